@@ -1,0 +1,144 @@
+//! A finished change as data: what the gate examines. Made from git objects, never from a checkout.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// All that differs between two trees.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Change {
+    /// One entry for each path that differs, in the order of git's tree.
+    pub files: Vec<FileChange>,
+    /// Commits between base and head, oldest first.
+    pub commits: Vec<CommitInfo>,
+}
+
+/// A commit's own text. Untrusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// Its object id in hexadecimal.
+    pub id: String,
+    /// Its parents' object ids.
+    pub parents: Vec<String>,
+    /// Its message, lossily decoded.
+    pub message: String,
+}
+
+/// How one path differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// The path in git's tree, from the root, as raw bytes with `/` between parts.
+    pub path: Vec<u8>,
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// Mode and content before; `None` if the path is new.
+    pub old: Option<FileSide>,
+    /// Mode and content after; `None` if the path is gone.
+    pub new: Option<FileSide>,
+}
+
+impl FileChange {
+    /// The path as text for people: invalid UTF-8 becomes `\xNN`, control characters are escaped.
+    #[must_use]
+    pub fn display_path(&self) -> String {
+        display_path(&self.path)
+    }
+}
+
+/// A path as text for people: invalid UTF-8 becomes `\xNN`, control and bidirectional characters are escaped.
+#[must_use]
+pub fn display_path(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let hidden = character.is_control()
+                || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            if hidden {
+                text.extend(character.escape_unicode());
+            } else {
+                text.push(character);
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// What happened to a path. Renames are a deletion and an addition: a gate must not be fooled by a similarity guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// New.
+    Added,
+    /// Content or mode differ.
+    Modified,
+    /// Gone.
+    Deleted,
+}
+
+/// One side of a changed path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSide {
+    /// What kind of entry it is.
+    pub mode: FileMode,
+    /// The git object id in hexadecimal.
+    pub object: String,
+    /// The length of the content in bytes; zero for a gitlink.
+    pub size: u64,
+    /// The content, unless it is longer than [`MAX_CONTENT`] or a gitlink.
+    pub content: Option<Vec<u8>>,
+}
+
+/// Contents longer than this are not loaded; the gate reports the file as oversize.
+pub const MAX_CONTENT: u64 = 8 << 20;
+
+/// The kinds of entry that a git tree can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileMode {
+    /// 100644.
+    Regular,
+    /// 100755.
+    Executable,
+    /// 120000: the content is the target.
+    Symlink,
+    /// 160000: a submodule's commit.
+    Gitlink,
+}
+
+/// How many files and lines a change touches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffStat {
+    /// Paths that differ.
+    pub files: u64,
+    /// Lines added.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+}
+
+/// What came out of a sandbox, by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The digest of the bundle.
+    pub bundle: Digest,
+    /// The head commit as the agent left it, object id in hexadecimal.
+    pub head: String,
+    /// The head's tree, object id in hexadecimal.
+    pub tree: String,
+    /// Its size.
+    pub stat: DiffStat,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_people_hide_nothing() {
+        assert_eq!(display_path(b"src/\xff\x00a\xe2\x80\xae.rs"), "src/\\xff\\u{0}a\\u{202e}.rs");
+        assert_eq!(display_path("naïve/ß.rs".as_bytes()), "naïve/ß.rs");
+    }
+}

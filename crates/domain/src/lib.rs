@@ -1,0 +1,46 @@
+//! The words of Cofferdam as types: ids, tasks, sessions, events, policy, labels, budgets, changes, evidence.
+//!
+//! What this crate is for: every other crate speaks in these types, so that a wrong state (a finding without a
+//! rule, a secret in a log line, an event without its place in the chain) does not compile or does not parse.
+//!
+//! What it never does: I/O. There is no clock, no file, no network, no task runtime here; the only randomness is in
+//! [`Id::generate`], which callers at the edge use. Text that came from outside keeps its [`Label`].
+//!
+//! Where to start reading: [`event`] (one session, event by event), then [`message`] (what a model is sent and
+//! answers), then [`policy`].
+
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod digest;
+pub mod event;
+pub mod evidence;
+pub mod finding;
+pub mod ids;
+pub mod label;
+pub mod message;
+pub mod money;
+pub mod policy;
+pub mod pull_request;
+pub mod secret;
+pub mod session;
+pub mod task;
+pub mod time;
+pub mod tool;
+
+pub use change::{Change, ChangeKind, FileChange, FileMode};
+pub use digest::{BlobRef, Digest};
+pub use event::{Event, EventBody, Seq, Stage};
+pub use evidence::{EvidenceRun, Side};
+pub use finding::{Finding, Severity, Verdict};
+pub use ids::{EventId, Id, SandboxId, SessionId};
+pub use label::{Audience, Integrity, Label, Labelled};
+pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
+pub use money::{Cost, Usage};
+pub use policy::{Budget, Policy, Spent};
+pub use pull_request::{PullRequest, PullRequestState};
+pub use secret::Secret;
+pub use session::{Outcome, SessionState};
+pub use task::{Source, Task};
+pub use time::Timestamp;
+pub use tool::{CallId, ToolOutcome, ToolSpec, ToolStatus};

@@ -1,0 +1,20 @@
+//! Isolated machines in which tools run.
+//!
+//! What this crate is for: [`Driver`] and [`Sandbox`] are all that the rest of Cofferdam knows of isolation; the native driver makes
+//! them real on Linux from namespaces, overlay, seccomp and control groups, with no daemon and with or without root.
+//!
+//! What it never does: run anything of the repository on the host, hand a secret to a sandbox, or give weaker isolation than asked for.
+//! It knows nothing of models, agents or forges. Everything that comes back from inside is hostile until its length and form are checked.
+//!
+//! Where to start reading: `driver.rs` (the interface).
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod error;
+
+pub use driver::{
+    Command, Driver, Entry, EntryKind, FileData, Finished, FoundFile, FoundLine, HOME, Listing, Output,
+    Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult, Version, WORKSPACE,
+};
+pub use error::{FileProblem, SandboxError};
