@@ -97,6 +97,15 @@ pub enum EventBody {
         /// What.
         stage: Stage,
     },
+    /// The worker's own work cannot be done, and doing it again would not help: the base ref does not exist, the agent's objects are not
+    /// acceptable. The session ends as failed with this reason. (A fault of the machine, such as a full disk, is no event: the worker stops, and
+    /// the session is resumed.)
+    StageFailed {
+        /// What could not be done.
+        stage: Stage,
+        /// Why, and what to do about it.
+        reason: String,
+    },
     /// The base commit is known, and a read-only copy of its tree stands ready for sandboxes.
     RepositoryReady(Repository),
     /// A sandbox is up, with the agent's workspace in it.
@@ -370,6 +379,7 @@ impl EventBody {
             Self::Claimed { .. } => "claimed",
             Self::PolicyFixed(_) => "policy_fixed",
             Self::StageStarted { .. } => "stage_started",
+            Self::StageFailed { .. } => "stage_failed",
             Self::RepositoryReady(_) => "repository_ready",
             Self::SandboxReady { .. } => "sandbox_ready",
             Self::ModelAsked { .. } => "model_asked",
@@ -408,6 +418,7 @@ impl EventBody {
             | Self::Claimed { .. }
             | Self::PolicyFixed(_)
             | Self::StageStarted { .. }
+            | Self::StageFailed { .. }
             | Self::RepositoryReady(_)
             | Self::SandboxReady { .. }
             | Self::ModelAsked { .. }

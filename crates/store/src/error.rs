@@ -1,5 +1,7 @@
 //! What can go wrong with the store.
 
+use std::{io, path::Path};
+
 use cofferdam_domain::{Digest, SessionId};
 
 /// What can go wrong with the store.
@@ -30,6 +32,14 @@ pub enum StoreError {
         /// The fence in force.
         fence: u64,
     },
+    /// The log has moved on since the writer last read it.
+    #[error("session {session} has new events up to {last}: read them first")]
+    Behind {
+        /// Which.
+        session: SessionId,
+        /// The place of the last event.
+        last: u64,
+    },
     /// What is stored is not what was written.
     #[error("the store is damaged: {what}")]
     Corrupt {
@@ -54,6 +64,28 @@ pub enum StoreError {
         /// Where.
         path: String,
     },
+    /// More than the store accepts in one piece.
+    #[error("{what} is {size} bytes long, the store accepts {limit}: split it, or keep only what is needed")]
+    TooLarge {
+        /// The content.
+        what: &'static str,
+        /// Its length in bytes.
+        size: usize,
+        /// The longest accepted.
+        limit: usize,
+    },
+    /// An event has no text.
+    #[error("failed to write the event {event} as JSON")]
+    Encode {
+        /// Its name.
+        event: &'static str,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store is being shut down, or its writer died.
+    #[error("the store is closed: open it again")]
+    Closed,
     /// The database refused.
     #[error("failed to {operation}")]
     Database {
@@ -72,6 +104,17 @@ pub enum StoreError {
         path: String,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
+}
+
+impl StoreError {
+    /// What a failure with a file means.
+    pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.display().to_string();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::File { operation, path, source },
+        }
+    }
 }

@@ -1,155 +1,21 @@
 //! The session log, blobs and claims: the only SQL in Cofferdam.
 //!
 //! What this crate is for: [`Store`] keeps what must not be lost. Appends are durable when they return; readers follow a log live without
-//! polling. SQLite is here; PostgreSQL will implement the same interface.
+//! polling. [`SqliteStore`] is one directory on one machine, shared by any number of processes; PostgreSQL will implement the same interface.
 //!
-//! What it never does: interpret events beyond their place in the chain, or decide anything.
+//! What it never does: interpret events beyond their place in the chain and the line that they leave in a list of sessions, or decide anything.
 //!
-//! Where to start reading: [`Store`].
+//! Where to start reading: [`Store`], then `chain` (how events are linked), then `sqlite` (how they are kept).
 
 #![forbid(unsafe_code)]
 
-use async_trait::async_trait;
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, SessionState, Timestamp};
-use futures_util::stream::BoxStream;
-
+mod blobs;
+mod chain;
 mod error;
+mod sqlite;
+mod store;
+mod summary;
+
 pub use error::StoreError;
-
-/// Keeps sessions. All methods may be called from many tasks at once.
-#[async_trait]
-pub trait Store: Send + Sync {
-    /// Makes a session with its first event, in one transaction.
-    ///
-    /// # Errors
-    /// When the session exists already, or the store cannot be written.
-    async fn create(&self, session: SessionId, at: Timestamp, first: EventBody) -> Result<Event, StoreError>;
-
-    /// Appends events in order, in one transaction, durable on return. `at` is taken for each of them unless the log's last event is later
-    /// (time never goes back within a log).
-    ///
-    /// With a claim, the write is refused when a later claim exists. Without one, anybody may append (messages, cancellation).
-    ///
-    /// # Errors
-    /// [`StoreError::Fenced`] under an old claim, [`StoreError::UnknownSession`], or a failure to write.
-    async fn append(
-        &self,
-        session: SessionId,
-        claim: Option<&Claim>,
-        at: Timestamp,
-        bodies: Vec<EventBody>,
-    ) -> Result<Vec<Event>, StoreError>;
-
-    /// Events after `after`, in order, at most `limit`.
-    ///
-    /// # Errors
-    /// When the session is unknown, or an event cannot be read or its hash does not fit the chain.
-    async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError>;
-
-    /// Events after `after`, first those that exist, then each new one as it is appended, by whatever process. Never ends by itself.
-    async fn follow(
-        &self,
-        session: SessionId,
-        after: Seq,
-    ) -> Result<BoxStream<'static, Result<Event, StoreError>>, StoreError>;
-
-    /// Takes a session for this process, until the claim is dropped or the process ends.
-    ///
-    /// # Errors
-    /// [`StoreError::Claimed`] when another living process has it.
-    async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError>;
-
-    /// Sessions, newest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError>;
-
-    /// Stores content under its digest. Storing it again costs nothing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError>;
-
-    /// Content by its digest, checked against it.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownBlob`], [`StoreError::Corrupt`] when the content does not hash to its name, or a failure to read.
-    async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
-
-    /// Checks every event's hash and its link to the one before, and that every blob that is referred to is there.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] naming the first event that does not fit.
-    async fn verify(&self, session: SessionId) -> Result<Verified, StoreError>;
-}
-
-/// The right to append a session's events. Its holder is alone with it until it is dropped.
-#[derive(Debug)]
-pub struct Claim {
-    /// Whose.
-    pub session: SessionId,
-    /// Rises with every claim of the session.
-    pub fence: u64,
-    /// Who, as text for people.
-    pub worker: String,
-    /// Whatever the store needs to hold on to until the claim ends.
-    _hold: Box<dyn std::any::Any + Send + Sync>,
-}
-
-impl Claim {
-    /// A claim that ends when `hold` is dropped.
-    pub fn new(
-        session: SessionId,
-        fence: u64,
-        worker: String,
-        hold: impl std::any::Any + Send + Sync,
-    ) -> Self {
-        Self { session, fence, worker, _hold: Box::new(hold) }
-    }
-}
-
-/// Which sessions to list.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SessionFilter {
-    /// Only those in this state.
-    pub state: Option<SessionState>,
-    /// Only those made before this one.
-    pub before: Option<SessionId>,
-    /// At most this many; 0 means 50.
-    pub limit: u32,
-}
-
-/// A session in a list. Kept up to date by the store from the events that it appends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Which.
-    pub id: SessionId,
-    /// Where it stands.
-    pub state: SessionState,
-    /// Its repository, as asked.
-    pub repository: String,
-    /// The first line of its prompt.
-    pub title: String,
-    /// When it was made.
-    pub created: Timestamp,
-    /// When its last event was written.
-    pub updated: Timestamp,
-    /// The place of its last event.
-    pub last: Seq,
-    /// How it ended, in one word, if it did.
-    pub outcome: Option<String>,
-    /// Whether a living process has claimed it.
-    pub claimed: bool,
-}
-
-/// What [`Store::verify`] checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    /// Events in the chain.
-    pub events: u64,
-    /// Blobs that they refer to.
-    pub blobs: u64,
-    /// The hash of the last event.
-    pub head: Digest,
-}
+pub use sqlite::SqliteStore;
+pub use store::{Claim, SessionFilter, SessionRow, Store, Verified, Writer};

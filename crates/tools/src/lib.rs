@@ -2,12 +2,36 @@
 //!
 //! What this crate is for: [`Toolbox`] offers the tools and carries out calls.
 //!
-//! What it never does: touch the host's files or processes, or trust an argument. It knows nothing of agents or models.
+//! What it never does: touch the host's files or processes, or trust an argument. It knows nothing of agents or models. Whatever a
+//! call does, its outcome's text is at most [`MAX_TEXT`] bytes, and says how to go on: where the rest is, what was wrong, what to try.
 //!
-//! Where to start reading: `tool.rs` (what a tool is).
+//! Where to start reading: `tool.rs` (what a tool is), `toolbox.rs` (how a call becomes an outcome), then any tool: one file each.
 
 #![forbid(unsafe_code)]
 
+mod apply_patch;
+mod ask;
+mod background;
+mod call;
+mod edit;
+mod files;
+mod finish;
+mod glob;
+mod grep;
+mod list;
+mod patch;
+mod place;
+mod plan;
+mod process;
+mod read;
+mod replace;
+mod shell;
+mod text;
 mod tool;
+mod toolbox;
+mod whole;
+mod write;
 
-pub use tool::{Blobs, Context, Tool};
+pub use text::MAX_TEXT;
+pub use tool::{Blobs, Context};
+pub use toolbox::Toolbox;

@@ -2,27 +2,28 @@
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    BlobRef, ToolOutcome, ToolSpec,
+    BlobRef, CallId, Label, ToolOutcome, ToolStatus,
     policy::{Limits, Questions},
+    tool::ToolEffect,
 };
-use cofferdam_sandbox::Sandbox;
+use cofferdam_sandbox::{Sandbox, SandboxError};
+
+use crate::call::{Arguments, Definition};
 
 /// Something that the model may call: what it is shown, and what it does, in one place.
 #[async_trait]
-pub trait Tool: Send + Sync {
-    /// The tool as the model is shown it. The same text every time.
-    fn spec(&self) -> ToolSpec;
+pub(crate) trait Tool: Send + Sync {
+    /// The tool as the model is shown it. The same every time.
+    fn definition(&self) -> &'static Definition;
 
-    /// Carries out a call. Never fails: whatever goes wrong is an outcome whose text lets a model recover.
-    async fn call(
-        &self,
-        context: &Context<'_>,
-        arguments: serde_json::Map<String, serde_json::Value>,
-    ) -> ToolOutcome;
+    /// Carries out a call whose arguments have been checked against the definition.
+    async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure>;
 }
 
-/// What a tool may use.
+/// What a call of a tool may use.
 pub struct Context<'a> {
+    /// Which call it is; whole outputs are kept in the sandbox under this name.
+    pub call: CallId,
     /// Where it acts.
     pub sandbox: &'a dyn Sandbox,
     /// Where whole outputs go.
@@ -40,4 +41,52 @@ pub struct Context<'a> {
 pub trait Blobs: Send + Sync {
     /// Stores content; `None` when that is not possible, in which case the output's middle is lost and says so.
     async fn put(&self, content: &[u8]) -> Option<BlobRef>;
+}
+
+/// Why a call could not be carried out, in words that let a model recover.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) String);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        match error {
+            SandboxError::File { .. } | SandboxError::Start { .. } => Self(format!("{error}.")),
+            SandboxError::Search(problem) => Self(problem),
+            SandboxError::Gone(_) | SandboxError::Protocol(_) => {
+                Self(format!("{error}. Whether the call had an effect is not known."))
+            }
+            SandboxError::Host { .. } | SandboxError::Setup { .. } | SandboxError::Cleanup { .. } => {
+                Self(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Failure> for ToolOutcome {
+    fn from(failure: Failure) -> Self {
+        Self { status: ToolStatus::Error, ..outcome(failure.0) }
+    }
+}
+
+/// A successful outcome with content out of the sandbox.
+pub(crate) fn outcome(text: impl Into<String>) -> ToolOutcome {
+    ToolOutcome {
+        status: ToolStatus::Ok,
+        text: text.into(),
+        images: Vec::new(),
+        whole: None,
+        label: Label::SANDBOX,
+        effect: None,
+    }
+}
+
+/// A successful outcome that changes the session, with text of the platform's own.
+pub(crate) fn noted(text: impl Into<String>, effect: ToolEffect) -> ToolOutcome {
+    ToolOutcome { label: Label::PLATFORM, effect: Some(effect), ..outcome(text) }
 }

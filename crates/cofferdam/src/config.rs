@@ -1,0 +1,176 @@
+//! Configuration in two stages: what the file says (parsed strictly), then what is meant (paths made absolute, defaults filled in).
+//!
+//! The file is the administrator's. It is never read from a repository: a repository may not decide what a session may do.
+
+use std::{fs, path::{Path, PathBuf}};
+
+use anyhow::{Context, Result, bail};
+use cofferdam_domain::Policy;
+use cofferdam_model::ModelsConfig;
+use cofferdam_sandbox::ReadOnly;
+use serde::Deserialize;
+
+/// The commented example that is shipped; every key is in it. A test parses it.
+#[cfg(test)]
+const EXAMPLE: &str = include_str!("../../../cofferdam.example.toml");
+
+/// What the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    policy: Policy,
+    models: ModelsConfig,
+    sandbox: SandboxFile,
+    identity: Identity,
+}
+
+/// The `[sandbox]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SandboxFile {
+    read_only: Vec<ReadOnlyFile>,
+}
+
+/// One `[[sandbox.read_only]]` entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadOnlyFile {
+    host: PathBuf,
+    inside: PathBuf,
+}
+
+/// The `[identity]` table: under whose name the platform commits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// The name in commits.
+    pub(crate) name: String,
+    /// The address in commits.
+    pub(crate) email: String,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { name: "Cofferdam".to_owned(), email: "cofferdam@localhost".to_owned() }
+    }
+}
+
+/// What is meant.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where everything is kept.
+    pub(crate) data: PathBuf,
+    /// What sessions may do.
+    pub(crate) policy: Policy,
+    /// Which models there are.
+    pub(crate) models: ModelsConfig,
+    /// Host directories that every sandbox may read.
+    pub(crate) read_only: Vec<ReadOnly>,
+    /// Under whose name the platform commits.
+    pub(crate) identity: Identity,
+}
+
+/// The environment, as far as configuration reads it. A value, so that tests need not change the process.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Reads the named file, or the user's if there is one, and fills in what it does not say. `data` overrides the file.
+    pub(crate) fn load(named: Option<&Path>, data: Option<&Path>, environment: Environment<'_>) -> Result<Self> {
+        let file = match named.map(Path::to_owned).or_else(|| user_file(environment)) {
+            Some(path) => read(&path)?,
+            None => File::default(),
+        };
+        let data = match data.map(Path::to_owned).or(file.data) {
+            Some(data) => data,
+            None => default_data(environment)?,
+        };
+        let data = std::path::absolute(&data)
+            .with_context(|| format!("the data directory {} is not a usable path", data.display()))?;
+        let mut read_only = Vec::new();
+        for entry in file.sandbox.read_only {
+            if !entry.host.is_absolute() || !entry.inside.is_absolute() {
+                bail!("[[sandbox.read_only]]: host {:?} and inside {:?} must be absolute paths", entry.host, entry.inside);
+            }
+            if !entry.host.exists() {
+                bail!("[[sandbox.read_only]]: {} does not exist on this host", entry.host.display());
+            }
+            read_only.push(ReadOnly { host: entry.host, inside: entry.inside });
+        }
+        Ok(Self { data, policy: file.policy, models: file.models, read_only, identity: file.identity })
+    }
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = fs::read_to_string(path).with_context(|| format!("failed to read the configuration {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
+}
+
+fn user_file(environment: Environment<'_>) -> Option<PathBuf> {
+    let path = directory(environment, "XDG_CONFIG_HOME", ".config")?.join("cofferdam/cofferdam.toml");
+    path.exists().then_some(path)
+}
+
+fn default_data(environment: Environment<'_>) -> Result<PathBuf> {
+    directory(environment, "XDG_DATA_HOME", ".local/share")
+        .map(|directory| directory.join("cofferdam"))
+        .context("neither HOME nor XDG_DATA_HOME is set: name a data directory with --data")
+}
+
+/// A user directory as the XDG Base Directory Specification finds it: relative values of the variable are ignored.
+fn directory(environment: Environment<'_>, variable: &str, below_home: &str) -> Option<PathBuf> {
+    environment(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| environment("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(below_home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cofferdam.toml");
+        fs::write(&path, text).unwrap();
+        Config::load(Some(&path), None, &|name| (name == "HOME").then(|| "/home/ann".to_owned()))
+    }
+
+    #[test]
+    fn the_example_says_what_the_defaults_are() {
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = load(&uncommented).unwrap();
+        assert_eq!(config.policy, Policy::default(), "the example shows the defaults");
+        assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
+    }
+
+    #[test]
+    fn defaults_follow_the_user() {
+        let config = load("").unwrap();
+        assert_eq!(config.data, Path::new("/home/ann/.local/share/cofferdam"));
+        let config = Config::load(None, None, &|name| match name {
+            "XDG_DATA_HOME" => Some("/var/lib/x".to_owned()),
+            "HOME" => Some("/nowhere".to_owned()),
+            _ => None,
+        });
+        assert_eq!(config.unwrap().data, Path::new("/var/lib/x/cofferdam"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            ("[polcy]\n", "polcy"),
+            ("[policy]\nsteps = 3\n", "steps"),
+            ("[policy.budget]\nsteps = \"many\"\n", "steps"),
+            ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
+            ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),
+        ] {
+            let error = format!("{:#}", load(text).unwrap_err());
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Events as lines for people.
+
+use cofferdam_domain::{
+    Answer, Block, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp, ToolOutcome,
+    ToolStatus, Verdict,
+    event::{Fixed, NudgeReason},
+    evidence::Exit,
+    policy::LimitKind,
+    pull_request::PullRequestState,
+    tool::{FinishOutcome, PlanState, ToolEffect},
+};
+
+use super::{duration, tokens};
+use crate::terminal::{Style, Terminal, excerpt, inert};
+
+/// How much is shown of long texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Their beginnings.
+    Brief,
+    /// All of them.
+    Full,
+}
+
+/// Renders the events of one session in order.
+pub(crate) struct Timeline {
+    terminal: Terminal,
+    detail: Detail,
+    start: Option<Timestamp>,
+}
+
+impl Timeline {
+    /// A timeline that starts with the next event it is given.
+    pub(crate) const fn new(terminal: Terminal, detail: Detail) -> Self {
+        Self { terminal, detail, start: None }
+    }
+
+    /// The lines for one event; empty when it says nothing to people.
+    pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        let start = *self.start.get_or_insert(event.at);
+        let clock = self.terminal.paint(Style::Dim, &format!("{:>9}", duration(event.at.millis_since(start))));
+        let texts = self.texts(&event.body);
+        let mut lines = Vec::new();
+        for text in texts {
+            for (index, line) in text.lines().enumerate() {
+                if lines.is_empty() && index == 0 {
+                    lines.push(format!("{clock}  {line}"));
+                } else {
+                    lines.push(format!("{:>9}  {line}", ""));
+                }
+            }
+        }
+        lines
+    }
+
+    fn texts(&self, body: &EventBody) -> Vec<String> {
+        let paint = |style, text: &str| self.terminal.paint(style, text);
+        match body {
+            EventBody::TaskAccepted { task } => vec![
+                format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
+                paint(Style::Dim, &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester))),
+            ],
+            EventBody::Claimed { worker, fence } if *fence > 1 => {
+                vec![paint(Style::Warn, &format!("taken up again by {} (claim {fence})", inert(worker)))]
+            }
+            EventBody::PolicyFixed(fixed) => vec![paint(Style::Dim, &describe_model(fixed))],
+            EventBody::StageFailed { stage, reason } => {
+                vec![paint(Style::Bad, &format!("{} failed: {}", stage_name(*stage), inert(reason)))]
+            }
+            EventBody::RepositoryReady(repository) => {
+                let short = repository.base_commit.get(..12).unwrap_or(&repository.base_commit);
+                let mut lines = vec![format!("base {} at {short}", inert(&repository.base_branch))];
+                lines.extend(repository.notes.iter().map(|note| paint(Style::Warn, &inert(note))));
+                lines
+            }
+            EventBody::SandboxReady { level, .. } => vec![paint(Style::Dim, &format!("sandbox: {level}"))],
+            EventBody::ModelAnswered { step, answer, millis } => self.answer(*step, answer, *millis),
+            EventBody::ModelFailed { message, .. } => {
+                vec![paint(Style::Bad, &format!("model: {}", inert(message)))]
+            }
+            EventBody::Nudged { reason, text } => {
+                vec![paint(Style::Warn, &format!("nudge ({}): {}", nudge_name(*reason), self.cut(text, 160)))]
+            }
+            EventBody::ToolFinished { outcome, millis, .. } => self.outcome(outcome, *millis),
+            EventBody::ToolLost { call } => {
+                vec![paint(Style::Warn, &format!("{call} was cut short; whether it had its effect is unknown"))]
+            }
+            EventBody::Compacted { replaced, .. } => {
+                vec![paint(Style::Dim, &format!("{replaced} earlier messages replaced by a summary"))]
+            }
+            EventBody::MessageReceived { from, text, .. } => {
+                vec![format!("{} {}", paint(Style::Bold, &inert(from)), self.cut(text, 400))]
+            }
+            EventBody::LimitReached { limit, .. } => {
+                vec![paint(Style::Warn, &format!("limit reached: {}", limit_name(*limit)))]
+            }
+            EventBody::CancelAsked { by } => {
+                vec![paint(Style::Warn, &format!("cancellation asked by {}", inert(by)))]
+            }
+            EventBody::WorkFinished { finish, .. } => vec![format!(
+                "{} {}",
+                paint(Style::Bold, finish_name(finish.outcome)),
+                self.cut(&finish.title, 120)
+            )],
+            EventBody::ObjectsReceived(received) => vec![format!(
+                "change received: {} files, +{} −{}",
+                received.stat.files, received.stat.added, received.stat.removed
+            )],
+            EventBody::NothingChanged => vec!["the workspace is as it was".to_owned()],
+            EventBody::Examined { findings, verdict } => self.findings(findings, *verdict),
+            EventBody::EvidenceRun(run) => vec![self.evidence(run)],
+            EventBody::EvidenceMissing { reason } => {
+                vec![paint(Style::Warn, &format!("no evidence: {}", inert(reason)))]
+            }
+            EventBody::Pushed { branch, commit } => {
+                vec![format!("pushed {} ({})", inert(branch), commit.get(..12).unwrap_or(commit))]
+            }
+            EventBody::PullRequestOpened(pull_request) => vec![paint(
+                Style::Bold,
+                &format!(
+                    "{} #{}: {}",
+                    if pull_request.draft { "draft pull request" } else { "pull request" },
+                    pull_request.number,
+                    inert(&pull_request.title)
+                ),
+            )],
+            EventBody::SessionEnded { outcome } => vec![self.ended(outcome)],
+            EventBody::PullRequestClosed { state } => vec![match state {
+                PullRequestState::Open => "reopened".to_owned(),
+                PullRequestState::Merged { commit } => {
+                    paint(Style::Good, &format!("merged as {}", commit.get(..12).unwrap_or(commit)))
+                }
+                PullRequestState::Closed => "closed without merging".to_owned(),
+            }],
+            EventBody::Claimed { .. }
+            | EventBody::StageStarted { .. }
+            | EventBody::ModelAsked { .. }
+            | EventBody::ToolStarted { .. } => Vec::new(),
+        }
+    }
+
+    fn cut(&self, text: &str, most: usize) -> String {
+        match self.detail {
+            Detail::Brief => excerpt(text, most),
+            Detail::Full => inert(text),
+        }
+    }
+
+    fn answer(&self, step: u32, answer: &Answer, millis: u64) -> Vec<String> {
+        let mut lines = vec![self.terminal.paint(
+            Style::Dim,
+            &format!(
+                "step {step} · {} in ({} cached), {} out · {}",
+                tokens(answer.usage.prompt()),
+                tokens(answer.usage.cache_read),
+                tokens(answer.usage.output),
+                duration(millis)
+            ),
+        )];
+        for block in &answer.blocks {
+            match block {
+                Block::Text { text } => lines.push(self.cut(text, 400)),
+                Block::Reasoning(reasoning) if !reasoning.text.is_empty() => {
+                    lines.push(self.terminal.paint(Style::Dim, &format!("… {}", self.cut(&reasoning.text, 160))));
+                }
+                Block::ToolCall(call) => lines.push(format!(
+                    "→ {} {}",
+                    self.terminal.paint(Style::Bold, &inert(&call.name)),
+                    self.cut(&call.arguments, 160)
+                )),
+                Block::Reasoning(_) | Block::ToolResult(_) | Block::Image(_) => {}
+            }
+        }
+        lines
+    }
+
+    fn outcome(&self, outcome: &ToolOutcome, millis: u64) -> Vec<String> {
+        let (mark, style) = match outcome.status {
+            ToolStatus::Ok => ("←", Style::Dim),
+            ToolStatus::Error => ("← error:", Style::Warn),
+            ToolStatus::TimedOut => ("← timed out:", Style::Warn),
+            ToolStatus::Refused => ("← refused:", Style::Bad),
+        };
+        if let Some(ToolEffect::Plan { items }) = &outcome.effect {
+            return items
+                .iter()
+                .map(|item| {
+                    let mark = match item.state {
+                        PlanState::Pending => "[ ]",
+                        PlanState::InProgress => "[>]",
+                        PlanState::Done => "[x]",
+                    };
+                    format!("  {mark} {}", excerpt(&item.text, 120))
+                })
+                .collect();
+        }
+        let text = match self.detail {
+            Detail::Full => inert(&outcome.text),
+            Detail::Brief => last_lines(&outcome.text, 3),
+        };
+        vec![self.terminal.paint(style, &format!("{mark} ({}) {text}", duration(millis)))]
+    }
+
+    fn findings(&self, findings: &[Finding], verdict: Verdict) -> Vec<String> {
+        let decided = match verdict {
+            Verdict::Publish => self.terminal.paint(Style::Good, "gate: may be published"),
+            Verdict::SendBack => self.terminal.paint(Style::Warn, "gate: back to the agent"),
+            Verdict::Hold => self.terminal.paint(Style::Bad, "gate: held for a person"),
+        };
+        let mut lines = vec![format!("{decided}, {} findings", findings.len())];
+        lines.extend(findings.iter().map(|finding| {
+            let style = match finding.severity {
+                Severity::Note => Style::Dim,
+                Severity::Warning => Style::Warn,
+                Severity::Blocking => Style::Bad,
+            };
+            let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let place = format!("{}{line}", inert(&finding.path));
+            self.terminal.paint(style, &format!("  {} {place} {}", finding.rule, inert(&finding.why)))
+        }));
+        lines
+    }
+
+    fn evidence(&self, run: &EvidenceRun) -> String {
+        let side = match run.side {
+            Side::Base => "base",
+            Side::Head => "head",
+        };
+        let (text, style) = match run.exit {
+            Exit::Code(0) => ("passed".to_owned(), Style::Good),
+            Exit::Code(code) => (format!("failed with status {code}"), Style::Bad),
+            Exit::Signal(signal) => (format!("killed by signal {signal}"), Style::Bad),
+            Exit::TimedOut => ("timed out".to_owned(), Style::Bad),
+        };
+        let counts = run
+            .tests
+            .as_ref()
+            .map(|tests| format!(", {} passed, {} failed", tests.passed.len(), tests.failed.len()))
+            .unwrap_or_default();
+        format!(
+            "evidence on {side}: `{}` {}{counts} ({})",
+            inert(&run.command),
+            self.terminal.paint(style, &text),
+            duration(run.millis)
+        )
+    }
+
+    fn ended(&self, outcome: &Outcome) -> String {
+        let (text, style) = describe_outcome(outcome);
+        self.terminal.paint(style, &text)
+    }
+}
+
+/// An outcome in words, and how it should look.
+pub(super) fn describe_outcome(outcome: &Outcome) -> (String, Style) {
+    match outcome {
+        Outcome::Succeeded => ("succeeded".to_owned(), Style::Good),
+        Outcome::NothingToDo => ("nothing to do".to_owned(), Style::Good),
+        Outcome::Failed { reason } => (format!("failed: {}", inert(reason)), Style::Bad),
+        Outcome::Stopped { limit } => (format!("stopped by a limit: {}", inert(limit)), Style::Warn),
+        Outcome::Held { reason } => (format!("held for a person: {}", inert(reason)), Style::Warn),
+        Outcome::Cancelled => ("cancelled".to_owned(), Style::Warn),
+    }
+}
+
+fn describe_model(fixed: &Fixed) -> String {
+    let model = format!("model {}/{}", fixed.model.provider, inert(&fixed.model.name));
+    if fixed.model.family == cofferdam_domain::message::Family::Scripted {
+        format!("{model}: a recording, not a live model")
+    } else {
+        model
+    }
+}
+
+/// The last non-empty lines of a text, inert, each cut.
+fn last_lines(text: &str, most: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let skipped = lines.len().saturating_sub(most);
+    let mut shown: Vec<String> = lines[skipped..].iter().map(|line| excerpt(line, 160)).collect();
+    if skipped > 0 {
+        shown.insert(0, format!("… {skipped} lines …"));
+    }
+    shown.join("\n")
+}
+
+const fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Repository => "preparing the repository",
+        Stage::Sandbox => "making the sandbox",
+        Stage::Collect => "taking the change out of the sandbox",
+        Stage::Examine => "examining the change",
+        Stage::Evidence { .. } => "running the tests",
+        Stage::Push => "pushing the branch",
+        Stage::PullRequest => "opening the pull request",
+    }
+}
+
+const fn nudge_name(reason: NudgeReason) -> &'static str {
+    match reason {
+        NudgeReason::RepeatedCall => "repeated call",
+        NudgeReason::RepeatedError => "repeated error",
+        NudgeReason::PingPong => "going back and forth",
+        NudgeReason::NoProgress => "no progress",
+        NudgeReason::Silent => "no tool call",
+        NudgeReason::Truncated => "answer cut at its limit",
+        NudgeReason::Refused => "answer refused",
+        NudgeReason::WrapUp => "wrap up",
+        NudgeReason::GateFindings => "gate findings",
+    }
+}
+
+const fn limit_name(limit: LimitKind) -> &'static str {
+    match limit {
+        LimitKind::Steps => "steps",
+        LimitKind::Tokens => "tokens",
+        LimitKind::Cost => "cost",
+        LimitKind::Wall => "time",
+        LimitKind::Stuck => "the agent went in circles",
+        LimitKind::Model => "the model failed or refused",
+    }
+}
+
+const fn finish_name(outcome: FinishOutcome) -> &'static str {
+    match outcome {
+        FinishOutcome::Done => "the agent is done:",
+        FinishOutcome::NothingToDo => "the agent found nothing to do:",
+        FinishOutcome::GaveUp => "the agent gave up:",
+    }
+}

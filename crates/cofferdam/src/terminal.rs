@@ -1,0 +1,115 @@
+//! The one place that writes to the terminal.
+//!
+//! Text that anybody else wrote (a model, a file, a command) is shown inert: control characters cannot move the cursor or change the
+//! title, bidirectional and invisible characters are visible.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Standard output, with or without colours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    colours: bool,
+}
+
+/// Ways in which a piece of text can stand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A heading.
+    Bold,
+    /// Less important than the rest.
+    Dim,
+    /// All is well.
+    Good,
+    /// Look here.
+    Warn,
+    /// Something is wrong.
+    Bad,
+}
+
+impl Terminal {
+    /// Standard output; colours if it is a terminal and `NO_COLOR` (no-color.org) is not set.
+    pub(crate) fn standard(no_color: bool) -> Self {
+        Self { colours: !no_color && io::stdout().is_terminal() }
+    }
+
+    /// Writes a line. A reader that has gone away is no error: the work goes on.
+    pub(crate) fn line(self, text: &str) {
+        let mut out = io::stdout().lock();
+        // Nothing can be told to anybody if standard output is gone.
+        drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    /// Writes bytes as they are: for patches and the output of sandboxed commands into files and pipes.
+    pub(crate) fn raw(self, bytes: &[u8]) {
+        let mut out = io::stdout().lock();
+        drop(out.write_all(bytes).and_then(|()| out.flush()));
+    }
+
+    /// Whether a person looks at it.
+    pub(crate) fn is_interactive(self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// The text in a style, or as it is where there are no colours.
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        if !self.colours {
+            return text.to_owned();
+        }
+        let code = match style {
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Good => "32",
+            Style::Warn => "33",
+            Style::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Writes a message to standard error.
+pub(crate) fn complain(text: &str) {
+    let mut out = io::stderr().lock();
+    drop(writeln!(out, "{text}"));
+}
+
+/// The text with everything that could act on a terminal or hide from a reader made visible. Newlines and tabs stay.
+pub(crate) fn inert(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let hidden = matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+        if matches!(character, '\n' | '\t') || !(character.is_control() || hidden) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+    }
+    shown
+}
+
+/// The beginning of a text in one line, inert, at most `most` characters.
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = inert(&line);
+    if line.chars().count() <= most {
+        return line;
+    }
+    let cut: String = line.chars().take(most.saturating_sub(1)).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_acts_on_the_terminal() {
+        assert_eq!(inert("a\x1b]0;owned\x07b\u{202e}c\r\n"), "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\\u{d}\n");
+        assert_eq!(inert("naïve 漢字 🦀\tok"), "naïve 漢字 🦀\tok");
+    }
+
+    #[test]
+    fn excerpts_are_one_line() {
+        assert_eq!(excerpt("a\n  b\tc", 10), "a b c");
+        assert_eq!(excerpt("abcdefgh", 5), "abcd…");
+    }
+}

@@ -1,0 +1,42 @@
+//! The one static program on the far side: makes sandboxes (`zygote`) and works in them (`init`).
+//!
+//! The role is the first argument, or the name that the program was started under. Both roles take their control socket as descriptor 3,
+//! read no configuration and no environment, and print nothing but a wrong start.
+
+#![deny(unsafe_code)]
+
+mod init;
+mod search;
+mod sys;
+mod zygote;
+
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+/// The descriptor of the control socket, in every role.
+const CONTROL_SOCKET: i32 = 3;
+/// Exit status for a wrong start, as in BSD's `sysexits.h` (`EX_USAGE`).
+const WRONG_START: u8 = 64;
+
+fn main() -> ExitCode {
+    let mut args = env::args_os();
+    let name = args.next().map(|program| file_name(&program));
+    let role = args.next().or(name).unwrap_or_default();
+    match role.to_str() {
+        Some("init") => match sys::process::inherited(CONTROL_SOCKET) {
+            Ok(socket) => init::run(socket),
+            Err(_) => wrong_start("init needs its control socket as descriptor 3"),
+        },
+        Some("zygote") => zygote::run(),
+        Some(_) | None => wrong_start("started by hand; cofferdam starts it with the role init or zygote"),
+    }
+}
+
+fn file_name(program: &OsString) -> OsString {
+    Path::new(program).file_name().unwrap_or_default().to_owned()
+}
+
+#[expect(clippy::print_stderr, reason = "nothing is set up yet, and a person may have started it")]
+fn wrong_start(problem: &str) -> ExitCode {
+    eprintln!("cofferdam-hand: {problem}");
+    ExitCode::from(WRONG_START)
+}
