@@ -7,7 +7,7 @@ use std::{fs, path::{Path, PathBuf}};
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::Policy;
 use cofferdam_model::ModelsConfig;
-use cofferdam_sandbox::ReadOnly;
+use cofferdam_sandbox::{LimitLevel, ReadOnly};
 use serde::Deserialize;
 
 /// The commented example that is shipped; every key is in it. A test parses it.
@@ -29,7 +29,17 @@ struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SandboxFile {
+    limits: LimitsFile,
     read_only: Vec<ReadOnlyFile>,
+}
+
+/// How strictly limits must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LimitsFile {
+    #[default]
+    Enforced,
+    WeakAllowed,
 }
 
 /// One `[[sandbox.read_only]]` entry.
@@ -65,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Which models there are.
     pub(crate) models: ModelsConfig,
+    /// How strictly the limits of sandboxes must hold.
+    pub(crate) limits: LimitLevel,
     /// Host directories that every sandbox may read.
     pub(crate) read_only: Vec<ReadOnly>,
     /// Under whose name the platform commits.
@@ -97,7 +109,11 @@ impl Config {
             }
             read_only.push(ReadOnly { host: entry.host, inside: entry.inside });
         }
-        Ok(Self { data, policy: file.policy, models: file.models, read_only, identity: file.identity })
+        let limits = match file.sandbox.limits {
+            LimitsFile::Enforced => LimitLevel::Enforced,
+            LimitsFile::WeakAllowed => LimitLevel::WeakAllowed,
+        };
+        Ok(Self { limits, data, policy: file.policy, models: file.models, read_only, identity: file.identity })
     }
 }
 

@@ -285,6 +285,14 @@ pub struct ModelInfo {
     pub images: bool,
 }
 
+impl ModelInfo {
+    /// The name by which the configuration knows it: `provider/name`.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        format!("{}/{}", self.provider, self.name)
+    }
+}
+
 /// The edit tools that models are trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,10 +5,35 @@
 //!
 //! What it never does: decide what is asked, run a tool, or show a key, a prompt or an answer to a log.
 //!
-//! Where to start reading: `provider.rs` (the interface).
+//! Where to start reading: `provider.rs` (the interface), `wire.rs` (what a wire format has to say), then one format, say `anthropic`;
+//! `body.rs` is why a prompt's prefix never changes, `remote.rs` tries again and falls back, [`Transcript`] needs no network at all.
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod anthropic;
+mod blob;
+mod body;
+mod catalog;
+mod chat;
+mod config;
+mod failure;
+mod gemini;
+mod http;
+mod local;
+mod open;
 mod provider;
+mod providers;
+mod remote;
+mod responses;
+mod retry;
+mod scripted;
+mod sse;
+mod wire;
 
+pub use blob::{BlobSource, NoBlobs};
+pub use config::{DollarPrices, Effort, ModelConfig, ModelsConfig, ProviderConfig, RetryConfig};
+pub use http::EndpointError;
+pub use open::{EnvLookup, KeyState, ModelRow, OpenError, list, open};
 pub use provider::{Model, ModelError, Progress};
+pub use scripted::{Fault, FaultKind, Mismatch, Played, Scripted, Transcript, TranscriptError};

@@ -6,15 +6,19 @@
 //! What it never does: run anything of the repository on the host, hand a secret to a sandbox, or give weaker isolation than asked for.
 //! It knows nothing of models, agents or forges. Everything that comes back from inside is hostile until its length and form are checked.
 //!
-//! Where to start reading: `driver.rs` (the interface).
+//! Where to start reading: `driver.rs` (the interface), then `native/mod.rs`.
 
 #![forbid(unsafe_code)]
 
 mod driver;
+mod environment;
 mod error;
+mod native;
 
 pub use driver::{
     Command, Driver, Entry, EntryKind, FileData, Finished, FoundFile, FoundLine, HOME, Listing, Output,
     Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult, Version, WORKSPACE,
 };
+pub use environment::{HostEnvironment, HostFiles, Seen, ThisHost};
 pub use error::{FileProblem, SandboxError};
+pub use native::{LimitLevel, NativeDriver, NativeOptions, remove_layer, workspace_upper};

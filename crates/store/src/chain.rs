@@ -104,7 +104,6 @@ impl Found {
         if stamp.hash != hash(session, stamp.seq, stamp.id, stamp.at, stamp.previous, &text) {
             return Err(corrupt("does not have the hash that it was written with"));
         }
-        // A reader that starts in the middle knows the hash before it, not the id and time: then these are zero.
         if stamp.at < head.at || stamp.id <= head.id {
             return Err(corrupt("is older than the event before it"));
         }

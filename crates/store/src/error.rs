@@ -86,6 +86,14 @@ pub enum StoreError {
     /// The store is being shut down, or its writer died.
     #[error("the store is closed: open it again")]
     Closed,
+    /// Another process keeps the database to itself.
+    #[error(
+        "another process has kept the store at {path} locked for too long: end it if it hangs, then `cofferdam resume` goes on"
+    )]
+    Busy {
+        /// Where.
+        path: String,
+    },
     /// The database refused.
     #[error("failed to {operation}")]
     Database {
@@ -112,9 +120,10 @@ impl StoreError {
     /// What a failure with a file means.
     pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.display().to_string();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
-            _ => Self::File { operation, path, source },
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            Self::Full { path }
+        } else {
+            Self::File { operation, path, source }
         }
     }
 }

@@ -9,11 +9,17 @@ use crate::StoreError;
 /// Keeps sessions. All methods may be called from many tasks at once.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Makes a session with its first event, in one transaction.
+    /// Makes a session with its first event and those that must not be missing beside it, in one transaction.
     ///
     /// # Errors
     /// When the session exists already, or the store cannot be written.
-    async fn create(&self, session: SessionId, at: Timestamp, first: EventBody) -> Result<Event, StoreError>;
+    async fn create(
+        &self,
+        session: SessionId,
+        at: Timestamp,
+        first: EventBody,
+        rest: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError>;
 
     /// Appends events in order, in one transaction, durable on return. `at` is taken for each of them unless the log's last event is later
     /// (time never goes back within a log).

@@ -16,12 +16,7 @@ pub(crate) struct Summary {
 
 impl Default for Summary {
     fn default() -> Self {
-        Self {
-            state: SessionState::Queued,
-            repository: String::new(),
-            title: String::new(),
-            outcome: None,
-        }
+        Self { state: SessionState::Queued, repository: String::new(), title: String::new(), outcome: None }
     }
 }
 
@@ -79,6 +74,7 @@ impl Effect {
             EventBody::SessionEnded { outcome } => Self::Ended(word(outcome)),
             EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
+            | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
@@ -154,9 +150,15 @@ mod tests {
     #[test]
     fn a_claim_after_a_crash_does_not_take_a_session_back() {
         assert_eq!(state_after(&[Effect::Claimed]), SessionState::Working);
-        assert_eq!(state_after(&[Effect::Claimed, Effect::Finished, Effect::Claimed]), SessionState::Delivering);
+        assert_eq!(
+            state_after(&[Effect::Claimed, Effect::Finished, Effect::Claimed]),
+            SessionState::Delivering
+        );
         assert_eq!(state_after(&[Effect::Ended("failed"), Effect::Claimed]), SessionState::Ended);
-        assert_eq!(state_after(&[Effect::Claimed, Effect::Finished, Effect::SentBack]), SessionState::Working);
+        assert_eq!(
+            state_after(&[Effect::Claimed, Effect::Finished, Effect::SentBack]),
+            SessionState::Working
+        );
     }
 
     #[test]

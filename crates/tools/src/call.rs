@@ -4,4 +4,4 @@ mod arguments;
 mod definition;
 
 pub(crate) use arguments::Arguments;
-pub(crate) use definition::{Definition, Field, Kind};
+pub(crate) use definition::{Definition, Field, Kind, as_they_are};

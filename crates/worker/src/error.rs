@@ -1,7 +1,8 @@
 //! Why a worker had to stop. The session is as its log says; `resume` goes on from there.
 
-use cofferdam_forge::ForgeError;
-use cofferdam_model::ModelError;
+use cofferdam_forge::{AddressError, ChangeError, ForgeError, MirrorError, ReceiveError, ResolveError};
+use cofferdam_gate::InvalidGlob;
+use cofferdam_model::OpenError;
 use cofferdam_sandbox::SandboxError;
 use cofferdam_store::StoreError;
 
@@ -19,7 +20,10 @@ pub enum WorkerError {
     Forge(#[from] ForgeError),
     /// The session's model cannot be opened any more.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(#[from] OpenError),
+    /// The policy has a glob that is none.
+    #[error(transparent)]
+    Policy(#[from] InvalidGlob),
     /// A directory of the worker's could not be used.
     #[error("failed to {operation} {path}")]
     File {
@@ -37,4 +41,31 @@ pub enum WorkerError {
     /// The log asks for something that this version does not know, or lacks what it should have by now.
     #[error("the session's log does not fit this version: {0}")]
     Log(&'static str),
+}
+
+impl WorkerError {
+    /// Whether the task names something that is not there or cannot be used, so that trying again would not help.
+    pub(crate) const fn is_fault_of_the_task(&self) -> bool {
+        match self {
+            Self::Forge(ForgeError::Address(error)) => !matches!(error, AddressError::Git(_)),
+            Self::Forge(ForgeError::Resolve(error)) => !matches!(error, ResolveError::Git(_)),
+            Self::Forge(ForgeError::Mirror(error)) => {
+                matches!(error, MirrorError::Denied { .. } | MirrorError::PartialClone { .. })
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what the agent left is at fault rather than this machine.
+    pub(crate) const fn is_fault_of_the_change(&self) -> bool {
+        match self {
+            Self::Forge(ForgeError::Receive(ReceiveError::Change(error)) | ForgeError::Change(error)) => {
+                !matches!(error, ChangeError::Git(_))
+            }
+            Self::Forge(ForgeError::Receive(error)) => {
+                !matches!(error, ReceiveError::Git(_) | ReceiveError::File(_))
+            }
+            _ => false,
+        }
+    }
 }

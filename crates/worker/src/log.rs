@@ -7,7 +7,10 @@
 //! Somebody else may append at any time (a message, a cancellation). The append says which event it was decided after; when the log has
 //! moved on, the decisions are thrown away, the news is folded in, and the agent decides again on the same facts.
 
-use std::{sync::Arc, time::{SystemTime, UNIX_EPOCH}};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use cofferdam_agent::{Action, Agent};
 use cofferdam_domain::{
@@ -102,11 +105,11 @@ impl SessionLog {
     }
 
     /// Makes `facts`, the agent's decisions on them and the intents of its next effects durable, and returns those effects. `fixed` is
-    /// what the session is given when the agent asks for its policy.
+    /// what the session is given when the agent asks for its policy; without it the agent waits at that point.
     pub(crate) async fn record(
         &mut self,
         facts: Vec<EventBody>,
-        fixed: &Fixed,
+        fixed: Option<&Fixed>,
     ) -> Result<Vec<Effect>, WorkerError> {
         loop {
             let at = now().max(self.last_at);
@@ -160,17 +163,19 @@ impl SessionLog {
 }
 
 /// Lets the agent decide until only effects are left to wait for; appends its decisions and the effects' intents to `bodies`.
-fn decide(agent: &mut Agent, at: Timestamp, fixed: &Fixed, bodies: &mut Vec<EventBody>) -> Vec<Effect> {
+fn decide(
+    agent: &mut Agent,
+    at: Timestamp,
+    fixed: Option<&Fixed>,
+    bodies: &mut Vec<EventBody>,
+) -> Vec<Effect> {
     let mut effects = Vec::new();
     loop {
         let actions = agent.next();
-        if actions.is_empty() {
-            return effects;
-        }
         // A decision can change everything that follows: fold it before looking at the rest.
         let decision = actions.iter().find_map(|action| match action {
             Action::Append(body) => Some(body.clone()),
-            Action::Fix => Some(EventBody::PolicyFixed(Box::new(fixed.clone()))),
+            Action::Fix => fixed.map(|fixed| EventBody::PolicyFixed(Box::new(fixed.clone()))),
             Action::Stage(_) | Action::AskModel { .. } | Action::RunTool { .. } => None,
         });
         if let Some(body) = decision {
@@ -178,12 +183,14 @@ fn decide(agent: &mut Agent, at: Timestamp, fixed: &Fixed, bodies: &mut Vec<Even
             bodies.push(body);
             continue;
         }
-        for action in actions {
-            if let Some((intent, effect)) = intend(action) {
-                agent.apply(at, &intent);
-                bodies.push(intent);
-                effects.push(effect);
-            }
+        let intents: Vec<_> = actions.into_iter().filter_map(intend).collect();
+        if intents.is_empty() {
+            return effects;
+        }
+        for (intent, effect) in intents {
+            agent.apply(at, &intent);
+            bodies.push(intent);
+            effects.push(effect);
         }
     }
 }
@@ -204,7 +211,8 @@ fn intend(action: Action) -> Option<(EventBody, Effect)> {
 }
 
 /// The clock of the log.
-pub(crate) fn now() -> Timestamp {
+#[must_use]
+pub fn now() -> Timestamp {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

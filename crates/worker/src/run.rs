@@ -3,16 +3,16 @@
 //! All that happens is one of [`Happened`]. Effects run side by side; what comes of them is handled one at a time, here, and written to
 //! the log before anything follows from it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use cofferdam_agent::Agent;
+use cofferdam_agent::{Agent, PromptInput};
 use cofferdam_domain::{
-    Answer, CallId, EventBody, Outcome, SessionId, Stage, ToolOutcome,
-    event::{Fixed, ModelFailure},
+    Answer, CallId, Event, EventBody, Label, ModelRequest, Outcome, Policy, SessionId, Stage, Timestamp,
+    ToolCall, ToolOutcome, ToolStatus, event::Fixed,
 };
 use cofferdam_model::{Model, ModelError};
-use cofferdam_sandbox::Sandbox;
-use cofferdam_store::StoreError;
+use cofferdam_sandbox::{Sandbox, WORKSPACE};
+use cofferdam_store::{Store, StoreError};
 use cofferdam_tools::Toolbox;
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -22,7 +22,9 @@ use futures_util::{
 use tokio::sync::watch;
 
 use crate::{
-    Parts, Watch, WorkerError, effects, log::{Effect, SessionLog}, stages::{self, Done},
+    Nobody, Parts, Watch, WorkerError, effects,
+    log::{Effect, SessionLog, now},
+    stages::{self, Done},
 };
 
 /// How work on a session came to its end.
@@ -50,10 +52,13 @@ enum Happened {
     Stage { stage: Stage, result: Result<Done, WorkerError> },
     /// The log has grown by somebody else's hand.
     News(Result<(), StoreError>),
+    /// The session's time is used up.
+    Deadline,
     /// Somebody wants the worker to stop.
     Stop,
 }
 
+type News = BoxStream<'static, Result<Event, StoreError>>;
 type InFlight = FuturesUnordered<BoxFuture<'static, Happened>>;
 
 /// One session being worked on.
@@ -66,10 +71,15 @@ struct Run {
     toolbox: Arc<Toolbox>,
     model: Option<Box<dyn Model>>,
     sandbox: Option<SharedSandbox>,
+    /// Tool calls, kept apart because the session's time limit cuts them short.
+    tools: InFlight,
+    running: BTreeSet<CallId>,
+    /// Everything else.
     in_flight: InFlight,
 }
 
-/// Works on a session that exists in the store until it ends. `model_name` chooses the model of a session that has none yet.
+/// Works on a session that exists in the store until it ends. `model` is the session's model if the caller has it open already; otherwise it is
+/// opened by the name in the log.
 ///
 /// # Errors
 /// When the store, the sandbox, git or the model's configuration fail in a way that is no fault of the task. The session is then as its log
@@ -77,15 +87,22 @@ struct Run {
 pub async fn work(
     parts: Arc<Parts>,
     session: SessionId,
-    model_name: Option<&str>,
+    model: Option<Box<dyn Model>>,
     watch: Arc<dyn Watch>,
     mut stop: StopSignal,
 ) -> Result<Ended, WorkerError> {
     let log = SessionLog::open(parts.store.clone(), watch.clone(), session, &parts.name).await?;
-    if let Some(outcome) = over(log.agent()) {
+    if let Some(outcome) = over(log.agent())
+        && !log.agent().resumable()
+    {
         return Ok(Ended::Over(outcome));
     }
-    let (fixed, model) = fix(&parts, log.agent(), model_name).await?;
+    let model = match (model, log.agent().fixed()) {
+        (Some(model), _) => model,
+        (None, Some(fixed)) => parts.models.open(Some(&fixed.model.reference())).await?,
+        (None, None) => parts.models.open(None).await?,
+    };
+    let fixed = log.agent().fixed().cloned().unwrap_or_else(|| fix(parts.policy.clone(), &*model));
     let toolbox = Arc::new(Toolbox::standard(fixed.model.edits));
     let mut news = parts.store.follow(session, log.last()).await?;
     let mut run = Run {
@@ -97,67 +114,62 @@ pub async fn work(
         toolbox,
         model: Some(model),
         sandbox: None,
+        tools: FuturesUnordered::new(),
+        running: BTreeSet::new(),
         in_flight: FuturesUnordered::new(),
     };
     let result = run.to_the_end(&mut news, &mut stop).await;
     // Whatever still runs is cut short: dropping a future drops its process, and the log says that it was started.
-    run.in_flight.clear();
+    run.drop_effects();
     let destroyed = run.destroy_sandbox().await;
     let ended = result?;
     destroyed?;
-    if matches!(ended, Ended::Over(_)) {
+    if matches!(ended, Ended::Over(_)) && !run.log.agent().resumable() {
         stages::forget(&run.parts, session).await?;
     }
     Ok(ended)
 }
 
-/// What a session is given at its start; for one that has it already, the model it was given.
-async fn fix(
-    parts: &Parts,
-    agent: &Agent,
-    model_name: Option<&str>,
-) -> Result<(Fixed, Box<dyn Model>), WorkerError> {
-    if let Some(fixed) = agent.fixed() {
-        let name = format!("{}/{}", fixed.model.provider, fixed.model.name);
-        let model = parts.models.open(Some(&name)).await?;
-        return Ok((fixed.clone(), model));
-    }
-    let model = parts.models.open(model_name).await?;
+/// What a new session is given: the policy, the model, and the prompt and tools that fit it.
+#[must_use]
+pub fn fix(policy: Policy, model: &dyn Model) -> Fixed {
     let info = model.info().clone();
     let tools = Toolbox::standard(info.edits).specs();
-    let fixed = Fixed {
-        policy: parts.policy.clone(),
-        model: info,
-        system: cofferdam_agent::system_prompt(),
-        tools,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+    let input = PromptInput {
+        workspace: WORKSPACE,
+        tools: &tools,
+        test_command: policy.test_command.as_deref(),
+        questions: policy.questions,
     };
-    Ok((fixed, model))
+    let system = cofferdam_agent::system_prompt(&input);
+    Fixed { policy, model: info, system, tools, version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 fn over(agent: &Agent) -> Option<Outcome> {
     agent.outcome().cloned()
 }
 
+/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation), without any effect.
+///
+/// # Errors
+/// When another process has the session, or the store fails.
+pub async fn settle(store: Arc<dyn Store>, session: SessionId, worker: &str) -> Result<(), WorkerError> {
+    let mut log = SessionLog::open(store, Arc::new(Nobody), session, worker).await?;
+    if over(log.agent()).is_none() && log.agent().cancelled() {
+        log.record(Vec::new(), None).await?;
+    }
+    Ok(())
+}
+
 impl Run {
-    async fn to_the_end(
-        &mut self,
-        news: &mut BoxStream<'static, Result<cofferdam_domain::Event, StoreError>>,
-        stop: &mut StopSignal,
-    ) -> Result<Ended, WorkerError> {
+    async fn to_the_end(&mut self, news: &mut News, stop: &mut StopSignal) -> Result<Ended, WorkerError> {
         let claimed = EventBody::Claimed { worker: self.parts.name.clone(), fence: self.log.fence() };
         self.advance(vec![claimed]).await?;
         loop {
             if let Some(outcome) = over(self.log.agent()) {
                 return Ok(Ended::Over(outcome));
             }
-            let happened = tokio::select! {
-                biased;
-                () = stopped(stop) => Happened::Stop,
-                Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done,
-                Some(event) = news.next() => Happened::News(event.map(|_| ())),
-            };
-            match happened {
+            match self.next(news, stop).await {
                 Happened::Stop => return Ok(Ended::Interrupted),
                 Happened::News(news) => {
                     news?;
@@ -168,12 +180,25 @@ impl Run {
                     self.advance(vec![answered(step, result, millis)]).await?;
                 }
                 Happened::Tool { call, outcome, millis } => {
-                    let mut facts = vec![EventBody::ToolFinished { call, outcome, millis }];
-                    self.take_finished_tools(&mut facts);
+                    let facts = self.finished_tools(call, outcome, millis);
                     self.advance(facts).await?;
                 }
                 Happened::Stage { stage, result } => self.stage_done(stage, result?).await?,
+                Happened::Deadline => self.cut_tools_short().await?,
             }
+        }
+    }
+
+    async fn next(&mut self, news: &mut News, stop: &mut StopSignal) -> Happened {
+        // Only tool calls are cut short; without any there is nothing to wait for.
+        let deadline = self.log.agent().deadline().filter(|_| !self.running.is_empty());
+        tokio::select! {
+            biased;
+            () = stopped(stop) => Happened::Stop,
+            Some(done) = self.tools.next(), if !self.tools.is_empty() => done,
+            Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done,
+            () = until(deadline) => Happened::Deadline,
+            Some(event) = news.next() => Happened::News(event.map(drop)),
         }
     }
 
@@ -185,65 +210,98 @@ impl Run {
             return Ok(());
         }
         if self.log.agent().cancelled() {
-            self.in_flight.clear();
+            self.drop_effects();
         }
         self.advance(Vec::new()).await
     }
 
     /// Writes facts and what the agent makes of them, then starts the effects.
     async fn advance(&mut self, facts: Vec<EventBody>) -> Result<(), WorkerError> {
-        let effects = self.log.record(facts, &self.fixed).await?;
+        let effects = self.log.record(facts, Some(&self.fixed)).await?;
         for effect in effects {
-            let future = self.start(effect)?;
-            self.in_flight.push(future);
+            match effect {
+                Effect::RunTool { call, tool } => {
+                    let future = self.start_tool(call, tool)?;
+                    self.running.insert(call);
+                    self.tools.push(future);
+                }
+                Effect::AskModel { step, request } => {
+                    let future = self.start_model(step, request)?;
+                    self.in_flight.push(future);
+                }
+                Effect::Stage(stage) => {
+                    let future = self.start_stage(stage);
+                    self.in_flight.push(future);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Tool calls that have finished by now too: one append serves them all.
-    fn take_finished_tools(&mut self, facts: &mut Vec<EventBody>) {
-        let mut others = Vec::new();
-        while let Some(Some(happened)) = self.in_flight.next().now_or_never() {
-            match happened {
-                Happened::Tool { call, outcome, millis } => {
-                    facts.push(EventBody::ToolFinished { call, outcome, millis });
-                }
-                other => others.push(other),
-            }
+    /// The tool call that has finished, and all others that have by now too: one append serves them all.
+    fn finished_tools(&mut self, call: CallId, outcome: ToolOutcome, millis: u64) -> Vec<EventBody> {
+        self.running.remove(&call);
+        let mut facts = vec![EventBody::ToolFinished { call, outcome, millis }];
+        while let Some(Some(Happened::Tool { call, outcome, millis })) = self.tools.next().now_or_never() {
+            self.running.remove(&call);
+            facts.push(EventBody::ToolFinished { call, outcome, millis });
         }
-        for other in others {
-            self.in_flight.push(futures_util::future::ready(other).boxed());
-        }
+        facts
     }
 
-    fn start(&mut self, effect: Effect) -> Result<BoxFuture<'static, Happened>, WorkerError> {
-        match effect {
-            Effect::AskModel { step, request } => {
-                let model = self.model.take().ok_or(WorkerError::Log("two model calls at once"))?;
-                let watch = self.watch.clone();
-                Ok(async move {
-                    let (model, result, millis) = effects::ask(model, &request, &*watch).await;
-                    Happened::Model { model, step, result, millis }
-                }
-                .boxed())
-            }
-            Effect::RunTool { call, tool } => {
-                let sandbox = self.sandbox.clone().ok_or(WorkerError::Log("a tool call without a sandbox"))?;
-                let scene = effects::Scene {
-                    sandbox,
-                    toolbox: self.toolbox.clone(),
-                    store: self.parts.store.clone(),
-                    fixed: self.fixed.clone(),
-                    watch: self.watch.clone(),
-                };
-                Ok(async move {
-                    let (outcome, millis) = effects::run_tool(scene, call, tool).await;
-                    Happened::Tool { call, outcome, millis }
-                }
-                .boxed())
-            }
-            Effect::Stage(stage) => Ok(self.start_stage(stage)),
+    /// Ends every running tool call: the session's time is used up.
+    async fn cut_tools_short(&mut self) -> Result<(), WorkerError> {
+        self.tools.clear();
+        let outcome = ToolOutcome {
+            status: ToolStatus::TimedOut,
+            text: "Cut short: the session's time is used up.".to_owned(),
+            images: Vec::new(),
+            whole: None,
+            label: Label::PLATFORM,
+            effect: None,
+        };
+        let facts = std::mem::take(&mut self.running)
+            .into_iter()
+            .map(|call| EventBody::ToolFinished { call, outcome: outcome.clone(), millis: 0 })
+            .collect();
+        self.advance(facts).await
+    }
+
+    /// Drops everything that is under way: a dropped tool call takes its processes with it.
+    fn drop_effects(&mut self) {
+        self.tools.clear();
+        self.running.clear();
+        self.in_flight.clear();
+    }
+
+    fn start_model(
+        &mut self,
+        step: u32,
+        request: ModelRequest,
+    ) -> Result<BoxFuture<'static, Happened>, WorkerError> {
+        let model = self.model.take().ok_or(WorkerError::Log("two model calls at once"))?;
+        let watch = self.watch.clone();
+        Ok(async move {
+            let (model, result, millis) = effects::ask(model, &request, &*watch).await;
+            Happened::Model { model, step, result, millis }
         }
+        .boxed())
+    }
+
+    fn start_tool(&self, call: CallId, tool: ToolCall) -> Result<BoxFuture<'static, Happened>, WorkerError> {
+        let sandbox = self.sandbox.clone().ok_or(WorkerError::Log("a tool call without a sandbox"))?;
+        let scene = effects::Scene {
+            sandbox,
+            toolbox: self.toolbox.clone(),
+            store: self.parts.store.clone(),
+            fixed: self.fixed.clone(),
+            watch: self.watch.clone(),
+        };
+        Ok(async move {
+            let (outcome, millis) = effects::run_tool(scene, call, tool).await;
+            Happened::Tool { call, outcome, millis }
+        }
+        .boxed())
     }
 
     fn start_stage(&mut self, stage: Stage) -> BoxFuture<'static, Happened> {
@@ -252,6 +310,7 @@ impl Run {
             session: self.session,
             agent: self.log.agent().clone(),
             log_head: self.log.head(),
+            log_length: self.log.last(),
             at: self.log.last_at(),
             sandbox: if stage == Stage::Collect { self.sandbox.take() } else { None },
         };
@@ -280,12 +339,18 @@ impl Run {
 fn answered(step: u32, result: Result<Answer, ModelError>, millis: u64) -> EventBody {
     match result {
         Ok(answer) => EventBody::ModelAnswered { step, answer, millis },
-        Err(ModelError { kind, message }) => EventBody::ModelFailed { step, kind: failure(kind), message },
+        Err(ModelError { kind, message }) => EventBody::ModelFailed { step, kind, message },
     }
 }
 
-const fn failure(kind: ModelFailure) -> ModelFailure {
-    kind
+/// Returns at a time of the log's clock; never if there is none.
+async fn until(deadline: Option<Timestamp>) {
+    match deadline {
+        Some(deadline) => {
+            tokio::time::sleep(Duration::from_millis(deadline.millis_since(now()))).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns when the worker is asked to stop; never if nobody can ask any more.

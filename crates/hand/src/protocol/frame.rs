@@ -38,7 +38,9 @@ pub enum FrameError {
     #[error("not a frame of the expected kind")]
     Kind,
     /// The other side speaks another version.
-    #[error("the other side speaks protocol version {0}, this side {VERSION}; use the hand and the host of one build")]
+    #[error(
+        "the other side speaks protocol version {0}, this side {VERSION}; use the hand and the host of one build"
+    )]
     Version(u16),
     /// The message does not parse.
     #[error("the message does not parse")]

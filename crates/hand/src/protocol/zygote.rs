@@ -6,11 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// No message is longer.
-pub const MAX_MESSAGE: usize = 160 * 1024;
-
-/// No message carries more descriptors.
-pub const MAX_DESCRIPTORS: usize = 16;
+use super::frame::Message;
 
 /// Who every process in a sandbox is, as seen from inside: user and group id of `agent`.
 pub const AGENT_ID: u32 = 1000;
@@ -146,8 +142,16 @@ pub enum Reply {
     Failed(Failure),
 }
 
-/// Why something did not work. The same form is sent over the status pipe by a process 1 that could not build its sandbox; one that
-/// could sends [`BUILT`].
+/// What process 1 writes, once, to its status pipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Everything is in place; from now on the control socket is served.
+    Built,
+    /// Something is not; the process has ended.
+    Failed(Failure),
+}
+
+/// Why something did not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What was tried.
@@ -156,5 +160,20 @@ pub struct Failure {
     pub errno: i32,
 }
 
-/// What process 1 writes to its status pipe when everything is in place and commands can run.
-pub const BUILT: &[u8] = b"built";
+impl Message for Request {
+    const KIND: [u8; 4] = *b"zgRq";
+    const MAX_FRAME: usize = 160 * 1024;
+    const MAX_DESCRIPTORS: usize = 24;
+}
+
+impl Message for Reply {
+    const KIND: [u8; 4] = *b"zgRp";
+    const MAX_FRAME: usize = 4096;
+    const MAX_DESCRIPTORS: usize = 1;
+}
+
+impl Message for Status {
+    const KIND: [u8; 4] = *b"zgSt";
+    const MAX_FRAME: usize = 4096;
+    const MAX_DESCRIPTORS: usize = 0;
+}

@@ -10,11 +10,11 @@ use rustix::process::Pid;
 
 /// Namespaces for a new process, as a union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Namespaces(u64);
+pub(crate) struct Namespaces(u64);
 
 impl Namespaces {
     /// All that a sandbox is made of.
-    pub const SANDBOX: Self = Self(
+    pub(crate) const SANDBOX: Self = Self(
         (libc::CLONE_NEWUSER
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWNS
@@ -24,12 +24,22 @@ impl Namespaces {
             | libc::CLONE_NEWCGROUP) as u64,
     );
     /// Only a user namespace: a carrier for id maps.
-    pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    pub(crate) const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+}
+
+/// Moves this process into new mount, or user and mount, namespaces.
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn unshare_mounts(with_user: bool) -> io::Result<()> {
+    let flags = libc::CLONE_NEWNS | if with_user { libc::CLONE_NEWUSER } else { 0 };
+    // SAFETY: these flags change only what paths and ids mean to this process, not its memory or descriptors.
+    if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Which side of [`clone_process`] this is.
 #[derive(Debug)]
-pub enum Cloned {
+pub(crate) enum Cloned {
     /// The caller, with the new process and its descriptor (pidfd_open(2)).
     Parent(Pid, OwnedFd),
     /// The new process.
@@ -40,7 +50,7 @@ pub enum Cloned {
 ///
 /// # Errors
 /// The system's answer: usually that namespaces are not permitted here.
-pub fn clone_process(namespaces: Namespaces) -> io::Result<Cloned> {
+pub(crate) fn clone_process(namespaces: Namespaces) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain old data, for which all zeros is a valid value ("not used").
     let mut arguments: libc::clone_args = unsafe { mem::zeroed() };
@@ -50,7 +60,11 @@ pub fn clone_process(namespaces: Namespaces) -> io::Result<Cloned> {
     // SAFETY: without CLONE_VM the child has its own copy of memory and returns on its own copy of this stack, as with fork(2). The
     // zygote has one thread, so no lock can be held by a thread that the child lacks. The pointers are valid for the call.
     let result = unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut arguments), mem::size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_mut(&mut arguments),
+            mem::size_of::<libc::clone_args>(),
+        )
     };
     match result {
         -1 => Err(io::Error::last_os_error()),
@@ -65,20 +79,20 @@ pub fn clone_process(namespaces: Namespaces) -> io::Result<Cloned> {
 
 /// What to change of a mount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MountChange {
+pub(crate) struct MountChange {
     /// Make it read-only.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     /// Ignore set-user-id bits and device nodes.
-    pub untrusted: bool,
+    pub(crate) untrusted: bool,
     /// Also everything mounted below it.
-    pub recursive: bool,
+    pub(crate) recursive: bool,
 }
 
 /// Changes a mount (or a tree of mounts that is not attached yet), by mount_setattr(2).
 ///
 /// # Errors
 /// The system's answer.
-pub fn change_mount(mount: BorrowedFd<'_>, change: MountChange) -> io::Result<()> {
+pub(crate) fn change_mount(mount: BorrowedFd<'_>, change: MountChange) -> io::Result<()> {
     let mut set = 0;
     if change.read_only {
         set |= libc::MOUNT_ATTR_RDONLY;
@@ -93,7 +107,7 @@ pub fn change_mount(mount: BorrowedFd<'_>, change: MountChange) -> io::Result<()
 ///
 /// # Errors
 /// The system's answer: `EINVAL` when the filesystem cannot do that.
-pub fn map_mount_owners(mount: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn map_mount_owners(mount: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
     mount_setattr(mount, false, libc::MOUNT_ATTR_IDMAP, Some(map))
 }
 
@@ -131,7 +145,7 @@ fn mount_setattr(
 ///
 /// # Errors
 /// The system's answer.
-pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
     kept.sort_unstable();
     let mut first = 3;
@@ -155,7 +169,7 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's answer.
-pub fn loopback_up() -> io::Result<()> {
+pub(crate) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
     // SAFETY: `ifreq` is plain old data, for which all zeros is a valid value.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
@@ -177,22 +191,22 @@ pub fn loopback_up() -> io::Result<()> {
 /// One instruction of a system call filter (the kernel's `struct sock_filter`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// Operation.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Instructions to skip if the comparison holds.
-    pub if_true: u8,
+    pub(crate) if_true: u8,
     /// Instructions to skip if it does not.
-    pub if_false: u8,
+    pub(crate) if_false: u8,
     /// Operand.
-    pub operand: u32,
+    pub(crate) operand: u32,
 }
 
 /// Puts this process and all its future children under a system call filter, by seccomp(2). It cannot be taken off again.
 ///
 /// # Errors
 /// The system's answer; `EACCES` when neither `no_new_privs` is set nor the process may administer the system.
-pub fn load_filter(filter: &[Instruction]) -> io::Result<()> {
+pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     #[repr(C)]
     struct Program {
         length: libc::c_ushort,
@@ -209,7 +223,7 @@ pub fn load_filter(filter: &[Instruction]) -> io::Result<()> {
 
 /// Which version of Landlock the kernel offers; 0 for none.
 #[must_use]
-pub fn landlock_version() -> u32 {
+pub(crate) fn landlock_version() -> u32 {
     const CREATE_RULESET_VERSION: u32 = 1;
     // SAFETY: with this flag the call takes no structure and only returns a number (landlock_create_ruleset(2)).
     let result = unsafe {
@@ -227,7 +241,7 @@ pub fn landlock_version() -> u32 {
 ///
 /// # Errors
 /// The system's answer.
-pub fn reap_automatically(on: bool) -> io::Result<()> {
+pub(crate) fn reap_automatically(on: bool) -> io::Result<()> {
     let handler = if on { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: neither disposition runs any code of this program.
     let result = unsafe { libc::signal(libc::SIGCHLD, handler) };
@@ -238,6 +252,6 @@ pub fn reap_automatically(on: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// When there is a NUL in it.
-pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
+pub(crate) fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }

@@ -10,6 +10,9 @@ use crate::{text::closest, tool::Failure};
 const COMMENTARY: [&str; 6] =
     ["description", "explanation", "justification", "reasoning", "security_risk", "thought"];
 
+/// Problems of one call that are told.
+const MAX_PROBLEMS: usize = 20;
+
 /// Checked arguments: every required field is there, and every field has its kind.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Arguments(Map<String, Value>);
@@ -17,7 +20,7 @@ pub(crate) struct Arguments(Map<String, Value>);
 impl Arguments {
     /// Understands what the model wrote.
     pub(crate) fn of(call: &ToolCall, definition: &Definition) -> Result<Self, Failure> {
-        let mut object = parse(&call.arguments).map_err(|problem| {
+        let mut object = parse(&call.arguments, definition.bare).map_err(|problem| {
             Failure(format!(
                 "The arguments of {} are not a JSON object: {problem}\nExample: {}",
                 definition.name, definition.example
@@ -32,7 +35,7 @@ impl Arguments {
         Err(Failure(format!(
             "Bad arguments for {}:\n- {}\nIt takes: {}\nExample: {}",
             definition.name,
-            problems.join("\n- "),
+            shown_problems(&problems),
             signature(definition.fields),
             definition.example
         )))
@@ -65,10 +68,24 @@ impl Arguments {
     }
 }
 
-/// A JSON object, also one that was encoded twice. Nothing at all counts as an empty object.
-fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    if text.trim().is_empty() {
+fn shown_problems(problems: &[String]) -> String {
+    let shown = problems[..problems.len().min(MAX_PROBLEMS)].join("\n- ");
+    match problems.len().saturating_sub(MAX_PROBLEMS) {
+        0 => shown,
+        more => format!("{shown}\n- and {more} more"),
+    }
+}
+
+/// A JSON object, also one that was encoded twice. Nothing at all counts as an empty object; a bare text is the argument `bare`.
+fn parse(text: &str, bare: Option<&str>) -> Result<Map<String, Value>, String> {
+    let start = text.trim_start();
+    if start.is_empty() {
         return Ok(Map::new());
+    }
+    if let Some(name) = bare
+        && !start.starts_with(['{', '[', '"'])
+    {
+        return Ok(Map::from_iter([(name.to_owned(), Value::from(text))]));
     }
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
@@ -170,9 +187,9 @@ fn take(value: Value, field: &Field, path: &str, problems: &mut Vec<String>) -> 
     let taken = match (&field.kind, &value) {
         (Kind::Text | Kind::CommandLine, Value::String(_)) => Some(value.clone()),
         (Kind::CommandLine, Value::Array(words)) => command_line(words),
-        (Kind::Count { least, most }, Value::Number(_) | Value::String(_)) => whole_number(&value)
-            .filter(|number| number >= least)
-            .map(|number| Value::from(number.min(*most))),
+        (Kind::Count { least, most }, Value::Number(_) | Value::String(_)) => {
+            whole_number(&value).filter(|number| number >= least).map(|number| Value::from(number.min(*most)))
+        }
         (Kind::Flag, Value::Bool(_)) => Some(value.clone()),
         (Kind::Flag, Value::String(word)) => word.to_lowercase().parse().ok().map(Value::Bool),
         (Kind::Choice { words, aliases }, Value::String(word)) => choice(words, aliases, word),
@@ -194,14 +211,17 @@ fn shown(value: &Value) -> String {
             }
             format!("{}…", text.chars().take(60).collect::<String>())
         }
+        Value::Array(list) if list.is_empty() => "an empty list".to_owned(),
         Value::Null | Value::Array(_) | Value::Object(_) => kind_of(value).to_owned(),
     }
 }
 
 fn whole_number(value: &Value) -> Option<u64> {
     let float = match value {
-        Value::Number(number) if number.is_u64() => return number.as_u64(),
-        Value::Number(number) => number.as_f64()?,
+        Value::Number(number) => match number.as_u64() {
+            Some(whole) => return Some(whole),
+            None => number.as_f64()?,
+        },
         Value::String(text) => return text.trim().parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
@@ -223,9 +243,9 @@ fn items(
     path: &str,
     problems: &mut Vec<String>,
 ) -> Option<Value> {
-    let decoded = match value {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
-        other => other.clone(),
+    let decoded = match value.as_str() {
+        Some(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+        None => value.clone(),
     };
     let list = match decoded {
         Value::Array(list) if !list.is_empty() => list,
@@ -238,15 +258,11 @@ fn items(
     let mut checked = Vec::with_capacity(list.len());
     for (index, item) in list.into_iter().enumerate() {
         let at = format!("{path}[{index}]");
-        match item {
-            Value::Object(item) => {
-                checked.push(Value::Object(check(item, fields, &format!("{at}."), problems)));
-            }
-            other => problems.push(format!(
-                "`{at}` must be an object with {}, not {}",
-                signature(fields),
-                shown(&other)
-            )),
+        if let Value::Object(item) = item {
+            checked.push(Value::Object(check(item, fields, &format!("{at}."), problems)));
+        } else {
+            let expected = signature(fields);
+            problems.push(format!("`{at}` must be an object with {expected}, not {}", shown(&item)));
         }
     }
     Some(Value::Array(checked))
@@ -302,15 +318,12 @@ mod tests {
         parallel: true,
         example: r#"{"path":"a"}"#,
         adapt: as_they_are,
+        bare: None,
     };
 
     fn arguments(text: &str) -> Result<Arguments, String> {
-        let call = ToolCall {
-            provider_id: "x".into(),
-            name: "sample".into(),
-            arguments: text.into(),
-            opaque: None,
-        };
+        let call =
+            ToolCall { provider_id: "x".into(), name: "sample".into(), arguments: text.into(), opaque: None };
         Arguments::of(&call, &DEFINITION).map_err(|failure| failure.0)
     }
 
@@ -328,14 +341,19 @@ mod tests {
         assert_eq!(taken.items("parts")[0].text("old_text"), "x");
         assert!(taken.items("parts")[0].flag("all"));
         assert_eq!(arguments(r#"{"path":"a","limit":1e9}"#).unwrap().count("limit"), Some(100));
-        assert_eq!(arguments(r#"{"path":"a","run":["echo","it's"]}"#).unwrap().text("run"), r"echo 'it'\''s'");
+        assert_eq!(
+            arguments(r#"{"path":"a","run":["echo","it's"]}"#).unwrap().text("run"),
+            r"echo 'it'\''s'"
+        );
         assert_eq!(arguments(r#""{\"path\":\"a\"}""#).unwrap().text("path"), "a");
         assert_eq!(arguments(r#"{"path":"own","file_path":"alias"}"#).unwrap().text("path"), "own");
     }
 
     #[test]
     fn errors_name_field_and_remedy() {
-        insta::assert_snapshot!(arguments(r#"{"limt":5,"state":"later","parts":[{"all":1},3],"limit":0}"#).unwrap_err());
+        insta::assert_snapshot!(
+            arguments(r#"{"limt":5,"state":"later","parts":[{"all":1},3],"limit":0}"#).unwrap_err()
+        );
         insta::assert_snapshot!(arguments("{\"path\": \"a\",\n \"limit\": }").unwrap_err());
         insta::assert_snapshot!(arguments(r#"{"path":"a/very/long"#).unwrap_err());
         insta::assert_snapshot!(arguments("[1]").unwrap_err());

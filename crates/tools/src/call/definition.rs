@@ -17,6 +17,9 @@ pub(crate) struct Definition {
     pub(crate) example: &'static str,
     /// Brings arguments of a known foreign shape into this tool's shape before they are checked.
     pub(crate) adapt: fn(&mut Map<String, Value>),
+    /// The argument that a text is taken for that is no JSON at all: models call a tool so when they were trained on one that takes
+    /// plain text.
+    pub(crate) bare: Option<&'static str>,
 }
 
 /// One argument.

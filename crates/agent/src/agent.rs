@@ -1,0 +1,148 @@
+//! The state of a session's loop: everything that the log says, in the form in which the next decision needs it.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{
+    Cost, EventBody, Message, Outcome, SessionId, SessionState, Usage, event::NudgeReason, policy::LimitKind,
+    tool::Finish,
+};
+
+use crate::{
+    calls::Calls, clock::WorkClock, compaction::Pressure, conversation::Conversation, delivery::Stages,
+    draft::Draft, ending::Failure, facts::Facts, stuck::Watch,
+};
+
+/// So many oddities are kept in words.
+const MOST_ODDITIES: usize = 32;
+
+/// The loop of one session: a fold over its log. Copying it is cheap.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub(crate) session: SessionId,
+    /// Queued, working or delivering; kept when the session ends, so that it can go on from there.
+    pub(crate) phase: SessionState,
+    pub(crate) fence: u64,
+    pub(crate) cancelled: bool,
+    pub(crate) outcome: Option<Outcome>,
+    /// Whether an ended session goes on when it is claimed.
+    pub(crate) reopens: bool,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) clock: WorkClock,
+    pub(crate) facts: Facts,
+    pub(crate) stages: Stages,
+
+    pub(crate) steps: u32,
+    pub(crate) usage: Usage,
+    pub(crate) cost: Cost,
+
+    pub(crate) conversation: Option<Conversation>,
+    pub(crate) draft: Draft,
+    pub(crate) asked: Option<Asked>,
+    pub(crate) calls: Calls,
+    pub(crate) pressure: Pressure,
+    /// A message has arrived that the model has not been shown.
+    pub(crate) unread: bool,
+    /// A tool was started at some time, so the workspace may differ from the base.
+    pub(crate) touched: bool,
+
+    pub(crate) watch: Watch,
+    pub(crate) manners: Manners,
+    /// What the agent is to be told before the model is asked again.
+    pub(crate) due: Option<NudgeReason>,
+    /// The limit that is to be declared reached.
+    pub(crate) stop: Option<LimitKind>,
+    /// The limit that was reached in this stretch of work.
+    pub(crate) limit: Option<LimitKind>,
+    pub(crate) wrap: WrapUp,
+    /// The agent was told that a limit is near.
+    pub(crate) warned: bool,
+    /// What ends the work as soon as its step is over.
+    pub(crate) finish: Option<Finish>,
+    pub(crate) gate_rounds: u32,
+
+    pub(crate) oddities: Vec<String>,
+}
+
+/// A model call without its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) compaction: bool,
+    /// The last message of a request for a summary, which is no part of the conversation.
+    pub(crate) tail: Option<Arc<Message>>,
+    /// False once it was cut short: then the same is to be asked again.
+    pub(crate) running: bool,
+}
+
+/// Answers of one manner, one after another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manners {
+    pub(crate) silent: u32,
+    pub(crate) truncated: u32,
+    pub(crate) refused: u32,
+}
+
+/// The last answer after a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrapUp {
+    /// The agent has not been told that it may give it.
+    Untold,
+    /// It may give it.
+    Told,
+    /// It has given it, or could not.
+    Over,
+}
+
+impl Agent {
+    /// The agent of a session whose log is empty.
+    #[must_use]
+    pub fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            phase: SessionState::Queued,
+            fence: 0,
+            cancelled: false,
+            outcome: None,
+            reopens: false,
+            failure: None,
+            clock: WorkClock::new(),
+            facts: Facts::default(),
+            stages: Stages::default(),
+            steps: 0,
+            usage: Usage::default(),
+            cost: Cost::default(),
+            conversation: None,
+            draft: Draft::default(),
+            asked: None,
+            calls: Calls::default(),
+            pressure: Pressure::default(),
+            unread: false,
+            touched: false,
+            watch: Watch::default(),
+            manners: Manners::default(),
+            due: None,
+            stop: None,
+            limit: None,
+            wrap: WrapUp::Untold,
+            warned: false,
+            finish: None,
+            gate_rounds: 0,
+            oddities: Vec::new(),
+        }
+    }
+
+    /// What marks of quoted words hang on, beside the words.
+    pub(crate) fn seed(&self) -> [u8; 16] {
+        self.session.as_u128().to_be_bytes()
+    }
+
+    /// The text of the model's last answer.
+    pub(crate) fn last_answer(&self) -> String {
+        self.conversation.as_ref().map(Conversation::last_answer).unwrap_or_default()
+    }
+
+    pub(crate) fn note_oddity(&mut self, body: &EventBody, why: &str) {
+        if self.oddities.len() < MOST_ODDITIES {
+            self.oddities.push(format!("{}: {why}", body.name()));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How events change the agent.
+//!
+//! The log is followed, not judged: an event that a worker of another version wrote where this one would have decided otherwise is folded all
+//! the same, as long as it can be. Only what has no meaning at its place is left out, and noted.
+
+mod answers;
+mod change;
+mod session;
+mod steps;
+
+use cofferdam_domain::{EventBody, SessionState, Timestamp};
+
+use crate::Agent;
+
+impl Agent {
+    /// Folds the next event in. Never panics; an event that does not fit is left out and noted in [`Agent::oddities`].
+    pub fn apply(&mut self, at: Timestamp, body: &EventBody) {
+        if matches!(body, EventBody::Claimed { .. }) {
+            // Nobody worked between the last event and the claim.
+            self.clock.stop();
+        }
+        self.clock.tick(at);
+        let fits =
+            if self.outcome.is_some() { self.apply_after_end(body) } else { self.apply_to_living(body) };
+        if !fits {
+            self.note_oddity(body, "does not fit the log before it");
+        }
+    }
+
+    fn apply_after_end(&mut self, body: &EventBody) -> bool {
+        if let EventBody::Claimed { fence, .. } = body {
+            return self.claimed(*fence);
+        }
+        // Whoever writes these need not know that the session has ended.
+        matches!(
+            body,
+            EventBody::MessageReceived { .. }
+                | EventBody::CancelAsked { .. }
+                | EventBody::PullRequestClosed { .. }
+        )
+    }
+
+    fn apply_to_living(&mut self, body: &EventBody) -> bool {
+        match body {
+            EventBody::TaskAccepted { task } => self.accepted(task),
+            EventBody::Claimed { fence, .. } => self.claimed(*fence),
+            EventBody::PolicyFixed(fixed) => self.fixed_with(fixed),
+            EventBody::StageStarted { stage } => self.stage_started(*stage),
+            EventBody::StageFailed { stage, reason } => self.stage_failed(*stage, reason),
+            EventBody::RepositoryReady(repository) => self.repository_ready(repository),
+            EventBody::SandboxReady { sandbox, .. } => self.sandbox_ready(*sandbox),
+            EventBody::ModelAsked { step, request, compaction } => {
+                self.model_asked(body, *step, *request, *compaction)
+            }
+            EventBody::ModelAnswered { step, answer, .. } => self.model_answered(*step, answer),
+            EventBody::ModelFailed { step, kind, message } => self.model_failed(*step, *kind, message),
+            EventBody::Nudged { reason, text } => self.nudged(*reason, text),
+            EventBody::ToolStarted { call, .. } => self.tool_started(*call),
+            EventBody::ToolFinished { call, outcome, millis } => self.tool_finished(*call, outcome, *millis),
+            EventBody::ToolLost { call } => self.calls.lose(*call) && self.close_step(),
+            EventBody::Compacted { summary, replaced, .. } => self.compacted(summary, *replaced),
+            EventBody::MessageReceived { from, text, label } => self.message_received(from, text, *label),
+            EventBody::LimitReached { limit, .. } => self.limit_reached(*limit),
+            EventBody::CancelAsked { .. } => {
+                self.cancelled = true;
+                true
+            }
+            EventBody::WorkFinished { finish, limit } => self.work_finished(finish, *limit),
+            EventBody::SessionEnded { outcome } => self.ended(outcome),
+            EventBody::ObjectsReceived(received) => self.objects_received(received),
+            EventBody::NothingChanged => self.nothing_changed(),
+            EventBody::Examined { findings, verdict } => self.examined(findings, *verdict),
+            EventBody::EvidenceRun(run) => self.evidence_run(run),
+            EventBody::EvidenceMissing { reason } => self.no_evidence(reason),
+            EventBody::Pushed { branch, commit } => self.pushed_to(branch, commit),
+            EventBody::PullRequestOpened(request) => self.pull_request_opened(request),
+            EventBody::PullRequestClosed { .. } => true,
+        }
+    }
+
+    pub(crate) fn working(&self) -> bool {
+        self.phase == SessionState::Working
+    }
+
+    fn delivering(&self) -> bool {
+        self.phase == SessionState::Delivering
+    }
+}

@@ -1,0 +1,81 @@
+//! Events of a finished change on its way to the pull request.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{EvidenceRun, Finding, PullRequest, SessionState, Stage, Verdict, change::Received};
+
+use crate::{Agent, agent::Manners, stuck::Watch, wording};
+
+impl Agent {
+    pub(super) fn objects_received(&mut self, received: &Received) -> bool {
+        let fits = self.stages.finish(Stage::Collect);
+        if fits {
+            self.facts.received = Some(Arc::new(received.clone()));
+        }
+        fits
+    }
+
+    pub(super) fn nothing_changed(&mut self) -> bool {
+        let fits = self.stages.finish(Stage::Collect);
+        self.facts.nothing_changed |= fits;
+        fits
+    }
+
+    pub(super) fn examined(&mut self, findings: &[Finding], verdict: Verdict) -> bool {
+        let fits = self.stages.finish(Stage::Examine);
+        if fits {
+            self.facts.findings = Arc::new(findings.to_vec());
+            self.facts.verdict = Some(verdict);
+        }
+        fits
+    }
+
+    pub(super) fn evidence_run(&mut self, run: &EvidenceRun) -> bool {
+        let fits = self.stages.evidence(run.side);
+        if fits {
+            Arc::make_mut(&mut self.facts.evidence).push(run.clone());
+        }
+        fits
+    }
+
+    pub(super) fn no_evidence(&mut self, reason: &str) -> bool {
+        let fits = self.stages.evidence_missing();
+        if fits {
+            self.facts.evidence_missing = Some(reason.into());
+        }
+        fits
+    }
+
+    pub(super) fn pushed_to(&mut self, branch: &str, commit: &str) -> bool {
+        let fits = self.stages.finish(Stage::Push);
+        if fits {
+            self.facts.pushed = Some(Arc::new((branch.to_owned(), commit.to_owned())));
+        }
+        fits
+    }
+
+    pub(super) fn pull_request_opened(&mut self, request: &PullRequest) -> bool {
+        let fits = self.stages.finish(Stage::PullRequest);
+        if fits {
+            self.facts.pull_request = Some(Arc::new(request.clone()));
+        }
+        fits
+    }
+
+    /// The gate sent the change back: a new stretch of work begins.
+    pub(super) fn sent_back(&mut self, text: &str) -> bool {
+        if !self.delivering() || self.facts.verdict != Some(Verdict::SendBack) {
+            return false;
+        }
+        self.phase = SessionState::Working;
+        self.clock.start();
+        self.gate_rounds = self.gate_rounds.saturating_add(1);
+        self.facts.forget_delivery();
+        self.stages.renew();
+        self.watch = Watch::default();
+        self.manners = Manners::default();
+        self.draft.say(text);
+        self.draft.say(wording::SANDBOX_ANEW);
+        true
+    }
+}

@@ -1,0 +1,196 @@
+//! What follows from the state: decisions first, then everything that may start now.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{
+    EventBody, Message, ModelRequest, Outcome, SessionState, Stage, Verdict, event::NudgeReason,
+    policy::LimitKind,
+};
+
+use crate::{
+    Action, Agent, agent::WrapUp, compaction::room_for_results, delivery::Progress, ending, wording,
+};
+
+/// The part of a budget, in hundredths, at which the agent is told that the limit is near.
+const NEAR: u64 = 80;
+
+/// A model call to be made.
+pub(crate) struct Plan {
+    pub(crate) request: ModelRequest,
+    /// The message that the request adds to the conversation, or ends with if it is for a summary; `None` if it adds nothing.
+    pub(crate) tail: Option<Arc<Message>>,
+    /// An estimate of its prompt's tokens.
+    tokens: u64,
+}
+
+impl Agent {
+    /// What is to be done now, given the log so far. The same log gives the same actions. Empty while everything waits for something
+    /// that is under way, and when the session has ended.
+    #[must_use]
+    pub fn next(&self) -> Vec<Action> {
+        if self.outcome.is_some() {
+            return Vec::new();
+        }
+        if let Some(body) = self.decision() {
+            return vec![Action::Append(body)];
+        }
+        match self.phase {
+            SessionState::Working => self.work(),
+            SessionState::Delivering => {
+                self.stages.startable(self.facts.verdict).into_iter().map(Action::Stage).collect()
+            }
+            SessionState::Queued | SessionState::Ended => Vec::new(),
+        }
+    }
+
+    fn decision(&self) -> Option<EventBody> {
+        if self.cancelled {
+            let outcome = self.facts.pull_request.as_ref().and_then(|_| self.delivered());
+            return Some(EventBody::SessionEnded { outcome: outcome.unwrap_or(Outcome::Cancelled) });
+        }
+        if let Some(failure) = &self.failure {
+            return Some(EventBody::SessionEnded {
+                outcome: Outcome::Failed { reason: failure.reason.clone() },
+            });
+        }
+        match self.phase {
+            SessionState::Working => self.decide_at_work(),
+            SessionState::Delivering => self.decide_at_delivery(),
+            SessionState::Queued | SessionState::Ended => None,
+        }
+    }
+
+    fn decide_at_delivery(&self) -> Option<EventBody> {
+        if let Some(outcome) = self.delivered() {
+            return Some(EventBody::SessionEnded { outcome });
+        }
+        (self.facts.verdict == Some(Verdict::SendBack)).then(|| EventBody::Nudged {
+            reason: NudgeReason::GateFindings,
+            text: wording::gate_findings(&self.facts.findings),
+        })
+    }
+
+    fn decide_at_work(&self) -> Option<EventBody> {
+        if let Some(call) = self.calls.cut_short() {
+            return Some(EventBody::ToolLost { call });
+        }
+        let fixed = self.facts.fixed.as_ref()?;
+        if self.asked.is_some() || self.calls.any_running() {
+            return None;
+        }
+        let spent = self.spent();
+        let budget = &fixed.policy.budget;
+        if !self.calls.is_empty() {
+            // What the model has asked for is done, unless there is no time left for it.
+            let late = self.limit.is_none() && spent.wall_ms >= budget.wall_ms;
+            return late.then_some(EventBody::LimitReached { limit: LimitKind::Wall, spent });
+        }
+        // First of all: the request for the summary was the last of its epoch.
+        if let Some(compacted) = self.decide_on_summary() {
+            return Some(compacted);
+        }
+        if let Some(finish) = &self.finish {
+            return Some(EventBody::WorkFinished { finish: finish.clone(), limit: self.limit });
+        }
+        if let Some(limit) = self.limit {
+            return self.decide_after_limit(limit);
+        }
+        if let Some(limit) = budget.reached(&spent).or(self.stop) {
+            return Some(EventBody::LimitReached { limit, spent });
+        }
+        if let Some(reason) = self.due {
+            return Some(EventBody::Nudged { reason, text: wording::nudge(reason).to_owned() });
+        }
+        let near = |used: u64, most: u64| used.saturating_mul(100) >= most.saturating_mul(NEAR);
+        let warn = !self.warned
+            && self.steps > 0
+            && (near(spent.steps.into(), budget.steps.into())
+                || near(spent.usage.total(), budget.tokens)
+                || near(spent.cost.0, budget.cost.0)
+                || near(spent.wall_ms, budget.wall_ms));
+        warn.then(|| EventBody::Nudged {
+            reason: NudgeReason::WrapUp,
+            text: wording::limit_near(&spent, budget),
+        })
+    }
+
+    fn decide_after_limit(&self, limit: LimitKind) -> Option<EventBody> {
+        // A model that has said nothing has nothing to wrap up, and one that fails or refuses would do so again.
+        if self.wrap == WrapUp::Over || limit == LimitKind::Model || self.steps == 0 {
+            let finish = ending::cut_off(self.task(), &self.last_answer(), &self.in_words(limit));
+            return Some(EventBody::WorkFinished { finish, limit: Some(limit) });
+        }
+        let budget = self.facts.fixed.as_ref()?.policy.budget;
+        (self.wrap == WrapUp::Untold).then(|| EventBody::Nudged {
+            reason: NudgeReason::WrapUp,
+            text: wording::limit_reached(limit, &budget),
+        })
+    }
+
+    fn decide_on_summary(&self) -> Option<EventBody> {
+        let summary = self.pressure.summary()?;
+        let replaced = self.replaceable()?;
+        Some(EventBody::Compacted { summary: summary.to_string(), replaced, size: summary.len() as u64 })
+    }
+
+    fn replaceable(&self) -> Option<u32> {
+        let conversation = self.conversation.as_ref()?;
+        conversation.replaceable(self.pressure.kept(conversation.window()))
+    }
+
+    /// What may start while the agent works. Sandbox and model are independent until a call wants to run.
+    fn work(&self) -> Vec<Action> {
+        if self.facts.fixed.is_none() {
+            return vec![Action::Fix];
+        }
+        let mut actions = Vec::new();
+        match (self.stages.repository, self.stages.sandbox) {
+            (Progress::Todo, _) => actions.push(Action::Stage(Stage::Repository)),
+            (Progress::Done, Progress::Todo) => actions.push(Action::Stage(Stage::Sandbox)),
+            (Progress::UnderWay | Progress::Done, _) => {}
+        }
+        if !self.calls.is_empty() {
+            if self.stages.sandbox == Progress::Done {
+                actions.extend(self.calls.startable().map(|(call, tool)| Action::RunTool { call, tool }));
+            }
+        } else if self.asked.as_ref().is_none_or(|asked| !asked.running) {
+            actions.extend(self.ask());
+        }
+        actions
+    }
+
+    fn ask(&self) -> Option<Action> {
+        let step = self.steps.saturating_add(1);
+        if let Some(asked) = &self.asked {
+            let request = self.plan_request(asked.compaction)?.request;
+            return Some(Action::AskModel { step, compaction: asked.compaction, request });
+        }
+        let plan = self.plan_request(false)?;
+        let window = self.conversation.as_ref()?.window();
+        let compaction = self.limit.is_none()
+            && self.pressure.is_high(plan.tokens, window)
+            && self.replaceable().is_some();
+        let plan = if compaction { self.plan_request(true)? } else { plan };
+        Some(Action::AskModel { step, compaction, request: plan.request })
+    }
+
+    /// The request as it is to be made now; the same as before if it was cut short.
+    pub(crate) fn plan_request(&self, compaction: bool) -> Option<Plan> {
+        let conversation = self.conversation.as_ref()?;
+        let before = self
+            .asked
+            .as_ref()
+            .filter(|asked| asked.compaction == compaction)
+            .and_then(|asked| asked.tail.clone());
+        let tail = if before.is_some() {
+            before
+        } else if conversation.awaits_answer() {
+            None
+        } else {
+            let extra = compaction.then_some(wording::SUMMARISE);
+            Some(Arc::new(self.draft.message(room_for_results(conversation.window()), extra)))
+        };
+        let (request, tokens) = conversation.request(tail.as_ref(), self.session.to_string());
+        Some(Plan { request, tail, tokens })
+    }
+}

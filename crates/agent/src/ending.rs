@@ -1,0 +1,149 @@
+//! How work and session end: what is said for an agent that did not say it, and which outcome follows from what is known.
+
+use cofferdam_domain::{
+    Finding, Outcome, Severity, Task,
+    event::ModelFailure,
+    policy::LimitKind,
+    tool::{Finish, FinishOutcome},
+};
+
+use crate::{
+    Agent,
+    excerpt::{excerpt, first_line},
+    wording,
+};
+
+/// The longest reason that is kept of an agent's prose.
+const REASON: usize = 600;
+
+/// Why a session cannot go on.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    /// Whether the model was at fault, which can be mended from outside.
+    pub(crate) model: bool,
+}
+
+impl Failure {
+    /// The model could not be asked.
+    pub(crate) fn of_model(agent: &Agent, kind: ModelFailure, message: &str) -> Self {
+        let message = excerpt(message, 2000);
+        let remedy = match kind {
+            ModelFailure::Unauthorised | ModelFailure::Unavailable => {
+                format!("Nothing is lost: when that is mended, `cofferdam resume {}` goes on.", agent.session)
+            }
+            ModelFailure::Rejected => {
+                format!(
+                    "`cofferdam resume {}` tries again; `cofferdam run --model` starts anew with another model.",
+                    agent.session
+                )
+            }
+            ModelFailure::ContextOverflow => {
+                "Use a model with a larger context window (`cofferdam run --model`), or shorten the task."
+                    .to_owned()
+            }
+        };
+        Self { reason: format!("{message} {remedy}"), model: kind != ModelFailure::ContextOverflow }
+    }
+
+    /// The worker's own work cannot be done.
+    pub(crate) fn of_stage(reason: &str) -> Self {
+        Self { reason: excerpt(reason, 2000), model: false }
+    }
+}
+
+/// What is said for an agent whose work a limit ended before it could say anything itself.
+pub(crate) fn cut_off(task: Option<&Task>, last_answer: &str, limit: &str) -> Finish {
+    let said = last_answer.trim();
+    let summary = if said.is_empty() || said.starts_with('(') {
+        format!("The work was cut off: {limit}. The agent left no summary.")
+    } else {
+        format!("The work was cut off: {limit}. The agent's last words:\n\n{}", excerpt(said, 4000))
+    };
+    Finish {
+        outcome: FinishOutcome::GaveUp,
+        title: task.map(wording::title_for).unwrap_or_default(),
+        summary,
+    }
+}
+
+/// What is said for an agent that stopped calling tools without ending its work.
+pub(crate) fn fell_silent(task: Option<&Task>, last_answer: &str) -> Finish {
+    let said = excerpt(last_answer.trim(), 4000);
+    let summary =
+        format!("The agent stopped working without saying that it was done. Its last words:\n\n{said}");
+    Finish {
+        outcome: FinishOutcome::GaveUp,
+        title: task.map(wording::title_for).unwrap_or_default(),
+        summary,
+    }
+}
+
+/// What is said for an agent that asked where policy says that the session stops then.
+pub(crate) fn asked(task: Option<&Task>, question: &str) -> Finish {
+    let summary = format!("The agent needs an answer before it can go on:\n\n{}", excerpt(question, 4000));
+    Finish {
+        outcome: FinishOutcome::GaveUp,
+        title: task.map(wording::title_for).unwrap_or_default(),
+        summary,
+    }
+}
+
+impl Agent {
+    /// The outcome of a session with nothing more to do; `None` while there is.
+    pub(crate) fn delivered(&self) -> Option<Outcome> {
+        if let Some(request) = &self.facts.pull_request {
+            return Some(self.published(request.number));
+        }
+        // Where no tool ever ran nothing can have changed, and there may be no sandbox to look into.
+        if self.facts.nothing_changed || !self.touched {
+            return Some(self.unchanged());
+        }
+        let held = match self.facts.verdict? {
+            cofferdam_domain::Verdict::Publish => false,
+            cofferdam_domain::Verdict::SendBack => self.gate_rounds_left() == 0,
+            cofferdam_domain::Verdict::Hold => true,
+        };
+        held.then(|| Outcome::Held { reason: held_because(&self.facts.findings) })
+    }
+
+    fn published(&self, number: u64) -> Outcome {
+        match (self.facts.limit(), self.finish()) {
+            (Some(limit), _) => Outcome::Stopped { limit: self.in_words(limit) },
+            (None, Some(Finish { outcome: FinishOutcome::GaveUp, summary, .. })) => Outcome::Failed {
+                reason: format!(
+                    "the agent did not finish; what it did is in draft pull request {number}. {}",
+                    first_line(summary, REASON)
+                ),
+            },
+            (None, _) => Outcome::Succeeded,
+        }
+    }
+
+    fn unchanged(&self) -> Outcome {
+        match (self.facts.limit(), self.finish()) {
+            (Some(limit), _) => Outcome::Stopped { limit: self.in_words(limit) },
+            (None, Some(Finish { outcome: FinishOutcome::GaveUp, summary, .. })) => {
+                Outcome::Failed { reason: excerpt(summary, REASON) }
+            }
+            (None, _) => Outcome::NothingToDo,
+        }
+    }
+
+    pub(crate) fn in_words(&self, limit: LimitKind) -> String {
+        let budget = self.facts.fixed.as_ref().map(|fixed| fixed.policy.budget).unwrap_or_default();
+        wording::limit_in_words(limit, &budget)
+    }
+}
+
+fn held_because(findings: &[Finding]) -> String {
+    let mut blocking = findings.iter().filter(|finding| finding.severity == Severity::Blocking);
+    let Some(first) = blocking.next() else { return "the gate wants a person to look first".to_owned() };
+    let place =
+        if first.path.is_empty() { String::new() } else { format!(" in {}", excerpt(&first.path, 200)) };
+    let more = match blocking.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    format!("{}{place}: {}{more}", first.rule, excerpt(&first.why, 300))
+}

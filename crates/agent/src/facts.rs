@@ -1,0 +1,234 @@
+//! What has become known of a session: for the worker, who acts on it, and for whoever shows it.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{
+    EvidenceRun, Finding, Outcome, PullRequest, SandboxId, SessionId, SessionState, Side, Spent, Task,
+    Timestamp, Verdict,
+    change::Received,
+    event::{Fixed, Repository},
+    policy::LimitKind,
+    tool::{Finish, FinishOutcome, PlanItem},
+};
+
+use crate::Agent;
+
+/// What is known. Large values are shared, so that copying an agent stays cheap.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) task: Option<Arc<Task>>,
+    pub(crate) fixed: Option<Arc<Fixed>>,
+    pub(crate) repository: Option<Arc<Repository>>,
+    pub(crate) sandbox: Option<SandboxId>,
+    pub(crate) plan: Arc<Vec<PlanItem>>,
+    pub(crate) work: Option<Arc<Work>>,
+    pub(crate) received: Option<Arc<Received>>,
+    pub(crate) nothing_changed: bool,
+    pub(crate) findings: Arc<Vec<Finding>>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) evidence: Arc<Vec<EvidenceRun>>,
+    pub(crate) evidence_missing: Option<Arc<str>>,
+    pub(crate) pushed: Option<Arc<(String, String)>>,
+    pub(crate) pull_request: Option<Arc<PullRequest>>,
+    /// Tool calls that policy refused.
+    pub(crate) refused: u64,
+}
+
+/// Finished work: what the agent says about it, and the limit that ended it.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) finish: Finish,
+    pub(crate) limit: Option<LimitKind>,
+    pub(crate) at: Timestamp,
+}
+
+impl Facts {
+    /// Forgets what was known of an earlier delivery.
+    pub(crate) fn forget_delivery(&mut self) {
+        self.work = None;
+        self.received = None;
+        self.nothing_changed = false;
+        self.verdict = None;
+        self.evidence = Arc::default();
+        self.evidence_missing = None;
+    }
+
+    pub(crate) fn limit(&self) -> Option<LimitKind> {
+        self.work.as_ref().and_then(|work| work.limit)
+    }
+}
+
+impl Agent {
+    /// Whose log is folded.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Where the session stands.
+    #[must_use]
+    pub const fn state(&self) -> SessionState {
+        if self.outcome.is_some() { SessionState::Ended } else { self.phase }
+    }
+
+    /// How the session ended, if it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Whether the session can go on when it is claimed: it has not ended, or it failed for want of a model. Until then, what is needed to
+    /// go on (the sandbox's layer) is worth keeping.
+    #[must_use]
+    pub const fn resumable(&self) -> bool {
+        self.outcome.is_none() || self.reopens
+    }
+
+    /// Whether somebody asked that the session be cancelled.
+    #[must_use]
+    pub const fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// What has been used so far, by the time of the last event.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        Spent { steps: self.steps, usage: self.usage, cost: self.cost, wall_ms: self.clock.worked() }
+    }
+
+    /// When the time for the agent's work will be used up, while it works. The worker cuts short at that time what tool calls still run; the
+    /// model's last answer comes after it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.clock.deadline(self.facts.fixed.as_ref()?.policy.budget.wall_ms)
+    }
+
+    /// The step under way, or the last one; 0 before the first.
+    #[must_use]
+    pub fn step(&self) -> u32 {
+        let under_way = self.asked.as_ref().is_some_and(|asked| !asked.compaction);
+        self.steps + u32::from(under_way)
+    }
+
+    /// The agent's to-do list.
+    #[must_use]
+    pub fn plan(&self) -> &[PlanItem] {
+        &self.facts.plan
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub fn task(&self) -> Option<&Task> {
+        self.facts.task.as_deref()
+    }
+
+    /// What the session may do and with what.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&Fixed> {
+        self.facts.fixed.as_deref()
+    }
+
+    /// The repository as the session works on it.
+    #[must_use]
+    pub fn repository(&self) -> Option<&Repository> {
+        self.facts.repository.as_deref()
+    }
+
+    /// The sandbox in which tools run at present.
+    #[must_use]
+    pub const fn sandbox(&self) -> Option<SandboxId> {
+        self.facts.sandbox
+    }
+
+    /// What the agent says about its finished work. Prose.
+    #[must_use]
+    pub fn finish(&self) -> Option<&Finish> {
+        self.facts.work.as_ref().map(|work| &work.finish)
+    }
+
+    /// When the work was finished: the time of its event.
+    #[must_use]
+    pub fn finished_at(&self) -> Option<Timestamp> {
+        self.facts.work.as_ref().map(|work| work.at)
+    }
+
+    /// How many tool calls policy refused.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.facts.refused
+    }
+
+    /// The limit that was reached, if one was.
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitKind> {
+        self.limit.or(self.facts.limit())
+    }
+
+    /// The agent's commits in quarantine.
+    #[must_use]
+    pub fn received(&self) -> Option<&Received> {
+        self.facts.received.as_deref()
+    }
+
+    /// What the gate saw when it last looked.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.facts.findings
+    }
+
+    /// What the gate decided about the finished change.
+    #[must_use]
+    pub const fn verdict(&self) -> Option<Verdict> {
+        self.facts.verdict
+    }
+
+    /// How often the gate may still send the change back; 0 when the agent cannot work on.
+    #[must_use]
+    pub fn gate_rounds_left(&self) -> u32 {
+        let rounds = self.facts.fixed.as_ref().map_or(0, |fixed| fixed.policy.gate_rounds);
+        if self.limit().is_some() { 0 } else { rounds.saturating_sub(self.gate_rounds) }
+    }
+
+    /// The test runs of the platform on the finished change.
+    #[must_use]
+    pub fn evidence(&self) -> &[EvidenceRun] {
+        &self.facts.evidence
+    }
+
+    /// Why there is no test run, or not on both trees.
+    #[must_use]
+    pub fn evidence_missing(&self) -> Option<&str> {
+        self.facts.evidence_missing.as_deref()
+    }
+
+    /// The branch on the forge and its commit.
+    #[must_use]
+    pub fn pushed(&self) -> Option<(&str, &str)> {
+        self.facts.pushed.as_deref().map(|(branch, commit)| (branch.as_str(), commit.as_str()))
+    }
+
+    /// The pull request.
+    #[must_use]
+    pub fn pull_request(&self) -> Option<&PullRequest> {
+        self.facts.pull_request.as_deref()
+    }
+
+    /// Whether the change is only an offer to go on from: a limit ended the work, the agent does not call it done, or it breaks tests
+    /// that passed before.
+    #[must_use]
+    pub fn is_draft(&self) -> bool {
+        let Some(work) = &self.facts.work else { return true };
+        let passes = |side| {
+            let run = self.facts.evidence.iter().rev().find(|run| run.side == side);
+            run.map(|run| run.exit.success())
+        };
+        let breaks_tests = passes(Side::Base) == Some(true) && passes(Side::Head) == Some(false);
+        work.limit.is_some() || work.finish.outcome != FinishOutcome::Done || breaks_tests
+    }
+
+    /// The first few events that did not fit the log before them, in words. Empty for every log that a worker wrote.
+    #[must_use]
+    pub fn oddities(&self) -> &[String] {
+        &self.oddities
+    }
+}

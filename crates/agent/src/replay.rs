@@ -1,0 +1,132 @@
+//! Proving that a log is what the agent decided: the same fold, asked before each step whether it would have done the same.
+
+use cofferdam_domain::{Event, EventBody, Seq};
+
+use crate::{Action, Agent};
+
+/// What was checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Events folded.
+    pub events: u64,
+    /// Decisions that came out the same.
+    pub decisions: u64,
+    /// Effects (stages, model calls, tool calls) that came out the same.
+    pub effects: u64,
+    /// Model calls among them, each with the same request byte for byte.
+    pub requests: u64,
+}
+
+/// The log is not what this version of the agent would have decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {} ({event}) does not follow from the log before it: {why}", seq.0)]
+pub struct ReplayMismatch {
+    /// The first event that does not follow.
+    pub seq: Seq,
+    /// Its name.
+    pub event: &'static str,
+    /// What would have followed.
+    pub why: String,
+}
+
+/// Folds a log and checks that every decision and every effect in it is what the agent would have wanted at that place.
+///
+/// # Errors
+/// At the first event that does not follow from those before it: an effect that was not wanted, a decision that would have been another,
+/// a result of nothing that was under way.
+pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
+    let Some(first) = events.first() else { return Ok(Replayed::default()) };
+    let mut agent = Agent::new(first.session);
+    let mut done = Replayed::default();
+    for event in events {
+        let mismatch = |why: String| ReplayMismatch { seq: event.seq, event: event.body.name(), why };
+        match part(&event.body) {
+            Part::News => {}
+            kind @ (Part::Decision | Part::Effect) => {
+                let wanted = agent.next();
+                if !wanted.iter().any(|action| action.is_begun_by(&event.body)) {
+                    return Err(mismatch(format!("the agent would {}", in_words(&wanted))));
+                }
+                match kind {
+                    Part::Decision => done.decisions += 1,
+                    Part::Effect | Part::News => done.effects += 1,
+                }
+                done.requests += u64::from(matches!(event.body, EventBody::ModelAsked { .. }));
+            }
+        }
+        agent.apply(event.at, &event.body);
+        if let Some(oddity) = agent.oddities().first() {
+            return Err(mismatch(oddity.clone()));
+        }
+        done.events += 1;
+    }
+    Ok(done)
+}
+
+/// What an event is to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Its own decision.
+    Decision,
+    /// The beginning of what it wanted done.
+    Effect,
+    /// What came of that, or of the world outside.
+    News,
+}
+
+const fn part(body: &EventBody) -> Part {
+    match body {
+        EventBody::Nudged { .. }
+        | EventBody::ToolLost { .. }
+        | EventBody::Compacted { .. }
+        | EventBody::LimitReached { .. }
+        | EventBody::WorkFinished { .. }
+        | EventBody::SessionEnded { .. } => Part::Decision,
+        EventBody::PolicyFixed(_)
+        | EventBody::StageStarted { .. }
+        | EventBody::ModelAsked { .. }
+        | EventBody::ToolStarted { .. } => Part::Effect,
+        EventBody::TaskAccepted { .. }
+        | EventBody::Claimed { .. }
+        | EventBody::StageFailed { .. }
+        | EventBody::RepositoryReady(_)
+        | EventBody::SandboxReady { .. }
+        | EventBody::ModelAnswered { .. }
+        | EventBody::ModelFailed { .. }
+        | EventBody::ToolFinished { .. }
+        | EventBody::MessageReceived { .. }
+        | EventBody::CancelAsked { .. }
+        | EventBody::ObjectsReceived(_)
+        | EventBody::NothingChanged
+        | EventBody::Examined { .. }
+        | EventBody::EvidenceRun(_)
+        | EventBody::EvidenceMissing { .. }
+        | EventBody::Pushed { .. }
+        | EventBody::PullRequestOpened(_)
+        | EventBody::PullRequestClosed { .. } => Part::News,
+    }
+}
+
+fn in_words(actions: &[Action]) -> String {
+    if actions.is_empty() {
+        return "wait".to_owned();
+    }
+    let words: Vec<String> = actions
+        .iter()
+        .map(|action| match action {
+            Action::Fix => "fix the policy".to_owned(),
+            Action::Stage(stage) => format!("start {stage:?}"),
+            Action::AskModel { step, compaction: false, request } => {
+                format!("ask for step {step} with {}", request.digest.short())
+            }
+            Action::AskModel { step, compaction: true, request } => {
+                format!("ask for a summary before step {step} with {}", request.digest.short())
+            }
+            Action::RunTool { call, tool } => {
+                format!("run {call} ({:?})", crate::excerpt::first_line(&tool.name, 40))
+            }
+            Action::Append(body) => format!("append {}", body.name()),
+        })
+        .collect();
+    words.join(", ")
+}

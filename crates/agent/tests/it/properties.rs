@@ -1,0 +1,218 @@
+//! What holds in every world: random models, tools, gates, crashes, messages, cancellations and orders of completion.
+
+use cofferdam_agent::{Agent, replay};
+use cofferdam_domain::{
+    Block, Budget, EventBody, Outcome, StopReason, Timestamp, Verdict, event::ModelFailure,
+    message::Reasoning, policy::Questions,
+};
+use proptest::prelude::*;
+
+use crate::{
+    script::{self, Reply, call, fixed, says, stops, text},
+    world::{World, session, show},
+};
+
+/// Numbers from a seed: the world must be the same each time a failure is looked at (SplitMix64).
+#[derive(Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+}
+
+fn random_reply(dice: &mut Dice, compaction: bool) -> Reply {
+    if compaction && !dice.one_in(4) {
+        return says(vec![text("A summary.")]);
+    }
+    match dice.below(40) {
+        0 => Reply::Fail(ModelFailure::ContextOverflow),
+        1 => Reply::Fail(ModelFailure::Unavailable),
+        2 => script::refuses(),
+        3 => says(vec![]),
+        4 => says(vec![text("I am done."), Block::text("")]),
+        5 => stops(vec![text("so"), call("edit", "{\"a")], StopReason::MaxTokens),
+        6 => stops(vec![call("edit", "")], StopReason::ContextFull),
+        7 => script::finish(["done", "gave_up", "nothing_to_do", "?"][dice.below(4) as usize]),
+        8 => says(vec![call("finish", "done"), call("read", "x"), call("finish", "done")]),
+        9 => says(vec![Block::Reasoning(Reasoning { text: "hm".into(), opaque: None })]),
+        10..15 => says(vec![call("same", "x")]),
+        _ => {
+            let names = ["read", "read", "poll", "edit", "shell", "plan", "ask", "fail", "nonsense"];
+            let count = 1 + dice.below(6);
+            let calls = (0..count).map(|_| {
+                let longest = if dice.one_in(8) { 6_000 } else { 4 };
+                let argument = "y".repeat(dice.below(longest) as usize);
+                call(names[dice.below(names.len() as u64) as usize], &argument)
+            });
+            says(calls.collect())
+        }
+    }
+}
+
+fn random_world(seed: u64) -> World {
+    let mut dice = Dice(seed);
+    let mut given = fixed();
+    given.policy.budget = Budget {
+        steps: 1 + dice.below(40) as u32,
+        tokens: if dice.one_in(3) { 20_000 } else { 10_000_000 },
+        wall_ms: if dice.one_in(3) { 3_000 } else { 10_000_000 },
+        ..Budget::default()
+    };
+    given.policy.gate_rounds = dice.below(3) as u32;
+    given.policy.questions = if dice.one_in(4) { Questions::Stop } else { Questions::Proceed };
+    given.model.context_window = [0, 2_000, 6_000, 200_000][dice.below(4) as usize];
+    let mut replies = Dice(seed ^ 1);
+    let mut world = World::new(given, move |_, _, compaction| random_reply(&mut replies, compaction));
+    world.changed = !dice.one_in(4);
+    let verdicts = [Verdict::Publish, Verdict::Publish, Verdict::SendBack, Verdict::Hold];
+    world.verdicts = (0..4).map(|_| verdicts[dice.below(4) as usize]).collect();
+    if dice.one_in(4) {
+        world.tests = None;
+    }
+    world.tick = 1 + dice.below(5);
+    world
+}
+
+/// Runs a world to its end in random order, with up to `crashes` crashes, and messages. Returns how it ended.
+fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome {
+    let mut dice = Dice(seed ^ 2);
+    world.claim();
+    loop {
+        if let Some(outcome) = world.agent.outcome().cloned() {
+            // Somebody mends the model, a few times.
+            if !world.agent.resumable() || crashes == 0 {
+                return outcome;
+            }
+            crashes -= 1;
+            world.claim();
+            continue;
+        }
+        assert!(!world.in_flight.is_empty(), "nothing to do and not over: {:?}", world.names());
+        if crashes > 0 && dice.one_in(12) {
+            crashes -= 1;
+            world.claim();
+        } else if dice.one_in(40) {
+            world.write("One more thing.");
+        } else if cancels && dice.one_in(150) {
+            world.happen(vec![EventBody::CancelAsked { by: "ann".into() }]);
+        } else {
+            let index = dice.below(world.in_flight.len() as u64) as usize;
+            world.complete(index);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// The world itself asserts that requests are well-formed and extend each other, that no call is run twice, that a
+    /// decision comes alone, that `next` is stable, and that the session ends within its bound.
+    #[test]
+    fn every_world_ends_and_its_log_replays(seed: u64, crashes in 0u32..8) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, crashes, true);
+        prop_assert_eq!(world.agent.oddities(), [] as [String; 0]);
+        let replayed = replay(&world.events);
+        prop_assert_eq!(replayed.map(|done| done.events), Ok(world.events.len() as u64));
+        prop_assert!(world.count("pull_request_opened") <= 1);
+        prop_assert!(world.agent.spent().steps <= world.fixed.policy.budget.steps + 1, "one last answer at most");
+    }
+
+    #[test]
+    fn folding_piece_by_piece_is_folding_at_once(seed: u64, crashes in 0u32..4, cut: prop::sample::Index) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, crashes, true);
+        let cut = cut.index(world.events.len()) + 1;
+        let mut whole = Agent::new(session());
+        for event in &world.events[..cut] {
+            let copy = whole.clone();
+            whole.apply(event.at, &event.body);
+            drop(copy);
+        }
+        let mut stored = Agent::new(session());
+        for event in &world.events[..cut] {
+            let body: EventBody = serde_json::from_str(&serde_json::to_string(&event.body).unwrap()).unwrap();
+            stored.apply(event.at, &body);
+        }
+        prop_assert_eq!(show(&whole.next()), show(&stored.next()), "the log says it all");
+        prop_assert_eq!(whole.spent(), stored.spent());
+        prop_assert_eq!(whole.state(), stored.state());
+    }
+
+    /// A crash after any event: another worker ends the session, and runs no call with a result again.
+    #[test]
+    fn a_log_cut_anywhere_goes_on(seed: u64, cut: prop::sample::Index) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, 0, false);
+        let log = world.events.clone();
+        let cut = cut.index(log.len()) + 1;
+        let mut again = random_world(seed ^ 3);
+        again.fixed = world.fixed.clone();
+        again.resume(&log[..cut]);
+        if again.agent.resumable() {
+            run(&mut again, seed, 2, false);
+        }
+        prop_assert_eq!(replay(&again.events).err(), None);
+        prop_assert!(again.count("pull_request_opened") <= 1);
+    }
+
+    /// Without crashes every decision is needed: a log that lacks one is refused.
+    #[test]
+    fn a_log_without_one_of_its_decisions_is_refused(seed: u64, which: prop::sample::Index) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, 0, false);
+        let decided = |body: &EventBody| matches!(
+            body,
+            EventBody::Nudged { .. } | EventBody::Compacted { .. } | EventBody::LimitReached { .. }
+            | EventBody::WorkFinished { .. }
+        );
+        let places: Vec<usize> = (0..world.events.len()).filter(|at| decided(&world.events[*at].body)).collect();
+        prop_assume!(!places.is_empty());
+        let mut log = world.events.clone();
+        log.remove(places[which.index(places.len())]);
+        prop_assert!(replay(&log).is_err());
+    }
+
+    /// Events in any order, as a broken store might give them: nothing panics, and the agent stays one that can be asked.
+    #[test]
+    fn nonsense_does_no_harm(seed: u64, crashes in 0u32..3) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, crashes, true);
+        let mut dice = Dice(seed ^ 4);
+        let mut agent = Agent::new(session());
+        for _ in 0..world.events.len() * 2 {
+            let event = &world.events[dice.below(world.events.len() as u64) as usize];
+            let early = event.at.0.saturating_sub(dice.below(50));
+            agent.apply(Timestamp(early), &event.body);
+            prop_assert_eq!(show(&agent.next()), show(&agent.next()));
+            prop_assert!(agent.oddities().len() <= 32);
+        }
+    }
+
+    /// A log with pieces left out or doubled.
+    #[test]
+    fn a_torn_log_does_no_harm(seed: u64, holes in prop::collection::vec(any::<prop::sample::Index>(), 1..6)) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, 2, true);
+        let mut log = world.events.clone();
+        for hole in &holes {
+            let place = hole.index(log.len());
+            if place % 2 == 0 { log.insert(place, log[place].clone()); } else { log.remove(place); }
+        }
+        let mut agent = Agent::new(session());
+        for event in &log {
+            agent.apply(event.at, &event.body);
+            prop_assert_eq!(show(&agent.next()), show(&agent.next()));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Short ways to write answers, outcomes and what a session is given.
+
+use cofferdam_domain::{
+    Answer, Block, Budget, Label, Policy, Source, StopReason, Task, ToolCall, ToolOutcome, ToolSpec,
+    ToolStatus, Usage,
+    event::{EditFormat, Fixed, ModelFailure, ModelInfo},
+    message::Family,
+    money::Prices,
+    policy::Questions,
+    tool::{Finish, FinishOutcome, PlanItem, PlanState, ToolEffect},
+};
+
+/// What the model does when it is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    Answer(Answer),
+    Fail(ModelFailure),
+}
+
+/// An answer with these blocks; its stop reason follows from them. Usage is left to the world.
+pub(crate) fn says(blocks: Vec<Block>) -> Reply {
+    let calls = blocks.iter().any(|block| matches!(block, Block::ToolCall(_)));
+    stops(blocks, if calls { StopReason::ToolUse } else { StopReason::EndTurn })
+}
+
+pub(crate) fn stops(blocks: Vec<Block>, stop: StopReason) -> Reply {
+    Reply::Answer(Answer { blocks, stop, usage: Usage::default(), model: "m".into() })
+}
+
+pub(crate) fn refuses() -> Reply {
+    stops(vec![], StopReason::Refusal { explanation: "policy".into() })
+}
+
+pub(crate) fn text(text: &str) -> Block {
+    Block::text(text)
+}
+
+/// A call whose provider id is the same every time, as some providers give it.
+pub(crate) fn call(name: &str, arguments: &str) -> Block {
+    Block::ToolCall(ToolCall {
+        provider_id: "id".into(),
+        name: name.into(),
+        arguments: arguments.into(),
+        opaque: None,
+    })
+}
+
+/// One call of `finish` with this outcome: `done`, `nothing_to_do` or `gave_up`.
+pub(crate) fn finish(outcome: &str) -> Reply {
+    says(vec![call("finish", outcome)])
+}
+
+/// One `read` of `path`.
+pub(crate) fn read(path: &str) -> Reply {
+    says(vec![call("read", path)])
+}
+
+pub(crate) fn outcome(status: ToolStatus, text: &str, effect: Option<ToolEffect>) -> ToolOutcome {
+    ToolOutcome { status, text: text.into(), images: vec![], whole: None, label: Label::SANDBOX, effect }
+}
+
+/// What the tools of these tests do: `finish`, `ask`, `plan`, `edit` have their effects, `fail` fails, `same` returns the same every
+/// time, all others return their arguments.
+pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
+    let ok = |text: &str, effect| outcome(ToolStatus::Ok, text, effect);
+    match call.name.as_str() {
+        "finish" => {
+            let kind = match call.arguments.as_str() {
+                "done" => FinishOutcome::Done,
+                "nothing_to_do" => FinishOutcome::NothingToDo,
+                "gave_up" => FinishOutcome::GaveUp,
+                _ => return outcome(ToolStatus::Error, "no such outcome", None),
+            };
+            let finish = Finish { outcome: kind, title: "Title".into(), summary: "Summary".into() };
+            ok("The work is over.", Some(ToolEffect::Finish(finish)))
+        }
+        "ask" => ok("Nobody is there.", Some(ToolEffect::Question { text: call.arguments.clone() })),
+        "plan" => {
+            let items = vec![PlanItem { text: call.arguments.clone(), state: PlanState::Pending }];
+            ok("noted", Some(ToolEffect::Plan { items }))
+        }
+        "edit" => ok("edited", Some(ToolEffect::Edited { paths: vec![call.arguments.clone()] })),
+        "fail" => outcome(ToolStatus::Error, &format!("cannot {}", call.arguments), None),
+        "same" => ok("the same", None),
+        _ => ok(&format!("<{}>", call.arguments), None),
+    }
+}
+
+pub(crate) fn task() -> Task {
+    Task::new("Fix the bug\nin a.rs".into(), "/repo".into(), None, "ann".into(), Source::Cli).unwrap()
+}
+
+/// What a session is given when a test does not say otherwise: `read` and `poll` may run beside others, the rest not.
+pub(crate) fn fixed() -> Fixed {
+    let tool = |name: &str| ToolSpec {
+        name: name.into(),
+        description: format!("Does {name}."),
+        parameters: serde_json::json!({"type": "object"}),
+        parallel: ["read", "poll"].contains(&name),
+    };
+    Fixed {
+        policy: Policy::default(),
+        model: ModelInfo {
+            provider: "p".into(),
+            name: "m".into(),
+            family: Family::Scripted,
+            context_window: 200_000,
+            max_output: 8_000,
+            prices: Some(Prices { input: 1_000_000, output: 5_000_000, ..Prices::default() }),
+            edits: EditFormat::Replace,
+            images: false,
+        },
+        system: "You work.".into(),
+        tools: ["read", "poll", "edit", "shell", "plan", "ask", "fail", "same", "finish"].map(tool).to_vec(),
+        version: "0".into(),
+    }
+}
+
+pub(crate) fn with_budget(budget: Budget) -> Fixed {
+    let mut fixed = fixed();
+    fixed.policy.budget = budget;
+    fixed
+}
+
+pub(crate) fn with_questions(questions: Questions) -> Fixed {
+    let mut fixed = fixed();
+    fixed.policy.questions = questions;
+    fixed
+}
+
+/// A model with this context window in tokens.
+pub(crate) fn with_window(window: u64) -> Fixed {
+    let mut fixed = fixed();
+    fixed.model.context_window = window;
+    fixed
+}

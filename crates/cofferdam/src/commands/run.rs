@@ -1,0 +1,135 @@
+//! `cofferdam run`: a task in, a pull request out.
+
+use std::{io::Read as _, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use cofferdam_domain::{Cost, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
+use cofferdam_forge::{Git, RepositoryAddress};
+use cofferdam_model::Model;
+use cofferdam_store::Store;
+use cofferdam_worker::{Ended, Watch};
+
+use crate::{
+    args::RunArguments,
+    compose::App,
+    exit::Exit,
+    show::{JsonLines, LiveView, show_result},
+    terminal::{Style, complain},
+};
+
+/// Accepts the task and works on it until it ends.
+pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
+    let prompt = prompt(arguments)?;
+    let here = std::env::current_dir().context("the current directory is gone")?;
+    let address = RepositoryAddress::parse(&Git::find()?, &arguments.repo, &here).await?;
+    let task = Task::new(prompt, address.to_string(), arguments.base.clone(), app.user(), Source::Cli)?;
+    let policy = policy(app.config.policy.clone(), arguments)?;
+    let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
+    accept_and_work(app, request).await
+}
+
+/// A task with what it may use.
+pub(crate) struct Request {
+    pub(crate) task: Task,
+    pub(crate) policy: Policy,
+    pub(crate) model: Option<String>,
+    pub(crate) json: bool,
+}
+
+/// Makes a session and works on it.
+pub(crate) async fn accept_and_work(app: &App, request: Request) -> Result<Exit> {
+    let store = app.store().await?;
+    let parts = app.parts(store.clone(), request.policy).await?;
+    // Opened before the session exists: without a model there is nothing to accept.
+    let model = parts.models.open(request.model.as_deref()).await?;
+    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model);
+    let accepted = EventBody::TaskAccepted { task: request.task };
+    let session = SessionId::generate();
+    // In one transaction: a session that exists can be resumed, whatever happens next.
+    let fixed = vec![EventBody::PolicyFixed(Box::new(fixed))];
+    store.create(session, cofferdam_worker::now(), accepted, fixed).await?;
+    work_and_show(app, parts, session, Some(model), request.json).await
+}
+
+/// Works on a session that exists, shows it live, and then what came of it.
+pub(crate) async fn work_and_show(
+    app: &App,
+    parts: Arc<cofferdam_worker::Parts>,
+    session: SessionId,
+    model: Option<Box<dyn Model>>,
+    json: bool,
+) -> Result<Exit> {
+    let store = parts.store.clone();
+    let watch: Arc<dyn Watch> =
+        if json { Arc::new(JsonLines(app.terminal)) } else { Arc::new(LiveView::new(app.terminal)) };
+    if !json {
+        app.terminal.line(&app.terminal.paint(Style::Dim, &format!("session {session}")));
+    }
+    let stop = app.stop_on_interrupt();
+    let ended = Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await.with_context(|| {
+        format!("the work on {session} stopped; nothing is lost, and `cofferdam resume {session}` goes on with it")
+    })?;
+    if !json {
+        let events = app.events(&*store, session).await?;
+        show_result(app.terminal, session, &events);
+    }
+    match ended {
+        Ended::Over(outcome) => Ok(Exit::of(&outcome)),
+        Ended::Interrupted => {
+            complain(&format!("interrupted; `cofferdam resume {session}` goes on"));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn prompt(arguments: &RunArguments) -> Result<String> {
+    // One byte more than is accepted is enough to know that it is too long; how much longer does not matter.
+    let read = |source: &mut dyn std::io::Read, name: &str| -> Result<String> {
+        let mut bytes = Vec::new();
+        source.take(MAX_PROMPT as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("failed to read {name}"))?;
+        if bytes.len() > MAX_PROMPT {
+            bail!(
+                "the task in {name} is longer than {MAX_PROMPT} bytes: put long material in a file of the repository and \
+                 name the file in the task"
+            );
+        }
+        String::from_utf8(bytes).with_context(|| format!("{name} is not UTF-8 text"))
+    };
+    match (&arguments.task_file, arguments.task.as_deref()) {
+        (Some(path), _) => {
+            let mut file = std::fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
+            read(&mut file, &path.display().to_string())
+        }
+        (None, Some("-")) => read(&mut std::io::stdin().lock(), "standard input"),
+        (None, Some(text)) => Ok(text.to_owned()),
+        (None, None) => bail!("no task: give it as an argument, with --task-file, or on standard input with -"),
+    }
+}
+
+/// The configured policy, narrowed by what was typed.
+fn policy(mut policy: Policy, arguments: &RunArguments) -> Result<Policy> {
+    if let Some(steps) = arguments.max_steps {
+        if steps == 0 {
+            bail!("--max-steps must be at least 1");
+        }
+        policy.budget.steps = policy.budget.steps.min(steps);
+    }
+    if let Some(dollars) = arguments.max_cost {
+        if !(dollars > 0.0 && dollars.is_finite() && dollars < 1e9) {
+            bail!("--max-cost must be a positive number of dollars");
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and below 1e9")]
+        let micros = (dollars * 1e6).ceil() as u64;
+        policy.budget.cost = policy.budget.cost.min(Cost(micros));
+    }
+    if let Some(minutes) = arguments.max_minutes {
+        if minutes == 0 {
+            bail!("--max-minutes must be at least 1");
+        }
+        policy.budget.wall_ms = policy.budget.wall_ms.min(u64::from(minutes) * 60_000);
+    }
+    if let Some(command) = &arguments.test {
+        policy.test_command = Some(command.clone());
+    }
+    Ok(policy)
+}

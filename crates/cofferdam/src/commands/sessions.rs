@@ -1,0 +1,81 @@
+//! `cofferdam sessions`: what there is.
+
+use anyhow::Result;
+use cofferdam_domain::SessionState;
+use cofferdam_store::{SessionFilter, SessionRow};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{
+    args::SessionsArguments,
+    compose::App,
+    exit::Exit,
+    terminal::{Style, excerpt, inert},
+};
+
+/// Lists sessions, newest first.
+pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result<Exit> {
+    let store = app.store().await?;
+    let filter = SessionFilter { state: None, before: arguments.before, limit: arguments.limit };
+    let rows = cofferdam_store::Store::sessions(&*store, filter).await?;
+    if arguments.json {
+        for row in &rows {
+            app.terminal.line(&json(row).to_string());
+        }
+        return Ok(Exit::Success);
+    }
+    if rows.is_empty() {
+        app.terminal.line("There are no sessions yet. `cofferdam demo` makes one; `cofferdam run \"…\"` works on a task of yours.");
+    }
+    for row in &rows {
+        app.terminal.line(&line(app, row));
+    }
+    Ok(Exit::Success)
+}
+
+fn line(app: &App, row: &SessionRow) -> String {
+    let (state, style) = state(row);
+    let created = i64::try_from(row.created.0)
+        .ok()
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        .map(|at| at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string())
+        .unwrap_or_default();
+    format!(
+        "{}  {created}  {}  {}  {}",
+        row.id,
+        app.terminal.paint(style, &format!("{state:<12}")),
+        excerpt(&row.title, 60),
+        app.terminal.paint(Style::Dim, &inert(&row.repository))
+    )
+}
+
+fn state(row: &SessionRow) -> (String, Style) {
+    match (row.state, &row.outcome) {
+        (SessionState::Ended, Some(outcome)) => {
+            let style = match outcome.as_str() {
+                "succeeded" | "nothing_to_do" => Style::Good,
+                "failed" => Style::Bad,
+                _ => Style::Warn,
+            };
+            (outcome.replace('_', " "), style)
+        }
+        (SessionState::Ended, None) => ("ended".to_owned(), Style::Dim),
+        (_, _) if !row.claimed => ("interrupted".to_owned(), Style::Warn),
+        (SessionState::Queued, _) => ("queued".to_owned(), Style::Dim),
+        (SessionState::Working, _) => ("working".to_owned(), Style::Bold),
+        (SessionState::Delivering, _) => ("delivering".to_owned(), Style::Bold),
+    }
+}
+
+fn json(row: &SessionRow) -> serde_json::Value {
+    serde_json::json!({
+        "id": row.id,
+        "state": row.state,
+        "outcome": row.outcome,
+        "claimed": row.claimed,
+        "repository": row.repository,
+        "title": row.title,
+        "created": row.created,
+        "updated": row.updated,
+        "events": row.last,
+    })
+}

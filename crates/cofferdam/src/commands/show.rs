@@ -1,0 +1,50 @@
+//! `cofferdam show`: a session's timeline, afterwards or as it grows.
+
+use anyhow::Result;
+use cofferdam_domain::{Event, EventBody, Seq};
+use cofferdam_store::Store;
+use futures_util::StreamExt as _;
+
+use crate::{
+    args::ShowArguments,
+    compose::App,
+    exit::Exit,
+    show::{Detail, Timeline, show_result},
+};
+
+/// Shows the timeline.
+pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
+    let store = app.store().await?;
+    let session = app.session_or_latest(&*store, arguments.id).await?;
+    let detail = if arguments.full { Detail::Full } else { Detail::Brief };
+    let mut timeline = Timeline::new(app.terminal, detail);
+    let mut print = |event: &Event| -> Result<()> {
+        if arguments.json {
+            app.terminal.line(&serde_json::to_string(event)?);
+        } else {
+            for line in timeline.lines(event) {
+                app.terminal.line(&line);
+            }
+        }
+        Ok(())
+    };
+    if arguments.follow {
+        let mut events = store.follow(session, Seq::START).await?;
+        while let Some(event) = events.next().await {
+            let event = event?;
+            print(&event)?;
+            if matches!(event.body, EventBody::SessionEnded { .. }) {
+                break;
+            }
+        }
+        return Ok(Exit::Success);
+    }
+    let events = app.events(&*store, session).await?;
+    for event in &events {
+        print(event)?;
+    }
+    if !arguments.json {
+        show_result(app.terminal, session, &events);
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,170 @@
+//! The composition root: builds the parts of Cofferdam once and hands them down as values.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
+use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
+use cofferdam_model::{BlobSource, Model, ModelsConfig};
+use cofferdam_sandbox::{HostEnvironment, NativeDriver, NativeOptions};
+use cofferdam_store::{SessionFilter, SqliteStore, Store};
+use cofferdam_worker::{Models, Parts, StopSignal, WorkerError};
+use tokio::sync::watch;
+
+use crate::{config::Config, terminal::{Terminal, complain}};
+
+/// What every command may use.
+pub(crate) struct App {
+    /// What is configured.
+    pub(crate) config: Config,
+    /// Where results go.
+    pub(crate) terminal: Terminal,
+}
+
+impl App {
+    /// Reads the configuration and the environment.
+    pub(crate) fn new(config: Option<&Path>, data: Option<&Path>) -> Result<Self> {
+        let config = Config::load(config, data, &environment)?;
+        let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Ok(Self { config, terminal: Terminal::standard(no_color) })
+    }
+
+    /// The store in the data directory.
+    pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>> {
+        Ok(Arc::new(SqliteStore::open(&self.config.data).await?))
+    }
+
+    /// The sandbox driver.
+    pub(crate) async fn driver(&self) -> Result<Arc<NativeDriver>> {
+        let options =
+            NativeOptions { environment: HostEnvironment::of_this_host(), limits: self.config.limits };
+        let driver = NativeDriver::new(options).await.context("`cofferdam doctor` says more about this host")?;
+        Ok(Arc::new(driver))
+    }
+
+    /// Everything that a worker needs.
+    pub(crate) async fn parts(&self, store: Arc<SqliteStore>, policy: Policy) -> Result<Arc<Parts>> {
+        let data = &self.config.data;
+        let git = Git::find()?;
+        let driver = self.driver().await?;
+        let models = Configured { config: self.config.models.clone(), store: store.clone() };
+        Ok(Arc::new(Parts {
+            store,
+            driver,
+            mirrors: Mirrors::new(git.clone(), data.join("mirrors")),
+            forge: Arc::new(LocalForge::new(git.clone(), data.join("forge"))),
+            git,
+            models: Arc::new(models),
+            policy,
+            read_only: self.config.read_only.clone(),
+            identity: self.identity(),
+            data: data.clone(),
+            name: self.worker_name(),
+        }))
+    }
+
+    /// Under whose name the platform commits.
+    pub(crate) fn identity(&self) -> Identity {
+        let configured = &self.config.identity;
+        Identity { name: configured.name.clone(), email: configured.email.clone() }
+    }
+
+    /// The session that was named, or the latest.
+    pub(crate) async fn session_or_latest(&self, store: &dyn Store, named: Option<SessionId>) -> Result<SessionId> {
+        if let Some(session) = named {
+            return Ok(session);
+        }
+        let latest = store.sessions(SessionFilter { limit: 1, ..SessionFilter::default() }).await?;
+        match latest.first() {
+            Some(row) => Ok(row.id),
+            None => bail!("there are no sessions yet: `cofferdam demo` makes one"),
+        }
+    }
+
+    /// A session's whole log.
+    pub(crate) async fn events(&self, store: &dyn Store, session: SessionId) -> Result<Vec<Event>> {
+        const PAGE: u32 = 1000;
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            let after = events.last().map_or(Seq::START, |event| event.seq);
+            let page = store.read(session, after, PAGE).await?;
+            let whole = page.len() < PAGE as usize;
+            events.extend(page);
+            if whole {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Who uses this terminal, as text for people.
+    pub(crate) fn user(&self) -> String {
+        ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(environment)
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    }
+
+    /// This process as a worker, as text for people.
+    pub(crate) fn worker_name(&self) -> String {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}:{}", std::process::id())
+    }
+
+    /// Turns true at the first Ctrl-C or SIGTERM; a second one ends the process at once.
+    pub(crate) fn stop_on_interrupt(&self) -> StopSignal {
+        let (ask, asked) = watch::channel(false);
+        tokio::spawn(async move {
+            if interrupted().await.is_err() {
+                return;
+            }
+            complain("stopping after what is safe to stop; once more to end at once");
+            ask.send_replace(true);
+            if interrupted().await.is_ok() {
+                // The log is durable and the kernel ends the sandboxes: there is nothing to clean up that `resume` does not.
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).ok();
+            }
+        });
+        asked
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// The process's environment; empty and non-text values count as not set.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Models as the configuration and the environment name them.
+struct Configured {
+    config: ModelsConfig,
+    store: Arc<SqliteStore>,
+}
+
+#[async_trait]
+impl Models for Configured {
+    async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+        let blobs = Arc::new(StoredPictures(self.store.clone()));
+        Ok(cofferdam_model::open(&self.config, &environment, name, blobs).await?)
+    }
+}
+
+/// Pictures for models come from the store.
+struct StoredPictures(Arc<SqliteStore>);
+
+#[async_trait]
+impl BlobSource for StoredPictures {
+    async fn get(&self, digest: Digest) -> Option<Vec<u8>> {
+        self.0.blob(digest).await.ok()
+    }
+}

@@ -1,0 +1,39 @@
+//! The crate's errors in one, for callers that use several of its parts.
+
+use crate::{
+    AddressError, ChangeError, FileError, GitError, InvalidObjectId, MirrorError, PublishError, ReceiveError,
+    ResolveError,
+};
+
+/// Anything that can go wrong here. Each variant's message names the remedy where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgeError {
+    /// Git could not be found or run.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The repository's address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The repository could not be mirrored.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The base is not in the repository.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// What came out of a sandbox was refused.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// The change could not be read or made again.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A branch or pull request could not be published, merged or closed.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A stored object name is none.
+    #[error(transparent)]
+    ObjectId(#[from] InvalidObjectId),
+    /// A file of ours could not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}

@@ -1,0 +1,330 @@
+//! Mirrors: bare copies of repositories, kept up to date, one directory for each address.
+//!
+//! A mirror has the source's branches and tags and its `HEAD`, nothing else. It is written under a lock that a killed update's surviving
+//! children keep until they have ended; whoever has the lock may therefore remove what a killed update left behind.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    FileError, Git, GitError, LockError, ObjectId, RepositoryAddress,
+    call::{Input, Transport},
+    durable::{make_directory, publish_directory, remove_directory, remove_file},
+    lock::Lock,
+};
+
+/// A first clone over the network may take this long.
+const FETCH_TIME: Duration = Duration::from_secs(30 * 60);
+const LOCK_PATIENCE: Duration = Duration::from_secs(31 * 60);
+
+/// Where the source's `HEAD` is kept when it is on no branch.
+pub(crate) const DETACHED_HEAD: &str = "refs/cofferdam/head";
+
+/// Flaws of old, published history that harm nobody: git's own names for them (git-fsck(1)). Everything else that fsck holds for an error
+/// is refused on its way in, above all names that another system takes for `.git`.
+const HARMLESS_FLAWS: &[&str] = &[
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "badName",
+    "badTagName",
+    "badTimezone",
+    "extraHeaderEntry",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
+    "missingTaggerEntry",
+    "nulInCommit",
+    "zeroPaddedDate",
+    "zeroPaddedFilemode",
+];
+
+/// What git and ssh say when a server wants to know who asks.
+const DENIALS: &[&str] =
+    &["could not read Username", "Authentication failed", "Permission denied (", "terminal prompts disabled"];
+
+/// Why a repository could not be mirrored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// It wants to know who asks.
+    #[error(
+        "{address} refused access: for a private repository use an ssh:// URL with a key in your ssh agent, or give the path of a local clone"
+    )]
+    Denied {
+        /// Where it is.
+        address: String,
+        /// What git said.
+        #[source]
+        source: GitError,
+    },
+    /// It could not be fetched.
+    #[error("failed to fetch {address}")]
+    Fetch {
+        /// Where it is.
+        address: String,
+        /// What git said.
+        #[source]
+        source: GitError,
+    },
+    /// It has only some of its objects.
+    #[error(
+        "{address} is a partial clone, without all of its objects: give a clone that was made without --filter"
+    )]
+    PartialClone {
+        /// Where it is.
+        address: String,
+    },
+    /// Git could not be run in the mirror.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The mirror's directory could not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The mirror is being updated by another process.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// All mirrors, in one directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mirrors {
+    git: Git,
+    directory: PathBuf,
+}
+
+/// A mirror that was up to date when it was made.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    pub(crate) git: Git,
+    pub(crate) holder: PathBuf,
+    pub(crate) address: RepositoryAddress,
+}
+
+impl Mirrors {
+    /// The mirrors in `directory` (absolute), which is made when it is first needed.
+    #[must_use]
+    pub fn new(git: Git, directory: impl Into<PathBuf>) -> Self {
+        Self { git, directory: directory.into() }
+    }
+
+    /// The mirror of `address`, made or brought up to date.
+    ///
+    /// # Errors
+    /// [`MirrorError`]. A mirror that an earlier update made stays as it was.
+    pub async fn update(&self, address: &RepositoryAddress) -> Result<Mirror, MirrorError> {
+        let mirror = Mirror {
+            git: self.git.clone(),
+            holder: self.directory.join(address.key()),
+            address: address.clone(),
+        };
+        make_directory(&mirror.holder)?;
+        let lock = Lock::take(&mirror.holder.join("lock"), LOCK_PATIENCE).await?;
+        mirror.clear_leftovers()?;
+        if let RepositoryAddress::Local(local) = address {
+            refuse_partial_clone(&self.git, local.git_directory(), address).await?;
+        }
+        let advertised = mirror.ask_source().await?;
+        mirror.prepare(advertised.sha256).await?;
+        mirror.fetch(&advertised, &lock).await?;
+        mirror.set_head(&advertised).await?;
+        Ok(mirror)
+    }
+}
+
+/// What a source says about itself before anything is fetched.
+#[derive(Debug, Default)]
+struct Advertised {
+    /// The branch that its `HEAD` is on, if that branch has a commit.
+    branch: Option<String>,
+    /// The commit that its `HEAD` is on, if it has one.
+    head: Option<ObjectId>,
+    sha256: bool,
+}
+
+/// A partial clone would run the program that its configuration names for fetching what it lacks (older versions of git know no switch against that),
+/// and could not serve whole history anyway.
+pub(crate) async fn refuse_partial_clone(
+    git: &Git,
+    repository: &Path,
+    address: &RepositoryAddress,
+) -> Result<(), MirrorError> {
+    let pattern = r"^(extensions\.partialclone|remote\..*\.(promisor|partialclonefilter))$";
+    let output =
+        git.at(repository, "config").args(["--includes", "--get-regexp", pattern]).run_to_any_end().await?;
+    match output.code {
+        Some(0) => Err(MirrorError::PartialClone { address: address.to_string() }),
+        Some(1) => Ok(()),
+        Some(_) | None => Err(output.into_error().into()),
+    }
+}
+
+impl Mirror {
+    /// The bare repository. To be read only.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.holder.join("mirror.git")
+    }
+
+    /// What it is a mirror of.
+    #[must_use]
+    pub fn address(&self) -> &RepositoryAddress {
+        &self.address
+    }
+
+    /// Whether the source has only the recent part of its history.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.repository().join("shallow").metadata().is_ok_and(|data| data.len() > 0)
+    }
+
+    fn source(&self) -> &std::ffi::OsStr {
+        match &self.address {
+            RepositoryAddress::Local(local) => local.git_directory().as_os_str(),
+            RepositoryAddress::Remote(remote) => remote.url().as_ref(),
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match &self.address {
+            RepositoryAddress::Local(_) => Transport::File,
+            RepositoryAddress::Remote(_) => Transport::Network,
+        }
+    }
+
+    /// Options of a transfer from the source.
+    fn transfer_options(&self) -> Option<std::ffi::OsString> {
+        (self.transport() == Transport::File).then(|| self.git.upload_pack())
+    }
+
+    fn fetch_error(&self, source: GitError) -> MirrorError {
+        let address = self.address.to_string();
+        let said = source.to_string();
+        let denied = DENIALS.iter().any(|sign| said.contains(sign));
+        if denied { MirrorError::Denied { address, source } } else { MirrorError::Fetch { address, source } }
+    }
+
+    async fn ask_source(&self) -> Result<Advertised, MirrorError> {
+        let call = self.git.call("ls-remote").transport(self.transport()).arg("--symref");
+        let call = call.args(self.transfer_options()).arg(self.source()).args(["HEAD", "refs/heads/*"]);
+        let output =
+            call.time(Duration::from_secs(120)).run().await.map_err(|error| self.fetch_error(error))?;
+        let mut advertised = Advertised::default();
+        for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = std::str::from_utf8(line).unwrap_or_default();
+            match line.split_once('\t') {
+                Some((target, "HEAD")) if target.starts_with("ref: refs/heads/") => {
+                    advertised.branch = target.strip_prefix("ref: refs/heads/").map(str::to_owned);
+                }
+                Some((id, name)) => {
+                    let id: Option<ObjectId> = id.parse().ok();
+                    advertised.sha256 |= id.as_ref().is_some_and(ObjectId::is_sha256);
+                    if name == "HEAD" {
+                        advertised.head = id;
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(advertised)
+    }
+
+    /// Makes the bare repository, unless it is there in the same object format.
+    async fn prepare(&self, sha256: bool) -> Result<(), MirrorError> {
+        let repository = self.repository();
+        let format = if sha256 { "sha256" } else { "sha1" };
+        if repository.exists() {
+            let asked = ["rev-parse", "--show-object-format"];
+            let found = self.git.at(&repository, asked[0]).arg(asked[1]).run().await?;
+            if found.stdout.trim_ascii() == format.as_bytes() {
+                return Ok(());
+            }
+            remove_directory(&repository)?;
+        }
+        let new = self.holder.join("mirror.new");
+        remove_directory(&new)?;
+        init(&self.git, &new, format).await?;
+        Ok(publish_directory(&new, &repository)?)
+    }
+
+    async fn fetch(&self, advertised: &Advertised, lock: &Lock) -> Result<(), MirrorError> {
+        let repository = self.repository();
+        let mut call = self.git.at(&repository, "fetch").transport(self.transport()).time(FETCH_TIME);
+        call = call.setting("fetch.fsckObjects=true").input(Input::File(lock.share()?));
+        for flaw in HARMLESS_FLAWS {
+            call = call.setting(format!("fetch.fsck.{flaw}=ignore"));
+        }
+        call = call.args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
+        if self.is_shallow() {
+            // Whatever history the source has gained since; none is fine too.
+            call = call.arg("--unshallow");
+        }
+        call = call.args(self.transfer_options()).arg(self.source());
+        call = call.args(["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
+        if advertised.head.is_some() && advertised.branch.is_none() {
+            call = call.arg(format!("+HEAD:{DETACHED_HEAD}"));
+        }
+        call.run().await.map_err(|error| self.fetch_error(error))?;
+        Ok(())
+    }
+
+    /// Makes the mirror's `HEAD` what the source's is: on a branch, or on no branch and kept as a reference of its own.
+    async fn set_head(&self, advertised: &Advertised) -> Result<(), MirrorError> {
+        let repository = self.repository();
+        let target = match (&advertised.branch, &advertised.head) {
+            (Some(branch), _) => format!("refs/heads/{branch}"),
+            (None, Some(_)) => DETACHED_HEAD.to_owned(),
+            // An unborn branch: a name that no branch can have.
+            (None, None) => "refs/cofferdam/none".to_owned(),
+        };
+        self.git.at(&repository, "symbolic-ref").args(["HEAD", &target]).run().await?;
+        Ok(())
+    }
+
+    /// Removes what an update that was killed left behind. The lock is held, so nobody is still writing.
+    fn clear_leftovers(&self) -> Result<(), MirrorError> {
+        let repository = self.repository();
+        if !repository.exists() {
+            return Ok(());
+        }
+        let objects = repository.join("objects");
+        for directory in [repository.clone(), objects.clone(), objects.join("pack")] {
+            for entry in entries(&directory)? {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with("tmp_") || name.starts_with(".tmp-") || name.ends_with(".lock") {
+                    let path = entry.path();
+                    if path.is_dir() { remove_directory(&path)? } else { remove_file(&path)? }
+                }
+            }
+        }
+        Ok(remove_lock_files(&repository.join("refs"))?)
+    }
+}
+
+fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
+    let read = || fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>();
+    read().map_err(FileError::at("read the directory", directory))
+}
+
+/// References are few directories deep: git refuses longer names than the file system has.
+fn remove_lock_files(directory: &Path) -> Result<(), FileError> {
+    for entry in entries(directory)? {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_lock_files(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes an empty bare repository of ours.
+pub(crate) async fn init(git: &Git, path: &Path, format: &str) -> Result<(), GitError> {
+    let call = git.call("init").args(["--quiet", "--bare", "--template=", "--initial-branch=none"]);
+    call.arg(format!("--object-format={format}")).arg(path).run().await?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What is run inside a sandbox to make a workspace and to take the change out of it.
+//!
+//! Both are POSIX shell and need only git and the usual tools. They run among untrusted programs and are no more trusted than those: what
+//! they print and write is data, which [`crate::Quarantine`] examines.
+
+use crate::ObjectId;
+
+const CHECKOUT: &str = include_str!("scripts/checkout.sh");
+const COLLECT: &str = include_str!("scripts/collect.sh");
+
+/// The command that makes `workspace` a whole, private repository with the seed's branch checked out, both being paths inside the sandbox. The directory may
+/// exist if it is empty. No remote is left, nothing is fetched.
+#[must_use]
+pub fn checkout_script(seed: &str, workspace: &str) -> Vec<String> {
+    command(CHECKOUT, &["checkout", seed, workspace])
+}
+
+/// The command that writes what `workspace` has beyond `base` to the file `bundle`, both being paths inside the sandbox. The bundle is
+/// for [`crate::Quarantine::receive`]; what the command prints is for [`Collected::parse`]. The workspace is left as it was.
+#[must_use]
+pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str) -> Vec<String> {
+    command(COLLECT, &["collect", base.as_str(), workspace, bundle])
+}
+
+fn command(script: &str, arguments: &[&str]) -> Vec<String> {
+    ["sh", "-c", script].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
+}
+
+/// What [`collect_script`]'s command says it has done. Untrusted: it decides only whether there is a bundle to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collected {
+    /// The files are as they were at the base.
+    NothingChanged,
+    /// There is a bundle of so many bytes.
+    Bundle {
+        /// Its size.
+        size: u64,
+    },
+}
+
+/// The output does not end as the command's does.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the change could not be taken out of the workspace: {0}")]
+pub struct UnknownOutput(
+    /// The end of what was printed, made visible.
+    pub String,
+);
+
+impl Collected {
+    /// Reads the output of [`collect_script`]'s command.
+    ///
+    /// # Errors
+    /// [`UnknownOutput`], with the end of the output, if its last line is not the command's own.
+    pub fn parse(output: &[u8]) -> Result<Self, UnknownOutput> {
+        let text = String::from_utf8_lossy(output);
+        let last = text.trim_end().lines().next_back().unwrap_or_default();
+        if last == "cofferdam: nothing changed" {
+            return Ok(Self::NothingChanged);
+        }
+        let size = last.strip_prefix("cofferdam: bundle of ").and_then(|rest| rest.strip_suffix(" bytes"));
+        if let Some(size) = size.and_then(|digits| digits.parse().ok()) {
+            return Ok(Self::Bundle { size });
+        }
+        let tail: Vec<char> = text.trim_end().chars().rev().take(500).collect();
+        let tail: String = tail.into_iter().rev().collect();
+        Err(UnknownOutput(cofferdam_domain::change::display_path(tail.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs() {
+        assert_eq!(Collected::parse(b"noise\ncofferdam: nothing changed\n"), Ok(Collected::NothingChanged));
+        assert_eq!(Collected::parse(b"cofferdam: bundle of 12 bytes\n"), Ok(Collected::Bundle { size: 12 }));
+        for bad in [&b""[..], b"cofferdam: bundle of -1 bytes", b"cofferdam: nothing changed\nsh: oops"] {
+            assert!(Collected::parse(bad).is_err());
+        }
+    }
+}

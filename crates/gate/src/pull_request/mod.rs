@@ -1,0 +1,19 @@
+//! The text of a pull request: the platform's facts first, the agent's prose apart from them and inert.
+
+mod body;
+mod claims;
+mod facts;
+mod inline;
+mod prose;
+
+pub use body::PullRequestText;
+pub use facts::{Facts, ModelFact, TreeFact};
+pub use prose::{sanitise_prose, sanitise_title};
+
+use regex::Regex;
+
+/// Compiles a pattern that is part of the program.
+#[expect(clippy::expect_used, reason = "a constant of the program; tests force every pattern")]
+fn pattern(source: &str) -> Regex {
+    Regex::new(source).expect("a pattern of the program must compile")
+}

@@ -1,0 +1,160 @@
+//! Root directories, finished and read-only, ready to be copied into a sandbox.
+//!
+//! A root directory starts as an empty `tmpfs` to which is added what the worker listed: directories and files of the host as read-only
+//! mounts, small files of our own making, device nodes that are harmless. Nothing is ever hidden from a directory of the host, because
+//! what a sandbox may not see is never put there. Sandboxes of one kind (with the same places for mounts of their own) share one: they
+//! can read it and nothing else, so they learn nothing from each other.
+
+use std::{
+    io::{self, Write as _},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use cofferdam_hand::protocol::zygote::{Failure, RootEntry, RootKind};
+use rustix::{
+    fs::{CWD, Mode, OFlags, mkdirat, open, openat, symlinkat},
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
+};
+
+use super::{
+    mounts::{MountPoint, attach, is_directory, make_directories, make_mount_point, make_parent, open_host},
+    step::Step as _,
+};
+use crate::sys::namespace::{MountChange, c_string, change_mount};
+
+/// Where all of this happens: a directory that every Linux system has, and in which no layer of a sandbox can be. What the host has
+/// there is covered in the zygote's own mount namespace only.
+const STAGE: &str = "/sys";
+/// Where process 1 of a new sandbox, in its own copy of the namespace, attaches its copy of a root directory.
+pub(super) const NEW_ROOT: &str = "/sys/root";
+/// Where it mounts the filesystem for temporary files.
+pub(super) const SCRATCH: &str = "/sys/scratch";
+/// Where finished root directories are.
+const ROOTS: &str = "/sys/roots";
+
+/// Devices that a program may need and that give it nothing of the machine.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Symbolic links in `/dev`, as everywhere on Linux.
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Places for what each sandbox mounts itself.
+const PLACES: [&str; 10] =
+    ["proc", "sys", "dev/pts", "dev/shm", "tmp", "var/tmp", "run", "workspace", "home/agent", "root"];
+/// How many kinds of root directory are kept.
+const MOST_ROOTS: usize = 16;
+
+/// The finished root directories.
+pub(super) struct Roots {
+    entries: Vec<RootEntry>,
+    made: Vec<Made>,
+    next: u64,
+}
+
+struct Made {
+    points: Vec<MountPoint>,
+    path: String,
+}
+
+impl Roots {
+    /// Sets the stage and makes the plain kind of root directory, so that what is wrong with the host shows now.
+    pub(super) fn new(mut entries: Vec<RootEntry>) -> Result<Self, Failure> {
+        // Not private: when the host unmounts something, it should not stay in use here.
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+            .step("separate mounts from the host's")?;
+        mount("tmpfs", STAGE, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=1m")
+            .step("mount a tmpfs")?;
+        for directory in [NEW_ROOT, SCRATCH, ROOTS] {
+            mkdirat(CWD, directory, Mode::from_raw_mode(0o755)).step("make a directory in a new tmpfs")?;
+        }
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        let mut roots = Self { entries, made: Vec::new(), next: 0 };
+        roots.with_mount_points(&[])?;
+        Ok(roots)
+    }
+
+    /// The path of the root directory that has these places for mounts.
+    pub(super) fn with_mount_points(&mut self, points: &[MountPoint]) -> Result<String, Failure> {
+        if let Some(position) = self.made.iter().position(|made| made.points == points) {
+            let made = self.made.remove(position);
+            let path = made.path.clone();
+            self.made.push(made);
+            return Ok(path);
+        }
+        if self.made.len() == MOST_ROOTS {
+            let oldest = self.made.remove(0);
+            // Sandboxes have copies of their own.
+            unmount(&oldest.path, UnmountFlags::DETACH).step("give up an old root directory")?;
+        }
+        let path = format!("{ROOTS}/{}", self.next);
+        self.next += 1;
+        self.make(&path, points)?;
+        self.made.push(Made { points: points.to_vec(), path: path.clone() });
+        Ok(path)
+    }
+
+    fn make(&self, path: &str, points: &[MountPoint]) -> Result<(), Failure> {
+        mkdirat(CWD, path, Mode::from_raw_mode(0o755)).step("make a directory for a root")?;
+        mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=16m")
+            .step("mount a tmpfs")?;
+        let root = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open a new root directory")?;
+        for place in PLACES {
+            make_directories(&root, place.as_bytes()).step("make places for mounts")?;
+        }
+        add_devices(&root).step("add devices")?;
+        for entry in &self.entries {
+            add(&root, entry).step(&format!("add {}", String::from_utf8_lossy(&entry.path)))?;
+        }
+        for point in points {
+            make_mount_point(&root, &point.path, point.directory)
+                .step(&format!("make a place for {}", String::from_utf8_lossy(&point.path)))?;
+        }
+        change_mount(root.as_fd(), MountChange { read_only: true, ..MountChange::default() })
+            .step("make the root directory read-only")
+    }
+}
+
+fn add_devices(root: &OwnedFd) -> io::Result<()> {
+    for device in DEVICES {
+        let path = format!("dev/{device}");
+        let target = make_mount_point(root, path.as_bytes(), false)?;
+        attach(&open_host(format!("/{path}").as_bytes())?, &target)?;
+    }
+    for (name, target) in DEVICE_LINKS {
+        symlinkat(target, root, format!("dev/{name}"))?;
+    }
+    Ok(())
+}
+
+fn add(root: &OwnedFd, entry: &RootEntry) -> io::Result<()> {
+    match &entry.kind {
+        RootKind::Directory => make_directories(root, &entry.path).map(drop),
+        RootKind::Symlink(target) => {
+            let (parent, name) = make_parent(root, &entry.path)?;
+            Ok(symlinkat(c_string(target)?, parent, &name)?)
+        }
+        RootKind::File(content) => add_file(root, &entry.path, content),
+        RootKind::Copy(host) => {
+            use std::os::unix::ffi::OsStrExt as _;
+            add_file(root, &entry.path, &std::fs::read(std::ffi::OsStr::from_bytes(host))?)
+        }
+        RootKind::Bind(host) => {
+            let mount = open_host(host)?;
+            change_mount(mount.as_fd(), MountChange { read_only: true, untrusted: true, recursive: true })?;
+            let target = make_mount_point(root, &entry.path, is_directory(&mount)?)?;
+            attach(&mount, &target)
+        }
+    }
+}
+
+fn add_file(root: &OwnedFd, path: &[u8], content: &[u8]) -> io::Result<()> {
+    let (parent, name) = make_parent(root, path)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(&parent, &name, flags, Mode::from_raw_mode(0o644))?;
+    std::fs::File::from(file).write_all(content)
+}

@@ -1,0 +1,1 @@
+//! Discovery, on hosts that are made up.

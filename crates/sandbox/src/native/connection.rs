@@ -1,0 +1,213 @@
+//! Talking to one hand, which is hostile until proven otherwise: each reply is bounded, decoded strictly, belongs to a request that was
+//! made, and comes in time; at the first that does not, the sandbox is killed and every caller hears why.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cofferdam_hand::protocol::{
+    channel::{self, ChannelError},
+    message::{Reply, ReplyBody, Request, RequestBody, RequestId},
+};
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::ready::register;
+use crate::SandboxError;
+
+/// How long a hand may take to answer what it can do at once. Generous, because the machine may be very busy.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// Replies that may wait for a caller; no request has more.
+const REPLIES: usize = 4;
+/// After so many replies in a row the reader lets others run.
+const TURN: u32 = 64;
+
+/// One hand.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: AsyncFd<OwnedFd>,
+    pidfd: Arc<OwnedFd>,
+    next: AtomicU64,
+    waiting: Mutex<HashMap<RequestId, mpsc::Sender<ReplyBody>>>,
+    ended: OnceLock<String>,
+}
+
+/// The replies to one request.
+#[derive(Debug)]
+pub(super) struct Replies {
+    pub(super) id: RequestId,
+    receiver: mpsc::Receiver<ReplyBody>,
+    connection: Arc<Connection>,
+}
+
+impl Connection {
+    /// Takes over the host's end of a control socket. Must be called in a tokio runtime.
+    pub(super) fn open(socket: OwnedFd, pidfd: Arc<OwnedFd>) -> io::Result<Arc<Self>> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let connection = Arc::new(Self {
+            socket: register(socket, Interest::READABLE | Interest::WRITABLE)?,
+            pidfd,
+            next: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            ended: OnceLock::new(),
+        });
+        tokio::spawn(read_replies(Arc::clone(&connection)));
+        Ok(connection)
+    }
+
+    /// Asks for something that has one reply.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        body: RequestBody,
+        descriptors: &[BorrowedFd<'_>],
+        patience: Duration,
+    ) -> Result<ReplyBody, SandboxError> {
+        self.request(body, descriptors).await?.next(patience).await
+    }
+
+    /// Asks for something; the replies come one by one.
+    pub(super) async fn request(
+        self: &Arc<Self>,
+        body: RequestBody,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Replies, SandboxError> {
+        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = mpsc::channel(REPLIES);
+        self.lock().insert(id, sender);
+        let replies = Replies { id, receiver, connection: Arc::clone(self) };
+        if self.ended.get().is_some() {
+            return Err(self.gone());
+        }
+        match timeout(ANSWER, self.send(&Request { id, body }, descriptors)).await {
+            Ok(Ok(())) => Ok(replies),
+            Ok(Err(ChannelError::Frame(error))) => {
+                self.lock().remove(&id);
+                Err(SandboxError::Setup { step: "send a request to the hand".to_owned(), source: io::Error::other(error) })
+            }
+            Ok(Err(_)) => {
+                self.end("its control socket is closed");
+                Err(self.gone())
+            }
+            Err(_) => {
+                self.end("it takes no requests");
+                Err(self.gone())
+            }
+        }
+    }
+
+    async fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        loop {
+            let mut ready = self.socket.writable().await?;
+            match channel::send(self.socket.get_ref(), request, descriptors) {
+                Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                done => return done,
+            }
+        }
+    }
+
+    /// Kills the sandbox for what the hand did.
+    pub(super) fn end(&self, why: &str) {
+        // The first reason is the one that counts.
+        if self.ended.set(why.to_owned()).is_err() {}
+        // It has ended by itself otherwise.
+        if pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).is_err() {}
+        self.lock().clear();
+    }
+
+    /// Whether the sandbox has not ended.
+    pub(super) fn lives(&self) -> bool {
+        self.ended.get().is_none()
+    }
+
+    /// What to tell callers now that the sandbox has ended.
+    pub(super) fn gone(&self) -> SandboxError {
+        SandboxError::Gone(self.ended.get().cloned().unwrap_or_else(|| "it has ended".to_owned()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, mpsc::Sender<ReplyBody>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a reply to whoever waits for it.
+    fn deliver(&self, reply: Reply) -> Result<(), String> {
+        let Reply { id, body } = reply;
+        if let ReplyBody::Broken(notice) = &body {
+            return Err(format!("the hand ended: {}", notice.as_str()));
+        }
+        let last = !matches!(body, ReplyBody::Started | ReplyBody::Exited(_));
+        let mut waiting = self.lock();
+        let Some(sender) = waiting.get(&id) else {
+            return Err("the hand answered a question that nobody asked".to_owned());
+        };
+        match sender.try_send(body) {
+            // A caller that has gone away asks no more.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err("the hand answered too often".to_owned()),
+        }
+        if last {
+            waiting.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+async fn read_replies(connection: Arc<Connection>) {
+    let mut turn = 0;
+    let why = loop {
+        let mut ready = match connection.socket.readable().await {
+            Ok(ready) => ready,
+            Err(error) => break error.to_string(),
+        };
+        match channel::receive::<Reply>(connection.socket.get_ref()) {
+            Ok(received) => {
+                if let Err(why) = connection.deliver(received.message) {
+                    break why;
+                }
+            }
+            Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(ChannelError::Closed) => break "its first process ended".to_owned(),
+            Err(error) => break error.to_string(),
+        }
+        turn += 1;
+        if turn % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    connection.end(&why);
+}
+
+impl Replies {
+    /// The next reply. A hand that does not give it in time is killed.
+    pub(super) async fn next(&mut self, patience: Duration) -> Result<ReplyBody, SandboxError> {
+        match timeout(patience, self.receiver.recv()).await {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(self.connection.gone()),
+            Err(_) => {
+                self.connection.end("the hand did not answer in time");
+                Err(self.connection.gone())
+            }
+        }
+    }
+
+    /// The next reply, whenever it comes; `None` when there is none any more.
+    pub(super) async fn wait(&mut self) -> Option<ReplyBody> {
+        self.receiver.recv().await
+    }
+}
+
+/// For a reply that does not answer the question.
+pub(super) fn wrong_reply(connection: &Connection) -> SandboxError {
+    connection.end("the hand answered another question");
+    SandboxError::Protocol("it answered another question".to_owned())
+}

@@ -1,0 +1,26 @@
+//! The native driver: sandboxes made of what Linux has, with no daemon, as root or as an ordinary user.
+//!
+//! Parts, from the inside out: the hand (another crate, carried here as bytes) is process 1 of each sandbox; [`zygote`] is the client of the process
+//! that makes them; [`connection`] talks to one hand and believes nothing it says; [`process`] collects what a command prints; [`cgroup`]
+//! holds the limits; [`layer`] is what remains on disk.
+
+mod cgroup;
+mod command;
+mod connection;
+mod driver;
+mod files;
+mod hand;
+mod layer;
+mod output;
+mod owner;
+mod process;
+mod ready;
+mod sandbox;
+mod watchdog;
+mod zygote;
+
+pub use self::{
+    cgroup::LimitLevel,
+    driver::{NativeDriver, NativeOptions},
+    layer::{remove_layer, workspace_upper},
+};

@@ -1,0 +1,310 @@
+//! A started command: its output as it comes, its end, its limits in time.
+//!
+//! One task per command owns the host's end of its output. It reads what comes, waits for the hand's word that the command has ended, takes the
+//! rest that is in the pipe by then, and goes on reading for what the command left running. The hand's word about the exit status is taken for what
+//! it is: the status of an untrusted program.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use cofferdam_domain::evidence::Exit;
+use cofferdam_hand::protocol::message::{Exited, ReplyBody, RequestBody, RequestId, Status};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{oneshot, watch},
+    time::{sleep_until, timeout},
+};
+
+use super::{
+    cgroup::OutOfMemory,
+    connection::{Connection, Replies, wrong_reply},
+    output::Bounded,
+    ready::register,
+};
+use crate::{Finished, Process, SandboxError};
+
+/// How long killing a process tree may take.
+const KILLING: Duration = Duration::from_secs(20);
+/// Bytes that one read takes.
+const PIECE: usize = 64 << 10;
+/// What can be in a pipe or terminal when a command ends; more than this is from what it left running.
+const REST: usize = 1 << 20;
+/// Exit status of a command whose watcher was killed together with it, as for any killed process.
+const SIGKILL: i32 = 9;
+
+/// How a started command is to be watched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) timeout: Duration,
+    pub(super) output_limit: u64,
+    pub(super) terminal: bool,
+    pub(super) memory: OutOfMemory,
+}
+
+/// A command in a sandbox.
+#[derive(Debug)]
+pub(super) struct NativeProcess {
+    connection: Arc<Connection>,
+    id: RequestId,
+    shared: Arc<Mutex<Shared>>,
+    stage: watch::Receiver<Stage>,
+    host: Arc<AsyncFd<OwnedFd>>,
+    terminal: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    all: Bounded,
+    untaken: Bounded,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// It has ended, so long after its start; what it started may still run.
+    Ended { exit: Exit, elapsed: Duration, out_of_memory: bool },
+    /// The sandbox went first.
+    Gone,
+}
+
+impl NativeProcess {
+    /// Watches a command that has just been started.
+    pub(super) fn watch(
+        connection: Arc<Connection>,
+        replies: Replies,
+        host: OwnedFd,
+        watch: Watch,
+    ) -> io::Result<Self> {
+        let Watch { timeout, output_limit, terminal, memory } = watch;
+        let interest = if terminal { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let host = Arc::new(register(host, interest)?);
+        let shared = Arc::new(Mutex::new(Shared { all: Bounded::new(output_limit), untaken: Bounded::new(output_limit) }));
+        let (sender, stage) = watch::channel(Stage::Running);
+        let id = replies.id;
+        let (ended_in, ended) = oneshot::channel();
+        let follow = Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
+        let collect = Collect { host: Arc::clone(&host), shared: Arc::clone(&shared), stage: sender };
+        tokio::spawn(follow.run(ended_in));
+        tokio::spawn(collect.run(ended));
+        Ok(Self { connection, id, shared, stage, host, terminal })
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows what the hand says of a command.
+struct Follow {
+    connection: Arc<Connection>,
+    replies: Replies,
+    started: Instant,
+    timeout: Duration,
+    memory: OutOfMemory,
+}
+
+impl Follow {
+    async fn run(mut self, ended: oneshot::Sender<Stage>) {
+        let deadline = self.started.checked_add(self.timeout);
+        let reply = tokio::select! {
+            reply = self.replies.wait() => reply,
+            () = until(deadline) => return self.time_out(ended).await,
+        };
+        let stage = match reply {
+            Some(ReplyBody::Exited(exited)) => self.ended(exit(exited)),
+            Some(_) => {
+                wrong_reply(&self.connection);
+                Stage::Gone
+            }
+            None => Stage::Gone,
+        };
+        // Fails when nobody wants to know any more.
+        if ended.send(stage).is_err() {}
+        // Keeps the place of the last reply: that nothing of it is left.
+        while self.replies.wait().await.is_some() {}
+    }
+
+    async fn time_out(mut self, ended: oneshot::Sender<Stage>) {
+        let killed = kill(&self.connection, self.replies.id).await;
+        let stage = if killed.is_ok() { self.ended(Exit::TimedOut) } else { Stage::Gone };
+        if ended.send(stage).is_err() {}
+        while self.replies.wait().await.is_some() {}
+    }
+
+    fn ended(&self, exit: Exit) -> Stage {
+        let out_of_memory = exit != Exit::Code(0) && self.memory.happened();
+        Stage::Ended { exit, elapsed: self.started.elapsed(), out_of_memory }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        // Further away than the clock counts.
+        None => std::future::pending().await,
+    }
+}
+
+fn exit(exited: Exited) -> Exit {
+    match exited.status {
+        Status::Code(code) => Exit::Code(code.into()),
+        Status::Signal(signal) => Exit::Signal(signal.into()),
+        Status::Lost => Exit::Signal(SIGKILL),
+    }
+}
+
+/// Kills a command's whole tree; if the hand cannot, the whole sandbox.
+async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), SandboxError> {
+    match connection.ask(RequestBody::Kill { target: id }, &[], KILLING).await? {
+        ReplyBody::Killed { survivors: 0 } => Ok(()),
+        ReplyBody::Killed { survivors } => {
+            connection.end(&format!("{survivors} processes could not be killed"));
+            Err(connection.gone())
+        }
+        _ => Err(wrong_reply(connection)),
+    }
+}
+
+/// Collects output.
+struct Collect {
+    host: Arc<AsyncFd<OwnedFd>>,
+    shared: Arc<Mutex<Shared>>,
+    stage: watch::Sender<Stage>,
+}
+
+impl Collect {
+    async fn run(self, mut ended: oneshot::Receiver<Stage>) {
+        let mut open = true;
+        let stage = loop {
+            tokio::select! {
+                stage = &mut ended => break stage.unwrap_or(Stage::Gone),
+                more = self.read_some(), if open => open = more,
+            }
+        };
+        if open {
+            open = self.read_rest();
+        }
+        // Fails when nobody wants to know any more.
+        if self.stage.send(stage).is_err() {}
+        while open {
+            tokio::select! {
+                () = self.stage.closed() => return,
+                more = self.read_some() => open = more,
+            }
+        }
+    }
+
+    /// Reads a piece when there is one; false at the end of the output.
+    async fn read_some(&self) -> bool {
+        let Ok(mut ready) = self.host.readable().await else { return false };
+        match self.read() {
+            Read::Piece(_) => true,
+            Read::NothingYet => {
+                ready.clear_ready();
+                true
+            }
+            Read::End => false,
+        }
+    }
+
+    /// Reads what there is right now, within reason; false at the end of the output.
+    fn read_rest(&self) -> bool {
+        let mut rest = 0;
+        while rest < REST {
+            match self.read() {
+                Read::Piece(length) => rest += length,
+                Read::NothingYet => return true,
+                Read::End => return false,
+            }
+        }
+        true
+    }
+
+    fn read(&self) -> Read {
+        let mut piece = vec![0; PIECE];
+        match rustix::io::retry_on_intr(|| rustix::io::read(self.host.get_ref(), &mut piece)) {
+            // A terminal whose other side is closed says EIO.
+            Ok(0) | Err(rustix::io::Errno::IO) => Read::End,
+            Ok(length) => {
+                let piece = piece.get(..length).unwrap_or_default();
+                let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.all.push(piece);
+                shared.untaken.push(piece);
+                Read::Piece(length)
+            }
+            Err(rustix::io::Errno::AGAIN) => Read::NothingYet,
+            Err(_) => Read::End,
+        }
+    }
+}
+
+/// What a read brought.
+enum Read {
+    Piece(usize),
+    NothingYet,
+    End,
+}
+
+#[async_trait]
+impl Process for NativeProcess {
+    fn take_output(&mut self) -> Vec<u8> {
+        self.shared().untaken.take().joined()
+    }
+
+    async fn write_input(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
+        let closed = |source| SandboxError::Setup { step: "write to the command's input".to_owned(), source };
+        if !self.terminal {
+            let why = "it was started without a terminal; give its input when starting it";
+            return Err(closed(io::Error::new(io::ErrorKind::Unsupported, why)));
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut ready = self.host.writable().await.map_err(closed)?;
+            match rustix::io::write(self.host.get_ref().as_fd(), rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(closed(errno.into())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, patience: Duration) -> Result<Option<Finished>, SandboxError> {
+        let ended = timeout(patience, self.stage.wait_for(|stage| *stage != Stage::Running)).await;
+        let stage = match ended.map(|stage| stage.map(|stage| stage.clone())) {
+            Ok(Ok(stage)) => stage,
+            Ok(Err(_)) => Stage::Gone,
+            Err(_) => return Ok(None),
+        };
+        match stage {
+            Stage::Ended { exit, elapsed, out_of_memory } => {
+                Ok(Some(Finished { exit, output: self.shared().all.output(), elapsed, out_of_memory }))
+            }
+            Stage::Gone => Err(self.connection.gone()),
+            Stage::Running => Ok(None),
+        }
+    }
+
+    async fn kill(&mut self) -> Result<(), SandboxError> {
+        kill(&self.connection, self.id).await
+    }
+}
+
+impl Drop for NativeProcess {
+    fn drop(&mut self) {
+        let (connection, id) = (Arc::clone(&self.connection), self.id);
+        // Without a runtime the worker is ending, and every sandbox with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if kill(&connection, id).await.is_err() {}
+            });
+        }
+    }
+}

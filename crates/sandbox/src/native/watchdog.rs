@@ -1,0 +1,143 @@
+//! The watchdog: limits that the kernel does not hold for a sandbox as a whole.
+//!
+//! Disk space is always one of them. Quotas of filesystems need set-up by an administrator that most hosts do not have, so the watchdog adds
+//! up what a layer uses, again and again, more rarely the longer that takes. Between two looks a sandbox can go over its limit by what it can
+//! write in that time; one file alone never gets larger than the limit (`RLIMIT_FSIZE`).
+//!
+//! Memory is another where no control group counts it: the watchdog adds up what the sandbox's processes have for themselves and kills the
+//! largest when that is over the limit, as the kernel would.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::connection::Connection;
+
+/// The shortest time between two looks at the disk, and at memory.
+const DISK_PAUSE: Duration = Duration::from_secs(2);
+const MEMORY_PAUSE: Duration = Duration::from_millis(250);
+/// Looking takes at most one part in so many of the time.
+const SHARE: u32 = 20;
+/// Deeper directories are not looked into: nobody makes them but to hide something, and they count as over the limit.
+const DEEPEST: usize = 2000;
+
+/// Ends the sandbox when its layer takes more than `limit` bytes on disk. Runs until the sandbox ends.
+pub(super) async fn watch_disk(connection: Arc<Connection>, layer: PathBuf, limit: u64) {
+    while connection.lives() {
+        let started = Instant::now();
+        let path = layer.clone();
+        let used = spawn_blocking(move || used(&path, limit)).await;
+        if let Ok(used) = used
+            && used > limit
+        {
+            connection.end(&format!("it used more disk than the limit of {limit} bytes"));
+        }
+        sleep((started.elapsed() * SHARE).max(DISK_PAUSE)).await;
+    }
+}
+
+/// Bytes that a tree takes on disk, or some number over `enough` once that is reached. Symbolic links are not followed. What cannot be
+/// read (the kernel's working directories) is small and is left out.
+fn used(path: &Path, enough: u64) -> u64 {
+    let mut total = 0;
+    let mut waiting = vec![(path.to_owned(), 0)];
+    while let Some((directory, depth)) = waiting.pop() {
+        if depth > DEEPEST {
+            return u64::MAX;
+        }
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            total += metadata.blocks() * 512 / metadata.nlink().max(1);
+            if metadata.is_dir() {
+                waiting.push((entry.path(), depth + 1));
+            }
+        }
+        if total > enough {
+            return total;
+        }
+    }
+    total
+}
+
+/// Kills the largest process of a sandbox whenever all of them together take more than `limit` bytes of memory, and counts that in
+/// `kills`. Runs until the sandbox ends.
+pub(super) async fn watch_memory(connection: Arc<Connection>, first: u32, limit: u64, kills: Arc<AtomicU64>) {
+    let page = rustix::param::page_size() as u64;
+    while connection.lives() {
+        let processes = descendants(first);
+        let sizes: Vec<(i32, u64)> = processes.iter().filter_map(|pid| Some((*pid, private_pages(*pid).ok()? * page))).collect();
+        let total: u64 = sizes.iter().map(|(_, size)| size).sum();
+        if total > limit
+            && let Some((pid, _)) = sizes.iter().max_by_key(|(_, size)| *size)
+            && let Some(pid) = Pid::from_raw(*pid)
+            && kill_process(pid, Signal::KILL).is_ok()
+        {
+            kills.fetch_add(1, Ordering::Relaxed);
+        }
+        sleep(MEMORY_PAUSE).await;
+    }
+}
+
+/// All processes below `first`, by the kernel's lists of children.
+fn descendants(first: u32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut waiting = vec![first.to_string()];
+    while let Some(pid) = waiting.pop() {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_ascii_whitespace() {
+                found.extend(child.parse::<i32>().ok());
+                waiting.push(child.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Resident pages that a process shares with no file (proc_pid_statm(5)).
+fn private_pages(pid: i32) -> io::Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let mut fields = statm.split_ascii_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0));
+    let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
+    Ok(resident.saturating_sub(shared))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_counts_blocks_not_lengths_and_stops_when_it_has_enough() {
+        let directory = tempfile::tempdir().unwrap();
+        let sparse = fs::File::create(directory.path().join("sparse")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        let deep = directory.path().join("a/b/c");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), vec![1; 300_000]).unwrap();
+        fs::hard_link(deep.join("file"), deep.join("again")).unwrap();
+        let all = used(directory.path(), u64::MAX);
+        assert!((300_000..400_000).contains(&all), "{all}");
+        assert!(used(directory.path(), 10) > 10);
+        assert_eq!(used(&directory.path().join("none"), 10), 0);
+    }
+
+    #[test]
+    fn a_process_has_memory_and_children() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(descendants(std::process::id()).contains(&pid));
+        assert!(private_pages(i32::try_from(std::process::id()).unwrap()).unwrap() > 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

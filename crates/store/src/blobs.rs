@@ -1,0 +1,160 @@
+//! Content by its digest, one file each: `blobs/<first two hexadecimal digits>/<the other 62>`.
+//!
+//! A file appears under its name only when its content is on the disk (write, fsync, rename, fsync of the directory), so that a name
+//! that exists stands for whole content, and an event may refer to it as soon as [`Blobs::put`] has returned.
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use cofferdam_domain::{BlobRef, Digest, EventId};
+
+use crate::StoreError;
+
+/// The longest content, in bytes: what a reader must be ready to hold in memory.
+const MAX_BLOB: usize = 64 << 20;
+
+/// A file that is still unfinished after this time was left by a process that is gone.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// Where content is kept. All methods block.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    root: PathBuf,
+    /// Folders that this process has seen to be on the disk themselves.
+    settled: Mutex<HashSet<PathBuf>>,
+}
+
+impl Blobs {
+    /// Makes the folders and clears away what crashed processes left unfinished.
+    pub(crate) fn open(root: PathBuf) -> Result<Self, StoreError> {
+        let unfinished = root.join("unfinished");
+        make_folder(&unfinished)?;
+        let blobs = Self { root, settled: Mutex::default() };
+        let entries =
+            fs::read_dir(&unfinished).map_err(|source| StoreError::file("list", &unfinished, source))?;
+        for entry in entries.flatten() {
+            let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|at| at.elapsed());
+            if matches!(age, Ok(Ok(age)) if age > ABANDONED) {
+                // Another process may have been quicker, and what cannot be removed does no harm.
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// Stores content; it is on the disk when this returns.
+    pub(crate) fn put(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
+        if content.len() > MAX_BLOB {
+            return Err(StoreError::TooLarge { what: "content", size: content.len(), limit: MAX_BLOB });
+        }
+        let blob = BlobRef { digest: Digest::of(content), size: content.len() as u64 };
+        let (folder, path) = self.place(blob.digest);
+        self.settle(&folder)?;
+        // Whoever stored it may not have got to the folder's fsync: that is made up for below in either case.
+        let stored = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == blob.size);
+        if !stored {
+            self.write(content, &path)?;
+        }
+        sync_folder(&folder)?;
+        Ok(blob)
+    }
+
+    /// The content, if it is what its name says.
+    pub(crate) fn get(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        let (mut file, path) = self.find(digest)?;
+        let mut content = Vec::new();
+        let limit = MAX_BLOB as u64 + 1;
+        (&mut file)
+            .take(limit)
+            .read_to_end(&mut content)
+            .map_err(|source| StoreError::file("read", &path, source))?;
+        if Digest::of(&content) == digest { Ok(content) } else { Err(damaged(digest)) }
+    }
+
+    /// Checks the content's length and digest.
+    pub(crate) fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
+        let content = self.get(blob.digest)?;
+        if content.len() as u64 == blob.size { Ok(()) } else { Err(damaged(blob.digest)) }
+    }
+
+    fn place(&self, digest: Digest) -> (PathBuf, PathBuf) {
+        let digits = digest.hex();
+        let (first, rest) = digits.split_at(2);
+        let folder = self.root.join(first);
+        let path = folder.join(rest);
+        (folder, path)
+    }
+
+    fn find(&self, digest: Digest) -> Result<(File, PathBuf), StoreError> {
+        let (_, path) = self.place(digest);
+        match File::open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::UnknownBlob(digest)),
+            Err(source) => Err(StoreError::file("open", &path, source)),
+        }
+    }
+
+    fn write(&self, content: &[u8], path: &Path) -> Result<(), StoreError> {
+        let unfinished = Unfinished(self.root.join("unfinished").join(EventId::generate().to_string()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished.0)
+            .and_then(|mut file| {
+                file.write_all(content)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&unfinished.0, path));
+        written.map_err(|source| StoreError::file("store content at", path, source))
+    }
+
+    /// Makes sure that the folder exists and will after a loss of power.
+    fn settle(&self, folder: &Path) -> Result<(), StoreError> {
+        let lock = || self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock().contains(folder) {
+            return Ok(());
+        }
+        make_folder(folder)?;
+        sync_folder(&self.root)?;
+        lock().insert(folder.to_owned());
+        Ok(())
+    }
+}
+
+/// A file that is removed again unless it was renamed.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Normally it is gone by now; if not, the next start clears it away.
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+fn damaged(digest: Digest) -> StoreError {
+    StoreError::Corrupt { what: format!("the content stored as {digest} is not what was stored") }
+}
+
+/// Makes a folder for this user alone, with those above it.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StoreError::file("make the folder", folder, source))
+}
+
+/// Makes the names in a folder survive a loss of power.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| StoreError::file("write the folder", folder, source))
+}

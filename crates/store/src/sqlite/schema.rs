@@ -1,0 +1,119 @@
+//! The database file: how it is opened, and how its schema is brought up to date.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Row as _, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::StoreError;
+
+/// The steps that lead to the present schema. A step is never changed once released; `PRAGMA user_version` counts those that were taken.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_log.sql")];
+
+/// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would take forever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Readers at one time. Each is a thread with a page cache of [`READER_CACHE`].
+const READERS: u32 = 4;
+
+/// In KiB when negative: see `PRAGMA cache_size`.
+const READER_CACHE: &str = "-512";
+
+/// How connections that write are made. WAL keeps readers and the writer out of each other's way; with `synchronous=FULL` a commit has
+/// reached the disk when it returns (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(false)
+        .disable_statement_logging()
+}
+
+/// Connections that read, made when they are needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(false)
+        .pragma("cache_size", READER_CACHE)
+        .disable_statement_logging();
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .test_before_acquire(false)
+        .idle_timeout(Some(Duration::from_secs(60)))
+        .connect_lazy_with(options)
+}
+
+/// Opens the database for writing and brings its schema up to date. Only one process may do so at a time.
+pub(super) async fn prepare(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    let path = options.get_filename();
+    create_file(path)?;
+    let mut connection =
+        options.connect().await.map_err(|error| failure("open the database", path, error))?;
+    migrate(&mut connection, path).await?;
+    Ok(connection)
+}
+
+/// Makes the file for this user alone; SQLite gives the files beside it the same mode.
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(|_: File| ())
+        .map_err(|source| StoreError::file("open the database", path, source))
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let failed = |error| failure("bring the schema of the database up to date", path, error);
+    let row = sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
+    let found: i64 = row.try_get(0).map_err(failed)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::Newer { path: path.display().to_string(), found, known });
+    }
+    let taken = usize::try_from(found).map_err(|_| StoreError::Corrupt {
+        what: format!("{} says that it has schema {found}", path.display()),
+    })?;
+    if taken == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    for step in &MIGRATIONS[taken..] {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed)?;
+    }
+    let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+    sqlx::raw_sql(version).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// What a failure of the database means. Codes: <https://www.sqlite.org/rescode.html>.
+pub(super) fn failure(operation: &'static str, path: &Path, error: sqlx::Error) -> StoreError {
+    const BUSY: i32 = 5;
+    const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
+    const NOT_A_DATABASE: i32 = 26;
+    const IOERR_SHMSIZE: i32 = 4874; // the index of the write-ahead log could not grow: its disk is full
+
+    let extended = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    match extended.map(|code| (code & 0xff, code)) {
+        Some((FULL, _) | (_, IOERR_SHMSIZE)) => StoreError::Full { path: path.display().to_string() },
+        Some((BUSY, _)) => StoreError::Busy { path: path.display().to_string() },
+        Some((CORRUPT | NOT_A_DATABASE, _)) => {
+            StoreError::Corrupt { what: format!("{}: {error}", path.display()) }
+        }
+        Some(_) | None => StoreError::Database { operation, source: error },
+    }
+}

@@ -1,0 +1,445 @@
+//! What every store must do, whatever it is made of.
+//!
+//! A [`Subject`] is one storage that can be opened any number of times; [`contract_tests`] makes a test of each promise for it.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc};
+
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, SessionState, Timestamp};
+use cofferdam_store::{SessionFilter, Store, StoreError, Writer};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{join_all, ready},
+};
+use tokio::sync::mpsc;
+
+use crate::events::{accepted, all, claimed, ended, finished, message, output, say, session, soon};
+
+/// A storage to test.
+pub(crate) trait Subject: Sized {
+    /// A new, empty one.
+    fn fresh() -> impl Future<Output = Self>;
+    /// Opens it, as another process would.
+    fn open(&self) -> impl Future<Output = Arc<dyn Store>>;
+}
+
+macro_rules! contract_tests {
+    ($subject:ty: $($promise:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            let subject = <$subject as $crate::contract::Subject>::fresh().await;
+            $crate::contract::$promise(&subject).await;
+        }
+    )*};
+    ($subject:ty) => {
+        $crate::contract::contract_tests! { $subject:
+            events_come_back_as_they_were_written
+            the_chain_links_every_event_to_the_one_before
+            time_never_goes_back
+            a_session_is_made_once
+            unknown_sessions_are_told_apart_from_empty_answers
+            reading_is_bounded_and_goes_on
+            an_old_claim_cannot_write
+            a_claim_of_another_session_cannot_write
+            a_worker_that_is_behind_cannot_write
+            a_claim_is_exclusive_and_ends_when_it_is_dropped
+            looking_at_claims_does_not_disturb_them
+            fences_rise_across_reopening
+            anybody_may_write_beside_a_worker
+            writers_at_once_keep_one_chain
+            refusals_do_not_disturb_others_at_the_same_time
+            callers_that_give_up_leave_a_whole_log
+            followers_see_what_was_and_what_comes
+            followers_miss_nothing_at_the_seam
+            a_follower_hears_of_appends_through_another_opening
+            sessions_are_listed_newest_first_by_state_and_page
+            the_row_follows_the_events
+            blobs_come_back_and_are_stored_once
+            verify_counts_and_finds_missing_content
+            what_is_too_large_is_refused
+        }
+    };
+}
+pub(crate) use contract_tests;
+
+pub(crate) async fn events_come_back_as_they_were_written(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = SessionId::generate();
+    let first = store.create(session, Timestamp(5), accepted("Fix \u{1f980} \"it\"\n"), Vec::new()).await.unwrap();
+    let blob = store.put_blob(b"whole").await.unwrap();
+    let bodies = vec![message("ß\u{0}\\"), output(blob), EventBody::NothingChanged];
+    let more = store.append(session, Writer::Anybody, Timestamp(9), bodies.clone()).await.unwrap();
+    assert_eq!(more.iter().map(|event| event.body.clone()).collect::<Vec<_>>(), bodies);
+    let written: Vec<Event> = first.into_iter().chain(more).collect();
+    assert_eq!(all(&*store, session).await, written);
+    assert_eq!(all(&*subject.open().await, session).await, written, "after opening it again");
+    assert_eq!(store.append(session, Writer::Anybody, Timestamp(9), Vec::new()).await.unwrap(), []);
+}
+
+pub(crate) async fn the_chain_links_every_event_to_the_one_before(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    for text in ["a", "b", "c"] {
+        say(&*store, session, text).await;
+    }
+    let events = all(&*store, session).await;
+    assert_eq!(events[0].previous, Digest::ZERO);
+    for (place, event) in (1..).zip(&events) {
+        assert_eq!((event.seq, event.session), (Seq(place), session));
+    }
+    for pair in events.windows(2) {
+        assert_eq!(pair[1].previous, pair[0].hash);
+        assert!(pair[1].id > pair[0].id && pair[1].id.to_string() > pair[0].id.to_string());
+    }
+}
+
+pub(crate) async fn time_never_goes_back(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let mut times = Vec::new();
+    for at in [2000, 1500, 1, 3000] {
+        times.push(
+            store.append(session, Writer::Anybody, Timestamp(at), vec![message("")]).await.unwrap()[0].at,
+        );
+    }
+    assert_eq!(times, [2000, 2000, 2000, 3000].map(Timestamp));
+}
+
+pub(crate) async fn a_session_is_made_once(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let again = store.create(session, Timestamp(2), accepted("Something else"), Vec::new()).await;
+    assert!(matches!(again, Err(StoreError::Exists(id)) if id == session));
+    assert_eq!(all(&*store, session).await.len(), 1);
+}
+
+pub(crate) async fn unknown_sessions_are_told_apart_from_empty_answers(subject: &impl Subject) {
+    let store = subject.open().await;
+    let known = session(&*store).await;
+    assert_eq!(store.read(known, Seq(7), 10).await.unwrap(), []);
+    let nobody = SessionId::generate();
+    let unknown =
+        |error: Option<StoreError>| matches!(error, Some(StoreError::UnknownSession(id)) if id == nobody);
+    assert!(unknown(store.read(nobody, Seq::START, 10).await.err()));
+    assert!(unknown(store.append(nobody, Writer::Anybody, Timestamp(1), vec![message("")]).await.err()));
+    assert!(unknown(store.claim(nobody, "w").await.err()));
+    assert!(unknown(store.follow(nobody, Seq::START).await.err()));
+    assert!(unknown(store.verify(nobody).await.err()));
+    let digest = Digest::of(b"never stored");
+    assert!(matches!(store.blob(digest).await, Err(StoreError::UnknownBlob(missing)) if missing == digest));
+}
+
+pub(crate) async fn reading_is_bounded_and_goes_on(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let bodies = (0..20).map(|number| message(&number.to_string())).collect();
+    store.append(session, Writer::Anybody, Timestamp(1), bodies).await.unwrap();
+    let mut after = Seq::START;
+    let mut pages = Vec::new();
+    loop {
+        let page = store.read(session, after, 6).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        pages.push(page.len());
+    }
+    assert_eq!((pages, after), (vec![6, 6, 6, 3], Seq(21)));
+}
+
+pub(crate) async fn an_old_claim_cannot_write(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let taken = store.claim(session, "old").await.unwrap();
+    // As a worker that does not know yet that its claim has ended.
+    let old = cofferdam_store::Claim::new(session, taken.fence, "old".into(), ());
+    drop(taken);
+    let new = store.claim(session, "new").await.unwrap();
+    assert!(new.fence > old.fence);
+    let late = Writer::Worker { claim: &old, after: Seq(1) };
+    let refused = store.append(session, late, Timestamp(2), vec![message("late")]).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { fence, .. }) if fence == new.fence), "{refused:?}");
+    let writer = Writer::Worker { claim: &new, after: Seq(1) };
+    store.append(session, writer, Timestamp(2), vec![claimed(new.fence)]).await.unwrap();
+    assert_eq!(all(&*store, session).await.len(), 2);
+}
+
+pub(crate) async fn a_claim_of_another_session_cannot_write(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (mine, other) = (session(&*store).await, session(&*store).await);
+    let claim = store.claim(mine, "w").await.unwrap();
+    let writer = Writer::Worker { claim: &claim, after: Seq(1) };
+    for _ in 0..2 {
+        let refused = store.append(other, writer, Timestamp(2), vec![message("")]).await;
+        assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+        // The second time the other session has the same fence.
+        store.claim(other, "v").await.unwrap();
+    }
+}
+
+pub(crate) async fn a_worker_that_is_behind_cannot_write(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let claim = store.claim(session, "w").await.unwrap();
+    say(&*store, session, "wait!").await;
+    let behind = Writer::Worker { claim: &claim, after: Seq(1) };
+    let refused = store.append(session, behind, Timestamp(2), vec![finished()]).await;
+    assert!(matches!(refused, Err(StoreError::Behind { last: 2, .. })), "{refused:?}");
+    let ahead = Writer::Worker { claim: &claim, after: Seq(3) };
+    let refused = store.append(session, ahead, Timestamp(2), vec![finished()]).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{refused:?}");
+    assert_eq!(all(&*store, session).await.len(), 2, "nothing was written");
+    let caught_up = Writer::Worker { claim: &claim, after: Seq(2) };
+    store.append(session, caught_up, Timestamp(2), vec![finished()]).await.unwrap();
+}
+
+pub(crate) async fn a_claim_is_exclusive_and_ends_when_it_is_dropped(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let claim = store.claim(session, "worker 7 on\nalpha").await.unwrap();
+    for store in [&store, &other] {
+        let refused = store.claim(session, "worker 8").await;
+        assert!(
+            matches!(&refused, Err(StoreError::Claimed { worker, .. }) if worker == "worker 7 onalpha"),
+            "{refused:?}"
+        );
+        assert!(store.sessions(SessionFilter::default()).await.unwrap()[0].claimed);
+    }
+    drop(claim);
+    assert!(!other.sessions(SessionFilter::default()).await.unwrap()[0].claimed);
+    other.claim(session, "worker 8").await.unwrap();
+}
+
+pub(crate) async fn looking_at_claims_does_not_disturb_them(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let looking = tokio::spawn(async move {
+        loop {
+            other.sessions(SessionFilter::default()).await.unwrap();
+        }
+    });
+    for _ in 0..100 {
+        drop(store.claim(session, "w").await.unwrap());
+    }
+    assert!(!looking.is_finished(), "it looked all the time");
+    looking.abort();
+}
+
+pub(crate) async fn fences_rise_across_reopening(subject: &impl Subject) {
+    let mut fences = BTreeSet::new();
+    let session = session(&*subject.open().await).await;
+    for _ in 0..4 {
+        let store = subject.open().await;
+        let fence = store.claim(session, "w").await.unwrap().fence;
+        assert!(fences.last().is_none_or(|last| fence > *last));
+        fences.insert(fence);
+    }
+}
+
+pub(crate) async fn anybody_may_write_beside_a_worker(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let claim = store.claim(session, "w").await.unwrap();
+    let cancel = vec![EventBody::CancelAsked { by: "ann".into() }];
+    other.append(session, Writer::Anybody, Timestamp(2), cancel).await.unwrap();
+    let writer = Writer::Worker { claim: &claim, after: Seq(2) };
+    let written =
+        store.append(session, writer, Timestamp(2), vec![message("a"), message("b")]).await.unwrap();
+    assert_eq!(written.last().unwrap().seq, Seq(4));
+}
+
+pub(crate) async fn writers_at_once_keep_one_chain(subject: &impl Subject) {
+    let stores = [subject.open().await, subject.open().await];
+    let sessions = [session(&*stores[0]).await, session(&*stores[0]).await];
+    let mut tasks = Vec::new();
+    for writer in 0..8_usize {
+        let (store, session) = (Arc::clone(&stores[writer % 2]), sessions[writer / 2 % 2]);
+        tasks.push(tokio::spawn(async move {
+            for number in 0..10 {
+                say(&*store, session, &format!("{writer} {number}")).await;
+            }
+        }));
+    }
+    assert!(join_all(tasks).await.iter().all(Result::is_ok));
+    for session in sessions {
+        assert_eq!(all(&*stores[0], session).await.len(), 41);
+        assert_eq!(stores[1].verify(session).await.unwrap().events, 41);
+    }
+}
+
+pub(crate) async fn refusals_do_not_disturb_others_at_the_same_time(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let results = join_all((0..30).map(async |number| match number % 3 {
+        0 => store.append(session, Writer::Anybody, Timestamp(2), vec![message("kept")]).await.map(|_| true),
+        1 => store.append(SessionId::generate(), Writer::Anybody, Timestamp(2), vec![]).await.map(|_| true),
+        _ => store.create(session, Timestamp(2), accepted("again"), Vec::new()).await.map(|_| true),
+    }))
+    .await;
+    for (number, result) in results.into_iter().enumerate() {
+        match number % 3 {
+            0 => assert!(result.unwrap()),
+            1 => assert!(matches!(result, Err(StoreError::UnknownSession(_))), "{result:?}"),
+            _ => assert!(matches!(result, Err(StoreError::Exists(_))), "{result:?}"),
+        }
+    }
+    assert_eq!(store.verify(session).await.unwrap().events, 11);
+}
+
+pub(crate) async fn callers_that_give_up_leave_a_whole_log(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    for _ in 0..30 {
+        let append = store.append(session, Writer::Anybody, Timestamp(2), vec![message("a"), message("b")]);
+        // Polled once, then dropped.
+        assert!(append.now_or_never().is_none());
+    }
+    say(&*store, session, "last").await;
+    let events = store.verify(session).await.unwrap().events;
+    assert!(events >= 2 && events % 2 == 0, "each append is whole or not there: {events}");
+}
+
+pub(crate) async fn followers_see_what_was_and_what_comes(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (session, other) = (session(&*store).await, session(&*store).await);
+    say(&*store, session, "2").await;
+    let mut from_start = store.follow(session, Seq::START).await.unwrap();
+    let mut from_two = store.follow(session, Seq(2)).await.unwrap();
+    assert_eq!(from_start.next().await.unwrap().unwrap().seq, Seq(1));
+    assert_eq!(from_start.next().await.unwrap().unwrap().seq, Seq(2));
+    say(&*store, other, "of another session").await;
+    let third = say(&*store, session, "3").await;
+    assert_eq!(soon(from_start.next()).await.unwrap().unwrap(), third);
+    assert_eq!(soon(from_two.next()).await.unwrap().unwrap(), third);
+    // The last follower gone, the next one starts from nothing.
+    drop((from_start, from_two));
+    let mut later = store.follow(session, Seq(3)).await.unwrap();
+    let fourth = say(&*store, session, "4").await;
+    assert_eq!(soon(later.next()).await.unwrap().unwrap(), fourth);
+}
+
+pub(crate) async fn followers_miss_nothing_at_the_seam(subject: &impl Subject) {
+    const EVENTS: u64 = 200;
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let writing = tokio::spawn(async move {
+        for number in 1..EVENTS {
+            say(&*other, session, &number.to_string()).await;
+        }
+    });
+    // New followers join all the time while events are appended.
+    let mut joined = 0;
+    while joined < EVENTS {
+        let events = store.follow(session, Seq(joined / 2)).await.unwrap();
+        let places: Vec<u64> = events
+            .take(20.min((EVENTS - joined / 2) as usize))
+            .map(|event| event.unwrap().seq.0)
+            .collect()
+            .await;
+        let expected: Vec<u64> = (joined / 2 + 1..).take(places.len()).collect();
+        assert_eq!(places, expected);
+        joined += 20;
+    }
+    writing.await.unwrap();
+}
+
+pub(crate) async fn a_follower_hears_of_appends_through_another_opening(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let events = store.follow(session, Seq(1)).await.unwrap();
+    // On a task of its own, so that it already waits when the next event is written.
+    let (seen, mut heard) = mpsc::unbounded_channel();
+    let follower = tokio::spawn(events.for_each(move |event| {
+        seen.send(event.unwrap()).unwrap();
+        ready(())
+    }));
+    for number in 0..100 {
+        let written = say(&*other, session, &number.to_string()).await;
+        assert_eq!(soon(heard.recv()).await.unwrap(), written);
+    }
+    follower.abort();
+}
+
+pub(crate) async fn sessions_are_listed_newest_first_by_state_and_page(subject: &impl Subject) {
+    let store = subject.open().await;
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(session(&*store).await);
+    }
+    made.reverse();
+    store.append(made[1], Writer::Anybody, Timestamp(2), vec![ended()]).await.unwrap();
+    store.append(made[3], Writer::Anybody, Timestamp(2), vec![ended()]).await.unwrap();
+    let list = async |state, before, limit| -> Vec<SessionId> {
+        let rows = store.sessions(SessionFilter { state, before, limit }).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(list(None, None, 0).await, made);
+    assert_eq!(list(None, None, 2).await, made[..2]);
+    assert_eq!(list(None, Some(made[1]), 2).await, made[2..4]);
+    assert_eq!(list(Some(SessionState::Ended), None, 0).await, [made[1], made[3]]);
+    assert_eq!(list(Some(SessionState::Ended), Some(made[1]), 0).await, [made[3]]);
+    assert_eq!(list(Some(SessionState::Working), None, 0).await, []);
+}
+
+pub(crate) async fn the_row_follows_the_events(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = SessionId::generate();
+    store.create(session, Timestamp(10), accepted("\nFix the parser\nnow"), Vec::new()).await.unwrap();
+    let row = async || store.sessions(SessionFilter::default()).await.unwrap().remove(0);
+    let first = row().await;
+    assert_eq!((first.id, first.state, first.last), (session, SessionState::Queued, Seq(1)));
+    assert_eq!((first.title.as_str(), first.repository.as_str()), ("Fix the parser", "/srv/repository"));
+    assert_eq!((first.created, first.updated, first.outcome), (Timestamp(10), Timestamp(10), None));
+    for (body, state) in [
+        (claimed(1), SessionState::Working),
+        (message("x"), SessionState::Working),
+        (finished(), SessionState::Delivering),
+        (ended(), SessionState::Ended),
+    ] {
+        store.append(session, Writer::Anybody, Timestamp(20), vec![body]).await.unwrap();
+        assert_eq!(row().await.state, state);
+    }
+    let last = row().await;
+    assert_eq!((last.outcome.as_deref(), last.last), (Some("held"), Seq(5)));
+    assert_eq!((last.created, last.updated, last.claimed), (Timestamp(10), Timestamp(20), false));
+}
+
+pub(crate) async fn blobs_come_back_and_are_stored_once(subject: &impl Subject) {
+    let store = subject.open().await;
+    for content in [&b""[..], b"a", &vec![7; 1 << 20]] {
+        let blob = store.put_blob(content).await.unwrap();
+        assert_eq!(blob, BlobRef { digest: Digest::of(content), size: content.len() as u64 });
+        assert_eq!(store.put_blob(content).await.unwrap(), blob);
+        assert_eq!(subject.open().await.blob(blob.digest).await.unwrap(), content);
+    }
+    let content: Arc<[u8]> = Arc::from(vec![9; 1 << 16]);
+    let at_once = (0..8).map(|_| {
+        let (store, content) = (Arc::clone(&store), Arc::clone(&content));
+        tokio::spawn(async move { store.put_blob(&content).await.unwrap() })
+    });
+    assert!(join_all(at_once).await.into_iter().all(|blob| blob.unwrap().digest == Digest::of(&content)));
+}
+
+pub(crate) async fn verify_counts_and_finds_missing_content(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let blob = store.put_blob(b"whole").await.unwrap();
+    let bodies = vec![output(blob), output(blob)];
+    let last = store.append(session, Writer::Anybody, Timestamp(2), bodies).await.unwrap().remove(1);
+    let verified = store.verify(session).await.unwrap();
+    assert_eq!((verified.events, verified.blobs, verified.head), (3, 1, last.hash));
+    for wrong in [BlobRef { size: 4, ..blob }, BlobRef { digest: Digest::of(b"gone"), size: 4 }] {
+        let session = self::session(&*store).await;
+        store.append(session, Writer::Anybody, Timestamp(2), vec![output(wrong)]).await.unwrap();
+        let error = store.verify(session).await.unwrap_err().to_string();
+        assert!(error.contains("event 2"), "{error}");
+    }
+}
+
+pub(crate) async fn what_is_too_large_is_refused(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let large = "x".repeat(17 << 20);
+    let refused =
+        store.append(session, Writer::Anybody, Timestamp(2), vec![message("fits"), message(&large)]).await;
+    assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
+    assert!(matches!(store.put_blob(&vec![0; (64 << 20) + 1]).await, Err(StoreError::TooLarge { .. })));
+    assert_eq!(all(&*store, session).await.len(), 1, "nothing was written");
+}

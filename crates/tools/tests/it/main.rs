@@ -1,0 +1,13 @@
+//! The tools from the outside: calls as a model writes them, against a sandbox that really runs commands and keeps files.
+
+mod apply_patch;
+mod edit;
+mod files;
+mod local;
+mod native;
+mod recorded;
+mod search;
+mod session;
+mod shell;
+mod specs;
+mod suite;

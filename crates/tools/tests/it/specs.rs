@@ -1,0 +1,31 @@
+//! What models are shown of the tools.
+
+use cofferdam_domain::event::EditFormat;
+use cofferdam_tools::Toolbox;
+
+/// All tools together cost tokens in every request.
+const MAX_BYTES: usize = 8000;
+
+#[test]
+fn specs_are_small_and_stable() {
+    for (edits, name) in
+        [(EditFormat::Replace, "specs_replace"), (EditFormat::ApplyPatch, "specs_apply_patch")]
+    {
+        let specs = Toolbox::standard(edits).specs();
+        let bytes = serde_json::to_vec(&specs).unwrap();
+        assert_eq!(bytes, serde_json::to_vec(&Toolbox::standard(edits).specs()).unwrap());
+        assert!(bytes.len() <= MAX_BYTES, "{name}: {} bytes", bytes.len());
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&specs).unwrap());
+    }
+}
+
+#[test]
+fn what_changes_files_or_the_session_runs_alone() {
+    for edits in [EditFormat::Replace, EditFormat::ApplyPatch] {
+        for spec in Toolbox::standard(edits).specs() {
+            let alone = ["edit", "write", "apply_patch", "process", "plan", "ask", "finish"]
+                .contains(&spec.name.as_str());
+            assert_eq!(spec.parallel, !alone, "{}", spec.name);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Base trees: a repository's files at the base commit, as a read-only layer for sandboxes.
+//!
+//! Checking files out of an untrusted repository happens inside a sandbox, never on the host. What that sandbox wrote becomes the lower layer of
+//! every workspace on the same commit, so a session on a large repository starts in milliseconds. A layer is complete before it gets
+//! its name, and never changes after.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cofferdam_domain::{EventBody, SandboxId, event::Repository};
+use cofferdam_forge::{Base, ForgeError, Mirror, Seed, checkout_script};
+use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
+
+use crate::{
+    WorkerError, publish,
+    script::{self, SEED},
+    stages::{Done, StageContext, remove_layer},
+};
+
+/// How long a checkout may take.
+const CHECKOUT_TIME: Duration = Duration::from_secs(30 * 60);
+/// Raised when layers are made differently, so that old ones are not used.
+const LAYOUT: u32 = 1;
+
+/// Finds the base and prepares its tree.
+pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
+    let task = context.task()?;
+    let (mirror, base) = match locate(context, task.base.as_deref()).await {
+        Ok(found) => found,
+        Err(error) if error.is_fault_of_the_task() => return Ok(Done::Impossible(chain(&error))),
+        Err(error) => return Err(error),
+    };
+    let seed = mirror.seed(&base).await.map_err(ForgeError::from)?;
+    prepare(context, &seed).await?;
+    Ok(Done::fact(EventBody::RepositoryReady(Repository {
+        base_commit: base.commit.to_string(),
+        base_tree: base.tree.to_string(),
+        base_branch: base.branch,
+        notes: base.notes,
+    })))
+}
+
+/// The layer with the session's base tree; made again if somebody has removed it.
+pub(crate) async fn layer(context: &StageContext) -> Result<PathBuf, WorkerError> {
+    let commit = &context.repository()?.base_commit;
+    let layer = path(context, commit);
+    if !layer.exists() {
+        let seed = seed(context).await?;
+        prepare(context, &seed).await?;
+    }
+    Ok(workspace_upper(&layer))
+}
+
+/// The seed of the session's base.
+pub(crate) async fn seed(context: &StageContext) -> Result<Seed, WorkerError> {
+    let repository = context.repository()?;
+    let (mirror, mut base) = locate(context, Some(&repository.base_commit)).await?;
+    base.branch.clone_from(&repository.base_branch);
+    Ok(mirror.seed(&base).await.map_err(ForgeError::from)?)
+}
+
+async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, Base), WorkerError> {
+    let parts = &context.parts;
+    let address = publish::address(context).await?;
+    let mirror = parts.mirrors.update(&address).await.map_err(ForgeError::from)?;
+    let base = mirror.resolve(base).await.map_err(ForgeError::from)?;
+    Ok((mirror, base))
+}
+
+fn path(context: &StageContext, commit: &str) -> PathBuf {
+    context.parts.data.join("bases").join(format!("{commit}-{LAYOUT}"))
+}
+
+/// Makes the layer with the seed's tree, unless it is there.
+async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError> {
+    let finished = path(context, seed.commit().as_str());
+    if finished.exists() {
+        return Ok(());
+    }
+    let made = finished.with_file_name(format!("new-{}", SandboxId::generate()));
+    let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
+    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits).await?;
+    let result = script::run(&*sandbox, checkout_script(SEED, WORKSPACE), CHECKOUT_TIME, 64 * 1024).await;
+    sandbox.destroy().await?;
+    let problem = match result? {
+        Some(finished) if finished.exit.success() => None,
+        Some(finished) => Some(String::from_utf8_lossy(&finished.output.joined()).trim().to_owned()),
+        None => Some("it took too long".to_owned()),
+    };
+    if let Some(problem) = problem {
+        remove_layer(&made).await?;
+        return Err(WorkerError::BaseTree(problem));
+    }
+    publish(&made, &finished).await
+}
+
+/// Gives a finished layer its name. Somebody else may have been faster: then theirs is used.
+async fn publish(made: &Path, finished: &Path) -> Result<(), WorkerError> {
+    match fs::rename(made, finished) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            remove_layer(made).await
+        }
+        Err(source) => Err(WorkerError::File {
+            operation: "name the base layer",
+            path: finished.display().to_string(),
+            source,
+        }),
+    }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

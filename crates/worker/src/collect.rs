@@ -1,0 +1,170 @@
+//! Taking the change out of the sandbox, and having it examined.
+//!
+//! The agent's sandbox is gone when this begins: a fresh one over the same layer writes a bundle, which comes out as a file's bytes and
+//! enters a quarantine repository through git's strictest checks. From then on only objects are looked at.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use cofferdam_agent::Agent;
+use cofferdam_domain::{Event, EventBody, SessionId};
+use cofferdam_forge::{Collected, ForgeError, Git, ObjectId, Quarantine, ReceiveLimits, collect_script};
+use cofferdam_gate::{GatePolicy, examine as examine_change, verdict};
+use cofferdam_sandbox::{HOME, Sandbox, WORKSPACE};
+
+use crate::{
+    WorkerError,
+    base::{self, chain},
+    script,
+    stages::{Done, StageContext},
+};
+
+/// How long committing and bundling may take.
+const COLLECT_TIME: Duration = Duration::from_secs(30 * 60);
+/// Bytes read out of the sandbox at once.
+const CHUNK: u64 = 1 << 20;
+/// The longest patch that is shown.
+const MAX_PATCH: u64 = 8 << 20;
+/// The name of a session's quarantine in the session's directory.
+const QUARANTINE: &str = "quarantine.git";
+
+/// Takes the change out.
+pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerError> {
+    if let Some(sandbox) = context.sandbox.take().and_then(Arc::into_inner) {
+        sandbox.destroy().await?;
+    }
+    let parts = &context.parts;
+    let base = base::layer(&context).await?;
+    let layer = parts.session_directory(context.session).join("layer");
+    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits).await?;
+    let result = bundle(&context, &*sandbox).await;
+    let destroyed = sandbox.destroy().await;
+    let bundled = result?;
+    destroyed?;
+    let bundle = match bundled {
+        Bundled::Nothing => return Ok(Done::fact(EventBody::NothingChanged)),
+        Bundled::Impossible(reason) => return Ok(Done::Impossible(reason)),
+        Bundled::Bytes(bytes) => bytes,
+    };
+    let received = quarantine(&context).await?.receive(bundle, ReceiveLimits::DEFAULT).await;
+    refusable(received, |received| EventBody::ObjectsReceived(received))
+}
+
+/// The outcome of a step on what the agent left: a fact, a refusal with its reason, or a fault of the machine.
+fn refusable<T, E: Into<ForgeError>>(
+    result: Result<T, E>,
+    fact: impl FnOnce(T) -> EventBody,
+) -> Result<Done, WorkerError> {
+    match result {
+        Ok(value) => Ok(Done::fact(fact(value))),
+        Err(error) => {
+            let error = WorkerError::from(error.into());
+            if error.is_fault_of_the_change() {
+                Ok(Done::Impossible(format!("what the agent left was refused: {}", chain(&error))))
+            } else {
+                Err(error)
+            }
+        }
+    }
+}
+
+enum Bundled {
+    Nothing,
+    Bytes(Vec<u8>),
+    Impossible(String),
+}
+
+async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled, WorkerError> {
+    let base: ObjectId = object_id(&context.repository()?.base_commit)?;
+    let inside = format!("{HOME}/.cofferdam-bundle");
+    let argv = collect_script(&base, WORKSPACE, &inside);
+    let Some(finished) = script::run(sandbox, argv, COLLECT_TIME, 64 * 1024).await? else {
+        return Ok(Bundled::Impossible("committing what the agent left took too long".to_owned()));
+    };
+    match Collected::parse(&finished.output.joined()) {
+        Ok(Collected::NothingChanged) => Ok(Bundled::Nothing),
+        Ok(Collected::Bundle { size }) if size > ReceiveLimits::DEFAULT.bytes => Ok(Bundled::Impossible(
+            format!("the change is a bundle of {size} bytes: too large to be taken out"),
+        )),
+        Ok(Collected::Bundle { .. }) => Ok(Bundled::Bytes(copy_out(sandbox, &inside).await?)),
+        Err(error) => Ok(Bundled::Impossible(chain(&error))),
+    }
+}
+
+/// The bytes of a file in the sandbox, one more than are permitted at the most: whatever it claims to be, it is bytes.
+async fn copy_out(sandbox: &dyn Sandbox, path: &str) -> Result<Vec<u8>, WorkerError> {
+    let most = ReceiveLimits::DEFAULT.bytes + 1;
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < most {
+        let data = sandbox.read(path, bytes.len() as u64, CHUNK).await?;
+        if data.bytes.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&data.bytes);
+    }
+    Ok(bytes)
+}
+
+/// Has the gate examine the change.
+pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError> {
+    let quarantine = quarantine(context).await?;
+    let received = context.agent.received().ok_or(WorkerError::Log("there is no change to examine"))?;
+    let base = object_id(&context.repository()?.base_commit)?;
+    let policy =
+        context.agent.fixed().map(|fixed| &fixed.policy).ok_or(WorkerError::Log("there is no policy"))?;
+    let policy = GatePolicy::new(policy)?;
+    let rounds_used = policy.rounds().saturating_sub(context.agent.gate_rounds_left());
+    refusable(quarantine.change(&base, &object_id(&received.head)?).await, |change| {
+        let findings = examine_change(&change, &policy);
+        let verdict = verdict(&findings, rounds_used, &policy);
+        EventBody::Examined { findings, verdict }
+    })
+}
+
+/// The session's change as a patch for people, as far as a few megabytes; `None` if it has none.
+///
+/// # Errors
+/// When the session's quarantine cannot be read.
+pub async fn patch(
+    git: &Git,
+    data: &Path,
+    session: SessionId,
+    events: &[Event],
+) -> Result<Option<Vec<u8>>, WorkerError> {
+    let mut agent = Agent::new(session);
+    for event in events {
+        agent.apply(event.at, &event.body);
+    }
+    let (Some(repository), Some(received)) = (agent.repository(), agent.received()) else { return Ok(None) };
+    let path = data.join("sessions").join(session.to_string()).join(QUARANTINE);
+    let base = object_id(&repository.base_commit)?;
+    let quarantine = Quarantine::open(git, &path, base.clone()).map_err(ForgeError::from)?;
+    Ok(Some(
+        quarantine
+            .diff_text(&base, &object_id(&received.head)?, MAX_PATCH)
+            .await
+            .map_err(ForgeError::from)?,
+    ))
+}
+
+/// A session's quarantine, which must be there.
+pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, WorkerError> {
+    let seed = base::seed(context).await?;
+    Ok(Quarantine::create(&context.parts.git, &quarantine_path(context), &seed)
+        .await
+        .map_err(ForgeError::from)?)
+}
+
+/// Where a session's quarantine is.
+pub(crate) fn quarantine_path(context: &StageContext) -> PathBuf {
+    context.parts.session_directory(context.session).join(QUARANTINE)
+}
+
+/// An object id from the log.
+pub(crate) fn object_id(text: &str) -> Result<ObjectId, WorkerError> {
+    text.parse().map_err(|_| WorkerError::Log("an object id is none"))
+}

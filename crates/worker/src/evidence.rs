@@ -1,0 +1,147 @@
+//! Evidence: the platform runs the repository's own tests on base and head, each in a fresh sandbox made from objects.
+//!
+//! The agent's workspace has no part in it: the base comes from the base layer, the head's tree from the quarantine. The test command is found
+//! from the *base* tree, so that a change cannot choose its own examination.
+
+use std::{path::PathBuf, time::Duration};
+
+use cofferdam_domain::{EventBody, EvidenceRun, Side, evidence::Exit};
+use cofferdam_gate::{RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, parse_report};
+use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox};
+
+use crate::{
+    WorkerError, base,
+    effects::millis_since,
+    script::{self, SEED, shell},
+    stages::{Done, StageContext, remove_layer},
+};
+
+/// Entries of the base tree's root that are looked at to find the test command.
+const ROOT_ENTRIES: usize = 2_000;
+/// Bytes of one file that are looked at.
+const ROOT_FILE: u64 = 256 * 1024;
+/// How long putting the head's tree into the workspace may take.
+const CHECKOUT_TIME: Duration = Duration::from_secs(600);
+
+/// Runs the tests on one side.
+pub(crate) async fn run(context: &StageContext, side: Side) -> Result<Done, WorkerError> {
+    let layer = layer(context, side);
+    remove_layer(&layer).await?;
+    let sandbox = fresh_sandbox(context, side, layer.clone()).await?;
+    let result = observe(context, side, &*sandbox).await;
+    let destroyed = sandbox.destroy().await;
+    let done = result?;
+    destroyed?;
+    remove_layer(&layer).await?;
+    Ok(done)
+}
+
+fn layer(context: &StageContext, side: Side) -> PathBuf {
+    let name = match side {
+        Side::Base => "evidence-base",
+        Side::Head => "evidence-head",
+    };
+    context.parts.session_directory(context.session).join(name)
+}
+
+async fn fresh_sandbox(
+    context: &StageContext,
+    side: Side,
+    layer: PathBuf,
+) -> Result<Box<dyn Sandbox>, WorkerError> {
+    let lower = base::layer(context).await?;
+    let extra = match side {
+        Side::Base => Vec::new(),
+        Side::Head => {
+            vec![ReadOnly { host: crate::collect::quarantine_path(context), inside: PathBuf::from(SEED) }]
+        }
+    };
+    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    context.parts.sandbox(vec![lower], layer, extra, limits).await
+}
+
+async fn observe(context: &StageContext, side: Side, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {
+    let configured = context.agent.fixed().and_then(|fixed| fixed.policy.test_command.as_deref());
+    let Some(test) = find_command(sandbox, configured).await? else {
+        let reason =
+            "no known way to test this repository: name the command with --test, or as policy.test_command";
+        return Ok(Done::fact(EventBody::EvidenceMissing { reason: reason.to_owned() }));
+    };
+    let tree = match side {
+        Side::Base => context.repository()?.base_tree.clone(),
+        Side::Head => {
+            let received = context.agent.received().ok_or(WorkerError::Log("there is no change to test"))?;
+            if let Err(problem) = check_out(sandbox, &received.head).await? {
+                let reason = format!("the head's tree could not be put into a workspace: {problem}");
+                return Ok(Done::fact(EventBody::EvidenceMissing { reason }));
+            }
+            received.tree.clone()
+        }
+    };
+    let run = measure(context, side, sandbox, test, tree).await?;
+    Ok(Done::fact(EventBody::EvidenceRun(run)))
+}
+
+async fn find_command(
+    sandbox: &dyn Sandbox,
+    configured: Option<&str>,
+) -> Result<Option<TestCommand>, WorkerError> {
+    let listing = sandbox.list(".", ROOT_ENTRIES).await?;
+    let mut entries = Vec::new();
+    for entry in listing.entries {
+        let Ok(mut name) = String::from_utf8(entry.name) else { continue };
+        let content = if WANTED_ROOT_FILES.contains(&name.as_str()) && entry.kind == EntryKind::File {
+            sandbox.read(&name, 0, ROOT_FILE).await.ok().map(|data| data.bytes)
+        } else {
+            None
+        };
+        if entry.kind == EntryKind::Directory {
+            name.push('/');
+        }
+        entries.push((name, content));
+    }
+    let entries: Vec<RootEntry<'_>> =
+        entries.iter().map(|(name, content)| RootEntry { name, content: content.as_deref() }).collect();
+    Ok(detect_test_command(&entries, configured))
+}
+
+/// Puts the head's tree into the workspace: its objects are lent by the quarantine, and no setting or hook of the change is in force yet.
+async fn check_out(sandbox: &dyn Sandbox, commit: &str) -> Result<Result<(), String>, WorkerError> {
+    if !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(WorkerError::Log("the head is not an object id"));
+    }
+    let script = format!(
+        "set -eu\n\
+         mkdir -p .git/objects/info\n\
+         printf '{SEED}/objects\\n' >> .git/objects/info/alternates\n\
+         git -c core.hooksPath=/dev/null -c advice.detachedHead=false checkout --quiet --force --detach {commit}\n\
+         git clean -ffdxq\n"
+    );
+    let finished = script::run(sandbox, shell(&script), CHECKOUT_TIME, 64 * 1024).await?;
+    Ok(match finished {
+        Some(finished) if finished.exit.success() => Ok(()),
+        Some(finished) => Err(String::from_utf8_lossy(&finished.output.joined()).trim().to_owned()),
+        None => Err("it took too long".to_owned()),
+    })
+}
+
+async fn measure(
+    context: &StageContext,
+    side: Side,
+    sandbox: &dyn Sandbox,
+    test: TestCommand,
+    tree: String,
+) -> Result<EvidenceRun, WorkerError> {
+    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let started = std::time::Instant::now();
+    let timeout = Duration::from_millis(limits.command_max_ms);
+    let finished = script::run(sandbox, shell(&test.command), timeout, limits.output).await?;
+    let millis = millis_since(started);
+    let (exit, output) = match finished {
+        Some(Finished { exit, output, .. }) => (exit, output.joined()),
+        None => (Exit::TimedOut, Vec::new()),
+    };
+    let tests = parse_report(&test.command, &output);
+    let output = context.parts.store.put_blob(&output).await?;
+    Ok(EvidenceRun { side, tree, command: test.command, exit, output, millis, tests })
+}

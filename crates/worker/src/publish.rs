@@ -1,0 +1,114 @@
+//! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
+
+use std::path::Path;
+
+use cofferdam_domain::{EventBody, EvidenceRun, Side, message::Family};
+use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push, RepositoryAddress};
+use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact};
+
+use crate::{
+    WorkerError,
+    collect::{object_id, quarantine},
+    stages::{Done, StageContext},
+};
+
+/// Makes the commits again under the platform's identity and pushes the session's branch. From the same log this gives the same commits.
+pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
+    let received = context.agent.received().ok_or(WorkerError::Log("there is no change to push"))?;
+    let quarantine = quarantine(context).await?;
+    let base = object_id(&context.repository()?.base_commit)?;
+    let authorship = Authorship {
+        identity: context.parts.identity.clone(),
+        at: context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?,
+        session: context.session,
+        title: context.agent.finish().map(|finish| finish.title.clone()).unwrap_or_default(),
+    };
+    let commit = quarantine
+        .recreate(&base, &object_id(&received.head)?, &authorship)
+        .await
+        .map_err(ForgeError::from)?;
+    let repository = address(context).await?;
+    let push =
+        Push { session: context.session, repository: &repository, quarantine: &quarantine, commit: &commit };
+    let branch = context.parts.forge.push(&push).await?;
+    Ok(Done::fact(EventBody::Pushed { branch, commit: commit.to_string() }))
+}
+
+/// Opens the pull request, or finds that it is open.
+pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
+    let facts = facts(context).await?;
+    let text = PullRequestText::render(&facts);
+    let new = NewPullRequest {
+        session: context.session,
+        repository: address(context).await?,
+        base_branch: facts.base.branch.clone(),
+        base_commit: object_id(&facts.base.commit)?,
+        head_commit: object_id(&facts.head.commit)?,
+        title: text.title,
+        body: text.body,
+        draft: context.agent.is_draft(),
+        opened: context.at,
+    };
+    let pull_request = context.parts.forge.open(&new).await?;
+    Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request))))
+}
+
+/// The task's repository.
+pub(crate) async fn address(context: &StageContext) -> Result<RepositoryAddress, WorkerError> {
+    let parts = &context.parts;
+    Ok(RepositoryAddress::parse(&parts.git, &context.task()?.repository, Path::new("/"))
+        .await
+        .map_err(ForgeError::from)?)
+}
+
+/// What the platform knows about the change.
+async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
+    let agent = &context.agent;
+    let missing = WorkerError::Log("the pull request comes before its time");
+    let (Some(received), Some((branch, commit)), Some(fixed), Some(finish)) =
+        (agent.received(), agent.pushed(), agent.fixed(), agent.finish())
+    else {
+        return Err(missing);
+    };
+    let repository = context.repository()?;
+    let run = |side| agent.evidence().iter().rev().find(|run: &&EvidenceRun| run.side == side).cloned();
+    let paths = quarantine(context)
+        .await?
+        .change(&object_id(&repository.base_commit)?, &object_id(&received.head)?)
+        .await
+        .map_err(ForgeError::from)?
+        .files
+        .iter()
+        .map(cofferdam_domain::FileChange::display_path)
+        .collect();
+    Ok(Facts {
+        session: context.session,
+        task: context.task()?.clone(),
+        base: TreeFact {
+            branch: repository.base_branch.clone(),
+            commit: repository.base_commit.clone(),
+            tree: repository.base_tree.clone(),
+        },
+        head: TreeFact { branch: branch.to_owned(), commit: commit.to_owned(), tree: received.tree.clone() },
+        stat: received.stat,
+        paths,
+        repository_notes: repository.notes.clone(),
+        findings: agent.findings().to_vec(),
+        rounds: fixed.policy.gate_rounds.saturating_sub(agent.gate_rounds_left()),
+        base_run: run(Side::Base),
+        head_run: run(Side::Head),
+        evidence_missing: agent.evidence_missing().map(str::to_owned),
+        refused: agent.refused(),
+        model: ModelFact {
+            provider: fixed.model.provider.clone(),
+            name: fixed.model.name.clone(),
+            recording: fixed.model.family == Family::Scripted,
+        },
+        spent: agent.spent(),
+        limit: agent.limit(),
+        log_length: context.log_length,
+        log_head: context.log_head,
+        version: fixed.version.clone(),
+        finish: finish.clone(),
+    })
+}
