@@ -106,6 +106,7 @@ pub(crate) struct Call<'a> {
     output_limit: u64,
     keep_start: bool,
     memory: Option<u64>,
+    finishes: bool,
     time: Duration,
 }
 
@@ -141,6 +142,7 @@ impl Git {
             output_limit: 64 << 20,
             keep_start: false,
             memory: None,
+            finishes: false,
             time: Duration::from_secs(300),
         }
     }
@@ -234,6 +236,11 @@ impl<'a> Call<'a> {
         Self { memory: Some(bytes), ..self }
     }
 
+    /// It is short and leaves a lock behind when it is killed: once started, it comes to its own end, whoever waits for it or not.
+    pub(crate) fn finishes(self) -> Self {
+        Self { finishes: true, ..self }
+    }
+
     /// Runs it; an exit status other than zero is an error.
     pub(crate) async fn run(self) -> Result<Output, GitError> {
         let output = self.run_to_any_end().await?;
@@ -286,6 +293,9 @@ impl<'a> Call<'a> {
         if let (Some(bytes), Some(pid)) = (self.memory, group.0) {
             prlimit(Some(pid), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
         }
+        if self.finishes {
+            group.forget();
+        }
         let feed = feed(child.stdin.take(), bytes);
         let stdout = collect(child.stdout.take(), self.output_limit);
         let stderr = collect_errors(child.stderr.take());
@@ -325,7 +335,7 @@ impl<'a> Call<'a> {
             .current_dir(self.directory)
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true);
+            .kill_on_drop(!self.finishes);
         command
             .env("PATH", self.git.search_path())
             .env("HOME", "/nonexistent")
@@ -413,7 +423,7 @@ impl Group {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// The child was waited for: its number may soon be another's.
+    /// The child was waited for, so that its number may soon be another's; or it is to come to its own end.
     fn forget(&mut self) {
         self.0 = None;
     }

@@ -41,26 +41,41 @@ impl Quarantine {
             let below = level.iter().filter_map(|id| known.get(id)).flat_map(|directory| &directory.below);
             level = below.filter(|id| !known.contains_key(*id)).cloned().collect();
         }
-        let mut counts = HashMap::new();
-        Ok(trees.iter().map(|tree| count(tree, &known, &mut counts)).collect())
+        let mut sums = HashMap::new();
+        trees.iter().map(|tree| sum(tree, 0, &known, &mut sums).map(|sum| sum.files)).collect()
     }
 }
 
-/// Object names cannot form a circle, and no path is longer than [`DEEPEST`]: a directory that is met again at a deeper level is not
-/// read again, but then its depth below that level was already within bounds from where it was first met.
-fn count<'a>(
+/// What is known of a directory with all that is below it.
+#[derive(Clone, Copy)]
+struct Sum {
+    files: u64,
+    height: usize,
+}
+
+/// Adds up, each directory once. `depth` is how deep this one is; a small pack can hold a chain of directories that is deeper than any stack.
+fn sum<'a>(
     id: &'a ObjectId,
+    depth: usize,
     known: &'a HashMap<ObjectId, Directory>,
-    counts: &mut HashMap<&'a ObjectId, u64>,
-) -> u64 {
-    if let Some(count) = counts.get(id) {
-        return *count;
+    sums: &mut HashMap<&'a ObjectId, Sum>,
+) -> Result<Sum, ReceiveError> {
+    let found = sums.get(id).copied();
+    if depth + found.map_or(0, |sum| sum.height) > DEEPEST {
+        return Err(ReceiveError::TooDeep { limit: DEEPEST });
     }
-    let Some(directory) = known.get(id) else { return 0 };
-    let below = directory.below.iter().map(|below| count(below, known, counts));
-    let total = below.fold(directory.files, u64::saturating_add);
-    counts.insert(id, total);
-    total
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let directory = known.get(id).ok_or_else(|| unreadable(id))?;
+    let mut total = Sum { files: directory.files, height: 0 };
+    for below in &directory.below {
+        let below = sum(below, depth + 1, known, sums)?;
+        total.files = total.files.saturating_add(below.files);
+        total.height = total.height.max(below.height + 1);
+    }
+    sums.insert(id, total);
+    Ok(total)
 }
 
 impl Directory {

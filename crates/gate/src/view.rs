@@ -137,6 +137,11 @@ pub(crate) fn bounded(text: String, limit: usize) -> String {
     format!("{}…", &text[..text.floor_char_boundary(limit)])
 }
 
+/// A number with its noun: `1 test`, `2 tests`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Where a rule puts what it sees.
 pub(crate) struct Sink {
     rule: &'static str,
@@ -170,7 +175,7 @@ impl Sink {
                 severity,
                 path: String::new(),
                 line: None,
-                why: format!("and {count} more findings of this rule and severity, not listed one by one"),
+                why: format!("and {} more of this rule and severity, not listed one by one", counted(count, "finding")),
             });
         }
         self.findings

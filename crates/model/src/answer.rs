@@ -90,9 +90,10 @@ mod tests {
         let blocks = vec![Block::text(" \n"), call("a"), call("a"), call("")];
         let answer = assemble(blocks, StopReason::EndTurn, Usage::default(), "m".into()).unwrap();
         let ids: HashSet<_> = answer.tool_calls().map(|call| call.provider_id.as_str()).collect();
-        assert_eq!((ids.len(), answer.blocks.len(), answer.stop), (3, 3, StopReason::ToolUse));
+        assert_eq!((ids.len(), answer.blocks.len(), answer.stop.clone()), (3, 3, StopReason::ToolUse));
         assert_eq!(ids.iter().filter(|id| is_made_up(id)).count(), 2);
-        let none = assemble(vec![Block::text("x")], StopReason::ToolUse, Usage::default(), "m".into()).unwrap();
+        let none =
+            assemble(vec![Block::text("x")], StopReason::ToolUse, Usage::default(), "m".into()).unwrap();
         assert_eq!(none.stop, StopReason::EndTurn);
         let many = (0..257).map(|_| call("")).collect();
         assert!(assemble(many, StopReason::EndTurn, Usage::default(), "m".into()).is_err());

@@ -38,7 +38,11 @@ impl Kept {
             && (Arc::ptr_eq(&self.system, &request.system) || self.system == request.system)
             && (Arc::ptr_eq(&self.tools, &request.tools) || self.tools == request.tools)
             && self.messages.len() <= request.messages.len()
-            && self.messages.iter().zip(&request.messages).all(|(one, other)| Arc::ptr_eq(one, other) || one == other)
+            && self
+                .messages
+                .iter()
+                .zip(&request.messages)
+                .all(|(one, other)| Arc::ptr_eq(one, other) || one == other)
     }
 }
 

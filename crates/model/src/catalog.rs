@@ -163,7 +163,9 @@ impl DollarPrices {
 
 /// The configuration of one model, found whatever the case of its name.
 pub(crate) fn told<'a>(models: &'a BTreeMap<String, ModelConfig>, name: &str) -> Option<&'a ModelConfig> {
-    models.get(name).or_else(|| models.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, told)| told))
+    models
+        .get(name)
+        .or_else(|| models.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, told)| told))
 }
 
 #[cfg(test)]
@@ -176,13 +178,23 @@ mod tests {
         assert_eq!(catalog.checked.len(), 10);
         for model in &catalog.models {
             let prices = model.prices.exact();
-            assert!(prices.cache_read < prices.input && prices.input <= prices.cache_write && prices.input < prices.output, "{}", model.name);
+            assert!(
+                prices.cache_read < prices.input
+                    && prices.input <= prices.cache_write
+                    && prices.input < prices.output,
+                "{}",
+                model.name
+            );
             assert_eq!(Maker::of(&model.name), Some(model.maker), "{}", model.name);
             assert_eq!(known(&model.name).unwrap().name, model.name, "another entry hides it");
         }
         for provider in &catalog.providers {
             assert!(provider.source.starts_with("https://"));
-            assert!(provider.default.as_ref().is_none_or(|model| known(model).is_some()), "{}", provider.name);
+            assert!(
+                provider.default.as_ref().is_none_or(|model| known(model).is_some()),
+                "{}",
+                provider.name
+            );
         }
     }
 
@@ -209,7 +221,8 @@ mod tests {
 
     #[test]
     fn dollars_become_millionths() {
-        let prices = DollarPrices { input: 0.075, cache_read: Some(0.01), cache_write: None, output: -1.0 }.exact();
+        let prices =
+            DollarPrices { input: 0.075, cache_read: Some(0.01), cache_write: None, output: -1.0 }.exact();
         assert_eq!(prices, Prices { input: 75_000, cache_read: 10_000, cache_write: 75_000, output: 0 });
     }
 }

@@ -140,10 +140,11 @@ impl ErrorBody {
             .join(" ");
         let status = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         // google.rpc.RetryInfo: {"retryDelay":"7s"}.
-        let retry_after = error.get("details").and_then(Value::as_array).into_iter().flatten().find_map(|detail| {
-            let seconds = detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse().ok()?;
-            Duration::try_from_secs_f64(seconds).ok()
-        });
+        let retry_after =
+            error.get("details").and_then(Value::as_array).into_iter().flatten().find_map(|detail| {
+                let seconds = detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse().ok()?;
+                Duration::try_from_secs_f64(seconds).ok()
+            });
         Self { message, names, status: status.filter(|code| (400..600).contains(code)), retry_after }
     }
 
@@ -165,14 +166,14 @@ pub(crate) fn excerpt(text: &str) -> String {
 /// How the providers say that the prompt does not fit.
 fn is_overflow(words: &str) -> bool {
     const SIGNS: &[&str] = &[
-        "prompt is too long",                  // Anthropic
-        "exceed context limit",                // Anthropic, prompt and max_tokens together
-        "request_too_large",                   // Anthropic, more than 32 MB
-        "context_length_exceeded",             // OpenAI
-        "exceeds the context window",          // OpenAI Responses
-        "maximum context length",              // vLLM, OpenRouter
-        "exceed_context_size_error",           // llama.cpp
-        "exceeds the available context size",  // llama.cpp
+        "prompt is too long",                   // Anthropic
+        "exceed context limit",                 // Anthropic, prompt and max_tokens together
+        "request_too_large",                    // Anthropic, more than 32 MB
+        "context_length_exceeded",              // OpenAI
+        "exceeds the context window",           // OpenAI Responses
+        "maximum context length",               // vLLM, OpenRouter
+        "exceed_context_size_error",            // llama.cpp
+        "exceeds the available context size",   // llama.cpp
         "exceeds the maximum number of tokens", // Gemini
     ];
     SIGNS.iter().any(|sign| words.contains(sign))
@@ -187,10 +188,18 @@ fn is_out_of_credit(words: &str) -> bool {
 
 /// How the providers say that reasoning sent back is not theirs: the model, the account or the conversation has changed since.
 fn is_about_reasoning(words: &str) -> bool {
-    ["thinking` block", "thinking block", "signature in", "invalid signature", "thought signature", "thought_signature",
-        "encrypted content", "encrypted_content"]
-        .iter()
-        .any(|sign| words.contains(sign))
+    [
+        "thinking` block",
+        "thinking block",
+        "signature in",
+        "invalid signature",
+        "thought signature",
+        "thought_signature",
+        "encrypted content",
+        "encrypted_content",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
 }
 
 #[cfg(test)]
@@ -200,18 +209,62 @@ mod tests {
     #[test]
     fn the_providers_own_error_bodies() {
         let cases: &[(u16, &str, Remedy)] = &[
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210345 tokens > 200000 maximum"}}"#, Remedy::Compact),
-            (400, r#"{"error":{"message":"Your input exceeds the context window of this model.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#, Remedy::Compact),
-            (400, r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#, Remedy::Compact),
-            (400, r#"{"object":"error","message":"This model's maximum context length is 8192 tokens.","type":"BadRequestError","code":400}"#, Remedy::Compact),
-            (400, r#"[{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]"#, Remedy::Compact),
-            (413, r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#, Remedy::Compact),
-            (401, r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#, Remedy::Key),
-            (429, r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#, Remedy::Elsewhere),
-            (429, r#"{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}"#, Remedy::Again),
-            (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Remedy::Again),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210345 tokens > 200000 maximum"}}"#,
+                Remedy::Compact,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your input exceeds the context window of this model.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#,
+                Remedy::Compact,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
+                Remedy::Compact,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 8192 tokens.","type":"BadRequestError","code":400}"#,
+                Remedy::Compact,
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]"#,
+                Remedy::Compact,
+            ),
+            (
+                413,
+                r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+                Remedy::Compact,
+            ),
+            (
+                401,
+                r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#,
+                Remedy::Key,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                Remedy::Elsewhere,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}"#,
+                Remedy::Again,
+            ),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                Remedy::Again,
+            ),
             (404, r#"{"error":"model 'qwen' not found"}"#, Remedy::Nothing),
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.3.content.0: Invalid `signature` in `thinking` block"}}"#, Remedy::DropReasoning),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.3.content.0: Invalid `signature` in `thinking` block"}}"#,
+                Remedy::DropReasoning,
+            ),
             (500, "<html>bad gateway</html>", Remedy::Again),
         ];
         for (status, body, remedy) in cases {
@@ -222,16 +275,27 @@ mod tests {
     #[test]
     fn gemini_says_when_to_come_back() {
         let body = r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"7.5s"}]}}"#;
-        assert_eq!(Failure::from_response(429, body.as_bytes()).retry_after, Some(Duration::from_millis(7500)));
+        assert_eq!(
+            Failure::from_response(429, body.as_bytes()).retry_after,
+            Some(Duration::from_millis(7500))
+        );
     }
 
     #[test]
     fn errors_inside_a_stream() {
         let remedy = |json: &str| Failure::from_stream(&serde_json::from_str(json).unwrap()).remedy;
-        assert_eq!(remedy(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#), Remedy::Again);
-        assert_eq!(remedy(r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#), Remedy::Nothing);
         assert_eq!(
-            remedy(r#"{"type":"response.failed","response":{"error":{"code":"context_length_exceeded","message":"x"}}}"#),
+            remedy(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#),
+            Remedy::Again
+        );
+        assert_eq!(
+            remedy(r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#),
+            Remedy::Nothing
+        );
+        assert_eq!(
+            remedy(
+                r#"{"type":"response.failed","response":{"error":{"code":"context_length_exceeded","message":"x"}}}"#
+            ),
             Remedy::Compact
         );
         assert_eq!(remedy(r#"{"error":{"code":502,"message":"upstream"}}"#), Remedy::Again);

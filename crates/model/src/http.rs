@@ -38,7 +38,9 @@ pub enum EndpointError {
     #[error("base_url must be an http:// or https:// address without user, query or fragment")]
     Address,
     /// The key would cross a network in the clear.
-    #[error("base_url is http:// on another host, and a key must not travel unencrypted: use https://, or remove key_env and key_file")]
+    #[error(
+        "base_url is http:// on another host, and a key must not travel unencrypted: use https://, or remove key_env and key_file"
+    )]
     PlainKey,
     /// The key has bytes that no HTTP header can carry.
     #[error("the key has characters that no key has (line breaks? quotes?): put in the key and nothing else")]
@@ -89,7 +91,8 @@ impl Endpoint {
             Some(client) => client.clone(),
             None => self.client.insert(client(&self.base, reader.limits)?).clone(),
         };
-        let mut request = client.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        let mut request =
+            client.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -99,7 +102,11 @@ impl Endpoint {
             Ok(Err(error)) => return Err(broken(&self.base, error)),
             Ok(Ok(response)) => response,
         };
-        if response.status().is_success() { reader.read(response).await } else { Err(refused(response, reader.limits).await) }
+        if response.status().is_success() {
+            reader.read(response).await
+        } else {
+            Err(refused(response, reader.limits).await)
+        }
     }
 }
 
@@ -112,7 +119,8 @@ pub(crate) struct Reader<'a, 'h> {
 
 impl Reader<'_, '_> {
     async fn read(mut self, mut response: Response) -> Result<Answer, Failure> {
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("application/json") || kind.starts_with("text/html") {
             return Err(not_a_stream(response, self.limits).await);
         }
@@ -123,7 +131,9 @@ impl Reader<'_, '_> {
         loop {
             let chunk = match timeout(patience, response.chunk()).await {
                 Err(_) => return Err(Failure::again("the answer stalled")),
-                Ok(Err(error)) => return Err(Failure::again(format!("the answer was cut: {}", causes(&error)))),
+                Ok(Err(error)) => {
+                    return Err(Failure::again(format!("the answer was cut: {}", causes(&error))));
+                }
                 Ok(Ok(chunk)) => chunk,
             };
             patience = self.limits.idle_timeout();
@@ -173,7 +183,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// A client for `base`. Proxies from the environment are honoured, except for this machine, which no proxy can reach.
 pub(crate) fn client(base: &str, limits: &RetryConfig) -> Result<Client, Failure> {
-    let unusable = |what: &str| Failure::new(Remedy::Nothing, format!("no HTTP client could be made: {what}"));
+    let unusable =
+        |what: &str| Failure::new(Remedy::Nothing, format!("no HTTP client could be made: {what}"));
     let url = Url::parse(base).map_err(|_| unusable("bad base_url"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut builder = Client::builder()
@@ -203,8 +214,13 @@ async fn refused(mut response: Response, limits: &RetryConfig) -> Failure {
     let status = response.status();
     let asked = retry::asked(response.headers(), SystemTime::now());
     if status.is_redirection() {
-        let place = response.headers().get("location").and_then(|place| place.to_str().ok()).unwrap_or("elsewhere");
-        let what = format!("HTTP {}: redirects to {}: set base_url to the right address", status.as_u16(), excerpt(place));
+        let place =
+            response.headers().get("location").and_then(|place| place.to_str().ok()).unwrap_or("elsewhere");
+        let what = format!(
+            "HTTP {}: redirects to {}: set base_url to the right address",
+            status.as_u16(),
+            excerpt(place)
+        );
         return Failure::new(Remedy::Nothing, what);
     }
     let body = bounded(&mut response, limits).await;
@@ -266,7 +282,8 @@ mod tests {
         }
         assert_eq!(new("http://10.0.0.1/v1", None), None);
         assert_eq!(new("http://10.0.0.1/v1", key()), Some(EndpointError::PlainKey));
-        for bad in ["ftp://x", "https://u:p@x/", "https://x/?a=b", "x", "https://x/#f", "file:///etc/passwd"] {
+        for bad in ["ftp://x", "https://u:p@x/", "https://x/?a=b", "x", "https://x/#f", "file:///etc/passwd"]
+        {
             assert_eq!(new(bad, None), Some(EndpointError::Address), "{bad}");
         }
         assert_eq!(new("https://x", Some(Secret::new("a\nb"))), Some(EndpointError::Key));

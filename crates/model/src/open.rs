@@ -26,7 +26,9 @@ pub enum OpenError {
     )]
     NoModel,
     /// No provider has a model of this name.
-    #[error("no provider is known for the model {name:?}: write it as PROVIDER/MODEL with one of {providers}; `cofferdam models` lists what is known")]
+    #[error(
+        "no provider is known for the model {name:?}: write it as PROVIDER/MODEL with one of {providers}; `cofferdam models` lists what is known"
+    )]
     UnknownModel {
         /// The name as given.
         name: String,
@@ -66,7 +68,9 @@ pub enum OpenError {
         what: &'static str,
     },
     /// The server that was named does not run.
-    #[error("no {provider} server answers at {base_url}: start it, or set models.providers.{provider}.base_url")]
+    #[error(
+        "no {provider} server answers at {base_url}: start it, or set models.providers.{provider}.base_url"
+    )]
     LocalDown {
         /// The provider's name.
         provider: String,
@@ -219,15 +223,18 @@ impl Directory<'_> {
     }
 
     async fn find(&self, name: &str) -> Result<Choice<'_>, OpenError> {
-        let (before, after) = name.split_once('/').map_or((name, None), |(before, after)| (before, Some(after)));
+        let (before, after) =
+            name.split_once('/').map_or((name, None), |(before, after)| (before, Some(after)));
         if let Some(provider) = self.provider(before) {
             return self.of(provider, after).await;
         }
         let configured = |provider: &&Provider| {
             provider.configured
-                && (provider.default.as_deref() == Some(name) || catalog::told(&provider.models, name).is_some())
+                && (provider.default.as_deref() == Some(name)
+                    || catalog::told(&provider.models, name).is_some())
         };
-        let made = Maker::of(name).filter(|_| after.is_none()).and_then(|maker| self.provider(maker.provider()));
+        let made =
+            Maker::of(name).filter(|_| after.is_none()).and_then(|maker| self.provider(maker.provider()));
         if let Some(provider) = self.providers.iter().find(configured).or(made) {
             return self.of(provider, Some(name)).await;
         }
@@ -266,14 +273,21 @@ impl Directory<'_> {
             .await
             .ok_or_else(|| OpenError::LocalDown { provider: name.clone(), base_url: base_url.clone() })?;
         let first = local.models.into_iter().next();
-        let model = model.map(str::to_owned).or_else(|| provider.default.clone()).or(first).ok_or(OpenError::NoModel)?;
+        let model = model
+            .map(str::to_owned)
+            .or_else(|| provider.default.clone())
+            .or(first)
+            .ok_or(OpenError::NoModel)?;
         Ok(Choice { provider, model, window: local.window })
     }
 }
 
 /// The models of a provider that are known by name.
 fn models(provider: &Provider, local: Option<&Local>) -> Vec<String> {
-    let own = catalog().models.iter().filter(|known| known.maker.provider() == provider.name && !provider.is_local());
+    let own = catalog()
+        .models
+        .iter()
+        .filter(|known| known.maker.provider() == provider.name && !provider.is_local());
     let mut names: Vec<String> = provider.default.iter().cloned().collect();
     names.extend(provider.models.keys().cloned());
     names.extend(own.map(|known| known.name.clone()));

@@ -61,7 +61,11 @@ pub(crate) fn all(config: &ModelsConfig) -> Result<Vec<Provider>, OpenError> {
 }
 
 impl Provider {
-    fn new(name: &str, known: Option<&catalog::KnownProvider>, told: &ProviderConfig) -> Result<Self, OpenError> {
+    fn new(
+        name: &str,
+        known: Option<&catalog::KnownProvider>,
+        told: &ProviderConfig,
+    ) -> Result<Self, OpenError> {
         let lacks = |what: &'static str| OpenError::Provider { name: name.to_owned(), what };
         let kind = told.kind.or(known.map(|known| known.kind)).ok_or_else(|| lacks("kind is missing"))?;
         let base_url = told.base_url.clone().or_else(|| known.map(|known| known.base_url.clone()));
@@ -106,7 +110,10 @@ impl Provider {
         match &self.key {
             KeySource::None => Ok(None),
             KeySource::Env(variables) => {
-                let value = variables.iter().filter_map(|variable| env(variable)).find(|value| !value.trim().is_empty());
+                let value = variables
+                    .iter()
+                    .filter_map(|variable| env(variable))
+                    .find(|value| !value.trim().is_empty());
                 Ok(value.map(|value| Secret::new(value.trim())))
             }
             KeySource::File(path) => {
@@ -133,7 +140,12 @@ impl Provider {
     }
 
     /// The way to one of its models.
-    pub(crate) fn route(&self, model: &str, window: Option<u64>, env: EnvLookup<'_>) -> Result<Route, OpenError> {
+    pub(crate) fn route(
+        &self,
+        model: &str,
+        window: Option<u64>,
+        env: EnvLookup<'_>,
+    ) -> Result<Route, OpenError> {
         let key = self.key(env)?;
         if key.is_none() && self.key != KeySource::None {
             return Err(OpenError::NoKey { provider: self.name.clone(), hint: self.key_hint() });
@@ -166,8 +178,12 @@ impl Provider {
         let (model, images) = (info.name.as_str(), info.images);
         Ok(match self.kind {
             Family::Anthropic => Box::new(Anthropic::new(model, thinking(model, effort), images)),
-            Family::OpenaiResponses => Box::new(Responses::new(model, reasons(model, effort), effort, images)),
-            Family::OpenaiChat => Box::new(Chat::new(model, Dialect::of(&self.base_url, model), effort, images)),
+            Family::OpenaiResponses => {
+                Box::new(Responses::new(model, reasons(model, effort), effort, images))
+            }
+            Family::OpenaiChat => {
+                Box::new(Chat::new(model, Dialect::of(&self.base_url, model), effort, images))
+            }
             Family::Gemini => Box::new(Gemini::new(model, effort, images)),
             Family::Scripted => {
                 let what = "a transcript cannot be a fallback";
@@ -183,7 +199,8 @@ fn thinking(model: &str, effort: Option<Effort>) -> Thinking {
     if Maker::of(model) != Some(Maker::Anthropic) {
         return Thinking::Unsaid;
     }
-    let numbers = model.split(['-', '.']).filter_map(|part| part.parse::<u32>().ok()).filter(|number| *number < 100);
+    let numbers =
+        model.split(['-', '.']).filter_map(|part| part.parse::<u32>().ok()).filter(|number| *number < 100);
     match numbers.take(2).collect::<Vec<_>>().as_slice() {
         [3, 7] => Thinking::Budget(effort.unwrap_or(Effort::Medium)),
         [..=3, ..] | [] => Thinking::Unsaid,
@@ -194,7 +211,9 @@ fn thinking(model: &str, effort: Option<Effort>) -> Thinking {
 
 /// Whether a model at OpenAI is a reasoning model: all since o1 and GPT-5. Others refuse the parameters about reasoning.
 fn reasons(model: &str, effort: Option<Effort>) -> bool {
-    effort.is_some() || Maker::of(model) == Some(Maker::Openai) && !["gpt-3", "gpt-4"].iter().any(|old| model.starts_with(old))
+    effort.is_some()
+        || Maker::of(model) == Some(Maker::Openai)
+            && !["gpt-3", "gpt-4"].iter().any(|old| model.starts_with(old))
 }
 
 #[cfg(test)]
@@ -216,12 +235,18 @@ mod tests {
         ] {
             assert_eq!(thinking(model, None), expected, "{model}");
         }
-        assert!(reasons("gpt-6.1-sol", None) && reasons("o3", None) && !reasons("gpt-4.1", None) && !reasons("qwen", None));
+        assert!(
+            reasons("gpt-6.1-sol", None)
+                && reasons("o3", None)
+                && !reasons("gpt-4.1", None)
+                && !reasons("qwen", None)
+        );
     }
 
     #[test]
     fn a_changed_address_does_not_get_the_built_in_key() {
-        let config: ModelsConfig = toml::from_str("[providers.openai]\nbase_url = 'https://proxy.example/v1'").unwrap();
+        let config: ModelsConfig =
+            toml::from_str("[providers.openai]\nbase_url = 'https://proxy.example/v1'").unwrap();
         let providers = all(&config).unwrap();
         assert_eq!((providers[0].name.as_str(), &providers[0].key), ("openai", &KeySource::None));
         let bad: ModelsConfig = toml::from_str("[providers.mine]\nkind = 'openai_chat'").unwrap();

@@ -80,7 +80,9 @@ impl Route {
     fn error(&self, failure: &Failure, limits: &RetryConfig) -> ModelError {
         let (name, what) = (self.name(), &failure.message);
         let message = match failure.remedy {
-            Remedy::Key => format!("{} does not accept the key ({what}): {}", self.info.provider, self.key_hint),
+            Remedy::Key => {
+                format!("{} does not accept the key ({what}): {}", self.info.provider, self.key_hint)
+            }
             Remedy::Compact => format!("the conversation does not fit into {name} ({what})"),
             Remedy::Nothing | Remedy::DropReasoning => format!(
                 "{name} refuses the request ({what}): choose another model with --model or models.default; `cofferdam models` lists them"
@@ -109,7 +111,12 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(crate) fn new(first: Route, fallbacks: Vec<Route>, limits: RetryConfig, blobs: Arc<dyn BlobSource>) -> Self {
+    pub(crate) fn new(
+        first: Route,
+        fallbacks: Vec<Route>,
+        limits: RetryConfig,
+        blobs: Arc<dyn BlobSource>,
+    ) -> Self {
         let info = first.info.clone();
         let routes = std::iter::once(first).chain(fallbacks).collect();
         Self { routes, limits, blobs, fallen_back: None, info }

@@ -9,7 +9,8 @@ use crate::config::RetryConfig;
 /// How long to wait after try number `failed` (counted from 1) failed.
 pub(crate) fn delay(config: &RetryConfig, failed: u32, asked: Option<Duration>) -> Duration {
     let longest = Duration::from_millis(config.longest_delay_ms);
-    let doubled = Duration::from_millis(config.first_delay_ms).saturating_mul(1 << failed.saturating_sub(1).min(20));
+    let doubled =
+        Duration::from_millis(config.first_delay_ms).saturating_mul(1 << failed.saturating_sub(1).min(20));
     // Half of it is left to chance, so that sessions which failed together do not come back together.
     let own = doubled.min(longest).mul_f64(0.5 + 0.5 * fastrand::f64());
     match asked {
@@ -46,7 +47,10 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
         assert_eq!(asked(&headers("retry-after-ms", "1500"), now), Some(Duration::from_millis(1500)));
         assert_eq!(asked(&headers("retry-after", "2.5"), now), Some(Duration::from_millis(2500)));
-        assert_eq!(asked(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), now), Some(Duration::from_secs(10)));
+        assert_eq!(
+            asked(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), now),
+            Some(Duration::from_secs(10))
+        );
         for nonsense in ["-1", "soon", "NaN", "1e300", ""] {
             assert_eq!(asked(&headers("retry-after", nonsense), now), None, "{nonsense}");
         }

@@ -82,10 +82,8 @@ impl FakeProvider {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared { family, transcript, state: Mutex::default() });
-        let router = Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&shared));
+        let router =
+            Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             // Ends only by being aborted.
             axum::serve(listener, router).await.ok();
@@ -200,17 +198,16 @@ fn scripted_fault(played: &Played, tries: u32) -> Option<Fault> {
 
 /// A fault that is a whole HTTP answer.
 fn plain(fault: &Fault, family: Family, headers: &HeaderMap) -> Option<Response> {
-    match fault {
-        Fault::Redirect => {
-            let elsewhere = [(header::LOCATION, "http://elsewhere.invalid/v1")];
-            return Some((StatusCode::TEMPORARY_REDIRECT, elsewhere).into_response());
-        }
-        Fault::WebPage => {
-            return Some(([(header::CONTENT_TYPE, "text/html")], "<html>hello</html>").into_response());
-        }
-        _ => (),
+    if *fault == Fault::Redirect {
+        let elsewhere = [(header::LOCATION, "http://elsewhere.invalid/v1")];
+        return Some((StatusCode::TEMPORARY_REDIRECT, elsewhere).into_response());
     }
-    let key = ["x-api-key", "x-goog-api-key", "authorization"].iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    if *fault == Fault::WebPage {
+        return Some(([(header::CONTENT_TYPE, "text/html")], "<html>hello</html>").into_response());
+    }
+    let key = ["x-api-key", "x-goog-api-key", "authorization"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok());
     let key = key.unwrap_or_default().trim_start_matches("Bearer ");
     let (status, body): (StatusCode, Value) = fault.response(family, key)?;
     let mut response = (status, Json(body)).into_response();
@@ -231,7 +228,9 @@ fn streamed(family: Family, received: &Received, played: &Played, fault: Option<
             let cut = io::Error::other("cut");
             Body::from_stream(stream::iter([Ok(begun()), Err(cut)]))
         }
-        Some(Fault::Stall) => Body::from_stream(stream::iter([Ok::<_, io::Error>(begun())]).chain(stream::pending())),
+        Some(Fault::Stall) => {
+            Body::from_stream(stream::iter([Ok::<_, io::Error>(begun())]).chain(stream::pending()))
+        }
         Some(Fault::ErrorInStream) => Body::from(begun() + &Fault::event(family)),
         Some(Fault::Garbage) => Body::from(b"data: {\xff\xfe not json\n\ndata: <html>\r\n\r\n".to_vec()),
         Some(Fault::SlowDrip) => {

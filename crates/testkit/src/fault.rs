@@ -43,10 +43,16 @@ impl Fault {
     /// The HTTP answer, for faults that are one.
     pub(crate) fn response(&self, family: Family, key: &str) -> Option<(StatusCode, Value)> {
         let (status, kind, message) = match self {
-            Self::RateLimited(_) => (429, "rate_limit_error", "This request would exceed your rate limit".to_owned()),
+            Self::RateLimited(_) => {
+                (429, "rate_limit_error", "This request would exceed your rate limit".to_owned())
+            }
             Self::ServerError => (500, "api_error", "Internal server error".to_owned()),
-            Self::Overloaded if family == Family::Anthropic => (529, "overloaded_error", "Overloaded".to_owned()),
-            Self::Overloaded => (503, "server_error", "The model is overloaded. Please try again later.".to_owned()),
+            Self::Overloaded if family == Family::Anthropic => {
+                (529, "overloaded_error", "Overloaded".to_owned())
+            }
+            Self::Overloaded => {
+                (503, "server_error", "The model is overloaded. Please try again later.".to_owned())
+            }
             Self::Unauthorised => (401, "authentication_error", format!("Incorrect API key provided: {key}")),
             Self::NoSuchModel => (404, "not_found_error", "model: no-such-model".to_owned()),
             Self::ContextOverflow => return Some(overflow(family)),
@@ -69,18 +75,26 @@ impl Fault {
         let message = "The server had an error while processing your request";
         match family {
             Family::Anthropic => {
-                let data = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+                let data =
+                    json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
                 format!("event: error\ndata: {data}\n\n")
             }
             Family::OpenaiResponses => {
-                let response = json!({"status": "failed", "error": {"code": "server_error", "message": message}});
-                format!("event: response.failed\ndata: {}\n\n", json!({"type": "response.failed", "response": response}))
+                let response =
+                    json!({"status": "failed", "error": {"code": "server_error", "message": message}});
+                format!(
+                    "event: response.failed\ndata: {}\n\n",
+                    json!({"type": "response.failed", "response": response})
+                )
             }
             Family::OpenaiChat | Family::Scripted => {
                 format!("data: {}\n\n", json!({"error": {"code": 502, "message": message}, "choices": []}))
             }
             Family::Gemini => {
-                format!("data: {}\r\n\r\n", json!({"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}}))
+                format!(
+                    "data: {}\r\n\r\n",
+                    json!({"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}})
+                )
             }
         }
     }
@@ -89,7 +103,9 @@ impl Fault {
 /// An error body in the family's form.
 pub(crate) fn error(family: Family, status: StatusCode, kind: &str, message: &str) -> Value {
     match family {
-        Family::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}),
+        Family::Anthropic => {
+            json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"})
+        }
         Family::OpenaiResponses | Family::OpenaiChat | Family::Scripted => {
             json!({"error": {"message": message, "type": kind, "param": null, "code": kind}})
         }

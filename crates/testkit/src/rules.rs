@@ -33,7 +33,10 @@ impl Rules {
     /// A name or id as all providers take it.
     pub(crate) fn name(&mut self, place: &str, name: &str) {
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        self.need(plain && (1..=64).contains(&name.len()), format!("{place}: {name:?} must match ^[a-zA-Z0-9_-]{{1,64}}$"));
+        self.need(
+            plain && (1..=64).contains(&name.len()),
+            format!("{place}: {name:?} must match ^[a-zA-Z0-9_-]{{1,64}}$"),
+        );
     }
 
     /// The rules of every conversation: it begins and ends with the user, and the calls of an answer have one result each, in the
@@ -51,11 +54,17 @@ impl Rules {
             let results = messages.get(index + 1).map(results).unwrap_or_default();
             for call in &calls {
                 let count = results.iter().filter(|result| *result == call).count();
-                self.need(count == 1, format!("message {index}: the call {call} has {count} results in the next message"));
+                self.need(
+                    count == 1,
+                    format!("message {index}: the call {call} has {count} results in the next message"),
+                );
             }
             let asked = index.checked_sub(1).map(|before| self::calls(&messages[before])).unwrap_or_default();
             for result in self::results(message) {
-                self.need(asked.contains(&result), format!("message {index}: the result {result} answers no call of the message before"));
+                self.need(
+                    asked.contains(&result),
+                    format!("message {index}: the result {result} answers no call of the message before"),
+                );
             }
         }
     }

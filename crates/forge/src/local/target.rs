@@ -119,7 +119,13 @@ impl Target {
             self.git.at(from, "pack-objects").args(["--revs", "--stdout", "--quiet", "--delta-base-offset"]);
         call.input(Input::Bytes(wanted.into_bytes())).output_to(file).run().await?;
         let file = File::open(&pack).map_err(FileError::at("open", &pack))?;
-        self.git.at(&self.path, "index-pack").arg("--stdin").input(Input::File(file)).run().await?;
+        self.git
+            .at(&self.path, "index-pack")
+            .arg("--stdin")
+            .input(Input::File(file))
+            .finishes()
+            .run()
+            .await?;
         Ok(remove_file(&pack)?)
     }
 
@@ -150,7 +156,7 @@ impl Target {
             None => format!("create {name}\0{new}\0"),
         };
         let call = self.git.at(&self.path, "update-ref").args(["--stdin", "-z", "--no-deref"]);
-        let output = call.input(Input::Bytes(command.into_bytes())).run_to_any_end().await?;
+        let output = call.input(Input::Bytes(command.into_bytes())).finishes().run_to_any_end().await?;
         if output.code == Some(0) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use cofferdam_forge::{Forge, ForgeError, MirrorError};
 
-use crate::fixture::{World, command, commit, differences, everything, git, small_world, write};
+use crate::fixture::{World, commit, differences, everything, git, small_world, write};
 
 /// A command line that leaves a trace named after the trap.
 fn trap(world: &World, name: &str) -> String {
@@ -148,11 +148,8 @@ async fn hostile_workspace_configuration_does_not_matter_to_collecting() {
     let world = small_world();
     fs::create_dir_all(world.path("traps")).unwrap();
     let session = world.session().await;
-    for setting in ["core.fsmonitor", "filter.evil.clean", "core.hooksPath", "core.worktree", "core.bare"] {
+    for setting in ["core.fsmonitor", "filter.evil.clean", "core.hooksPath"] {
         git(&session.workspace, &["config", setting, &trap(&world, setting)]);
-        if matches!(setting, "core.worktree" | "core.bare") {
-            command(&session.workspace).args(["config", "--unset", setting]).status().unwrap();
-        }
     }
     git(&session.workspace, &["config", "core.worktree", "/"]);
     write(

@@ -79,8 +79,6 @@ async fn whatever_state_the_agent_left() {
     // A damaged index.
     fs::write(workspace.join(".git/index"), b"garbage").unwrap();
     assert_eq!(paths(&session).await, ["README"]);
-    // Flags that make git look away.
-    git(workspace, &["read-tree", "--reset", "main"]);
     // No repository at all.
     fs::remove_dir_all(workspace.join(".git")).unwrap();
     assert_eq!(paths(&session).await, ["README"]);

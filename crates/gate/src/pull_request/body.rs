@@ -19,7 +19,10 @@ use super::{
     inline::{cell, code, fenced, words},
     prose::{sanitise_prose, sanitise_title},
 };
-use crate::{EvidenceSummary, judge, view::bounded};
+use crate::{
+    EvidenceSummary, judge,
+    view::{bounded, counted},
+};
 
 /// Bytes of the task that are shown; its hash covers all of it.
 const MAX_TASK: usize = 4 * 1024;
@@ -74,7 +77,7 @@ fn opening(facts: &Facts, evidence: &EvidenceSummary) -> String {
     let mut text = format!("## What the platform saw\n\n**{}**", evidence.headline.sentence());
     let blocking = facts.findings.iter().filter(|finding| finding.severity == Severity::Blocking).count();
     if blocking > 0 {
-        _ = write!(text, " **{blocking} findings block publication.**");
+        _ = write!(text, " **Blocking: {}.**", counted(blocking as u64, "finding"));
     }
     text.push_str(
         "\n\nComputed from git objects and from the platform's own runs. No word of this part was written by the agent.\n",
@@ -124,12 +127,12 @@ fn task(facts: &Facts) -> String {
 fn change(facts: &Facts) -> String {
     let stat = facts.stat;
     let mut text = format!(
-        "### Change\n\n| | branch | commit | tree |\n| --- | --- | --- | --- |\n{}{}\n{} files changed, {} lines added, {} lines removed.\n",
+        "### Change\n\n| | branch | commit | tree |\n| --- | --- | --- | --- |\n{}{}\n{} changed, {} added, {} removed.\n",
         tree_row("base", &facts.base),
         tree_row("head", &facts.head),
-        stat.files,
-        stat.added,
-        stat.removed
+        counted(stat.files, "file"),
+        counted(stat.added, "line"),
+        counted(stat.removed, "line")
     );
     if !facts.paths.is_empty() {
         text.push('\n');
@@ -222,7 +225,7 @@ fn findings(findings: &[Finding], rounds: u32) -> String {
         }
     }
     if rounds > 0 {
-        _ = writeln!(text, "\nFindings were sent back to the agent {rounds} times.");
+        _ = writeln!(text, "\nFindings were sent back to the agent {}.", counted(rounds.into(), "time"));
     }
     text
 }
@@ -239,19 +242,19 @@ fn session(facts: &Facts) -> String {
     let spent = &facts.spent;
     let recording = if facts.model.recording { " (a recording)" } else { "" };
     format!(
-        "### Session\n\n- Session {}, log of {} events, last hash {}\n- Model {} of {}{recording}\n- {} steps, {} tokens in ({} from cache), {} tokens out, {}, {}\n- {} operations refused by policy\n- Cofferdam {}\n",
+        "### Session\n\n- Session {}, log of {}, last hash {}\n- Model {} of {}{recording}\n- {}, {} tokens in ({} from cache), {} tokens out, {}, {}\n- {} refused by policy\n- Cofferdam {}\n",
         code(&facts.session.to_string()),
-        facts.log_length.0,
+        counted(facts.log_length.0, "event"),
         code(&facts.log_head.to_string()),
         name(&facts.model.name),
         name(&facts.model.provider),
-        spent.steps,
+        counted(spent.steps.into(), "step"),
         spent.usage.prompt(),
         spent.usage.cache_read,
         spent.usage.output,
         spent.cost,
         duration(spent.wall_ms),
-        facts.refused,
+        counted(facts.refused, "operation"),
         name(&facts.version)
     )
 }

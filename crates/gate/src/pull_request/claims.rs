@@ -9,7 +9,7 @@ use cofferdam_domain::Severity;
 use regex::Regex;
 
 use super::{Facts, inline::code, pattern};
-use crate::{EvidenceSummary, Headline, view::bounded};
+use crate::{EvidenceSummary, Headline, view::{bounded, counted}};
 
 /// Bytes of prose that are searched for claims.
 const MAX_SEARCHED: usize = 64 * 1024;
@@ -41,7 +41,7 @@ pub(super) fn contradictions(facts: &Facts, evidence: &EvidenceSummary) -> Vec<S
         let mut others = facts.paths.iter().filter(|path| !is_documentation(path));
         if let Some(first) = others.next() {
             let more = others.count();
-            let rest = if more > 0 { format!(" and {more} other files") } else { String::new() };
+            let rest = if more > 0 { format!(" and {} besides", counted(more as u64, "file")) } else { String::new() };
             found.push(format!("It says that no code changes, but {}{rest} changed.", code(first)));
         }
     }

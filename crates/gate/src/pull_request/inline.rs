@@ -37,28 +37,27 @@ pub(crate) fn words(line: &str) -> String {
     let mut inert = String::with_capacity(line.len());
     let mut rest = line.as_str();
     while let Some(start) = rest.find('`') {
-        inert.push_str(&plain(&rest[..start]));
+        push_plain(&mut inert, &rest[..start]);
         let run = rest[start..].bytes().take_while(|byte| *byte == b'`').count();
         let after = &rest[start + run..];
-        match closing(after, run) {
+        rest = match closing(after, run) {
             Some(length) => {
-                inert.push_str(&separated(&inert, &code(after[..length].trim())));
-                rest = &after[length + run..];
-                if rest.starts_with('`') {
-                    inert.push(' ');
-                }
+                push_code(&mut inert, after[..length].trim());
+                &after[length + run..]
             }
-            None => rest = after,
-        }
+            None => after,
+        };
     }
-    let last = plain(rest);
-    inert.push_str(&last);
+    push_plain(&mut inert, rest);
     inert
 }
 
-/// A space before a code span that would otherwise touch another one's delimiter.
-fn separated(before: &str, span: &str) -> String {
-    if before.ends_with('`') { format!(" {span}") } else { span.to_owned() }
+/// A code span, with a space before it where its delimiter would join another one's.
+fn push_code(inert: &mut String, text: &str) {
+    if inert.ends_with('`') {
+        inert.push(' ');
+    }
+    inert.push_str(&code(text));
 }
 
 /// How many bytes lie before a run of exactly `run` backticks.
@@ -76,21 +75,19 @@ fn closing(text: &str, run: usize) -> Option<usize> {
 }
 
 /// Text without backticks: dangerous words as code, all else escaped.
-fn plain(text: &str) -> String {
-    let mut inert = String::with_capacity(text.len());
+fn push_plain(inert: &mut String, text: &str) {
     for piece in text.split_inclusive([' ', '\t']) {
         let word = piece.trim_end_matches([' ', '\t']);
         if is_active(word) {
             let core = word.trim_end_matches(['.', ',', ';', ':', '!', '?']);
             let core = if core.is_empty() { word } else { core };
-            inert.push_str(&separated(&inert, &code(core)));
+            push_code(inert, core);
             inert.push_str(&escape(&word[core.len()..]));
         } else {
             inert.push_str(&escape(word));
         }
         inert.push_str(&piece[word.len()..]);
     }
-    inert
 }
 
 /// Whether a forge might make a link, a mention, a reference, a command or a formula out of a word.
@@ -119,7 +116,7 @@ fn escape(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            '\\' | '[' | ']' | '|' | '#' | '!' | '~' | '^' => {
+            '\\' | '[' | ']' | '|' | '#' | '~' | '^' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
@@ -155,7 +152,7 @@ mod tests {
     fn active_words_become_code_and_the_rest_stays_readable() {
         for (text, inert) in [
             ("Plain *emphasis* and `code`.", "Plain *emphasis* and `code`."),
-            ("fixes #12, thanks @lead!", "fixes `#12`, thanks `@lead`\\!"),
+            ("fixes #12, thanks @lead!", "fixes `#12`, thanks `@lead`!"),
             ("see https://evil.example/?q=1.", "see `https://evil.example/?q=1`."),
             ("![x](https://evil.example/a.png)", "`![x](https://evil.example/a.png)`"),
             ("[a][b] <b>x</b>", "\\[a\\]\\[b\\] &lt;b&gt;x&lt;/b&gt;"),

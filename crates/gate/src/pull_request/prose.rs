@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::inline::{fenced, words};
-use crate::{unicode::reveal, view::bounded};
+use crate::{unicode::reveal, view::{bounded, counted}};
 
 /// Bytes of prose that are shown.
 const MAX_PROSE: usize = 12 * 1024;
@@ -42,7 +42,7 @@ pub fn sanitise_prose(prose: &str) -> String {
     }
     if blocks.trailers > 0 {
         blocks.emit("");
-        blocks.emit(&format!("*({} lines in the form of trailers removed)*", blocks.trailers));
+        blocks.emit(&format!("*({} in the form of trailers removed)*", counted(blocks.trailers, "line")));
     }
     if blocks.out.trim_matches(['>', ' ', '\n']).is_empty() {
         return "> *(nothing)*\n".to_owned();
@@ -56,7 +56,7 @@ struct Blocks {
     out: String,
     /// The fence that is open in the source: its character, its length, and the lines since.
     fence: Option<(char, usize, Vec<String>)>,
-    trailers: usize,
+    trailers: u64,
 }
 
 impl Blocks {

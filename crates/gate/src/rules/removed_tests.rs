@@ -15,7 +15,7 @@ use crate::{
     GatePolicy,
     lines::Line,
     unicode::reveal,
-    view::{FileView, Sink, View, bounded},
+    view::{FileView, Sink, View, bounded, counted},
 };
 
 /// Names of tests that one finding shows.
@@ -104,13 +104,13 @@ fn gone(file: &FileView<'_>, language: &Language, appeared: &BTreeSet<&[u8]>, si
     let deleted = file.file.kind == ChangeKind::Deleted;
     if !missing.is_empty() {
         let file_too = if deleted { "the file is deleted; " } else { "" };
-        let why = format!("{file_too}{} tests are gone or renamed: {}", missing.len(), shown(&missing));
+        let why = format!("{file_too}{} gone or renamed: {}", counted(missing.len() as u64, "test"), shown(&missing));
         sink.add(Severity::Warning, &file.shown, None, why);
     } else if deleted && file.in_tests() && before.is_empty() {
         sink.add(Severity::Warning, &file.shown, None, "a test file is gone");
     }
     if !moved.is_empty() {
-        let why = format!("{} tests moved to another file of this change: {}", moved.len(), shown(&moved));
+        let why = format!("{} moved to another file of this change: {}", counted(moved.len() as u64, "test"), shown(&moved));
         sink.add(Severity::Note, &file.shown, None, why);
     }
 }
@@ -132,7 +132,10 @@ fn skips(file: &FileView<'_>, language: &Language, sink: &mut Sink) {
     let (added, removed) = (marks(&file.added), marks(&file.removed));
     if added > removed {
         let first = file.added.iter().find(|line| language.skip().is_match(line.text)).map(|line| line.number);
-        let why = format!("{} tests more are skipped, expected to fail, or left out", added - removed);
+        let why = format!(
+            "{} more for skipping tests, expecting them to fail, or leaving the others out",
+            counted((added - removed) as u64, "mark")
+        );
         sink.add(Severity::Warning, &file.shown, first, why);
     }
 }
@@ -224,6 +227,6 @@ fn silenced(file: &FileView<'_>, sink: &mut Sink) {
     let (added, removed) = (marks(&file.added), marks(&file.removed));
     if added > removed {
         let line = first(&file.added, &SILENCED);
-        sink.add(Severity::Note, &file.shown, line, format!("{} checks more are silenced", added - removed));
+        sink.add(Severity::Note, &file.shown, line, format!("{} more silenced", counted((added - removed) as u64, "check")));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
                 severity: Severity::Warning,
                 path: "tests/a.rs".into(),
                 line: Some(7),
-                why: "1 tests are gone or renamed: <img src=x> @lead".into(),
+                why: "1 test gone or renamed: <img src=x> @lead".into(),
             },
             Finding { rule: "mode".into(), severity: Severity::Note, path: String::new(), line: None, why: "x".into() },
         ],

@@ -198,6 +198,6 @@ fn many_findings_are_counted_and_keep_their_severity() {
     let all = findings(files);
     let ours: Vec<_> = all.iter().filter(|finding| finding.rule == "protected-path").collect();
     assert_eq!(ours.len(), 41);
-    assert!(ours.iter().any(|finding| finding.why.starts_with("and 460 more") && finding.severity == Blocking));
+    assert!(ours.iter().any(|finding| finding.why.starts_with("and 460 findings more") && finding.severity == Blocking));
     assert!(all.is_sorted_by(|left, right| left.severity >= right.severity));
 }

@@ -21,10 +21,22 @@ const MAX_BLOCKS: usize = 1024;
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
-    MessageStart { message: MessageStart },
-    ContentBlockStart { index: usize, content_block: Value },
-    ContentBlockDelta { index: usize, delta: Delta },
-    MessageDelta { delta: MessageDelta, #[serde(default)] usage: Option<Counts> },
+    MessageStart {
+        message: MessageStart,
+    },
+    ContentBlockStart {
+        index: usize,
+        content_block: Value,
+    },
+    ContentBlockDelta {
+        index: usize,
+        delta: Delta,
+    },
+    MessageDelta {
+        delta: MessageDelta,
+        #[serde(default)]
+        usage: Option<Counts>,
+    },
     MessageStop,
     Error,
     #[serde(other)]
@@ -43,10 +55,18 @@ struct MessageStart {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(clippy::enum_variant_names, reason = "the names of the wire format")]
 enum Delta {
-    TextDelta { text: String },
-    InputJsonDelta { partial_json: String },
-    ThinkingDelta { thinking: String },
-    SignatureDelta { signature: String },
+    TextDelta {
+        text: String,
+    },
+    InputJsonDelta {
+        partial_json: String,
+    },
+    ThinkingDelta {
+        thinking: String,
+    },
+    SignatureDelta {
+        signature: String,
+    },
     #[serde(other)]
     OtherDelta,
 }
@@ -79,10 +99,18 @@ struct OutputDetails {
 /// One content block in the making.
 enum Piece {
     Text(String),
-    Thinking { text: String, signature: String },
+    Thinking {
+        text: String,
+        signature: String,
+    },
     /// Reasoning that only the provider can read, as it came.
     Sealed(Value),
-    Call { id: String, name: String, arguments: String, whole: Option<String> },
+    Call {
+        id: String,
+        name: String,
+        arguments: String,
+        whole: Option<String>,
+    },
     /// A block of a kind that we do not ask for.
     Foreign,
 }
@@ -98,7 +126,13 @@ pub(super) struct Decode {
 
 impl Decode {
     pub(super) fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), pieces: Vec::new(), usage: Usage::default(), stop: None, ended: false }
+        Self {
+            model: model.to_owned(),
+            pieces: Vec::new(),
+            usage: Usage::default(),
+            stop: None,
+            ended: false,
+        }
     }
 
     fn start(&mut self, index: usize, block: Value, hear: &mut Hear<'_>) -> Result<(), Failure> {
@@ -113,7 +147,9 @@ impl Decode {
             Some("tool_use") => {
                 let name = text("name");
                 hear(Progress::Tool(name.clone()));
-                let whole = block.get("input").filter(|input| input.as_object().is_some_and(|input| !input.is_empty()));
+                let whole = block
+                    .get("input")
+                    .filter(|input| input.as_object().is_some_and(|input| !input.is_empty()));
                 Piece::Call { id: text("id"), name, arguments: String::new(), whole: whole.map(json) }
             }
             _ => Piece::Foreign,
@@ -133,8 +169,12 @@ impl Decode {
                 text.push_str(&thinking);
                 hear(Progress::Reasoning(thinking));
             }
-            (Some(Piece::Thinking { signature, .. }), Delta::SignatureDelta { signature: more }) => signature.push_str(&more),
-            (Some(Piece::Call { arguments, .. }), Delta::InputJsonDelta { partial_json }) => arguments.push_str(&partial_json),
+            (Some(Piece::Thinking { signature, .. }), Delta::SignatureDelta { signature: more }) => {
+                signature.push_str(&more)
+            }
+            (Some(Piece::Call { arguments, .. }), Delta::InputJsonDelta { partial_json }) => {
+                arguments.push_str(&partial_json)
+            }
             (Some(Piece::Foreign | Piece::Sealed(_)), _) | (_, Delta::OtherDelta) => (),
             _ => return Err(Failure::garbled("a delta for a content block that was not begun")),
         }
@@ -154,7 +194,8 @@ impl Decode {
 
 impl Decoder for Decode {
     fn event(&mut self, event: &SseEvent, hear: &mut Hear<'_>) -> Result<bool, Failure> {
-        let parsed = serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
+        let parsed =
+            serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
         match parsed {
             Event::MessageStart { message } => {
                 if !message.model.is_empty() {
@@ -206,7 +247,8 @@ impl Piece {
                 Some(Block::Reasoning(Reasoning { text: String::new(), opaque: opaque(json(&block)) }))
             }
             Self::Call { id, name, arguments, whole } => {
-                let arguments = if arguments.is_empty() { whole.unwrap_or_else(|| "{}".into()) } else { arguments };
+                let arguments =
+                    if arguments.is_empty() { whole.unwrap_or_else(|| "{}".into()) } else { arguments };
                 Some(Block::ToolCall(ToolCall { provider_id: id, name, arguments, opaque: None }))
             }
             Self::Foreign => None,

@@ -150,7 +150,10 @@ impl Wire for Anthropic {
         }
         if !request.system.trim().is_empty() {
             out.extend_from_slice(br#","system":"#);
-            put(out, &json!([{"type": "text", "text": *request.system, "cache_control": {"type": "ephemeral"}}]));
+            put(
+                out,
+                &json!([{"type": "text", "text": *request.system, "cache_control": {"type": "ephemeral"}}]),
+            );
         }
         out.extend_from_slice(br#","messages":["#);
     }
@@ -175,7 +178,9 @@ impl Wire for Anthropic {
 
     fn tail(&self, request: &ModelRequest, out: &mut Vec<u8>) {
         match self.open {
-            Some(_) if self.markable => out.extend_from_slice(br#","cache_control":{"type":"ephemeral"}}]}]"#),
+            Some(_) if self.markable => {
+                out.extend_from_slice(br#","cache_control":{"type":"ephemeral"}}]}]"#)
+            }
             Some(_) => out.extend_from_slice(b"}]}]"),
             None => out.push(b']'),
         }

@@ -123,7 +123,9 @@ impl Decode {
 
     fn delta(&mut self, delta: Delta, hear: &mut Hear<'_>) -> Result<(), Failure> {
         // Servers that give both say the same twice.
-        if let Some(thought) = delta.reasoning_content.or(delta.reasoning).filter(|thought| !thought.is_empty()) {
+        if let Some(thought) =
+            delta.reasoning_content.or(delta.reasoning).filter(|thought| !thought.is_empty())
+        {
             self.thoughts.text.push_str(&thought);
             hear(Progress::Reasoning(thought));
         }
@@ -205,7 +207,8 @@ impl Decoder for Decode {
             self.ended = true;
             return Ok(true);
         }
-        let chunk: Chunk = serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
+        let chunk: Chunk =
+            serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(Failure::from_stream(&json!({ "error": error })));
         }

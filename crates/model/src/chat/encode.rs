@@ -74,7 +74,8 @@ impl Chat {
                 Block::ToolResult(result) => {
                     self.message(&tool(result), out);
                     if !result.images.is_empty() {
-                        parts.push(json!({"type": "text", "text": format!("What {} returned:", result.name)}));
+                        parts
+                            .push(json!({"type": "text", "text": format!("What {} returned:", result.name)}));
                         parts.extend(result.images.iter().map(|image| self.image(image, given)));
                     }
                 }
@@ -97,8 +98,10 @@ impl Chat {
                 Block::Text { text } => texts.push(text.as_str()),
                 Block::Reasoning(reasoning) => {
                     let opaque = given.opaque(reasoning, Family::OpenaiChat);
-                    let known = opaque.and_then(|opaque| serde_json::from_str::<Map<String, Value>>(opaque).ok());
-                    let allowed = |name: &String| matches!(name.as_str(), "reasoning_content" | "reasoning_details");
+                    let known =
+                        opaque.and_then(|opaque| serde_json::from_str::<Map<String, Value>>(opaque).ok());
+                    let allowed =
+                        |name: &String| matches!(name.as_str(), "reasoning_content" | "reasoning_details");
                     fields.extend(known.into_iter().flatten().filter(|(name, _)| allowed(name)));
                 }
                 Block::ToolCall(call) => calls.push(json!({
@@ -126,7 +129,8 @@ fn tool(result: &ToolResult) -> Value {
 
 /// One text where there are only texts: many servers' templates take nothing else.
 fn plain_if_possible(parts: Vec<Value>) -> Value {
-    let texts: Option<Vec<&str>> = parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
+    let texts: Option<Vec<&str>> =
+        parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
     match texts {
         Some(texts) => texts.join("\n\n").into(),
         None => parts.into(),

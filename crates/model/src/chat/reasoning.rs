@@ -30,7 +30,9 @@ impl Thoughts {
             let Value::Object(entry) = entry else { continue };
             let full = self.details.len() >= MAX_DETAILS;
             match self.details.last_mut() {
-                Some(last) if last.get("type") == entry.get("type") && last.get("index") == entry.get("index") => {
+                Some(last)
+                    if last.get("type") == entry.get("type") && last.get("index") == entry.get("index") =>
+                {
                     join(last, entry);
                 }
                 _ if full => (),
@@ -56,7 +58,8 @@ impl Thoughts {
             None
         };
         let opaque = back.map(|back| Opaque { family: Family::OpenaiChat, json: text_of(&back) });
-        (opaque.is_some() || !self.text.is_empty()).then_some(Block::Reasoning(Reasoning { text: self.text, opaque }))
+        (opaque.is_some() || !self.text.is_empty())
+            .then_some(Block::Reasoning(Reasoning { text: self.text, opaque }))
     }
 }
 
@@ -64,7 +67,9 @@ impl Thoughts {
 fn join(entry: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, value) in more {
         match (entry.get_mut(&name), name.as_str(), &value) {
-            (Some(Value::String(text)), "text" | "summary" | "data", Value::String(more)) => text.push_str(more),
+            (Some(Value::String(text)), "text" | "summary" | "data", Value::String(more)) => {
+                text.push_str(more)
+            }
             (Some(_), _, Value::Null) => (),
             _ => {
                 entry.insert(name, value);

@@ -46,12 +46,19 @@ fn next_region(text: &str) -> Option<Region<'_>> {
     let tag = text.find("<tool_call>").map(|at| (at, "<tool_call>".len(), "</tool_call>"));
     let fence = text.find("```").map(|at| (at, fence_len(&text[at..]), "```"));
     let (at, opening, closing) = match (tag, fence) {
-        (Some(tag), Some(fence)) => if tag.0 < fence.0 { tag } else { fence },
+        (Some(tag), Some(fence)) => {
+            if tag.0 < fence.0 {
+                tag
+            } else {
+                fence
+            }
+        }
         (found, None) | (None, found) => found?,
     };
     let inner = &text[at + opening..];
     // A closing mark that never comes counts as standing at the end: the answer may have been cut there.
-    let (inside, used) = inner.find(closing).map_or((inner, inner.len()), |end| (&inner[..end], end + closing.len()));
+    let (inside, used) =
+        inner.find(closing).map_or((inner, inner.len()), |end| (&inner[..end], end + closing.len()));
     let end = at + opening + used;
     let tagged = closing == "</tool_call>";
     Some(Region { before: &text[..at], inside, whole: &text[at..end], after: &text[end..], tagged })
@@ -60,7 +67,8 @@ fn next_region(text: &str) -> Option<Region<'_>> {
 /// The length of an opening fence with its info string.
 fn fence_len(text: &str) -> usize {
     let marks = text.len() - text.trim_start_matches('`').len();
-    let info = text[marks..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len() - marks);
+    let info =
+        text[marks..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len() - marks);
     marks + info
 }
 
@@ -102,12 +110,16 @@ fn call(value: &RawValue) -> Option<ToolCall> {
     if let Some(Value::Object(function)) = fields.get_mut("function") {
         fields = std::mem::take(function);
     }
-    let name = ["name", "tool", "tool_name", "function"].iter().find_map(|key| fields.get(*key)?.as_str())?.to_owned();
-    let arguments = match ["arguments", "parameters", "args", "input"].iter().find_map(|key| fields.get(*key))? {
-        Value::String(text) => text.clone(),
-        object @ Value::Object(_) => crate::wire::json(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
-    };
+    let name = ["name", "tool", "tool_name", "function"]
+        .iter()
+        .find_map(|key| fields.get(*key)?.as_str())?
+        .to_owned();
+    let arguments =
+        match ["arguments", "parameters", "args", "input"].iter().find_map(|key| fields.get(*key))? {
+            Value::String(text) => text.clone(),
+            object @ Value::Object(_) => crate::wire::json(object),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
+        };
     Some(ToolCall { provider_id: String::new(), name, arguments, opaque: None })
 }
 
@@ -152,11 +164,20 @@ mod tests {
         let call = "call shell {\"command\":\"ls\"}";
         let object = r#"{"name": "shell", "arguments": {"command": "ls"}}"#;
         assert_eq!(show(object), [call]);
-        assert_eq!(show(&format!("Let me look.\n```json\n{object}\n```\nThen we see.")), ["text Let me look.", call, "text Then we see."]);
+        assert_eq!(
+            show(&format!("Let me look.\n```json\n{object}\n```\nThen we see.")),
+            ["text Let me look.", call, "text Then we see."]
+        );
         assert_eq!(show(&format!("<tool_call>\n{object}\n</tool_call>\n<tool_call>{object}")), [call, call]);
         assert_eq!(show(&format!("[{object},{object}]")), [call, call]);
-        assert_eq!(show(r#"{"type":"function","function":{"name":"shell","arguments":"{\"command\":\"ls\"}"}}"#), [call]);
-        assert_eq!(show("{\"name\":\"edit\",\"parameters\":{\"text\":\"a\nb\"}}"), ["call edit {\"text\":\"a\\nb\"}"]);
+        assert_eq!(
+            show(r#"{"type":"function","function":{"name":"shell","arguments":"{\"command\":\"ls\"}"}}"#),
+            [call]
+        );
+        assert_eq!(
+            show("{\"name\":\"edit\",\"parameters\":{\"text\":\"a\nb\"}}"),
+            ["call edit {\"text\":\"a\\nb\"}"]
+        );
         assert_eq!(show(r#"<tool_call>{"name":"fly","arguments":{}}</tool_call>"#), ["call fly {}"]);
     }
 

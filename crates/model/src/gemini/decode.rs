@@ -143,7 +143,8 @@ impl Decode {
 
 impl Decoder for Decode {
     fn event(&mut self, event: &SseEvent, hear: &mut Hear<'_>) -> Result<bool, Failure> {
-        let chunk: Chunk = serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
+        let chunk: Chunk =
+            serde_json::from_str(&event.data).map_err(|error| Failure::garbled(&error.to_string()))?;
         if let Some(error) = chunk.error {
             return Err(Failure::from_stream(&json!({ "error": error })));
         }

@@ -67,15 +67,22 @@ impl Gemini {
             Block::Text { text } => vec![text_of(&json!({ "text": text }))],
             Block::Reasoning(reasoning) => {
                 let signature = given.opaque(reasoning, Family::Gemini).and_then(signature);
-                signature.map(|signature| text_of(&json!({"text": "", "thoughtSignature": signature}))).into_iter().collect()
+                signature
+                    .map(|signature| text_of(&json!({"text": "", "thoughtSignature": signature})))
+                    .into_iter()
+                    .collect()
             }
             Block::ToolCall(call) => {
-                let own = opaque_of(call.opaque.as_ref(), Family::Gemini).filter(|_| given.reasoning).and_then(signature);
+                let own = opaque_of(call.opaque.as_ref(), Family::Gemini)
+                    .filter(|_| given.reasoning)
+                    .and_then(signature);
                 let stand_in = (*first_call && self.generation() >= 3).then(|| NO_SIGNATURE.to_owned());
                 *first_call = false;
                 // The arguments go in as the model wrote them, not re-ordered.
                 let (name, args) = (text_of(&plain_name(&call.name)), arguments(call));
-                let id = sent_id(&call.provider_id).map(|id| format!(r#","id":{}"#, text_of(&id))).unwrap_or_default();
+                let id = sent_id(&call.provider_id)
+                    .map(|id| format!(r#","id":{}"#, text_of(&id)))
+                    .unwrap_or_default();
                 let signed = own.or(stand_in);
                 let signature =
                     signed.map(|own| format!(r#","thoughtSignature":{}"#, text_of(&own))).unwrap_or_default();

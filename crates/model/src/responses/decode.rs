@@ -146,7 +146,12 @@ impl Decode {
                 self.blocks.push(reasoning(texts.join("\n\n"), raw.get().to_owned()));
             }
             Item::FunctionCall { call_id, name, arguments } => {
-                self.blocks.push(Block::ToolCall(ToolCall { provider_id: call_id, name, arguments, opaque: None }));
+                self.blocks.push(Block::ToolCall(ToolCall {
+                    provider_id: call_id,
+                    name,
+                    arguments,
+                    opaque: None,
+                }));
             }
             Item::Other => (),
         }

@@ -59,7 +59,9 @@ impl Model for Scripted {
         }
         if let Some(fault) = played.fault {
             let reason = match fault.kind {
-                FaultKind::Disconnect => "the connection was cut in the middle of the answer (as the transcript says)",
+                FaultKind::Disconnect => {
+                    "the connection was cut in the middle of the answer (as the transcript says)"
+                }
                 FaultKind::Overload => "the provider is overloaded (as the transcript says)",
             };
             if fault.times >= TRIES {
@@ -69,7 +71,11 @@ impl Model for Scripted {
                 if fault.kind == FaultKind::Disconnect {
                     progress(Progress::Text("I was going to sa".to_owned()));
                 }
-                progress(Progress::Retry { reason: reason.to_owned(), after: Duration::ZERO, fallback: None });
+                progress(Progress::Retry {
+                    reason: reason.to_owned(),
+                    after: Duration::ZERO,
+                    fallback: None,
+                });
             }
         }
         for block in &played.answer.blocks {

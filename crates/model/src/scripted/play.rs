@@ -64,7 +64,12 @@ impl Transcript {
             }
         };
         let found = step.check(&last.join("\n"), &request.messages).map_err(|what| {
-            Mismatch(format!("step {} ({:?}) of the transcript {:?}: {what}", at + 1, step.name, self.info.name))
+            Mismatch(format!(
+                "step {} ({:?}) of the transcript {:?}: {what}",
+                at + 1,
+                step.name,
+                self.info.name
+            ))
         })?;
         let answer = self.answer(step.blocks(at, &found), step.stop(), request);
         Ok(Played { step: at, answer, delay: Duration::from_millis(step.delay_ms), fault: step.fault })
@@ -88,7 +93,8 @@ impl Step {
         }
         let mut found = Found::new();
         if let Some(regex) = &self.matches {
-            let hit = groups(regex, last).ok_or_else(|| format!("expected a match of {regex}; {}", sent()))?;
+            let hit =
+                groups(regex, last).ok_or_else(|| format!("expected a match of {regex}; {}", sent()))?;
             found.extend(hit);
         }
         for regex in &self.find {
@@ -108,7 +114,9 @@ impl Step {
             blocks.push(Block::Text { text: fill(&self.text, found) });
         }
         let calls = self.calls.iter().enumerate();
-        blocks.extend(calls.map(|(index, call)| Block::ToolCall(call.fill(format!("call_s{at}_{index}"), found))));
+        blocks.extend(
+            calls.map(|(index, call)| Block::ToolCall(call.fill(format!("call_s{at}_{index}"), found))),
+        );
         blocks
     }
 
@@ -234,7 +242,9 @@ fn fill_value(value: &mut Value, found: &Found) {
 
 fn usage(blocks: &[Block], request: &ModelRequest) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    let sizes = |messages: &[std::sync::Arc<Message>]| messages.iter().map(|message| size(&message.blocks)).sum::<usize>();
+    let sizes = |messages: &[std::sync::Arc<Message>]| {
+        messages.iter().map(|message| size(&message.blocks)).sum::<usize>()
+    };
     // The request before this one ended with the last message before the last answer.
     let answered = request.messages.iter().rposition(|message| message.role == Role::Assistant);
     let (known, new) = request.messages.split_at(answered.unwrap_or(0));
@@ -242,7 +252,12 @@ fn usage(blocks: &[Block], request: &ModelRequest) -> Usage {
     let fixed = request.system.len() + tools;
     let (input, cache_read) =
         if known.is_empty() { (fixed + sizes(new), 0) } else { (sizes(new), fixed + sizes(known)) };
-    Usage { input: tokens(input), cache_read: tokens(cache_read), output: tokens(size(blocks)), ..Usage::default() }
+    Usage {
+        input: tokens(input),
+        cache_read: tokens(cache_read),
+        output: tokens(size(blocks)),
+        ..Usage::default()
+    }
 }
 
 fn size(blocks: &[Block]) -> usize {

@@ -211,7 +211,12 @@ impl Transcript {
             edits: file.edits.unwrap_or(EditFormat::Replace),
             images: file.images,
         };
-        let steps = file.steps.into_iter().enumerate().map(|(index, step)| step.check(index)).collect::<Result<Vec<_>, _>>()?;
+        let steps = file
+            .steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, step)| step.check(index))
+            .collect::<Result<Vec<_>, _>>()?;
         if steps.is_empty() {
             return Err(wrong("transcript", "it has no [[step]]"));
         }
@@ -270,11 +275,17 @@ impl CallTable {
             (None, None, None) => Arguments::Object(Map::new()),
             (None, None, Some(raw)) => Arguments::Raw(raw),
             (None, Some(json), None) => {
-                let object = serde_json::from_str(&json)
-                    .map_err(|error| wrong(step, &format!("json of the call of {} is not an object: {error}", self.tool)))?;
+                let object = serde_json::from_str(&json).map_err(|error| {
+                    wrong(step, &format!("json of the call of {} is not an object: {error}", self.tool))
+                })?;
                 Arguments::Object(object)
             }
-            _ => return Err(wrong(step, &format!("give the call of {} only one of args, json and raw", self.tool))),
+            _ => {
+                return Err(wrong(
+                    step,
+                    &format!("give the call of {} only one of args, json and raw", self.tool),
+                ));
+            }
         };
         Ok(Call { tool: self.tool, arguments })
     }
@@ -295,7 +306,10 @@ mod tests {
     /// The example in the module's documentation.
     fn example() -> String {
         let source = include_str!("mod.rs");
-        let lines = source.lines().filter_map(|line| line.strip_prefix("//!")).map(|line| line.strip_prefix(' ').unwrap_or(line));
+        let lines = source
+            .lines()
+            .filter_map(|line| line.strip_prefix("//!"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line));
         let inside: Vec<&str> =
             lines.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```").collect();
         inside.join("\n")
@@ -315,7 +329,10 @@ mod tests {
         assert!(error("").contains("no [[step]]"));
         assert!(error("[[step]]\ntexts = 'a'").contains("texts"));
         assert!(error("[[step]]\nexpect.matches = '('").starts_with("step 1: bad regular expression"));
-        assert!(error("[[step]]\nname = 'b'\ncall = [{tool='t', json='[1]'}]").starts_with("b: json of the call of t"));
+        assert!(
+            error("[[step]]\nname = 'b'\ncall = [{tool='t', json='[1]'}]")
+                .starts_with("b: json of the call of t")
+        );
         assert!(error("[[step]]\ncall = [{tool='t', raw='', args={}}]").contains("only one of"));
     }
 }

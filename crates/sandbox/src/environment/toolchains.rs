@@ -28,7 +28,7 @@ const fn toolchain(variable: &'static str, home: &'static str, parts: &'static [
 }
 
 const TOOLCHAINS: &[Toolchain] = &[
-    toolchain("RUSTUP_HOME", ".rustup", &["toolchains", "settings.toml"], true),
+    toolchain("RUSTUP_HOME", ".rustup", &["toolchains", "settings.toml", "update-hashes", "tmp", "downloads"], true),
     toolchain("CARGO_HOME", ".cargo", &["bin"], false),
     toolchain("PYENV_ROOT", ".pyenv", &["bin", "libexec", "plugins", "shims", "versions", "version"], true),
     toolchain("NVM_DIR", ".nvm", &["versions", "alias", "nvm.sh", "nvm-exec"], true),

@@ -10,20 +10,30 @@ use serde_json::{Value, json};
 use super::{Content, add, image, items, text};
 use crate::rules::{Rules, pieces, seal};
 
-const FIELDS: &[&str] = &["model", "max_tokens", "messages", "system", "tools", "stream", "thinking", "output_config"];
+const FIELDS: &[&str] =
+    &["model", "max_tokens", "messages", "system", "tools", "stream", "thinking", "output_config"];
 
 pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Value) -> Content {
     rules.need(uri.path() == "/v1/messages", "the path must be /v1/messages");
-    rules.need(headers.get("anthropic-version").is_some_and(|version| version == "2023-06-01"), "anthropic-version is missing");
+    rules.need(
+        headers.get("anthropic-version").is_some_and(|version| version == "2023-06-01"),
+        "anthropic-version is missing",
+    );
     rules.need(headers.contains_key("x-api-key"), "x-api-key is missing");
     rules.only("body", body, FIELDS);
     rules.text("body", body, "/model");
     rules.need(body.get("stream") == Some(&json!(true)), "stream must be true");
     let marks = body.to_string().matches(r#""cache_control":{"type":"ephemeral"}"#).count();
-    rules.need((1..=4).contains(&marks), format!("{marks} cache marks: at least 1 is useful and at most 4 are allowed"));
+    rules.need(
+        (1..=4).contains(&marks),
+        format!("{marks} cache marks: at least 1 is useful and at most 4 are allowed"),
+    );
     let max_tokens = body.get("max_tokens").and_then(Value::as_u64).unwrap_or(0);
     if let Some(budget) = body.pointer("/thinking/budget_tokens").and_then(Value::as_u64) {
-        rules.need((1024..max_tokens).contains(&budget), "budget_tokens must be at least 1024 and below max_tokens");
+        rules.need(
+            (1024..max_tokens).contains(&budget),
+            "budget_tokens must be at least 1024 and below max_tokens",
+        );
     }
     let tool = |tool: &Value| ToolSpec {
         name: text(tool, "name").to_owned(),
@@ -66,7 +76,10 @@ fn thinking_leads(rules: &mut Rules, body: &Value) {
     let Some([assistant, user]) = messages.last_chunk::<2>() else { return };
     let waits = items(user, "content").iter().any(|block| text(block, "type") == "tool_result");
     let first = items(assistant, "content").first().map(|block| text(block, "type")).unwrap_or_default();
-    rules.need(!waits || first.ends_with("thinking"), format!("Expected `thinking` or `redacted_thinking`, but found `{first}`"));
+    rules.need(
+        !waits || first.ends_with("thinking"),
+        format!("Expected `thinking` or `redacted_thinking`, but found `{first}`"),
+    );
 }
 
 fn block(rules: &mut Rules, place: &str, role: Role, value: &Value) -> Vec<Block> {
@@ -83,7 +96,10 @@ fn block(rules: &mut Rules, place: &str, role: Role, value: &Value) -> Vec<Block
         "thinking" if !user => {
             rules.only(place, value, &["type", "thinking", "signature"]);
             let thought = text(value, "thinking");
-            rules.need(text(value, "signature") == seal(thought), format!("{place}: Invalid `signature` in `thinking` block"));
+            rules.need(
+                text(value, "signature") == seal(thought),
+                format!("{place}: Invalid `signature` in `thinking` block"),
+            );
             vec![Block::Reasoning(Reasoning { text: thought.to_owned(), opaque: None })]
         }
         "redacted_thinking" if !user => {
@@ -94,7 +110,10 @@ fn block(rules: &mut Rules, place: &str, role: Role, value: &Value) -> Vec<Block
             rules.only(place, value, &["type", "id", "name", "input"]);
             rules.name(place, text(value, "id"));
             rules.name(place, text(value, "name"));
-            rules.need(value.get("input").is_some_and(Value::is_object), format!("{place}: input must be an object"));
+            rules.need(
+                value.get("input").is_some_and(Value::is_object),
+                format!("{place}: input must be an object"),
+            );
             vec![Block::ToolCall(ToolCall {
                 provider_id: text(value, "id").to_owned(),
                 name: text(value, "name").to_owned(),
@@ -138,7 +157,10 @@ pub(super) fn stream(answer: &Answer) -> Vec<String> {
             json!({"type": "content_block_start", "index": index, "content_block": start}),
         ));
         events.extend(deltas.into_iter().map(|delta| {
-            event("content_block_delta", json!({"type": "content_block_delta", "index": index, "delta": delta}))
+            event(
+                "content_block_delta",
+                json!({"type": "content_block_delta", "index": index, "delta": delta}),
+            )
         }));
         events.push(event("content_block_stop", json!({"type": "content_block_stop", "index": index})));
     }
@@ -171,11 +193,15 @@ fn content(block: &Block) -> (Value, Vec<Value>) {
         }
         Block::ToolCall(call) => {
             let deltas = std::iter::once(String::new()).chain(pieces(&call.arguments, 7));
-            let deltas = deltas.map(|piece| json!({"type": "input_json_delta", "partial_json": piece})).collect();
+            let deltas =
+                deltas.map(|piece| json!({"type": "input_json_delta", "partial_json": piece})).collect();
             (json!({"type": "tool_use", "id": call.provider_id, "name": call.name, "input": {}}), deltas)
         }
         Block::Text { text } => {
-            let deltas = pieces(text, 11).into_iter().map(|piece| json!({"type": "text_delta", "text": piece})).collect();
+            let deltas = pieces(text, 11)
+                .into_iter()
+                .map(|piece| json!({"type": "text_delta", "text": piece}))
+                .collect();
             (json!({"type": "text", "text": ""}), deltas)
         }
         Block::ToolResult(_) | Block::Image(_) => (json!({"type": "text", "text": ""}), Vec::new()),

@@ -1,18 +1,24 @@
 //! OpenAI-compatible Chat Completions (<https://developers.openai.com/api/reference/resources/chat>).
 
 use axum::http::{HeaderMap, Uri};
-use cofferdam_domain::{
-    Answer, Block, Role, StopReason, ToolCall, ToolSpec,
-    message::ToolResult,
-};
+use cofferdam_domain::{Answer, Block, Role, StopReason, ToolCall, ToolSpec, message::ToolResult};
 use serde_json::{Value, json};
 
 use super::{Content, add, image, items, text};
 use crate::rules::{Rules, pieces};
 
 const FIELDS: &[&str] = &[
-    "model", "messages", "tools", "stream", "stream_options", "max_tokens", "max_completion_tokens", "prompt_cache_key",
-    "reasoning_effort", "reasoning", "cache_control",
+    "model",
+    "messages",
+    "tools",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "reasoning",
+    "cache_control",
 ];
 
 pub(super) fn read(rules: &mut Rules, uri: &Uri, _headers: &HeaderMap, body: &Value) -> Content {
@@ -20,7 +26,8 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, _headers: &HeaderMap, body: &Va
     rules.only("body", body, FIELDS);
     rules.text("body", body, "/model");
     rules.need(body.get("stream") == Some(&json!(true)), "stream must be true");
-    rules.need(body.pointer("/stream_options/include_usage") == Some(&json!(true)), "usage must be asked for");
+    rules
+        .need(body.pointer("/stream_options/include_usage") == Some(&json!(true)), "usage must be asked for");
     let tool = |tool: &Value| {
         let function = &tool["function"];
         ToolSpec {
@@ -40,7 +47,10 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, _headers: &HeaderMap, body: &Va
     for (index, value) in items(body, "messages").iter().enumerate() {
         let place = format!("messages.{index}");
         if text(value, "role") != "tool" {
-            rules.need(open.is_empty(), format!("{place}: tool_calls must be followed by tool messages responding to each: {open:?}"));
+            rules.need(
+                open.is_empty(),
+                format!("{place}: tool_calls must be followed by tool messages responding to each: {open:?}"),
+            );
             open.clear();
         }
         message(rules, &place, value, &mut open, &mut content);
@@ -51,13 +61,16 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, _headers: &HeaderMap, body: &Va
 fn message(rules: &mut Rules, place: &str, value: &Value, open: &mut Vec<String>, content: &mut Content) {
     match text(value, "role") {
         "system" => {
-            rules.need(content.messages.is_empty() && content.system.is_empty(), format!("{place}: system must come first"));
+            rules.need(
+                content.messages.is_empty() && content.system.is_empty(),
+                format!("{place}: system must come first"),
+            );
             content.system = text(value, "content").to_owned();
         }
         "user" => {
-            let blocks = match &value["content"] {
-                Value::String(text) => vec![Block::text(text)],
-                parts => parts.as_array().into_iter().flatten().map(|part| part_block(rules, place, part)).collect(),
+            let blocks = match value["content"].as_str() {
+                Some(text) => vec![Block::text(text)],
+                None => items(value, "content").iter().map(|part| part_block(rules, place, part)).collect(),
             };
             rules.need(!blocks.is_empty(), format!("{place}: content must not be empty"));
             add(&mut content.messages, Role::User, blocks);
@@ -69,7 +82,8 @@ fn message(rules: &mut Rules, place: &str, value: &Value, open: &mut Vec<String>
             let mut blocks = vec![Block::text(text(value, "content"))];
             for call in calls {
                 let arguments = text(&call["function"], "arguments").to_owned();
-                let object = serde_json::from_str::<Value>(&arguments).is_ok_and(|arguments| arguments.is_object());
+                let object =
+                    serde_json::from_str::<Value>(&arguments).is_ok_and(|arguments| arguments.is_object());
                 rules.need(object, format!("{place}: arguments must be the text of an object"));
                 let (id, name) = (text(call, "id").to_owned(), text(&call["function"], "name").to_owned());
                 rules.name(place, &id);
@@ -85,7 +99,13 @@ fn message(rules: &mut Rules, place: &str, value: &Value, open: &mut Vec<String>
             rules.need(open.contains(&id), format!("{place}: no open call {id:?}"));
             open.retain(|call| *call != id);
             let text = text(value, "content").to_owned();
-            let result = ToolResult { provider_id: id, name: String::new(), text, images: Vec::new(), is_error: false };
+            let result = ToolResult {
+                provider_id: id,
+                name: String::new(),
+                text,
+                images: Vec::new(),
+                is_error: false,
+            };
             add(&mut content.messages, Role::User, vec![Block::ToolResult(result)]);
         }
         other => rules.need(false, format!("{place}: unknown role {other:?}")),
@@ -115,7 +135,11 @@ pub(super) fn stream(answer: &Answer) -> Vec<String> {
     for block in &answer.blocks {
         match block {
             Block::Reasoning(reasoning) => {
-                events.extend(pieces(&reasoning.text, 9).into_iter().map(|piece| delta(json!({"reasoning_content": piece}))));
+                events.extend(
+                    pieces(&reasoning.text, 9)
+                        .into_iter()
+                        .map(|piece| delta(json!({"reasoning_content": piece}))),
+                );
             }
             Block::Text { text } => {
                 events.extend(pieces(text, 11).into_iter().map(|piece| delta(json!({"content": piece}))));
@@ -144,7 +168,10 @@ pub(super) fn stream(answer: &Answer) -> Vec<String> {
         "prompt_tokens": usage.prompt(), "completion_tokens": usage.output, "total_tokens": usage.total(),
         "prompt_tokens_details": {"cached_tokens": usage.cache_read},
     });
-    events.push(format!("data: {}\n\n", json!({"id": "chatcmpl-1", "model": answer.model, "choices": [], "usage": counts})));
+    events.push(format!(
+        "data: {}\n\n",
+        json!({"id": "chatcmpl-1", "model": answer.model, "choices": [], "usage": counts})
+    ));
     events.push("data: [DONE]\n\n".to_owned());
     events
 }

@@ -2,8 +2,7 @@
 
 use axum::http::{HeaderMap, Uri};
 use cofferdam_domain::{
-    Answer, Block, ModelRequest, Role, StopReason, ToolCall, ToolSpec,
-    message::ToolResult,
+    Answer, Block, ModelRequest, Role, StopReason, ToolCall, ToolSpec, message::ToolResult,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +11,10 @@ use crate::rules::{Rules, pieces, seal};
 
 pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Value) -> Content {
     let path = uri.path().starts_with("/v1beta/models/") && uri.path().ends_with(":streamGenerateContent");
-    rules.need(path && uri.query() == Some("alt=sse"), "the path must be /v1beta/models/MODEL:streamGenerateContent?alt=sse");
+    rules.need(
+        path && uri.query() == Some("alt=sse"),
+        "the path must be /v1beta/models/MODEL:streamGenerateContent?alt=sse",
+    );
     rules.need(headers.contains_key("x-goog-api-key"), "x-goog-api-key is missing");
     rules.only("body", body, &["systemInstruction", "tools", "contents", "generationConfig"]);
     let tool = |tool: &Value| ToolSpec {
@@ -21,7 +23,11 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         parameters: tool.get("parametersJsonSchema").cloned().unwrap_or_default(),
         parallel: true,
     };
-    let tools = items(body, "tools").iter().flat_map(|entry| items(entry, "functionDeclarations")).map(tool).collect();
+    let tools = items(body, "tools")
+        .iter()
+        .flat_map(|entry| items(entry, "functionDeclarations"))
+        .map(tool)
+        .collect();
     let mut messages = Vec::new();
     let mut before = None;
     let mut calls = 0;
@@ -42,14 +48,20 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         let count = |name: &str| parts.iter().filter(|part| part.get(name).is_some()).count();
         rules.need(
             count("functionResponse") == std::mem::replace(&mut calls, count("functionCall")),
-            format!("{place}: the number of function response parts must equal that of the function call parts"),
+            format!(
+                "{place}: the number of function response parts must equal that of the function call parts"
+            ),
         );
         signatures(rules, &place, parts);
         let blocks = parts.iter().map(|part| block(rules, &place, role, part)).collect();
         add(&mut messages, role, blocks);
     }
     let max = body.pointer("/generationConfig/maxOutputTokens").and_then(Value::as_u64);
-    let system = body.pointer("/systemInstruction/parts/0/text").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let system = body
+        .pointer("/systemInstruction/parts/0/text")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     Content { system, tools, messages, max_tokens: max.unwrap_or(0) }
 }
 
@@ -89,7 +101,10 @@ fn block(rules: &mut Rules, place: &str, role: Role, part: &Value) -> Block {
     if let Some(data) = part.get("inlineData").filter(|_| user) {
         return image(text(data, "mimeType"), &rules.text(place, data, "/data"));
     }
-    rules.need(part.get("text").is_some_and(Value::is_string), format!("{place}: a part that may not stand here: {part}"));
+    rules.need(
+        part.get("text").is_some_and(Value::is_string),
+        format!("{place}: a part that may not stand here: {part}"),
+    );
     Block::text(text(part, "text"))
 }
 
@@ -112,15 +127,20 @@ pub(super) fn stream(answer: &Answer, request: &ModelRequest) -> Vec<String> {
         match block {
             Block::Reasoning(reasoning) => {
                 let thoughts = pieces(&reasoning.text, 9).into_iter();
-                events.extend(thoughts.map(|piece| chunk(json!({"text": piece, "thought": true}), Value::Null)));
+                events.extend(
+                    thoughts.map(|piece| chunk(json!({"text": piece, "thought": true}), Value::Null)),
+                );
             }
             Block::Text { text } => {
-                events.extend(pieces(text, 11).into_iter().map(|piece| chunk(json!({ "text": piece }), Value::Null)));
+                events.extend(
+                    pieces(text, 11).into_iter().map(|piece| chunk(json!({ "text": piece }), Value::Null)),
+                );
             }
             Block::ToolCall(call) => {
                 // Gemini has no malformed arguments: what is not an object arrives as none.
                 let args: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
-                let mut part = json!({"functionCall": {"id": call.provider_id, "name": call.name, "args": args}});
+                let mut part =
+                    json!({"functionCall": {"id": call.provider_id, "name": call.name, "args": args}});
                 if !std::mem::replace(&mut signed, true) {
                     part["thoughtSignature"] = seal(&call.name).into();
                 }

@@ -30,11 +30,17 @@ pub(crate) struct Content {
 }
 
 /// Reads a request, or says which rules it breaks.
-pub(crate) fn read(family: Family, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Received, Vec<String>> {
+pub(crate) fn read(
+    family: Family,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Received, Vec<String>> {
     let mut rules = Rules::default();
     let json = headers.get("content-type").is_some_and(|kind| kind == "application/json");
     rules.need(json, "content-type must be application/json");
-    let body: Value = serde_json::from_slice(body).map_err(|error| vec![format!("the body is not JSON: {error}")])?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| vec![format!("the body is not JSON: {error}")])?;
     let content = match family {
         Family::Anthropic => anthropic::read(&mut rules, uri, headers, &body),
         Family::OpenaiResponses => responses::read(&mut rules, uri, headers, &body),
@@ -87,7 +93,10 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
 /// A picture's place: the fakes do not keep its bytes.
 fn image(media_type: &str, data: &str) -> cofferdam_domain::Block {
     let blob = cofferdam_domain::BlobRef { digest: Digest::of(data.as_bytes()), size: data.len() as u64 };
-    cofferdam_domain::Block::Image(cofferdam_domain::message::Image { media_type: media_type.to_owned(), blob })
+    cofferdam_domain::Block::Image(cofferdam_domain::message::Image {
+        media_type: media_type.to_owned(),
+        blob,
+    })
 }
 
 /// Adds blocks to a message of the role: to the last one if it has it.

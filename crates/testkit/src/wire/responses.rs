@@ -11,13 +11,25 @@ use super::{Content, add, image, items, text};
 use crate::rules::{Rules, pieces, seal};
 
 const FIELDS: &[&str] = &[
-    "model", "instructions", "tools", "parallel_tool_calls", "input", "max_output_tokens", "prompt_cache_key", "store",
-    "stream", "include", "reasoning",
+    "model",
+    "instructions",
+    "tools",
+    "parallel_tool_calls",
+    "input",
+    "max_output_tokens",
+    "prompt_cache_key",
+    "store",
+    "stream",
+    "include",
+    "reasoning",
 ];
 
 pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Value) -> Content {
     rules.need(uri.path() == "/v1/responses", "the path must be /v1/responses");
-    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with("Bearer "));
+    let bearer = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("Bearer "));
     rules.need(bearer, "authorization is missing");
     rules.only("body", body, FIELDS);
     let model = rules.text("body", body, "/model");
@@ -26,7 +38,10 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
     let key = rules.text("body", body, "/prompt_cache_key");
     rules.need(key.len() <= 64, "prompt_cache_key must have at most 64 characters");
     let sealed = items(body, "include").contains(&json!("reasoning.encrypted_content"));
-    rules.need(sealed == !model.starts_with("gpt-4"), "encrypted reasoning must be asked for from reasoning models, and only from them");
+    rules.need(
+        sealed != model.starts_with("gpt-4"),
+        "encrypted reasoning must be asked for from reasoning models, and only from them",
+    );
     let tool = |tool: &Value| ToolSpec {
         name: text(tool, "name").to_owned(),
         description: text(tool, "description").to_owned(),
@@ -43,11 +58,21 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         system: text(body, "instructions").to_owned(),
         tools: items(body, "tools").iter().map(tool).collect(),
         messages,
-        max_tokens: body.get("max_output_tokens").and_then(Value::as_u64).filter(|max| *max >= 16).unwrap_or(0),
+        max_tokens: body
+            .get("max_output_tokens")
+            .and_then(Value::as_u64)
+            .filter(|max| *max >= 16)
+            .unwrap_or(0),
     }
 }
 
-fn item(rules: &mut Rules, place: &str, value: &Value, next: &str, messages: &mut Vec<cofferdam_domain::Message>) {
+fn item(
+    rules: &mut Rules,
+    place: &str,
+    value: &Value,
+    next: &str,
+    messages: &mut Vec<cofferdam_domain::Message>,
+) {
     let (role, block) = match text(value, "type") {
         "message" => {
             let user = text(value, "role") == "user";
@@ -69,16 +94,26 @@ fn item(rules: &mut Rules, place: &str, value: &Value, next: &str, messages: &mu
         }
         "reasoning" => {
             let thought: String = items(value, "summary").iter().map(|part| text(part, "text")).collect();
-            rules.need(text(value, "encrypted_content") == seal(&thought), format!("{place}: The encrypted content could not be verified"));
-            rules.need(text(value, "id").starts_with("rs_"), format!("{place}: the id of the reasoning item is missing"));
+            rules.need(
+                text(value, "encrypted_content") == seal(&thought),
+                format!("{place}: The encrypted content could not be verified"),
+            );
+            rules.need(
+                text(value, "id").starts_with("rs_"),
+                format!("{place}: the id of the reasoning item is missing"),
+            );
             let followed = matches!(next, "function_call" | "reasoning" | "message");
-            rules.need(followed, format!("{place}: reasoning was provided without its required following item"));
+            rules.need(
+                followed,
+                format!("{place}: reasoning was provided without its required following item"),
+            );
             (Role::Assistant, Block::Reasoning(Reasoning { text: thought, opaque: None }))
         }
         "function_call" => {
             rules.only(place, value, &["type", "call_id", "name", "arguments"]);
             let arguments = text(value, "arguments").to_owned();
-            let object = serde_json::from_str::<Value>(&arguments).is_ok_and(|arguments| arguments.is_object());
+            let object =
+                serde_json::from_str::<Value>(&arguments).is_ok_and(|arguments| arguments.is_object());
             rules.need(object, format!("{place}: arguments must be the text of an object"));
             rules.name(place, text(value, "call_id"));
             rules.name(place, text(value, "name"));
@@ -108,20 +143,23 @@ fn item(rules: &mut Rules, place: &str, value: &Value, next: &str, messages: &mu
 
 pub(super) fn stream(answer: &Answer) -> Vec<String> {
     let event = |data: Value| format!("event: {}\ndata: {data}\n\n", text(&data, "type"));
-    let mut events = vec![event(json!({"type": "response.created", "response": {"id": "resp_1", "model": answer.model}}))];
+    let mut events =
+        vec![event(json!({"type": "response.created", "response": {"id": "resp_1", "model": answer.model}}))];
     let mut output = Vec::new();
     for (index, block) in answer.blocks.iter().enumerate() {
         let (begun, deltas, done) = content(index, block, &answer.stop);
-        events.push(event(json!({"type": "response.output_item.added", "output_index": index, "item": begun})));
+        events
+            .push(event(json!({"type": "response.output_item.added", "output_index": index, "item": begun})));
         events.extend(deltas.into_iter().map(|(kind, delta)| {
             event(json!({"type": kind, "output_index": index, "item_id": "x", "delta": delta}))
         }));
         events.push(event(json!({"type": "response.output_item.done", "output_index": index, "item": done})));
         output.push(done);
     }
-    let (kind, status, why) = match &answer.stop {
-        StopReason::MaxTokens => ("response.incomplete", "incomplete", json!({"reason": "max_output_tokens"})),
-        _ => ("response.completed", "completed", Value::Null),
+    let (kind, status, why) = if answer.stop == StopReason::MaxTokens {
+        ("response.incomplete", "incomplete", json!({"reason": "max_output_tokens"}))
+    } else {
+        ("response.completed", "completed", Value::Null)
     };
     let usage = &answer.usage;
     events.push(event(json!({"type": kind, "response": {
@@ -154,7 +192,11 @@ fn content(index: usize, block: &Block, stop: &StopReason) -> (Value, Vec<(&'sta
                     "call_id": call.provider_id, "name": call.name, "arguments": arguments,
                 })
             };
-            (item(""), deltas("response.function_call_arguments.delta", &call.arguments), item(&call.arguments))
+            (
+                item(""),
+                deltas("response.function_call_arguments.delta", &call.arguments),
+                item(&call.arguments),
+            )
         }
         Block::Text { text } => {
             let refused = matches!(stop, StopReason::Refusal { .. });
@@ -171,6 +213,8 @@ fn content(index: usize, block: &Block, stop: &StopReason) -> (Value, Vec<(&'sta
             };
             (item(Vec::new()), deltas("response.output_text.delta", text), item(vec![part]))
         }
-        Block::ToolResult(_) | Block::Image(_) => (json!({"type": "other"}), Vec::new(), json!({"type": "other"})),
+        Block::ToolResult(_) | Block::Image(_) => {
+            (json!({"type": "other"}), Vec::new(), json!({"type": "other"}))
+        }
     }
 }

@@ -1,0 +1,16 @@
+//! Whole requests and answers: against servers that speak the real wire formats, recorded streams, and (if there is one) a real model.
+
+// What a request body looks like over a session, for each format.
+mod sessions;
+// What happens when a provider fails.
+mod faults;
+// From a name to a model.
+mod opening;
+// Playing transcripts.
+mod scripted;
+// Recorded streams of real providers.
+mod streams;
+// A real model, where one is served.
+mod llama;
+// What the tests share.
+mod support;

@@ -1,0 +1,130 @@
+//! Limits hold, are told, and hurt nobody else.
+
+use std::{path::Path, time::{Duration, Instant}};
+
+use cofferdam_domain::evidence::Exit;
+
+use crate::support::{LONG, Place, eventually, run, sh, shell, text};
+
+#[tokio::test]
+async fn a_fork_bomb_stays_in_its_sandbox() {
+    let Some(place) = Place::new().await else { return };
+    let mut spec = place.spec("layer");
+    spec.limits.processes = 100;
+    let sandbox = place.create(spec).await;
+    let neighbour = place.sandbox("neighbour").await;
+    let mut bomb = shell("bomb() { bomb | bomb & }; bomb; sleep 100");
+    bomb.timeout = Duration::from_secs(3);
+    let mut process = sandbox.start(bomb).await.unwrap();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        assert_eq!(sh(&*neighbour, "echo fine").await, "fine\n");
+    }
+    match process.wait(LONG).await {
+        Ok(finished) => assert!(matches!(finished.unwrap().exit, Exit::TimedOut | Exit::Code(_) | Exit::Signal(_))),
+        // It could not be killed otherwise.
+        Err(error) => assert!(error.to_string().contains("gone"), "{error}"),
+    }
+    drop(process);
+    sandbox.destroy().await.unwrap();
+    assert_eq!(sh(&*neighbour, "echo fine").await, "fine\n");
+    neighbour.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn too_much_memory_ends_the_command_and_is_told() {
+    let Some(place) = Place::new().await else { return };
+    let mut spec = place.spec("layer");
+    spec.limits.memory = 128 << 20;
+    let sandbox = place.create(spec).await;
+    let fine = run(&*sandbox, shell("head -c 10000000 /dev/zero | tail -c 1 | wc -c")).await;
+    assert!(!fine.out_of_memory);
+    // `tail` keeps a line without an end in memory, in small pieces.
+    let finished = run(&*sandbox, shell("head -c 2000000000 /dev/zero | tail; test ${PIPESTATUS:-0} = 0; exit 3")).await;
+    assert!(finished.out_of_memory, "{:?} {}", finished.exit, text(&finished));
+    assert_eq!(sh(&*sandbox, "echo alive").await, "alive\n");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn temporary_files_are_bounded_together() {
+    let Some(place) = Place::new().await else { return };
+    let mut spec = place.spec("layer");
+    spec.limits.memory = 64 << 20;
+    let sandbox = place.create(spec).await;
+    let printed = sh(&*sandbox, "head -c 20000000 /dev/zero > /tmp/a; head -c 30000000 /dev/zero > /dev/shm/b; stat -c %s /tmp/a; \
+                                 test $(stat -c %s /dev/shm/b) -lt 20000000 && echo bounded").await;
+    assert!(printed.contains("No space left") && printed.ends_with("20000000\nbounded\n"), "{printed}");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn too_much_disk_ends_the_sandbox() {
+    let Some(place) = Place::new().await else { return };
+    let mut spec = place.spec("layer");
+    spec.limits.disk = 20 << 20;
+    let sandbox = place.create(spec).await;
+    assert_eq!(run(&*sandbox, shell("head -c 30000000 /dev/zero > one")).await.exit, Exit::Signal(25), "one file, by the kernel");
+    sh(&*sandbox, "rm one").await;
+    let mut process = sandbox.start(shell("for i in 1 2 3 4 5 6; do head -c 5000000 /dev/urandom > f$i; done; sleep 1000")).await.unwrap();
+    let error = process.wait(LONG).await.unwrap_err();
+    assert!(error.to_string().contains("disk"), "{error}");
+    let error = sandbox.start(shell("true")).await.err().unwrap();
+    assert!(error.to_string().contains("disk"), "{error}");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn processor_time_is_shared() {
+    let Some(place) = Place::new().await else { return };
+    if !place.driver.level().contains("cpu (") {
+        eprintln!("SKIPPED: processor time cannot be limited here");
+        return;
+    }
+    let mut spec = place.spec("layer");
+    spec.limits.cpu_milli = 100;
+    let sandbox = place.create(spec).await;
+    let mut busy = shell("while :; do :; done");
+    busy.timeout = Duration::from_secs(2);
+    assert_eq!(run(&*sandbox, busy).await.exit, Exit::TimedOut);
+    let times = sh(&*sandbox, "cat /proc/uptime").await;
+    assert!(!times.is_empty());
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn control_groups_are_given_back() {
+    let Some(place) = Place::new().await else { return };
+    if !place.limits_are_strong() {
+        eprintln!("SKIPPED: no control groups to write to here");
+        return;
+    }
+    let sandbox = place.sandbox("layer").await;
+    let name = sandbox.id().to_string();
+    let groups = group_directories(&name);
+    assert!(!groups.is_empty(), "there are groups while it lives");
+    let other = place.sandbox("other").await;
+    let dropped = other.id().to_string();
+    sandbox.destroy().await.unwrap();
+    assert!(groups.iter().all(|group| !group.exists()));
+    drop(other);
+    eventually("groups of a dropped sandbox", || group_directories(&dropped).is_empty()).await;
+}
+
+/// Every control group of this name.
+pub(crate) fn group_directories(name: &str) -> Vec<std::path::PathBuf> {
+    fn walk(directory: &Path, name: &str, depth: u32, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_name() == name {
+                    found.push(entry.path());
+                } else if depth < 12 {
+                    walk(&entry.path(), name, depth + 1, found);
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new("/sys/fs/cgroup"), name, 0, &mut found);
+    found
+}
