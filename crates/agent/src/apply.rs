@@ -15,10 +15,6 @@ use crate::Agent;
 impl Agent {
     /// Folds the next event in. Never panics; an event that does not fit is left out and noted in [`Agent::oddities`].
     pub fn apply(&mut self, at: Timestamp, body: &EventBody) {
-        if matches!(body, EventBody::Claimed { .. }) {
-            // Nobody worked between the last event and the claim.
-            self.clock.stop();
-        }
         self.clock.tick(at);
         let fits =
             if self.outcome.is_some() { self.apply_after_end(body) } else { self.apply_to_living(body) };

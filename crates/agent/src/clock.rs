@@ -10,6 +10,8 @@ use cofferdam_domain::Timestamp;
 pub(crate) struct WorkClock {
     /// The latest time seen. Never goes back.
     now: Timestamp,
+    /// The latest time seen before that.
+    last: Timestamp,
     /// When the clock was started, while it runs.
     since: Option<Timestamp>,
     /// Milliseconds from earlier runs.
@@ -18,11 +20,12 @@ pub(crate) struct WorkClock {
 
 impl WorkClock {
     pub(crate) const fn new() -> Self {
-        Self { now: Timestamp(0), since: None, before: 0 }
+        Self { now: Timestamp(0), last: Timestamp(0), since: None, before: 0 }
     }
 
     /// It is `at` now.
     pub(crate) fn tick(&mut self, at: Timestamp) {
+        self.last = self.now;
         self.now = self.now.max(at);
     }
 
@@ -35,6 +38,13 @@ impl WorkClock {
         if self.since.is_none() {
             self.since = Some(self.now);
         }
+    }
+
+    /// Starts anew at a claim: nobody worked between the last event and now.
+    pub(crate) fn restart(&mut self) {
+        let ran = self.since.map_or(0, |since| self.last.millis_since(since));
+        self.before = self.before.saturating_add(ran);
+        self.since = Some(self.now);
     }
 
     pub(crate) fn stop(&mut self) {
@@ -65,11 +75,13 @@ mod tests {
         clock.start();
         clock.tick(Timestamp(1_400));
         assert_eq!((clock.worked(), clock.deadline(1_000)), (400, Some(Timestamp(2_000))));
-        clock.stop();
         clock.tick(Timestamp(90_000));
-        clock.start();
+        clock.restart();
         clock.tick(Timestamp(90_100));
         assert_eq!((clock.worked(), clock.deadline(1_000)), (500, Some(Timestamp(90_600))));
+        clock.stop();
+        clock.tick(Timestamp(95_000));
+        assert_eq!((clock.worked(), clock.deadline(1_000)), (500, None));
     }
 
     #[test]

@@ -82,11 +82,12 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::LimitReached { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::SessionEnded { .. } => Part::Decision,
-        EventBody::PolicyFixed(_)
-        | EventBody::StageStarted { .. }
-        | EventBody::ModelAsked { .. }
-        | EventBody::ToolStarted { .. } => Part::Effect,
+        EventBody::StageStarted { .. } | EventBody::ModelAsked { .. } | EventBody::ToolStarted { .. } => {
+            Part::Effect
+        }
+        // What a session may do is not the agent's to decide: intake fixes it with the task, or a worker when the agent asks.
         EventBody::TaskAccepted { .. }
+        | EventBody::PolicyFixed(_)
         | EventBody::Claimed { .. }
         | EventBody::StageFailed { .. }
         | EventBody::RepositoryReady(_)

@@ -58,7 +58,7 @@ pub struct Budget {
     pub tokens: u64,
     /// Money for all model calls together, in millionths of a dollar. Never reached by models without a price.
     pub cost: Cost,
-    /// Milliseconds from the first claim to the end of the agent's work.
+    /// Milliseconds from the first claim to the end of the agent's work. Time in which no worker has the session does not count.
     pub wall_ms: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct Spent {
     pub usage: Usage,
     /// Money.
     pub cost: Cost,
-    /// Milliseconds since the first claim.
+    /// Milliseconds of work since the first claim, counted as in [`Budget::wall_ms`].
     pub wall_ms: u64,
 }
 

@@ -21,4 +21,6 @@ pub use driver::{
 };
 pub use environment::{HostEnvironment, HostFiles, Seen, ThisHost};
 pub use error::{FileProblem, SandboxError};
-pub use native::{LimitLevel, NativeDriver, NativeOptions, remove_layer, workspace_upper};
+pub use native::{
+    Finding, HostReport, LimitLevel, NativeDriver, NativeOptions, State, remove_layer, workspace_upper,
+};

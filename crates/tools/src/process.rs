@@ -115,13 +115,20 @@ impl Tool for ProcessTool {
             "input" => {
                 let input = input.ok_or_else(|| Failure::new("Give the text to write as `input`."))?;
                 if let Some(process) = command.process.lock().await.as_mut() {
-                    process.write_input(input.as_bytes()).await.map_err(|error| match error {
-                        gone @ SandboxError::Gone(_) => Failure::from(gone),
-                        _ => Failure(format!(
-                            "{} takes no input: it has ended, or was not started with terminal: true.",
-                            command.id
-                        )),
-                    })?;
+                    if let Err(error) = process.write_input(input.as_bytes()).await {
+                        return Err(match error {
+                            SandboxError::Gone(_) | SandboxError::Protocol(_) => error.into(),
+                            SandboxError::Host { .. }
+                            | SandboxError::Setup { .. }
+                            | SandboxError::File { .. }
+                            | SandboxError::Search(_)
+                            | SandboxError::Start { .. }
+                            | SandboxError::Cleanup { .. } => Failure(format!(
+                                "{} takes no input: it has ended, or was not started with terminal: true.",
+                                command.id
+                            )),
+                        });
+                    }
                 }
                 AFTER_INPUT
             }

@@ -10,12 +10,13 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{ToolOutcome, ToolStatus, evidence::Exit};
-use cofferdam_sandbox::{Command, Finished, Process, SandboxError, WORKSPACE};
+use cofferdam_sandbox::{Command, FileProblem, Finished, Process, SandboxError, WORKSPACE};
 use serde_json::{Map, Value};
 
 use crate::{
     background::{Background, follow},
     call::{Arguments, Definition, Field, Kind},
+    files::missing,
     place::Place,
     text::{Bounds, cleaned, duration, head_and_tail, plural, size},
     tool::{Context, Failure, Tool, outcome},
@@ -79,21 +80,29 @@ impl Shell {
     }
 
     /// Starts the line in bash, or in sh where there is no bash.
-    async fn start(
-        &self,
-        context: &Context<'_>,
-        mut command: Command,
-    ) -> Result<Box<dyn Process>, SandboxError> {
-        if !self.plain.load(Ordering::Relaxed) {
-            match context.sandbox.start(command.clone()).await {
-                Err(SandboxError::Start { program, .. }) if program.ends_with("bash") => {
-                    self.plain.store(true, Ordering::Relaxed);
-                }
-                other => return other,
-            }
+    async fn start(&self, context: &Context<'_>, command: Command) -> Result<Box<dyn Process>, Failure> {
+        let mut plain = command.clone();
+        "sh".clone_into(&mut plain.argv[0]);
+        if self.plain.load(Ordering::Relaxed) {
+            return Ok(context.sandbox.start(plain).await?);
         }
-        "sh".clone_into(&mut command.argv[0]);
-        context.sandbox.start(command).await
+        let place = Place::of(&command.cwd)?;
+        let failed = match context.sandbox.start(command).await {
+            Err(failed @ SandboxError::Start { .. }) => failed,
+            other => return Ok(other?),
+        };
+        // Either there is no bash, or no such directory.
+        if let Ok(process) = context.sandbox.start(plain).await {
+            self.plain.store(true, Ordering::Relaxed);
+            return Ok(process);
+        }
+        match context.sandbox.list(place.absolute(), 1).await {
+            Err(SandboxError::File { problem: FileProblem::Missing, .. }) => {
+                Err(missing(context.sandbox, &place).await)
+            }
+            Err(other) => Err(other.into()),
+            Ok(_) => Err(failed.into()),
+        }
     }
 }
 
@@ -167,11 +176,14 @@ pub(crate) async fn ended(
     let mut notes = vec![match finished.exit {
         Exit::Code(code) => format!("exit {code} after {time}"),
         Exit::Signal(number) => format!("killed by {} after {time}", signal(number)),
-        Exit::TimedOut => format!(
-            "timed out after {time}: it and everything it started were killed. Give it more timeout_ms (at most {}), or background: true",
-            context.limits.command_max_ms
-        ),
+        Exit::TimedOut => format!("timed out after {time}: it and everything it started were killed"),
     }];
+    if finished.exit == Exit::TimedOut && name.is_empty() {
+        let most = context.limits.command_max_ms;
+        notes.push(format!(
+            "give it more timeout_ms (at most {most}), or background: true if it does not end by itself"
+        ));
+    }
     if finished.out_of_memory {
         notes.push(format!(
             "out of memory: all processes together may use {}; run fewer jobs at once",

@@ -151,12 +151,16 @@ pub async fn patch(
     ))
 }
 
-/// A session's quarantine, which must be there.
+/// The session's quarantine. Only making it anew, which is when somebody has removed it, needs the mirror.
 pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, WorkerError> {
+    let git = &context.parts.git;
+    let path = quarantine_path(context);
+    let base = object_id(&context.repository()?.base_commit)?;
+    if let Ok(quarantine) = Quarantine::open(git, &path, base) {
+        return Ok(quarantine);
+    }
     let seed = base::seed(context).await?;
-    Ok(Quarantine::create(&context.parts.git, &quarantine_path(context), &seed)
-        .await
-        .map_err(ForgeError::from)?)
+    Ok(Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?)
 }
 
 /// Where a session's quarantine is.

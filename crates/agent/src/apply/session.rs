@@ -39,7 +39,7 @@ impl Agent {
             self.phase = SessionState::Working;
         }
         if self.working() {
-            self.clock.start();
+            self.clock.restart();
         }
         true
     }
@@ -58,7 +58,9 @@ impl Agent {
 
     pub(super) fn fixed_with(&mut self, fixed: &Fixed) -> bool {
         let Some(task) = &self.facts.task else { return false };
-        if !self.working() || self.facts.fixed.is_some() {
+        // Whoever accepts the task may fix it with the task; else the first worker does.
+        let in_time = matches!(self.phase, SessionState::Queued | SessionState::Working);
+        if !in_time || self.facts.fixed.is_some() {
             return false;
         }
         self.draft.say_first(wording::task(task, &self.seed()));

@@ -96,6 +96,24 @@ fn the_deadline_is_known_while_the_agent_works() {
 }
 
 #[test]
+fn a_night_without_a_worker_costs_no_time() {
+    let budget = Budget { wall_ms: 5_000, ..Budget::default() };
+    let mut world = World::scripted(with_budget(budget), vec![read("a"), read("b")]);
+    world.claim();
+    while world.agent.step() < 2 {
+        world.complete(0);
+    }
+    world.wait(8 * 60 * 60 * 1_000);
+    world.claim();
+    assert!(world.agent.spent().wall_ms < 100 && world.agent.deadline().is_some());
+    let late = EventBody::Claimed { worker: "old".into(), fence: 1 };
+    let mut agent = world.agent.clone();
+    agent.apply(Timestamp(u64::MAX / 2), &late);
+    assert!(agent.deadline().is_some(), "a claim that does not count stops no clock");
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+}
+
+#[test]
 fn cost_and_tokens_add_up() {
     let usage = Usage { input: 1_000, output: 100, ..Usage::default() };
     let Reply::Answer(mut answer) = finish("done") else { panic!() };

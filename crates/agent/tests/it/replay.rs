@@ -48,13 +48,8 @@ fn is_decision(body: &EventBody) -> bool {
 }
 
 fn is_effect(body: &EventBody) -> bool {
-    matches!(
-        body,
-        EventBody::PolicyFixed(_)
-            | EventBody::StageStarted { .. }
-            | EventBody::ModelAsked { .. }
-            | EventBody::ToolStarted { .. }
-    )
+    matches!(body, |EventBody::StageStarted { .. }| EventBody::ModelAsked { .. }
+        | EventBody::ToolStarted { .. })
 }
 
 #[test]

@@ -118,6 +118,11 @@ impl World {
         self.go_on()
     }
 
+    /// Time passes.
+    pub(crate) fn wait(&mut self, millis: u64) {
+        self.clock += millis;
+    }
+
     /// Works to the end, the oldest effect first.
     pub(crate) fn go_on(&mut self) -> Outcome {
         while self.agent.outcome().is_none() {

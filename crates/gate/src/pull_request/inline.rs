@@ -45,7 +45,11 @@ pub(crate) fn words(line: &str) -> String {
                 push_code(&mut inert, after[..length].trim());
                 &after[length + run..]
             }
-            None => after,
+            None => {
+                // Left out, it would join what it parts: "#" and "12".
+                inert.extend(std::iter::repeat_n('\'', run));
+                after
+            }
         };
     }
     push_plain(&mut inert, rest);
@@ -156,8 +160,10 @@ mod tests {
             ("see https://evil.example/?q=1.", "see `https://evil.example/?q=1`."),
             ("![x](https://evil.example/a.png)", "`![x](https://evil.example/a.png)`"),
             ("[a][b] <b>x</b>", "\\[a\\]\\[b\\] &lt;b&gt;x&lt;/b&gt;"),
+            ("a `b```c` d`` e", "a ``b```c`` d'' e"),
             ("&#64;lead", "`&#64;lead`"),
-            ("lone ` backtick @x", "lone  backtick `@x`"),
+            ("lone ` backtick @x", "lone ' backtick `@x`"),
+            ("fixes #`12 now", "fixes #'12 now"),
             ("``a`b`` c", "``a`b`` c"),
             ("/close", "`/close`"),
             ("a | b", "a \\| b"),

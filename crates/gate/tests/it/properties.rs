@@ -39,7 +39,7 @@ fn modes() -> impl Strategy<Value = FileMode> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(15000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_change_can_be_examined(

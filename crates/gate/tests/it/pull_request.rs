@@ -9,7 +9,7 @@ use cofferdam_domain::{
     tool::{Finish, FinishOutcome},
 };
 use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, evidence_statement};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
 pub(crate) fn run(side: Side, exit: Exit, passed: &[&str], failed: &[&str]) -> EvidenceRun {
     let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
@@ -68,7 +68,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
 pub(crate) fn active(body: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut code = 0;
-    for event in Parser::new_ext(body, Options::all()) {
+    for event in TextMergeStream::new(Parser::new_ext(body, Options::all())) {
         match event {
             Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::FootnoteDefinition(_) | Tag::HtmlBlock | Tag::MetadataBlock(_)) => {
                 found.push(format!("{event:?}"));

@@ -17,7 +17,9 @@ pub const ZYGOTE_ROLE: &str = "zygote";
 /// What the worker asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Once, first. With it come directories of control groups: when the worker ends, every `sbx_` group in them is removed, and
+    /// What sandboxes need of this host, tried one by one in a process of its own; makes nothing that stays.
+    Probe(Owner),
+    /// Once, before any sandbox. With it come directories of control groups: when the worker ends, every `sbx_` group in them is removed, and
     /// then they themselves are, from their own parents. Descriptors: pairs of (parent directory, directory).
     Prepare(Prepare),
     /// Make a sandbox. Descriptors, in this order: the control socket of its process 1, the writing end of its status pipe, and
@@ -131,6 +133,8 @@ pub struct ProcessLimits {
 /// What the zygote answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
+    /// To [`Request::Probe`].
+    Probed(Probed),
     /// To [`Request::Prepare`].
     Prepared,
     /// To [`Request::Create`]: process 1 exists and builds the rest by itself. With it comes its pidfd.
@@ -140,6 +144,36 @@ pub enum Reply {
     },
     /// To either.
     Failed(Failure),
+}
+
+/// What came of trying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Error numbers, 0 for success. What could not be tried because something before it failed is not there.
+    pub attempts: Vec<(Attempt, i32)>,
+    /// The version of Landlock that the kernel offers; 0 for none.
+    pub landlock: u32,
+}
+
+/// Something that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Attempt {
+    /// A process in new namespaces of all kinds.
+    Namespaces,
+    /// Mapping the agent's user id.
+    IdMaps,
+    /// Mounting an empty filesystem there.
+    Mounts,
+    /// Copying a mount, changing the copy, and attaching it elsewhere.
+    DetachedMounts,
+    /// An overlay with `userxattr`.
+    Overlay,
+    /// A `/proc` of its own.
+    Proc,
+    /// Bringing its loopback interface up.
+    Loopback,
+    /// A system call filter.
+    Filter,
 }
 
 /// What process 1 writes, once, to its status pipe.

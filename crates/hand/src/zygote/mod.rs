@@ -20,6 +20,7 @@ mod build;
 mod groups;
 mod mounts;
 mod owner;
+mod probe;
 mod root;
 mod seccomp;
 mod step;
@@ -61,6 +62,7 @@ pub(crate) fn run() -> ExitCode {
     let mut zygote: Option<Zygote> = None;
     while let Ok(received) = channel::receive::<Request>(&socket) {
         let (reply, pidfd) = match (received.message, &mut zygote) {
+            (Request::Probe(owner), _) => (Reply::Probed(probe::probe(owner)), None),
             (Request::Prepare(prepare), None) => match Zygote::prepare(prepare, received.descriptors) {
                 Ok(prepared) => {
                     zygote = Some(prepared);

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, Write},
+    io::{self, IoSlice, Read, Seek, Write},
+    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -16,7 +17,10 @@ use cofferdam_hand::protocol::{
     },
     text::{KernelString, SandboxPath, VariableName},
 };
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg,
+    sockopt::{Timeout, set_socket_timeout},
+};
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -256,4 +260,12 @@ impl Gate {
     pub(crate) fn open(&self) {
         fs::write(self.path(), "open\n").unwrap();
     }
+}
+
+/// Sends bytes as they are, with descriptors: what no honest sender would do.
+pub(crate) fn send_with(socket: &OwnedFd, packet: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    let mut space = [MaybeUninit::uninit(); 1024];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    assert!(ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
+    sendmsg(socket, &[IoSlice::new(packet)], &mut ancillary, SendFlags::empty()).unwrap();
 }

@@ -1,9 +1,8 @@
 //! What the hand does with a host that breaks the protocol. (The other direction, a hostile hand, is the decoder's: see `protocol`.)
 
 use std::{
-    io::{self, IoSlice, Read},
-    mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd},
+    io::{self, Read},
+    os::fd::AsFd,
 };
 
 use cofferdam_hand::protocol::{
@@ -11,9 +10,9 @@ use cofferdam_hand::protocol::{
     frame::{self, Message},
     message::{ReplyBody, Request, RequestBody, RequestId, Streams},
 };
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
+use rustix::net::{SendFlags, send};
 
-use crate::host::{Host, memory};
+use crate::host::{Host, memory, send_with};
 
 /// Sends raw bytes instead of a request, and expects the end.
 fn breaks(host: &mut Host, packet: &[u8], problem: &str) {
@@ -95,18 +94,11 @@ fn more_descriptors_than_any_request_has_end_the_hand_and_are_closed() {
     for count in [3, 4, 50] {
         let mut host = Host::new();
         let (mut read_end, write_end) = io::pipe().unwrap();
-        send_with(&host, &ping(), &vec![write_end.as_fd(); count]);
+        send_with(host.socket(), &ping(), &vec![write_end.as_fd(); count]);
         drop(write_end);
         assert_eq!(read_end.read(&mut [0]).unwrap(), 0);
         assert_broken(&mut host, "descriptors");
     }
-}
-
-fn send_with(host: &Host, packet: &[u8], descriptors: &[BorrowedFd<'_>]) {
-    let mut space = [MaybeUninit::uninit(); 1024];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    assert!(ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
-    sendmsg(host.socket(), &[IoSlice::new(packet)], &mut ancillary, SendFlags::empty()).unwrap();
 }
 
 #[test]
@@ -115,7 +107,7 @@ fn an_id_cannot_be_used_twice_at_a_time() {
     let (id, _output) = host.shell("exec sleep 1001");
     assert_eq!(host.reply(id), ReplyBody::Started);
     let again = Request { id, body: RequestBody::Start(host.start("true", &[])) };
-    send_with(&host, &frame::encode(&again).unwrap(), &[memory(b"").as_fd()]);
+    send_with(host.socket(), &frame::encode(&again).unwrap(), &[memory(b"").as_fd()]);
     assert!(matches!(host.reply(id), ReplyBody::Refused(_)));
     host.wait_until_alive(|alive| alive == ["sleep 1001 "]);
 }
@@ -131,4 +123,17 @@ fn a_wrong_start_says_what_is_missing() {
         assert_eq!(output.status.code(), Some(64), "{args:?}");
         assert!(String::from_utf8(output.stderr).unwrap().starts_with("cofferdam-hand: "));
     }
+}
+
+#[test]
+fn a_command_cannot_look_into_the_hand() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: root may look into every process; run the tests as another user as well");
+        return;
+    }
+    let mut host = Host::new();
+    let (exited, output) = host
+        .run("for p in $(ps -o ppid= -p $PPID) $PPID; do cat /proc/$p/environ; ls /proc/$p/fd; done; exit 7");
+    assert_eq!(exited.status, cofferdam_hand::protocol::message::Status::Code(7));
+    assert_eq!(output.matches("ermission denied").count(), 4, "{output}");
 }

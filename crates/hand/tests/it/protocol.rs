@@ -1,6 +1,12 @@
 //! Properties of frames and records: nothing panics, and what is accepted is exactly what an encoder writes.
 
+use std::{
+    io::{self, Read},
+    os::fd::AsFd,
+};
+
 use cofferdam_hand::protocol::{
+    channel::{self, ChannelError},
     frame::{self, FrameError, Message},
     message::{
         EntryKind, Exited, FilePart, FileProblem, ProcessLimits, Reply, ReplyBody, Request, RequestBody,
@@ -11,6 +17,8 @@ use cofferdam_hand::protocol::{
     text::{Bytes, KernelString, Notice, SandboxPath, TextError, VariableName},
 };
 use proptest::{collection::vec, option, prelude::*};
+
+use crate::host::send_with;
 
 fn kernel_string() -> impl Strategy<Value = KernelString> {
     vec(1..=u8::MAX, 0..50).prop_map(|bytes| KernelString::new(bytes).unwrap())
@@ -257,4 +265,38 @@ fn strings_keep_their_rules() {
     assert!(SandboxPath::new("/".repeat(4095)).is_ok());
     assert_eq!(VariableName::new("A=B"), Err(TextError::VariableName));
     assert_eq!(VariableName::new(""), Err(TextError::VariableName));
+}
+
+#[test]
+fn descriptors_from_a_hand_are_refused_and_closed() {
+    let (host, hand) = channel::pair().unwrap();
+    let (mut read_end, write_end) = io::pipe().unwrap();
+    let reply = frame::encode(&Reply { id: RequestId(1), body: ReplyBody::Pong }).unwrap();
+    for count in [1, 2, 50] {
+        send_with(&hand, &reply, &vec![write_end.as_fd(); count]);
+        let received = channel::receive::<Reply>(&host);
+        assert!(matches!(received, Err(ChannelError::TooManyDescriptors(0))), "{received:?}");
+    }
+    drop(write_end);
+    assert_eq!(read_end.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn packets_of_a_hand_over_the_bound_are_refused() {
+    let (host, hand) = channel::pair().unwrap();
+    rustix::net::send(&hand, &[0; Reply::MAX_FRAME + 1], rustix::net::SendFlags::empty()).unwrap();
+    let received = channel::receive::<Reply>(&host);
+    assert!(matches!(received, Err(ChannelError::TooLong(_))), "{received:?}");
+    drop(hand);
+    assert!(matches!(channel::receive::<Reply>(&host), Err(ChannelError::Closed)));
+}
+
+#[test]
+fn a_hand_that_is_silent_does_not_hold_up_a_host_that_does_not_wait() {
+    let (host, _hand) = channel::pair().unwrap();
+    rustix::io::ioctl_fionbio(&host, true).unwrap();
+    let received = channel::receive::<Reply>(&host);
+    assert!(
+        matches!(&received, Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock)
+    );
 }

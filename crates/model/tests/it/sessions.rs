@@ -52,7 +52,7 @@ async fn what_a_model_says_arrives_as_it_was_said() {
         assert_eq!(answers[0].text(), "Let me see.");
         let thought = answers[0].blocks.iter().find_map(|block| match block {
             Block::Reasoning(reasoning) => Some(reasoning.text.as_str()),
-            _ => None,
+            Block::Text { .. } | Block::ToolCall(_) | Block::ToolResult(_) | Block::Image(_) => None,
         });
         assert_eq!(thought, Some("I should look. 「うん」"), "{family:?}");
         if family != Family::Gemini {
@@ -198,7 +198,7 @@ async fn an_answer_is_heard_while_it_comes() {
             .iter()
             .filter_map(|progress| match progress {
                 Progress::Text(text) => Some(text.as_str()),
-                _ => None,
+                Progress::Reasoning(_) | Progress::Tool(_) | Progress::Retry { .. } => None,
             })
             .collect();
         assert_eq!(text, "Let me see.", "{family:?}");

@@ -13,6 +13,7 @@ mod hand;
 mod layer;
 mod output;
 mod owner;
+mod probe;
 mod process;
 mod ready;
 mod sandbox;
@@ -23,4 +24,5 @@ pub use self::{
     cgroup::LimitLevel,
     driver::{NativeDriver, NativeOptions},
     layer::{remove_layer, workspace_upper},
+    probe::{Finding, HostReport, State},
 };

@@ -12,7 +12,7 @@ use std::{
 use cofferdam_hand::protocol::{
     channel::{self, ChannelError},
     frame,
-    zygote::{Create, Failure, Prepare, Reply, Request, Status, ZYGOTE_ROLE},
+    zygote::{Create, Failure, Owner, Prepare, Probed, Reply, Request, Status, ZYGOTE_ROLE},
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use tokio::{io::Interest, task::spawn_blocking, time::timeout};
@@ -44,8 +44,8 @@ pub(super) struct Built {
 }
 
 impl Zygote {
-    /// Starts a zygote and has it prepare itself.
-    pub(super) fn start(prepare: Prepare, groups: &[BorrowedFd<'_>]) -> Result<Self, SandboxError> {
+    /// Starts a zygote that knows nothing yet.
+    fn launch() -> Result<Self, SandboxError> {
         let start = || -> io::Result<_> {
             let program: File = hand::sealed_copy()?;
             let (ours, theirs) = channel::pair()?;
@@ -55,11 +55,25 @@ impl Zygote {
         };
         let (child, socket) =
             start().map_err(|source| SandboxError::Setup { step: "start the zygote".to_owned(), source })?;
-        let zygote = Self { socket: Arc::new(Mutex::new(socket)), child: Some(child) };
+        Ok(Self { socket: Arc::new(Mutex::new(socket)), child: Some(child) })
+    }
+
+    /// Tries what sandboxes need of this host.
+    pub(super) fn probe(owner: Owner) -> Result<Probed, SandboxError> {
+        let zygote = Self::launch()?;
+        match exchange(&zygote.socket, &Request::Probe(owner), &[])?.0 {
+            Reply::Probed(probed) => Ok(probed),
+            Reply::Prepared | Reply::Created { .. } | Reply::Failed(_) => Err(out_of_order()),
+        }
+    }
+
+    /// Starts a zygote and has it prepare itself.
+    pub(super) fn start(prepare: Prepare, groups: &[BorrowedFd<'_>]) -> Result<Self, SandboxError> {
+        let zygote = Self::launch()?;
         match exchange(&zygote.socket, &Request::Prepare(prepare), groups)?.0 {
             Reply::Prepared => Ok(zygote),
             Reply::Failed(failure) => Err(host_problem(&failure)),
-            Reply::Created { .. } => Err(out_of_order()),
+            Reply::Created { .. } | Reply::Probed(_) => Err(out_of_order()),
         }
     }
 
@@ -83,7 +97,7 @@ impl Zygote {
         let pid = match reply {
             Reply::Created { pid } => pid,
             Reply::Failed(failure) => return Err(setup_failure(failure)),
-            Reply::Prepared => return Err(out_of_order()),
+            Reply::Prepared | Reply::Probed(_) => return Err(out_of_order()),
         };
         let pidfd = descriptors.pop().ok_or_else(out_of_order)?;
         match timeout(BUILDING, read_status(status)).await {

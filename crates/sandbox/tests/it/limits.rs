@@ -64,7 +64,8 @@ async fn too_much_disk_ends_the_sandbox() {
     let mut spec = place.spec("layer");
     spec.limits.disk = 20 << 20;
     let sandbox = place.create(spec).await;
-    assert_eq!(run(&*sandbox, shell("head -c 30000000 /dev/zero > one")).await.exit, Exit::Signal(25), "one file, by the kernel");
+    let one = run(&*sandbox, shell("exec head -c 30000000 /dev/zero > one")).await;
+    assert_eq!(one.exit, Exit::Signal(25), "one file is bounded by the kernel (SIGXFSZ)");
     sh(&*sandbox, "rm one").await;
     let mut process = sandbox.start(shell("for i in 1 2 3 4 5 6; do head -c 5000000 /dev/urandom > f$i; done; sleep 1000")).await.unwrap();
     let error = process.wait(LONG).await.unwrap_err();

@@ -69,7 +69,7 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
 fn signatures(rules: &mut Rules, place: &str, parts: &[Value]) {
     let Some(part) = parts.iter().find(|part| part.get("functionCall").is_some()) else { return };
     let signature = text(part, "thoughtSignature");
-    let own = seal(text(&part["functionCall"], "name"));
+    let own = seal(text(&part["functionCall"], "id"));
     let good = signature == own || signature == "skip_thought_signature_validator";
     rules.need(good, format!("{place}: Function call is missing a thought_signature"));
 }
@@ -142,7 +142,7 @@ pub(super) fn stream(answer: &Answer, request: &ModelRequest) -> Vec<String> {
                 let mut part =
                     json!({"functionCall": {"id": call.provider_id, "name": call.name, "args": args}});
                 if !std::mem::replace(&mut signed, true) {
-                    part["thoughtSignature"] = seal(&call.name).into();
+                    part["thoughtSignature"] = seal(&call.provider_id).into();
                 }
                 events.push(chunk(part, Value::Null));
             }

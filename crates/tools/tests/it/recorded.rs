@@ -1,6 +1,6 @@
 //! Edits that agents have made, from recordings of SWE-agent (MIT licence): the same edit gives the same change.
 //!
-//! The recordings are no part of this repository. `COFFERDAM_TRAJECTORIES` names a directory with `.traj` files.
+//! The recordings are no part of this repository. `COFFERDAM_TEST_DATA` names a directory with a folder `trajectories` of `.traj` files.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,16 @@ use serde_json::{Value, json};
 use crate::suite::Bench;
 
 pub(crate) async fn edits_of_recorded_runs(bench: Bench) {
-    let Some(directory) =
-        std::env::var_os("COFFERDAM_TRAJECTORIES").map(PathBuf::from).filter(|path| path.is_dir())
-    else {
-        eprintln!("SKIPPED: recorded edits: COFFERDAM_TRAJECTORIES names no directory with .traj files");
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let directory =
+        std::env::var_os("COFFERDAM_TEST_DATA").map_or(beside, PathBuf::from).join("trajectories");
+    if !directory.is_dir() {
+        eprintln!(
+            "SKIPPED: no recorded edits at {}: set COFFERDAM_TEST_DATA to the folder that has them",
+            directory.display()
+        );
         return;
-    };
+    }
     let mut edits = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let recording: Value =

@@ -26,6 +26,14 @@ pub(crate) async fn runs_commands(bench: Bench) {
         "[exit 0 after T]\n[no output]",
         "reads nothing"
     );
+    assert_eq!(
+        bench.error("shell", json!({"command": "ls", "workdir": "subs"})).await,
+        "subs: no such file or directory. Did you mean sub?"
+    );
+    assert_eq!(
+        bench.ok("shell", json!({"command": "echo $BASH_VERSION | cut -c 2"})).await,
+        "[exit 0 after T]\n."
+    );
     assert_eq!(bench.error("shell", json!({"command": " "})).await, "The command is empty.");
     let long = format!("echo {}", "x".repeat(200_000));
     insta::assert_snapshot!("long_command", bench.error("shell", json!({"command": long})).await);

@@ -24,9 +24,8 @@ use std::{
 
 use cofferdam_domain::{SandboxId, policy::Limits};
 
-use self::find::Place;
 pub(crate) use self::{
-    find::{Controller, Version},
+    find::{Controller, Place, Version, places},
     group::SandboxGroup,
 };
 use crate::SandboxError;
@@ -44,7 +43,7 @@ pub enum LimitLevel {
 /// Distinguishes drivers in one process.
 static DRIVERS: AtomicU64 = AtomicU64::new(0);
 
-/// The groups of one worker.
+/// The groups of one worker. Those that are still there when this is dropped are removed if they are empty.
 #[derive(Debug)]
 pub(super) struct Groups {
     places: Vec<WorkerGroup>,
@@ -122,6 +121,15 @@ impl Groups {
             descriptors.push(File::open(&place.path)?.into());
         }
         Ok((self.places.iter().map(|place| place.name.clone().into_bytes()).collect(), descriptors))
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for place in &self.places {
+            // Gone already, or in use: then the zygote removes it.
+            if std::fs::remove_dir(&place.path).is_err() {}
+        }
     }
 }
 

@@ -1,0 +1,130 @@
+//! Tries what sandboxes need, so that a person can be told what a host lacks. Nothing is guessed from the names of files.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use cofferdam_hand::protocol::zygote::{Attempt, Owner, Probed};
+use rustix::{
+    fs::{CWD, Mode, OFlags, mkdirat, open},
+    io::Errno,
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+    pipe::{PipeFlags, pipe_with},
+    process::chdir,
+    thread::set_no_new_privs,
+};
+
+use super::{
+    mounts::{attach, open_layer},
+    namespace_id, owner, seccomp,
+};
+use crate::sys::{
+    namespace::{self, Cloned, MountChange, Namespaces, change_mount},
+    process::exit_now,
+};
+
+/// A directory that every host has, to mount things on in a namespace of our own.
+const STAGE: &str = "/sys";
+
+/// Tries everything.
+pub(super) fn probe(owner: Owner) -> Probed {
+    let mut attempts = Vec::new();
+    // What cannot even be begun counts as the first attempt's failure.
+    if let Err(error) = try_in_child(owner, &mut attempts)
+        && attempts.is_empty()
+    {
+        attempts.push((Attempt::Namespaces, number(&error)));
+    }
+    Probed { attempts, landlock: namespace::landlock_version() }
+}
+
+fn try_in_child(owner: Owner, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> {
+    let (go, start) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (results, results_in) = pipe_with(PipeFlags::CLOEXEC)?;
+    match namespace::clone_process(Namespaces::SANDBOX)? {
+        Cloned::Parent(pid, _pidfd) => {
+            drop((go, results_in));
+            attempts.push((Attempt::Namespaces, 0));
+            let id = namespace_id();
+            let mapped = owner::write_maps(&format!("/proc/{}", pid.as_raw_nonzero()), (id, id), owner);
+            attempts.push((Attempt::IdMaps, mapped.as_ref().err().map_or(0, number)));
+            if mapped.is_ok() {
+                rustix::io::write(&start, b"g")?;
+            }
+            drop(start);
+            let mut bytes = Vec::new();
+            std::fs::File::from(results).read_to_end(&mut bytes)?;
+            let tried: Vec<(Attempt, i32)> = postcard::from_bytes(&bytes).unwrap_or_default();
+            attempts.extend(tried);
+            // Reaped by the system otherwise.
+            if rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).is_err() {}
+            Ok(())
+        }
+        Cloned::Child => {
+            drop((start, results));
+            if super::build::wait_for_go(&go) {
+                write_results(results_in);
+            }
+            exit_now(0)
+        }
+    }
+}
+
+fn write_results(results: OwnedFd) {
+    let tried: Vec<(Attempt, i32)> = [
+        (Attempt::Mounts, mounts as fn() -> io::Result<()>),
+        (Attempt::DetachedMounts, detached_mounts),
+        (Attempt::Overlay, overlay),
+        (Attempt::Proc, proc),
+        (Attempt::Loopback, namespace::loopback_up),
+        (Attempt::Filter, filter),
+    ]
+    .map(|(attempt, run)| (attempt, run().err().as_ref().map_or(0, number)))
+    .into();
+    // If the parent no longer listens, nobody wants to know.
+    if postcard::to_stdvec(&tried).is_ok_and(|bytes| std::fs::File::from(results).write_all(&bytes).is_err())
+    {
+    }
+}
+
+fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error())
+}
+
+fn mounts() -> io::Result<()> {
+    let (uid, gid) =
+        (rustix::thread::Uid::from_raw(namespace_id()), rustix::thread::Gid::from_raw(namespace_id()));
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount("tmpfs", STAGE, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=1m")?;
+    chdir(STAGE)?;
+    for directory in ["lower", "upper", "work", "merged", "proc", "copy"] {
+        mkdirat(CWD, directory, Mode::from_raw_mode(0o755))?;
+    }
+    Ok(())
+}
+
+fn detached_mounts() -> io::Result<()> {
+    let copy = open_layer(b"lower")?;
+    change_mount(copy.as_fd(), MountChange { read_only: true, untrusted: true, recursive: true })?;
+    let target = open("copy", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    attach(&copy, &target)
+}
+
+fn overlay() -> io::Result<()> {
+    let options = c"lowerdir=lower,upperdir=upper,workdir=work,userxattr";
+    Ok(mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options)?)
+}
+
+fn proc() -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(mount("proc", "proc", "proc", flags, c"hidepid=2")?)
+}
+
+fn filter() -> io::Result<()> {
+    set_no_new_privs(true)?;
+    // After this only what is permitted in sandboxes works; writing the results is.
+    namespace::load_filter(&seccomp::filter()?)
+}
