@@ -31,7 +31,10 @@ fn variable(name: &str) -> String {
 
 /// The workspace's target directory: the one that has the profile's directory with this script's output in it.
 fn target_directory(out: &Path) -> PathBuf {
-    let profile = out.ancestors().find(|path| path.file_name().is_some_and(|name| name == "build")).and_then(Path::parent);
+    let profile = out
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| name == "build"))
+        .and_then(Path::parent);
     let parent = profile.and_then(Path::parent).unwrap_or(out);
     // With an explicit `--target` there is one more directory in between.
     let target = if parent.file_name().is_some_and(|name| *name == *variable("TARGET")) {
@@ -47,12 +50,29 @@ fn build_hand(workspace: &Path, target_directory: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
     cargo
         .current_dir(workspace)
-        .args(["build", "--package", PACKAGE, "--bin", PACKAGE, "--profile", "hand", "--locked", "--target", &target])
+        .args([
+            "build",
+            "--package",
+            PACKAGE,
+            "--bin",
+            PACKAGE,
+            "--profile",
+            "hand",
+            "--locked",
+            "--target",
+            &target,
+        ])
         .arg("--target-dir")
         .arg(target_directory)
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     // What belongs to the build that this script is a part of, not to the hand's: clippy, coverage, flags for the worker.
-    for name in ["RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CLIPPY_ARGS", "CLIPPY_CONF_DIR"] {
+    for name in [
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_BUILD_RUSTFLAGS",
+        "CLIPPY_ARGS",
+        "CLIPPY_CONF_DIR",
+    ] {
         cargo.env_remove(name);
     }
     let status = cargo.status().unwrap_or_else(|error| panic!("failed to run cargo for {PACKAGE}: {error}"));

@@ -2,7 +2,7 @@
 //!
 //! It is a bare repository that borrows the seed's objects and no others. A bundle from a hijacked agent can therefore neither build on an object
 //! that the sandbox was not shown (a thin pack with a delta against another branch's file would have copied that file out) nor refer to
-//! one. Nothing is ever checked out of it.
+//! one. It has no references, for nothing is ever collected in it, and nothing is ever checked out of it.
 
 use std::{
     fs,
@@ -22,7 +22,6 @@ use crate::{
     objects,
 };
 
-const RECEIVED: &str = "refs/cofferdam/received";
 /// Address space for taking in a pack: unpacked trees and deltas are held in memory, and a small pack can claim huge ones.
 const MEMORY: u64 = 4 << 30;
 const TIME: Duration = Duration::from_secs(180);
@@ -43,7 +42,7 @@ impl ReceiveLimits {
     pub const DEFAULT: Self = Self { bytes: 256 << 20, objects: 200_000, unpacked: 1 << 30 };
 }
 
-/// Why a bundle was refused. Nothing of it is reachable in the quarantine then.
+/// Why a bundle was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
@@ -196,7 +195,6 @@ impl Quarantine {
             return Err(ChangeError::TooManyFiles { limit: MOST_FILES }.into());
         }
         let stat = self.stat(&self.base, &head).await?;
-        self.git.at(&self.path, "update-ref").args([RECEIVED, head.as_str()]).run().await?;
         Ok(Received { bundle: digest, head: head.to_string(), tree: tree.to_string(), stat })
     }
 

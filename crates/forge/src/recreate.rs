@@ -16,7 +16,6 @@ use crate::{
     message, objects,
 };
 
-const PUBLISHED: &str = "refs/cofferdam/published";
 /// Longer chains become one commit.
 const MOST_COMMITS: usize = 50;
 
@@ -75,7 +74,6 @@ impl Quarantine {
             parent =
                 commit_tree(&self.git, &self.path, &[&parent], &step.tree, authorship, &step.message).await?;
         }
-        self.git.at(&self.path, "update-ref").args([PUBLISHED, parent.as_str()]).run().await?;
         Ok(parent)
     }
 

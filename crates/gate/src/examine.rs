@@ -5,8 +5,8 @@ use cofferdam_domain::{Change, Finding, Severity, Verdict};
 use crate::{
     GatePolicy,
     rules::{
-        binary, dependency, gitlink, hidden_unicode, mode, oversize, path, protected_path, removed_tests, secret,
-        symlink, workflow_danger,
+        binary, dependency, gitlink, hidden_unicode, mode, oversize, path, protected_path, removed_tests,
+        secret, symlink, workflow_danger,
     },
     view::{Sink, View},
 };

@@ -55,8 +55,17 @@ mod tests {
     #[test]
     fn spellings_of_dot_git() {
         for path in [
-            ".git", ".GIT", ".Git ", ".git.", ".git. .", ".g\u{200c}it", "\u{feff}.git", ".git::$INDEX_ALLOCATION",
-            "git~1", "GIT~1", ".gi\u{e0041}t",
+            ".git",
+            ".GIT",
+            ".Git ",
+            ".git.",
+            ".git. .",
+            ".g\u{200c}it",
+            "\u{feff}.git",
+            ".git::$INDEX_ALLOCATION",
+            "git~1",
+            "GIT~1",
+            ".gi\u{e0041}t",
         ] {
             assert!(is_dot_git(&fold_path(path.as_bytes())), "{path:?}");
         }

@@ -26,8 +26,8 @@ mod unicode;
 mod view;
 
 pub use evidence::{
-    EvidenceSummary, Headline, MAX_TESTS, RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, judge,
-    parse_report,
+    EvidenceSummary, Headline, MAX_TESTS, RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command,
+    judge, parse_report,
 };
 pub use examine::{examine, verdict};
 pub use policy::{GatePolicy, InvalidGlob};

@@ -19,10 +19,11 @@ pub(crate) struct Line<'a> {
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let whole = (!text.is_empty()).then_some(text);
-    whole.into_iter().flat_map(|text| text.split(|byte| *byte == b'\n')).zip(1..).map(|(text, number)| Line {
-        number,
-        text: text.strip_suffix(b"\r").unwrap_or(text),
-    })
+    whole
+        .into_iter()
+        .flat_map(|text| text.split(|byte| *byte == b'\n'))
+        .zip(1..)
+        .map(|(text, number)| Line { number, text: text.strip_suffix(b"\r").unwrap_or(text) })
 }
 
 /// The lines of `new` that `old` has not, in order. For removed lines, swap the arguments.
@@ -31,7 +32,8 @@ pub(crate) fn only_in_new<'a>(old: &'a [u8], new: &'a [u8]) -> Vec<Line<'a>> {
     let new: Vec<Line<'_>> = lines(new).collect();
     let prefix = old.iter().zip(&new).take_while(|(left, right)| left.text == right.text).count();
     let (old, new) = (&old[prefix..], &new[prefix..]);
-    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(left, right)| left.text == right.text).count();
+    let suffix =
+        old.iter().rev().zip(new.iter().rev()).take_while(|(left, right)| left.text == right.text).count();
     let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
     let mut copies: HashMap<&[u8], usize> = HashMap::new();
     for line in old {

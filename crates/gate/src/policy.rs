@@ -38,9 +38,8 @@ impl GatePolicy {
             set.add(Glob::new(folded).map_err(invalid)?);
             set.add(Glob::new(&format!("{folded}/**")).map_err(invalid)?);
         }
-        let protected = set
-            .build()
-            .map_err(|source| InvalidGlob { glob: policy.protected_paths.join(", "), source })?;
+        let protected =
+            set.build().map_err(|source| InvalidGlob { glob: policy.protected_paths.join(", "), source })?;
         Ok(Self { protected, rounds: policy.gate_rounds })
     }
 
@@ -63,8 +62,7 @@ mod tests {
 
     #[test]
     fn globs_hold_for_every_spelling_and_for_what_is_inside() {
-        let policy =
-            Policy { protected_paths: vec!["Infra/".into(), "**/*.tf".into()], ..Policy::default() };
+        let policy = Policy { protected_paths: vec!["Infra/".into(), "**/*.tf".into()], ..Policy::default() };
         let policy = GatePolicy::new(&policy).unwrap();
         for path in ["infra/a/b.txt", "INFRA/x", "infra", "a/b/MAIN.TF", "infra./x", "inf\u{200d}ra/x"] {
             assert!(policy.protects(&fold_path(path.as_bytes())), "{path}");

@@ -76,7 +76,9 @@ fn flag(rest: &[char]) -> Option<usize> {
 /// Whether a character between these two hides something.
 fn suspect(before: Option<char>, character: char, after: Option<char>) -> Option<Hidden> {
     match character {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{206a}'..='\u{206f}' => Some(Hidden::BidiControl),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{206a}'..='\u{206f}' => {
+            Some(Hidden::BidiControl)
+        }
         '\u{200e}' | '\u{200f}' | '\u{61c}' => Some(Hidden::BidiMark),
         '\u{e0000}'..='\u{e007f}' => Some(Hidden::Tag),
         '\u{fe00}'..='\u{fe0f}' => {
@@ -94,8 +96,16 @@ fn suspect(before: Option<char>, character: char, after: Option<char>) -> Option
         '\u{200c}' => (!between_joining(before, after)).then_some(Hidden::ZeroWidth),
         '\u{180e}' => (!before.is_some_and(is_mongolian)).then_some(Hidden::ZeroWidth),
         '\u{feff}' => before.is_some().then_some(Hidden::ZeroWidth),
-        '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{34f}' | '\u{ad}' | '\u{fff9}'..='\u{fffb}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{1bca0}'..='\u{1bca3}' | '\u{e0080}'..='\u{e00ff}'
+        '\u{200b}'
+        | '\u{2060}'..='\u{2065}'
+        | '\u{34f}'
+        | '\u{ad}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{e0080}'..='\u{e00ff}'
         | '\u{e01f0}'..='\u{e0fff}' => Some(Hidden::ZeroWidth),
         '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => {
             (!before.is_some_and(is_hangul) && !after.is_some_and(is_hangul)).then_some(Hidden::Filler)
@@ -157,14 +167,68 @@ fn between_joining(before: Option<char>, after: Option<char>) -> bool {
 /// A letter that is not Latin and looks like one: the Latin letter. Cyrillic, Greek, Armenian and Cherokee, from UTS #39.
 pub(crate) const fn latin_lookalike(character: char) -> Option<char> {
     Some(match character {
-        'а' => 'a', 'с' => 'c', 'ԁ' => 'd', 'е' => 'e', 'һ' => 'h', 'і' => 'i', 'ј' => 'j', 'ӏ' => 'l', 'о' => 'o',
-        'р' => 'p', 'ԛ' => 'q', 'ѕ' => 's', 'ѵ' => 'v', 'ԝ' => 'w', 'х' => 'x', 'у' => 'y', 'А' => 'A', 'В' => 'B',
-        'С' => 'C', 'Е' => 'E', 'Н' => 'H', 'І' => 'I', 'Ј' => 'J', 'К' => 'K', 'М' => 'M', 'О' => 'O', 'Р' => 'P',
-        'Ѕ' => 'S', 'Т' => 'T', 'Х' => 'X', 'У' => 'Y', 'Ԝ' => 'W',
-        'ο' => 'o', 'Α' => 'A', 'Β' => 'B', 'Ε' => 'E', 'Ζ' => 'Z', 'Η' => 'H', 'Ι' => 'I', 'Κ' => 'K', 'Μ' => 'M',
-        'Ν' => 'N', 'Ο' => 'O', 'Ρ' => 'P', 'Τ' => 'T', 'Υ' => 'Y', 'Χ' => 'X', 'ϳ' => 'j',
-        'օ' => 'o', 'ս' => 'u', 'հ' => 'h', 'ց' => 'g', 'Ꭺ' => 'A', 'Ꮯ' => 'C', 'Ꭼ' => 'E', 'Ꮋ' => 'H', 'Ꮮ' => 'L',
-        'Ꮪ' => 'S', 'Ꭲ' => 'T', 'ɑ' => 'a', 'ɡ' => 'g', 'ı' => 'i',
+        'а' => 'a',
+        'с' => 'c',
+        'ԁ' => 'd',
+        'е' => 'e',
+        'һ' => 'h',
+        'і' => 'i',
+        'ј' => 'j',
+        'ӏ' => 'l',
+        'о' => 'o',
+        'р' => 'p',
+        'ԛ' => 'q',
+        'ѕ' => 's',
+        'ѵ' => 'v',
+        'ԝ' => 'w',
+        'х' => 'x',
+        'у' => 'y',
+        'А' => 'A',
+        'В' => 'B',
+        'С' => 'C',
+        'Е' => 'E',
+        'Н' => 'H',
+        'І' => 'I',
+        'Ј' => 'J',
+        'К' => 'K',
+        'М' => 'M',
+        'О' => 'O',
+        'Р' => 'P',
+        'Ѕ' => 'S',
+        'Т' => 'T',
+        'Х' => 'X',
+        'У' => 'Y',
+        'Ԝ' => 'W',
+        'ο' => 'o',
+        'Α' => 'A',
+        'Β' => 'B',
+        'Ε' => 'E',
+        'Ζ' => 'Z',
+        'Η' => 'H',
+        'Ι' => 'I',
+        'Κ' => 'K',
+        'Μ' => 'M',
+        'Ν' => 'N',
+        'Ο' => 'O',
+        'Ρ' => 'P',
+        'Τ' => 'T',
+        'Υ' => 'Y',
+        'Χ' => 'X',
+        'ϳ' => 'j',
+        'օ' => 'o',
+        'ս' => 'u',
+        'հ' => 'h',
+        'ց' => 'g',
+        'Ꭺ' => 'A',
+        'Ꮯ' => 'C',
+        'Ꭼ' => 'E',
+        'Ꮋ' => 'H',
+        'Ꮮ' => 'L',
+        'Ꮪ' => 'S',
+        'Ꭲ' => 'T',
+        'ɑ' => 'a',
+        'ɡ' => 'g',
+        'ı' => 'i',
         _ => return None,
     })
 }
@@ -191,8 +255,17 @@ mod tests {
     #[test]
     fn legitimate_text_hides_nothing() {
         for text in [
-            "fn main() {}\n\tlet x = 1;\r\n", "👨‍👩‍👧 👍🏽 ❤️ ☎︎ 1️⃣ #️⃣ ✔️ ©️ ↔️", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "می‌خواهم", "क्‍ष", "العربية עברית", "中文，日本語、한국어",
-            "葛󠄀", "\u{feff}text", "Привет, мир", "ᠠ᠋",
+            "fn main() {}\n\tlet x = 1;\r\n",
+            "👨‍👩‍👧 👍🏽 ❤️ ☎︎ 1️⃣ #️⃣ ✔️ ©️ ↔️",
+            "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+            "می‌خواهم",
+            "क्‍ष",
+            "العربية עברית",
+            "中文，日本語、한국어",
+            "葛󠄀",
+            "\u{feff}text",
+            "Привет, мир",
+            "ᠠ᠋",
         ] {
             assert_eq!(reveal(text), text);
         }

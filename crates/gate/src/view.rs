@@ -63,7 +63,8 @@ impl<'a> FileView<'a> {
             *budget -= size;
         }
         let [old, new] = sides.map(|side| side.filter(|_| affordable).unwrap_or_default());
-        let missing = file.new.as_ref().is_some_and(|side| side.mode != FileMode::Gitlink && side.content.is_none());
+        let missing =
+            file.new.as_ref().is_some_and(|side| side.mode != FileMode::Gitlink && side.content.is_none());
         let binary = new.contains(&0);
         Self {
             shown: bounded(file.display_path(), MAX_SHOWN_PATH),
@@ -101,8 +102,21 @@ impl<'a> FileView<'a> {
     /// Whether the path lies where projects keep tests and their data.
     pub(crate) fn in_tests(&self) -> bool {
         const FOLDERS: &[&str] = &[
-            "test", "tests", "spec", "specs", "__tests__", "testdata", "test-data", "test_data", "fixtures", "fixture",
-            "testing", "__fixtures__", "e2e", "mocks", "__mocks__",
+            "test",
+            "tests",
+            "spec",
+            "specs",
+            "__tests__",
+            "testdata",
+            "test-data",
+            "test_data",
+            "fixtures",
+            "fixture",
+            "testing",
+            "__fixtures__",
+            "e2e",
+            "mocks",
+            "__mocks__",
         ];
         let mut folders = self.folded.split('/').rev();
         let name = folders.next().unwrap_or_default();
@@ -122,7 +136,10 @@ impl<'a> FileView<'a> {
 fn is_java_test(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     (name.ends_with(".java") || name.ends_with(".kt") || name.ends_with(".cs"))
-        && (stem.ends_with("Test") || stem.ends_with("Tests") || stem.starts_with("Test") || stem.ends_with("IT"))
+        && (stem.ends_with("Test")
+            || stem.ends_with("Tests")
+            || stem.starts_with("Test")
+            || stem.ends_with("IT"))
 }
 
 fn content(side: Option<&FileSide>) -> Option<&[u8]> {
@@ -175,7 +192,10 @@ impl Sink {
                 severity,
                 path: String::new(),
                 line: None,
-                why: format!("and {} more of this rule and severity, not listed one by one", counted(count, "finding")),
+                why: format!(
+                    "and {} more of this rule and severity, not listed one by one",
+                    counted(count, "finding")
+                ),
             });
         }
         self.findings

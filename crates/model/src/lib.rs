@@ -29,6 +29,7 @@ mod responses;
 mod retry;
 mod scripted;
 mod sse;
+mod text_calls;
 mod wire;
 
 pub use blob::{BlobSource, NoBlobs};

@@ -52,7 +52,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The provider's address or key cannot be used.
-    #[error("models.providers.{provider} cannot be used: {source}")]
+    #[error("models.providers.{provider} cannot be used")]
     Endpoint {
         /// The provider's name.
         provider: String,
@@ -78,7 +78,7 @@ pub enum OpenError {
         base_url: String,
     },
     /// The transcript cannot be played.
-    #[error("the transcript {} cannot be played: {source}", path.display())]
+    #[error("the transcript {} cannot be played", path.display())]
     Transcript {
         /// Its path.
         path: PathBuf,

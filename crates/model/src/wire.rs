@@ -128,6 +128,9 @@ pub(crate) fn plain_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_domain::ToolSpec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn call(arguments: &str) -> ToolCall {
@@ -149,5 +152,77 @@ mod tests {
         assert_eq!(plain_name(""), "unnamed");
         let (one, two) = (plain_name(&("x".repeat(70) + "1")), plain_name(&("x".repeat(70) + "2")));
         assert!(one != two && one.len() == 64);
+    }
+
+    /// Events of all formats, to be cut up and mixed.
+    const EVENTS: &[&str] = &[
+        r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":18446744073709551615,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":"shell","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}"#,
+        r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"x"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}"#,
+        r#"{"type":"message_stop"}"#,
+        r#"{"type":"response.output_item.done","item":{"type":"reasoning","summary":[{"text":"t"}],"encrypted_content":"e"}}"#,
+        r#"{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c","name":"n","arguments":"{"}}"#,
+        r#"{"type":"response.completed","response":{"usage":{"input_tokens":1,"input_tokens_details":{"cached_tokens":9}}}}"#,
+        r#"{"choices":[{"delta":{"content":"a","tool_calls":[{"index":9999999999,"function":{"arguments":"{"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"reasoning_details":[{"type":"t","text":"x"}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#,
+        r#"{"candidates":[{"content":{"parts":[{"text":"a","thought":true},{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}]}"#,
+        r#"{"error":{"code":500,"message":"m"}}"#,
+        "[DONE]",
+    ];
+
+    fn decoders() -> Vec<Box<dyn Decoder>> {
+        let wires: [Box<dyn Wire>; 4] = [
+            Box::new(crate::anthropic::Anthropic::new("local", crate::anthropic::Thinking::Unsaid, false)),
+            Box::new(crate::responses::Responses::new("local", true, None, false)),
+            Box::new(crate::chat::Chat::new(
+                "local",
+                crate::chat::Dialect::of("http://x", "kimi"),
+                None,
+                false,
+            )),
+            Box::new(crate::gemini::Gemini::new("gemini-3", None, false)),
+        ];
+        let tool = ToolSpec {
+            name: "shell".into(),
+            description: String::new(),
+            parameters: serde_json::Value::Null,
+            parallel: true,
+        };
+        let request = ModelRequest {
+            system: "".into(),
+            tools: [tool].into(),
+            messages: Vec::new(),
+            max_output_tokens: 1,
+            epoch: 0,
+            cache_key: String::new(),
+            digest: Digest::ZERO,
+        };
+        wires.iter().map(|wire| wire.decoder(&request)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_events_are_survived(picks in prop::collection::vec((0..EVENTS.len(), prop::option::of((0usize..200, 0usize..40, ".{0,4}"))), 0..12)) {
+            for mut decoder in decoders() {
+                for (pick, damage) in &picks {
+                    let mut data = EVENTS[*pick].to_owned();
+                    if let Some((at, length, put)) = damage {
+                        // The events are ASCII, so any place is between two characters.
+                        let at = (*at).min(data.len());
+                        data.replace_range(at..(at + length).min(data.len()), put);
+                    }
+                    if decoder.event(&SseEvent { name: String::new(), data }, &mut |_| ()).is_err() {
+                        break;
+                    }
+                }
+                if let Ok(answer) = decoder.finish() {
+                    let ids: std::collections::HashSet<_> = answer.tool_calls().map(|call| &call.provider_id).collect();
+                    prop_assert_eq!(ids.len(), answer.tool_calls().count());
+                    prop_assert!(answer.usage.total() > 0 || answer.usage.output == 0);
+                }
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use cofferdam_domain::{ToolOutcome, ToolStatus};
 use cofferdam_sandbox::SandboxError;
+use tokio::time::timeout;
 
 use crate::{
     background::{Background, BackgroundCommand, follow},
@@ -14,6 +15,8 @@ use crate::{
     tool::{Context, Failure, Tool, outcome},
 };
 
+/// How long a command may take to accept input.
+const FOR_INPUT: Duration = Duration::from_secs(5);
 /// How long output is waited for after input.
 const AFTER_INPUT: Duration = Duration::from_millis(500);
 /// How long `wait` waits when it is not told, and at most, in milliseconds.
@@ -114,22 +117,7 @@ impl Tool for ProcessTool {
             "wait" => Duration::from_millis(arguments.count("timeout_ms").unwrap_or(WAIT_MS.0)),
             "input" => {
                 let input = input.ok_or_else(|| Failure::new("Give the text to write as `input`."))?;
-                if let Some(process) = command.process.lock().await.as_mut() {
-                    if let Err(error) = process.write_input(input.as_bytes()).await {
-                        return Err(match error {
-                            SandboxError::Gone(_) | SandboxError::Protocol(_) => error.into(),
-                            SandboxError::Host { .. }
-                            | SandboxError::Setup { .. }
-                            | SandboxError::File { .. }
-                            | SandboxError::Search(_)
-                            | SandboxError::Start { .. }
-                            | SandboxError::Cleanup { .. } => Failure(format!(
-                                "{} takes no input: it has ended, or was not started with terminal: true.",
-                                command.id
-                            )),
-                        });
-                    }
-                }
+                write(&command, input).await?;
                 AFTER_INPUT
             }
             "kill" => {
@@ -141,6 +129,24 @@ impl Tool for ProcessTool {
             _ => Duration::ZERO,
         };
         look(context, &self.background, &command, patience).await
+    }
+}
+
+/// Writes to a command's terminal.
+async fn write(command: &BackgroundCommand, input: &str) -> Result<(), Failure> {
+    let mut slot = command.process.lock().await;
+    let Some(process) = slot.as_mut() else { return Ok(()) };
+    match timeout(FOR_INPUT, process.write_input(input.as_bytes())).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(gone @ (SandboxError::Gone(_) | SandboxError::Protocol(_)))) => Err(gone.into()),
+        Ok(Err(_)) => Err(Failure(format!(
+            "{} takes no input: it has ended, or was not started with terminal: true.",
+            command.id
+        ))),
+        Err(_) => Err(Failure(format!(
+            "{} does not read its input; a part of it may have been written.",
+            command.id
+        ))),
     }
 }
 

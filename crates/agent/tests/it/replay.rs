@@ -103,40 +103,31 @@ fn refuses_a_log_with_a_decision_and_what_follows_it_swapped() {
     assert!(swaps > 3);
 }
 
+/// Changes what an event decides or starts. Whether there was anything to change.
+fn alter(body: &mut EventBody) -> bool {
+    if let EventBody::Nudged { text, .. } | EventBody::ToolStarted { tool: text, .. } = body {
+        text.push('!');
+    } else if let EventBody::Compacted { replaced, .. } = body {
+        *replaced -= 2;
+    } else if let EventBody::WorkFinished { finish, .. } = body {
+        finish.title.push('!');
+    } else if let EventBody::SessionEnded { outcome } = body {
+        *outcome = Outcome::NothingToDo;
+    } else if let EventBody::ModelAsked { request, .. } = body {
+        *request = Digest::ZERO;
+    } else {
+        return false;
+    }
+    true
+}
+
 #[test]
 fn refuses_a_log_with_a_decision_or_a_request_altered() {
     let log = log();
     let mut altered = 0;
     for place in 0..log.len() {
         let mut changed = bodies(&log);
-        let differs = match &mut changed[place].1 {
-            EventBody::Nudged { text, .. } => {
-                text.push('!');
-                true
-            }
-            EventBody::Compacted { replaced, .. } => {
-                *replaced -= 2;
-                true
-            }
-            EventBody::WorkFinished { finish, .. } => {
-                finish.title.push('!');
-                true
-            }
-            EventBody::SessionEnded { outcome } => {
-                *outcome = Outcome::NothingToDo;
-                true
-            }
-            EventBody::ModelAsked { request, .. } => {
-                *request = Digest::ZERO;
-                true
-            }
-            EventBody::ToolStarted { tool, .. } => {
-                tool.push('!');
-                true
-            }
-            _ => false,
-        };
-        if differs {
+        if alter(&mut changed[place].1) {
             let refused = replay(&renumbered(changed)).expect_err(log[place].body.name());
             assert_eq!((refused.seq.0, refused.event), (place as u64 + 1, log[place].body.name()));
             altered += 1;

@@ -3,7 +3,7 @@
 use std::{io::Read as _, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use cofferdam_domain::{Cost, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
+use cofferdam_domain::{Cost, Event, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
 use cofferdam_forge::{Git, RepositoryAddress};
 use cofferdam_model::Model;
 use cofferdam_store::Store;
@@ -47,8 +47,15 @@ pub(crate) async fn accept_and_work(app: &App, request: Request) -> Result<Exit>
     let session = SessionId::generate();
     // In one transaction: a session that exists can be resumed, whatever happens next.
     let fixed = vec![EventBody::PolicyFixed(Box::new(fixed))];
-    store.create(session, cofferdam_worker::now(), accepted, fixed).await?;
-    work_and_show(app, parts, session, Some(model), request.json).await
+    let events = store.create(session, cofferdam_worker::now(), accepted, fixed).await?;
+    work_and_show(app, parts, session, Some(Fresh { model, events }), request.json).await
+}
+
+/// What is at hand of a session that has just been made.
+pub(crate) struct Fresh {
+    model: Box<dyn Model>,
+    /// Its first events, which the worker has no reason to tell of.
+    events: Vec<Event>,
 }
 
 /// Works on a session that exists, shows it live, and then what came of it.
@@ -56,7 +63,7 @@ pub(crate) async fn work_and_show(
     app: &App,
     parts: Arc<cofferdam_worker::Parts>,
     session: SessionId,
-    model: Option<Box<dyn Model>>,
+    fresh: Option<Fresh>,
     json: bool,
 ) -> Result<Exit> {
     let store = parts.store.clone();
@@ -65,6 +72,10 @@ pub(crate) async fn work_and_show(
     if !json {
         app.terminal.line(&app.terminal.paint(Style::Dim, &format!("session {session}")));
     }
+    for event in fresh.iter().flat_map(|fresh| &fresh.events) {
+        watch.event(event);
+    }
+    let model = fresh.map(|fresh| fresh.model);
     let stop = app.stop_on_interrupt();
     let ended = Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await.with_context(|| {
         format!("the work on {session} stopped; nothing is lost, and `cofferdam resume {session}` goes on with it")

@@ -84,13 +84,10 @@ impl<'a> Scratch<'a> {
         remove_directory(&path)?;
         init(git, &path, if base.is_sha256() { "sha256" } else { "sha1" }).await?;
         make_directory(&path.join("objects/info"))?;
-        let asked = git.at(&target.path, "rev-parse").args(["--path-format=absolute", "--git-common-dir"]);
-        let output = asked.run().await?;
-        let mut borrowed = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout).to_vec();
-        borrowed.extend_from_slice(b"/objects\n");
-        write_file(&path.join("objects/info/alternates"), &borrowed)?;
-        let common = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        if let Ok(shallow) = std::fs::read(Path::new(&common).join("shallow")) {
+        let mut borrowed = target.common.join("objects").into_os_string();
+        borrowed.push("\n");
+        write_file(&path.join("objects/info/alternates"), borrowed.as_encoded_bytes())?;
+        if let Ok(shallow) = std::fs::read(target.common.join("shallow")) {
             write_file(&path.join("shallow"), &shallow)?;
         }
         Ok(Self { git, path })

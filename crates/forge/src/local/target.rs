@@ -21,6 +21,8 @@ pub(super) struct Target {
     git: Git,
     /// Its git directory.
     pub(super) path: PathBuf,
+    /// The git directory that all its work trees share: objects and references are there.
+    pub(super) common: PathBuf,
     /// Where a person would run git in it.
     pub(super) root: PathBuf,
     /// Whether it is the forge's own.
@@ -38,11 +40,16 @@ impl Target {
             RepositoryAddress::Local(local) => {
                 refuse_partial_clone(git, local.git_directory(), address).await?;
                 let path = local.git_directory().to_owned();
-                Ok(Self { git: git.clone(), path, root: local.root().to_owned(), own: false })
+                let asked = ["--path-format=absolute", "--git-common-dir"];
+                let output = git.at(&path, "rev-parse").args(asked).run().await?;
+                let text = String::from_utf8(output.stdout.clone())
+                    .map_err(|_| output.unexpected(&output.stdout))?;
+                let common = PathBuf::from(text.trim_end_matches('\n'));
+                Ok(Self { git: git.clone(), path, common, root: local.root().to_owned(), own: false })
             }
             RepositoryAddress::Remote(_) => {
                 let path = super::own_repository(directory, address);
-                Ok(Self { git: git.clone(), root: path.clone(), path, own: true })
+                Ok(Self { git: git.clone(), root: path.clone(), common: path.clone(), path, own: true })
             }
         }
     }
@@ -151,6 +158,10 @@ impl Target {
         new: &ObjectId,
         old: Option<&ObjectId>,
     ) -> Result<(), PublishError> {
+        if self.own || name.starts_with("refs/heads/cofferdam/") {
+            // Nobody but the holder of the forge's lock writes this reference: what locks it is left from before a crash of the machine.
+            remove_file(&self.common.join(format!("{name}.lock")))?;
+        }
         let command = match old {
             Some(old) => format!("update {name}\0{new}\0{old}\0"),
             None => format!("create {name}\0{new}\0"),

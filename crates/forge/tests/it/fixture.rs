@@ -26,7 +26,6 @@ pub(crate) struct World {
 /// A session up to its workspace.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
-    pub(crate) mirror: Mirror,
     pub(crate) base: Base,
     pub(crate) seed: Seed,
     pub(crate) workspace: PathBuf,
@@ -36,7 +35,8 @@ pub(crate) struct Session {
 }
 
 pub(crate) fn world() -> World {
-    let temp = TempDir::new().unwrap();
+    // Without the dot that temporary names have by default: a branch name cannot have it.
+    let temp = tempfile::Builder::new().prefix("forge").tempdir().unwrap();
     let source = temp.path().canonicalize().unwrap().join("source");
     World { git: Git::find().unwrap(), source, temp }
 }
@@ -149,7 +149,7 @@ impl World {
         let quarantine =
             Quarantine::create(&self.git, &self.path(&format!("data/{id}.git")), &seed).await.unwrap();
         let bundle = self.path(&format!("{id}/bundle"));
-        Session { id, mirror, base, seed, workspace, address, quarantine, bundle }
+        Session { id, base, seed, workspace, address, quarantine, bundle }
     }
 }
 

@@ -144,6 +144,23 @@ async fn nothing_that_a_repository_names_is_run() {
 }
 
 #[tokio::test]
+async fn branch_names_reach_no_shell() {
+    let world = small_world();
+    fs::create_dir_all(world.path("traps")).unwrap();
+    let name = format!("$(touch${{IFS}}{})`'\";|&", world.path("traps/branch").display()).replace("//", "/");
+    git(&world.source, &["checkout", "-q", "-b", &name]);
+    let session = world.session().await;
+    assert_eq!(session.base.branch, name);
+    assert_eq!(git(&session.workspace, &["symbolic-ref", "--short", "HEAD"]), name);
+    write(&session.workspace, &[("README", "changed\n")]);
+    let head = session.publishable().await;
+    world.forge().push(&session.push(&head)).await.unwrap();
+    world.forge().open(&session.pull_request(&head)).await.unwrap();
+    world.forge().merge(&session.authorship()).await.unwrap_err();
+    assert_eq!(sprung(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn hostile_workspace_configuration_does_not_matter_to_collecting() {
     let world = small_world();
     fs::create_dir_all(world.path("traps")).unwrap();

@@ -107,6 +107,7 @@ async fn leftovers_of_the_forge_and_the_quarantine() {
             ("repositories/x.new/HEAD", ""),
         ],
     );
+    write(&world.source, &[(&format!(".git/refs/heads/{}.lock", branch_of(session.id)), "")]);
     let received = session.receive().await;
     // Made again for the same base, the quarantine still has what was received; half of one is replaced.
     let path = world.path(&format!("data/{}.git", session.id));

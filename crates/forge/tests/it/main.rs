@@ -1,5 +1,7 @@
 //! Everything against the real git, on repositories made for the test.
 
+#![expect(clippy::unwrap_used, reason = "a helper that meets an error has failed its test")]
+
 /// Repositories, workspaces and sessions for the other modules.
 mod fixture;
 

@@ -104,7 +104,7 @@ async fn unreadable_files_do_not_stop_the_rest() {
     let world = small_world();
     let session = world.session().await;
     write(&session.workspace, &[("locked", "x\n"), ("open", "x\n")]);
-    fs::set_permissions(session.workspace.join("locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(session.workspace.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
     let found = paths(&session).await;
     assert!(found.contains(&"open".to_owned()), "{found:?}");
 }

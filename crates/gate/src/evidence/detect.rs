@@ -16,10 +16,29 @@ pub struct RootEntry<'a> {
 
 /// The files at the root whose content [`detect_test_command`] wants to see, where they exist.
 pub const WANTED_ROOT_FILES: &[&str] = &[
-    "Cargo.toml", "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "pytest.ini", "requirements.txt",
-    "requirements-dev.txt", "dev-requirements.txt", "requirements-test.txt", "package.json", "Makefile", "makefile",
-    "GNUmakefile", "justfile", "Justfile", ".justfile", "Gemfile", "Rakefile", "composer.json", "build.gradle",
-    "build.gradle.kts", "mix.exs",
+    "Cargo.toml",
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "tox.ini",
+    "pytest.ini",
+    "requirements.txt",
+    "requirements-dev.txt",
+    "dev-requirements.txt",
+    "requirements-test.txt",
+    "package.json",
+    "Makefile",
+    "makefile",
+    "GNUmakefile",
+    "justfile",
+    "Justfile",
+    ".justfile",
+    "Gemfile",
+    "Rakefile",
+    "composer.json",
+    "build.gradle",
+    "build.gradle.kts",
+    "mix.exs",
 ];
 
 /// Bytes of one file that are looked at.
@@ -48,7 +67,9 @@ pub fn detect_test_command(entries: &[RootEntry<'_>], configured: Option<&str>) 
     }
     let root = Root { entries };
     // Languages whose own runner needs no further choice first; makefiles last, since "make test" may mean anything.
-    [cargo, go, node, python, maven, gradle, mix, dotnet, ruby, php, just, make].iter().find_map(|detect| detect(&root))
+    [cargo, go, node, python, maven, gradle, mix, dotnet, ruby, php, just, make]
+        .iter()
+        .find_map(|detect| detect(&root))
 }
 
 struct Root<'a> {
@@ -78,7 +99,8 @@ fn cargo(root: &Root<'_>) -> Option<TestCommand> {
     if !root.has("Cargo.toml") {
         return None;
     }
-    let workspace = root.text("Cargo.toml").is_some_and(|text| text.lines().any(|line| line.trim() == "[workspace]"));
+    let workspace =
+        root.text("Cargo.toml").is_some_and(|text| text.lines().any(|line| line.trim() == "[workspace]"));
     let scope = if workspace { " --workspace" } else { "" };
     Some(TestCommand::new(format!("cargo test --offline --no-fail-fast{scope}"), "Cargo.toml"))
 }
@@ -105,18 +127,34 @@ fn node(root: &Root<'_>) -> Option<TestCommand> {
         // CI=1 keeps runners from watching for changes.
         return Some(TestCommand::new(format!("CI=1 {program}"), "scripts.test of package.json"));
     }
-    let own = root.has("test/") || root.any(|name| [".test.js", ".test.mjs", ".test.cjs"].iter().any(|end| name.ends_with(end)));
+    let own = root.has("test/")
+        || root.any(|name| [".test.js", ".test.mjs", ".test.cjs"].iter().any(|end| name.ends_with(end)));
     own.then(|| TestCommand::new("node --test", "package.json without a test script, and test files"))
 }
 
 fn python(root: &Root<'_>) -> Option<TestCommand> {
-    const PROJECT: &[&str] = &["pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "pytest.ini", "requirements.txt", "conftest.py"];
+    const PROJECT: &[&str] = &[
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "tox.ini",
+        "pytest.ini",
+        "requirements.txt",
+        "conftest.py",
+    ];
     const MENTIONS: &[&str] = &[
-        "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "requirements.txt", "requirements-dev.txt",
-        "dev-requirements.txt", "requirements-test.txt",
+        "pyproject.toml",
+        "setup.cfg",
+        "setup.py",
+        "tox.ini",
+        "requirements.txt",
+        "requirements-dev.txt",
+        "dev-requirements.txt",
+        "requirements-test.txt",
     ];
     let folder = root.first(&["tests/", "test/"]);
-    let loose = root.any(|name| name.starts_with("test_") && name.ends_with(".py") || name.ends_with("_test.py"));
+    let loose =
+        root.any(|name| name.starts_with("test_") && name.ends_with(".py") || name.ends_with("_test.py"));
     let project = root.first(PROJECT);
     if project.is_none() && !(loose || (folder.is_some() && root.any(|name| name.ends_with(".py")))) {
         return None;
@@ -135,9 +173,14 @@ fn python(root: &Root<'_>) -> Option<TestCommand> {
         // Only a folder that is a package can be imported from the root, and only then do its relative imports work.
         let top = format!("$(test -f {folder}/__init__.py && echo '-t .')");
         let command = format!("{path}python3 -m unittest discover -v -s {folder} {top}");
-        return Some(TestCommand::new(command, format!("Python with a folder {folder}, and no mention of pytest")));
+        return Some(TestCommand::new(
+            command,
+            format!("Python with a folder {folder}, and no mention of pytest"),
+        ));
     }
-    loose.then(|| TestCommand::new(format!("{path}python3 -m unittest discover -v"), "Python test files at the root"))
+    loose.then(|| {
+        TestCommand::new(format!("{path}python3 -m unittest discover -v"), "Python test files at the root")
+    })
 }
 
 fn maven(root: &Root<'_>) -> Option<TestCommand> {
@@ -158,23 +201,34 @@ fn mix(root: &Root<'_>) -> Option<TestCommand> {
 fn dotnet(root: &Root<'_>) -> Option<TestCommand> {
     let solution = |name: &str| [".sln", ".slnx", ".csproj", ".fsproj"].iter().any(|end| name.ends_with(end));
     root.any(solution).then(|| {
-        TestCommand::new("dotnet test --no-restore --nologo --logger 'console;verbosity=normal'", "a .NET solution or project")
+        TestCommand::new(
+            "dotnet test --no-restore --nologo --logger 'console;verbosity=normal'",
+            "a .NET solution or project",
+        )
     })
 }
 
 fn ruby(root: &Root<'_>) -> Option<TestCommand> {
     let bundler = if root.has("Gemfile") { "bundle exec " } else { "" };
-    if root.has(".rspec") || root.has("spec/") && root.text("Gemfile").is_some_and(|text| text.contains("rspec")) {
-        return Some(TestCommand::new(format!("{bundler}rspec --format documentation --no-color"), "a folder spec"));
+    if root.has(".rspec")
+        || root.has("spec/") && root.text("Gemfile").is_some_and(|text| text.contains("rspec"))
+    {
+        return Some(TestCommand::new(
+            format!("{bundler}rspec --format documentation --no-color"),
+            "a folder spec",
+        ));
     }
     let tests = root.text("Rakefile").is_some_and(|text| text.contains("TestTask") || text.contains(":test"));
-    tests.then(|| TestCommand::new(format!("{bundler}rake test TESTOPTS=--verbose"), "a test task in the Rakefile"))
+    tests.then(|| {
+        TestCommand::new(format!("{bundler}rake test TESTOPTS=--verbose"), "a test task in the Rakefile")
+    })
 }
 
 fn php(root: &Root<'_>) -> Option<TestCommand> {
     let configured = root.has("phpunit.xml") || root.has("phpunit.xml.dist");
     let required = root.text("composer.json").is_some_and(|text| text.contains("phpunit/phpunit"));
-    (configured || required).then(|| TestCommand::new("vendor/bin/phpunit --testdox --colors=never", "PHPUnit"))
+    (configured || required)
+        .then(|| TestCommand::new("vendor/bin/phpunit --testdox --colors=never", "PHPUnit"))
 }
 
 fn just(root: &Root<'_>) -> Option<TestCommand> {
@@ -194,7 +248,9 @@ fn make(root: &Root<'_>) -> Option<TestCommand> {
 fn has_target(text: &str, target: &str) -> bool {
     text.lines().any(|line| {
         let Some((names, rest)) = line.split_once(':') else { return false };
-        !line.starts_with([' ', '\t', '#', '.']) && !rest.starts_with('=') && names.split_whitespace().any(|name| name.trim_start_matches('@') == target)
+        !line.starts_with([' ', '\t', '#', '.'])
+            && !rest.starts_with('=')
+            && names.split_whitespace().any(|name| name.trim_start_matches('@') == target)
     })
 }
 
@@ -203,8 +259,10 @@ mod tests {
     use super::*;
 
     fn detected(entries: &[(&str, &str)]) -> Option<String> {
-        let entries: Vec<RootEntry<'_>> =
-            entries.iter().map(|(name, content)| RootEntry { name, content: Some(content.as_bytes()) }).collect();
+        let entries: Vec<RootEntry<'_>> = entries
+            .iter()
+            .map(|(name, content)| RootEntry { name, content: Some(content.as_bytes()) })
+            .collect();
         detect_test_command(&entries, None).map(|test| test.command)
     }
 
@@ -222,14 +280,26 @@ mod tests {
             (&[("package.json", PLACEHOLDER), ("test/", "")], "node --test"),
             (&[("package.json", "{}"), ("a.test.mjs", "")], "node --test"),
             (&[("pyproject.toml", "[tool.pytest.ini_options]")], "python3 -m pytest -v -p no:cacheprovider"),
-            (&[("setup.py", ""), ("conftest.py", ""), ("src/", "")], "PYTHONPATH=src python3 -m pytest -v -p no:cacheprovider"),
-            (&[("setup.py", ""), ("tests/", "")], "python3 -m unittest discover -v -s tests $(test -f tests/__init__.py && echo '-t .')"),
+            (
+                &[("setup.py", ""), ("conftest.py", ""), ("src/", "")],
+                "PYTHONPATH=src python3 -m pytest -v -p no:cacheprovider",
+            ),
+            (
+                &[("setup.py", ""), ("tests/", "")],
+                "python3 -m unittest discover -v -s tests $(test -f tests/__init__.py && echo '-t .')",
+            ),
             (&[("calc.py", ""), ("test_calc.py", "")], "python3 -m unittest discover -v"),
             (&[("pom.xml", "")], "mvn -o -B test"),
-            (&[("build.gradle.kts", ""), ("gradlew", "")], "./gradlew --offline --console=plain --no-daemon test"),
+            (
+                &[("build.gradle.kts", ""), ("gradlew", "")],
+                "./gradlew --offline --console=plain --no-daemon test",
+            ),
             (&[("mix.exs", "")], "mix test --trace --no-color"),
             (&[("App.sln", "")], "dotnet test --no-restore --nologo --logger 'console;verbosity=normal'"),
-            (&[("Gemfile", "gem 'rspec'"), ("spec/", "")], "bundle exec rspec --format documentation --no-color"),
+            (
+                &[("Gemfile", "gem 'rspec'"), ("spec/", "")],
+                "bundle exec rspec --format documentation --no-color",
+            ),
             (&[("Rakefile", "Rake::TestTask.new")], "rake test TESTOPTS=--verbose"),
             (&[("phpunit.xml.dist", "")], "vendor/bin/phpunit --testdox --colors=never"),
             (&[("justfile", "test *args:\n  x")], "just test"),

@@ -129,7 +129,9 @@ fn headline(base: Option<&EvidenceRun>, head: Option<&EvidenceRun>) -> Headline 
 
 /// Whether base ran tests and head ran none. A report is what says so: without one on base nothing is known.
 fn vanished(base: &EvidenceRun, head: &EvidenceRun) -> bool {
-    let ran = |run: &EvidenceRun| run.tests.as_ref().is_some_and(|tests| tests.passed.len() + tests.failed.len() > 0);
+    let ran = |run: &EvidenceRun| {
+        run.tests.as_ref().is_some_and(|tests| tests.passed.len() + tests.failed.len() > 0)
+    };
     ran(base) && !ran(head)
 }
 
@@ -142,7 +144,8 @@ enum Fate {
 
 /// What became of each test; if a name stands in several lists, the worst counts.
 fn fates(report: &TestReport) -> BTreeMap<&str, Fate> {
-    let lists = [(&report.skipped, Fate::Skipped), (&report.passed, Fate::Passed), (&report.failed, Fate::Failed)];
+    let lists =
+        [(&report.skipped, Fate::Skipped), (&report.passed, Fate::Passed), (&report.failed, Fate::Failed)];
     lists.into_iter().flat_map(|(names, fate)| names.iter().map(move |name| (name.as_str(), fate))).collect()
 }
 
@@ -163,7 +166,9 @@ fn compare(base: &TestReport, head: &TestReport) -> EvidenceSummary {
             (Some(Fate::Skipped) | None, Some(Fate::Failed)) => &mut summary.new_failing,
             (Some(Fate::Passed | Fate::Failed), Some(Fate::Skipped)) => &mut summary.newly_skipped,
             (Some(Fate::Passed | Fate::Failed), None) => &mut summary.removed,
-            (Some(Fate::Skipped) | None, Some(Fate::Skipped)) | (Some(Fate::Skipped) | None, None) => continue,
+            (Some(Fate::Skipped) | None, Some(Fate::Skipped)) | (Some(Fate::Skipped) | None, None) => {
+                continue;
+            }
         };
         list.push(name.to_owned());
     }

@@ -6,10 +6,7 @@
 use std::fmt::Write as _;
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Severity, Side,
-    evidence::Exit,
-    policy::LimitKind,
-    task::Source,
+    EvidenceRun, Finding, Severity, Side, evidence::Exit, policy::LimitKind, task::Source,
     tool::FinishOutcome,
 };
 
@@ -83,10 +80,16 @@ fn opening(facts: &Facts, evidence: &EvidenceSummary) -> String {
         "\n\nComputed from git objects and from the platform's own runs. No word of this part was written by the agent.\n",
     );
     if facts.model.recording {
-        text.push_str("\n**The model is a recording:** its answers were written beforehand. Everything else is real.\n");
+        text.push_str(
+            "\n**The model is a recording:** its answers were written beforehand. Everything else is real.\n",
+        );
     }
     if let Some(limit) = facts.limit {
-        _ = writeln!(text, "\n**The work was cut short:** {}. This is what there was by then.", limit_words(limit));
+        _ = writeln!(
+            text,
+            "\n**The work was cut short:** {}. This is what there was by then.",
+            limit_words(limit)
+        );
     }
     let contradictions = contradictions(facts, evidence);
     if !contradictions.is_empty() {
@@ -156,7 +159,9 @@ fn tests(facts: &Facts, evidence: &EvidenceSummary) -> String {
     }
     let runs: Vec<&EvidenceRun> = facts.base_run.iter().chain(&facts.head_run).collect();
     if !runs.is_empty() {
-        text.push_str("\n| tree | command | ended | tests | time | output |\n| --- | --- | --- | --- | --- | --- |\n");
+        text.push_str(
+            "\n| tree | command | ended | tests | time | output |\n| --- | --- | --- | --- | --- | --- |\n",
+        );
         for run in runs {
             text.push_str(&run_row(run));
         }
@@ -176,7 +181,9 @@ fn tests(facts: &Facts, evidence: &EvidenceSummary) -> String {
     if evidence.compared {
         _ = writeln!(text, "\nPass before and after: {}", evidence.pass_to_pass);
     } else if facts.base_run.is_some() && facts.head_run.is_some() {
-        text.push_str("\nSingle tests could not be compared: their report is in no format that the platform reads.\n");
+        text.push_str(
+            "\nSingle tests could not be compared: their report is in no format that the platform reads.\n",
+        );
     }
     text
 }
@@ -193,7 +200,14 @@ fn run_row(run: &EvidenceRun) -> String {
     };
     let counts = run.tests.as_ref().map_or_else(
         || "no report".to_owned(),
-        |tests| format!("{} passed, {} failed, {} skipped", tests.passed.len(), tests.failed.len(), tests.skipped.len()),
+        |tests| {
+            format!(
+                "{} passed, {} failed, {} skipped",
+                tests.passed.len(),
+                tests.failed.len(),
+                tests.skipped.len()
+            )
+        },
     );
     format!(
         "| {side} | {} | {ended} | {counts} | {} | {} bytes, {} |\n",
@@ -209,7 +223,8 @@ fn findings(findings: &[Finding], rounds: u32) -> String {
     if findings.is_empty() {
         text.push_str("\nNone.\n");
     }
-    let groups = [(Severity::Blocking, "Blocking"), (Severity::Warning, "Look here first"), (Severity::Note, "Notes")];
+    let groups =
+        [(Severity::Blocking, "Blocking"), (Severity::Warning, "Look here first"), (Severity::Note, "Notes")];
     for (severity, heading) in groups {
         let group: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == severity).collect();
         if group.is_empty() {

@@ -9,7 +9,10 @@ use cofferdam_domain::Severity;
 use regex::Regex;
 
 use super::{Facts, inline::code, pattern};
-use crate::{EvidenceSummary, Headline, view::{bounded, counted}};
+use crate::{
+    EvidenceSummary, Headline,
+    view::{bounded, counted},
+};
 
 /// Bytes of prose that are searched for claims.
 const MAX_SEARCHED: usize = 64 * 1024;
@@ -27,11 +30,16 @@ static TESTS_PASS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static NO_TESTS_GONE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)\b(?:no|without any) (?:existing )?tests? (?:were|was|are|have been|being)? ?(?:removed|deleted|skipped|disabled|weakened|changed)\b")
+    pattern(
+        r"(?i)\b(?:no|without any) (?:existing )?tests? (?:were|was|are|have been|being)? ?(?:removed|deleted|skipped|disabled|weakened|changed)\b",
+    )
 });
 
-static DENIED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)(?:\bnot|n't|\bnever|\bno longer|\bif|\bonce|\buntil|\bunless|\bwhether|\bshould|\bmust|\bbefore)\s+(?:\w+\s+)?$"));
+static DENIED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)(?:\bnot|n't|\bnever|\bno longer|\bif|\bonce|\buntil|\bunless|\bwhether|\bshould|\bmust|\bbefore)\s+(?:\w+\s+)?$",
+    )
+});
 
 /// Contradictions, each as a sentence in Markdown.
 pub(super) fn contradictions(facts: &Facts, evidence: &EvidenceSummary) -> Vec<String> {
@@ -41,7 +49,11 @@ pub(super) fn contradictions(facts: &Facts, evidence: &EvidenceSummary) -> Vec<S
         let mut others = facts.paths.iter().filter(|path| !is_documentation(path));
         if let Some(first) = others.next() {
             let more = others.count();
-            let rest = if more > 0 { format!(" and {} besides", counted(more as u64, "file")) } else { String::new() };
+            let rest = if more > 0 {
+                format!(" and {} besides", counted(more as u64, "file"))
+            } else {
+                String::new()
+            };
             found.push(format!("It says that no code changes, but {}{rest} changed.", code(first)));
         }
     }
@@ -89,11 +101,17 @@ mod tests {
         for text in ["docs only", "This change only touches the documentation.", "No code changes."] {
             assert!(claims(&ONLY_DOCUMENTATION, text), "{text}");
         }
-        for text in ["All tests pass", "all 12 tests pass now", "The full test suite passes.", "Tests are green"] {
+        for text in
+            ["All tests pass", "all 12 tests pass now", "The full test suite passes.", "Tests are green"]
+        {
             assert!(claims(&TESTS_PASS, text), "{text}");
         }
-        for text in ["not all tests pass", "I don't know whether all tests pass", "Once all tests pass, merge", "two tests fail"]
-        {
+        for text in [
+            "not all tests pass",
+            "I don't know whether all tests pass",
+            "Once all tests pass, merge",
+            "two tests fail",
+        ] {
             assert!(!claims(&TESTS_PASS, text), "{text}");
         }
         assert!(claims(&NO_TESTS_GONE, "No tests were removed."));

@@ -1,7 +1,8 @@
 //! What a pull request is written from. Every field is computed by the platform, except [`Facts::finish`].
 
 use cofferdam_domain::{
-    Digest, EvidenceRun, Finding, Seq, SessionId, Spent, Task, change::DiffStat, policy::LimitKind, tool::Finish,
+    Digest, EvidenceRun, Finding, Seq, SessionId, Spent, Task, change::DiffStat, policy::LimitKind,
+    tool::Finish,
 };
 
 /// All that a pull request says, before it is put into words.

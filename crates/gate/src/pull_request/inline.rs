@@ -98,7 +98,9 @@ fn push_plain(inert: &mut String, text: &str) {
 fn is_active(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let reference = |sign: char| {
-        word.match_indices(sign).any(|(place, _)| word[place + 1..].starts_with(|next: char| next.is_alphanumeric() || next == '"'))
+        word.match_indices(sign).any(|(place, _)| {
+            word[place + 1..].starts_with(|next: char| next.is_alphanumeric() || next == '"')
+        })
     };
     word.contains(['@', '$', '\u{ff20}', '\u{fe6b}'])
         || word.contains("//")
@@ -160,10 +162,10 @@ mod tests {
             ("see https://evil.example/?q=1.", "see `https://evil.example/?q=1`."),
             ("![x](https://evil.example/a.png)", "`![x](https://evil.example/a.png)`"),
             ("[a][b] <b>x</b>", "\\[a\\]\\[b\\] &lt;b&gt;x&lt;/b&gt;"),
-            ("a `b```c` d`` e", "a ``b```c`` d'' e"),
+            ("a `b```c` d`` e", "a ````b```c```` d'' e"),
             ("&#64;lead", "`&#64;lead`"),
             ("lone ` backtick @x", "lone ' backtick `@x`"),
-            ("fixes #`12 now", "fixes #'12 now"),
+            ("fixes #`12 now", "fixes \\#'12 now"),
             ("``a`b`` c", "``a`b`` c"),
             ("/close", "`/close`"),
             ("a | b", "a \\| b"),

@@ -10,7 +10,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::inline::{fenced, words};
-use crate::{unicode::reveal, view::{bounded, counted}};
+use crate::{
+    unicode::reveal,
+    view::{bounded, counted},
+};
 
 /// Bytes of prose that are shown.
 const MAX_PROSE: usize = 12 * 1024;
@@ -142,10 +145,13 @@ pub fn sanitise_title(title: &str) -> String {
             _ => plain.push(character),
         }
     }
-    static ADDRESS: LazyLock<Regex> = LazyLock::new(|| super::pattern(r"(?i)\b(?:[a-z][a-z0-9+.-]*://|www\.|gh-|mailto:)\S*"));
+    static ADDRESS: LazyLock<Regex> =
+        LazyLock::new(|| super::pattern(r"(?i)\b(?:[a-z][a-z0-9+.-]*://|www\.|gh-|mailto:)\S*"));
     // Titles become subjects of squashed commits, where forges look for these words between brackets.
     static SKIP: LazyLock<Regex> = LazyLock::new(|| {
-        super::pattern(r"(?i)\(?\b(?:skip[ -](?:ci|actions|checks)|(?:ci|actions|azp|travis)[ -]skip|no[ -]ci|\*\*\*no_ci\*\*\*)\b\)?")
+        super::pattern(
+            r"(?i)\(?\b(?:skip[ -](?:ci|actions|checks)|(?:ci|actions|azp|travis)[ -]skip|no[ -]ci|\*\*\*no_ci\*\*\*)\b\)?",
+        )
     });
     let plain = ADDRESS.replace_all(&plain, "(address)");
     let plain = SKIP.replace_all(&plain, "");

@@ -54,9 +54,8 @@ const DANGEROUS: &[(&[u8], &str)] = &[
 
 pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
     for file in &view.files {
-        let regular = file
-            .new_side()
-            .is_some_and(|side| matches!(side.mode, FileMode::Regular | FileMode::Executable));
+        let regular =
+            file.new_side().is_some_and(|side| matches!(side.mode, FileMode::Regular | FileMode::Executable));
         if !regular || file.new.is_empty() || file.new == file.old {
             continue;
         }
@@ -74,16 +73,24 @@ fn judge(file: &FileView<'_>) -> Option<(Severity, String)> {
         }
     }
     if MEDIA.iter().any(|(extensions, offset, magic)| {
-        extensions.contains(&file.extension()) && file.new.get(*offset..).is_some_and(|rest| rest.starts_with(magic))
+        extensions.contains(&file.extension())
+            && file.new.get(*offset..).is_some_and(|rest| rest.starts_with(magic))
     }) {
         return Some((Severity::Warning, "not text; its first bytes are what its name says".to_owned()));
     }
     if file.new.starts_with(b"\xff\xfe") || file.new.starts_with(b"\xfe\xff") {
-        return Some((Severity::Blocking, "text in UTF-16, which the other rules cannot read; use UTF-8".to_owned()));
+        return Some((
+            Severity::Blocking,
+            "text in UTF-16, which the other rules cannot read; use UTF-8".to_owned(),
+        ));
     }
     if file.binary {
-        return Some((Severity::Blocking, "not text, and of no kind that is known to be harmless".to_owned()));
+        return Some((
+            Severity::Blocking,
+            "not text, and of no kind that is known to be harmless".to_owned(),
+        ));
     }
     let text = std::str::from_utf8(file.new).is_ok();
-    (!text).then(|| (Severity::Warning, "not in UTF-8; what is shown may differ from what is meant".to_owned()))
+    (!text)
+        .then(|| (Severity::Warning, "not in UTF-8; what is shown may differ from what is meant".to_owned()))
 }

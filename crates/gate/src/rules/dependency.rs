@@ -15,22 +15,67 @@ use crate::{
 };
 
 const MANIFESTS: &[&str] = &[
-    "cargo.toml", "package.json", "pyproject.toml", "setup.py", "setup.cfg", "pipfile", "requirements.in", "go.mod", "pom.xml",
-    "build.gradle", "build.gradle.kts", "libs.versions.toml", "gemfile", "composer.json", "mix.exs", "packages.config",
-    "directory.packages.props", "environment.yml", "conanfile.txt", "conanfile.py", "vcpkg.json", "podfile", "pubspec.yaml",
-    "package.swift", "flake.nix", "deno.json", "pnpm-workspace.yaml",
+    "cargo.toml",
+    "package.json",
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "pipfile",
+    "requirements.in",
+    "go.mod",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "libs.versions.toml",
+    "gemfile",
+    "composer.json",
+    "mix.exs",
+    "packages.config",
+    "directory.packages.props",
+    "environment.yml",
+    "conanfile.txt",
+    "conanfile.py",
+    "vcpkg.json",
+    "podfile",
+    "pubspec.yaml",
+    "package.swift",
+    "flake.nix",
+    "deno.json",
+    "pnpm-workspace.yaml",
 ];
 
 const LOCKS: &[&str] = &[
-    "cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "poetry.lock", "pipfile.lock", "uv.lock",
-    "pdm.lock", "go.sum", "gemfile.lock", "composer.lock", "mix.lock", "packages.lock.json", "podfile.lock", "pubspec.lock",
-    "package.resolved", "flake.lock", "deno.lock", "bun.lock", "gradle.lockfile",
+    "cargo.lock",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "poetry.lock",
+    "pipfile.lock",
+    "uv.lock",
+    "pdm.lock",
+    "go.sum",
+    "gemfile.lock",
+    "composer.lock",
+    "mix.lock",
+    "packages.lock.json",
+    "podfile.lock",
+    "pubspec.lock",
+    "package.resolved",
+    "flake.lock",
+    "deno.lock",
+    "bun.lock",
+    "gradle.lockfile",
 ];
 
 /// Hosts that one file names at most.
 const MAX_HOSTS: usize = 2_000;
 
-static HOST: Pattern = LazyLock::new(|| pattern(r#"(?i)\b(?:git\+)?(?:https?|ssh|git|ftp)://(?:[^\s"'/@]{1,200}@)?([a-z0-9.\-]{1,253}(?::\d{1,5})?)"#));
+static HOST: Pattern = LazyLock::new(|| {
+    pattern(
+        r#"(?i)\b(?:git\+)?(?:https?|ssh|git|ftp)://(?:[^\s"'/@]{1,200}@)?([a-z0-9.\-]{1,253}(?::\d{1,5})?)"#,
+    )
+});
 
 static INSTALL_SCRIPT: Pattern = LazyLock::new(|| {
     pattern(
@@ -42,7 +87,9 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
     for file in view.files.iter().filter(|file| file.new_side().is_some()) {
         let lock = LOCKS.contains(&file.name());
         let requirements = file.name().starts_with("requirements") && file.extension() == "txt";
-        let manifest = requirements || MANIFESTS.contains(&file.name()) || matches!(file.extension(), "csproj" | "gemspec");
+        let manifest = requirements
+            || MANIFESTS.contains(&file.name())
+            || matches!(file.extension(), "csproj" | "gemspec");
         if lock || manifest {
             listed(file, lock, sink);
             hosts(file, sink);

@@ -95,9 +95,11 @@ mod tests {
         let text = ["bGluZSBvbmUgb2YgYSBsb25nIHRleHQg", "YW5kIGxpbmUgdHdvIG9mIHRoZSB0ZXh0"];
         let lines: Vec<Line<'_>> =
             text.iter().zip(1..).map(|(text, number)| Line { number, text: text.as_bytes() }).collect();
-        let texts: Vec<_> = decoded(&lines).into_iter().map(|(_, _, bytes)| String::from_utf8(bytes).unwrap()).collect();
+        let texts: Vec<_> =
+            decoded(&lines).into_iter().map(|(_, _, bytes)| String::from_utf8(bytes).unwrap()).collect();
         assert!(texts.contains(&"line one of a long text and line two of the text".to_owned()), "{texts:?}");
-        let digest = [Line { number: 1, text: b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" }];
+        let digest =
+            [Line { number: 1, text: b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" }];
         assert!(decoded(&digest).is_empty());
     }
 }

@@ -36,12 +36,11 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
 fn path(file: &FileView<'_>, sink: &mut Sink) {
     let text = String::from_utf8_lossy(&file.file.path);
     let characters: Vec<char> = text.chars().collect();
-    for (_, kind) in hidden(&characters) {
+    if let Some((_, kind)) = hidden(&characters).first() {
         sink.add(Severity::Blocking, &file.shown, None, format!("the path contains {}", kind.words()));
-        return;
-    }
-    if let Some(word) = lookalikes(&text).next() {
-        let why = format!("the path contains {}, in which {} only look Latin", quoted(&word), codepoints(&word));
+    } else if let Some(word) = lookalikes(&text).next() {
+        let why =
+            format!("the path contains {}, in which {} only look Latin", quoted(&word), codepoints(&word));
         sink.add(Severity::Blocking, &file.shown, None, why);
     }
 }
@@ -107,7 +106,9 @@ fn severity(kind: Hidden, prose: bool, run: bool, characters: &[char], index: us
         Hidden::VariationSelector => one_lower(Severity::Warning),
         Hidden::ZeroWidth => {
             let word = |place: Option<usize>| {
-                place.and_then(|place| characters.get(place)).is_some_and(|character| is_ascii_word(*character))
+                place
+                    .and_then(|place| characters.get(place))
+                    .is_some_and(|character| is_ascii_word(*character))
             };
             let inside = word(index.checked_sub(1)) && word(Some(index + 1)) && characters[index] != '\u{ad}';
             one_lower(if inside || run { Severity::Blocking } else { Severity::Warning })
@@ -130,19 +131,23 @@ const fn is_ascii_word(character: char) -> bool {
 /// Words in which every letter that is not ASCII is a lookalike of a Latin one, beside at least one ASCII letter; and words that
 /// become ASCII when an interpreter normalises identifiers (PEP 3131), written in letters for mathematics.
 fn lookalikes(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|character: char| !character.is_alphanumeric() && character != '_').filter(|word| {
-        if word.is_ascii() {
-            return false;
-        }
-        let latin = word.chars().any(|character| character.is_ascii_alphabetic());
-        let foreign = || word.chars().filter(|character| character.is_alphabetic() && !character.is_ascii());
-        let disguised = latin && foreign().next().is_some() && foreign().all(|character| latin_lookalike(character).is_some());
-        let mathematical = word.chars().any(|character| matches!(character, '\u{1d400}'..='\u{1d7ff}'))
-            && word.nfkc().all(|character| character.is_ascii())
-            && word.chars().count() > 2;
-        disguised || mathematical
-    })
-    .map(str::to_owned)
+    text.split(|character: char| !character.is_alphanumeric() && character != '_')
+        .filter(|word| {
+            if word.is_ascii() {
+                return false;
+            }
+            let latin = word.chars().any(|character| character.is_ascii_alphabetic());
+            let foreign =
+                || word.chars().filter(|character| character.is_alphabetic() && !character.is_ascii());
+            let disguised = latin
+                && foreign().next().is_some()
+                && foreign().all(|character| latin_lookalike(character).is_some());
+            let mathematical = word.chars().any(|character| matches!(character, '\u{1d400}'..='\u{1d7cb}'))
+                && word.nfkc().all(|character| character.is_ascii())
+                && word.chars().count() > 2;
+            disguised || mathematical
+        })
+        .map(str::to_owned)
 }
 
 fn quoted(word: &str) -> String {
@@ -150,8 +155,11 @@ fn quoted(word: &str) -> String {
 }
 
 fn codepoints(word: &str) -> String {
-    let mut list: Vec<String> =
-        word.chars().filter(|character| !character.is_ascii()).map(|character| format!("U+{:04X}", u32::from(character))).collect();
+    let mut list: Vec<String> = word
+        .chars()
+        .filter(|character| !character.is_ascii())
+        .map(|character| format!("U+{:04X}", u32::from(character)))
+        .collect();
     list.dedup();
     list.truncate(4);
     list.join(" ")
@@ -160,10 +168,37 @@ fn codepoints(word: &str) -> String {
 /// Whether a file holds text for people: documents, translations, subtitles.
 fn is_prose(file: &FileView<'_>) -> bool {
     const EXTENSIONS: &[&str] = &[
-        "md", "markdown", "mdx", "rst", "txt", "adoc", "asciidoc", "org", "tex", "po", "pot", "arb", "xlf", "xliff", "resx", "ftl",
-        "srt", "vtt", "strings", "stringsdict", "xcstrings", "html", "htm", "csv", "tsv", "properties", "svg", "bib",
+        "md",
+        "markdown",
+        "mdx",
+        "rst",
+        "txt",
+        "adoc",
+        "asciidoc",
+        "org",
+        "tex",
+        "po",
+        "pot",
+        "arb",
+        "xlf",
+        "xliff",
+        "resx",
+        "ftl",
+        "srt",
+        "vtt",
+        "strings",
+        "stringsdict",
+        "xcstrings",
+        "html",
+        "htm",
+        "csv",
+        "tsv",
+        "properties",
+        "svg",
+        "bib",
     ];
-    const FOLDERS: &[&str] = &["locale", "locales", "lang", "langs", "i18n", "l10n", "translations", "intl", "messages"];
+    const FOLDERS: &[&str] =
+        &["locale", "locales", "lang", "langs", "i18n", "l10n", "translations", "intl", "messages"];
     EXTENSIONS.contains(&file.extension())
         || (matches!(file.extension(), "json" | "yml" | "yaml" | "xml" | "toml" | "json5")
             && file.folded.split('/').any(|folder| FOLDERS.contains(&folder) || folder.starts_with("values")))
@@ -176,9 +211,21 @@ mod tests {
     #[test]
     fn words_that_only_look_latin() {
         let found = |text: &str| lookalikes(text).collect::<Vec<_>>();
-        assert_eq!(found("let pаssword = 1;"), ["pаssword"]);
-        assert_eq!(found("𝐞𝐱𝐞𝐜(code)"), ["𝐞𝐱𝐞𝐜"]);
-        for text in ["Привет", "API-шный", "SQLзапрос", "Δx μs αBeta νmax", "naïve café größe", "变量name", "переменная_x", "𝐱"] {
+        assert_eq!(found("let p\u{430}ssword = 1;"), ["p\u{430}ssword"]);
+        assert_eq!(
+            found("\u{1d41e}\u{1d431}\u{1d41e}\u{1d41c}(code)"),
+            ["\u{1d41e}\u{1d431}\u{1d41e}\u{1d41c}"]
+        );
+        for text in [
+            "Привет",
+            "API-шный",
+            "SQLзапрос",
+            "Δx μs αBeta νmax",
+            "naïve café größe",
+            "变量name",
+            "переменная_x",
+            "\u{1d431}",
+        ] {
             assert_eq!(found(text), Vec::<String>::new(), "{text}");
         }
     }

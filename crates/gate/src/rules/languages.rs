@@ -29,8 +29,12 @@ static LANGUAGES: [Language; 8] = [
                 r"#\[(?:\w+::)*(?:test|rstest|test_case|proptest|quickcheck|wasm_bindgen_test)\b[^\]]{0,300}\](?:\s*(?:#\[[^\]]{0,300}\]|//[^\n]*))*\s*(?:pub\s+)?(?:async\s+)?fn\s+([\w\x80-\xff]+)",
             )
         }),
-        skip: LazyLock::new(|| pattern(r"#\[(?:cfg_attr\(.{0,200},\s*)?ignore\b|#!?\[cfg\((?:any\(\)|FALSE|false|never)\)\]")),
-        assertion: LazyLock::new(|| pattern(r"\b(?:debug_|prop_)?assert\w*!|\bshould_panic\b|\.unwrap_err\(|\.expect_err\(")),
+        skip: LazyLock::new(|| {
+            pattern(r"#\[(?:cfg_attr\(.{0,200},\s*)?ignore\b|#!?\[cfg\((?:any\(\)|FALSE|false|never)\)\]")
+        }),
+        assertion: LazyLock::new(|| {
+            pattern(r"\b(?:debug_|prop_)?assert\w*!|\bshould_panic\b|\.unwrap_err\(|\.expect_err\(")
+        }),
     },
     Language {
         extensions: &["py", "pyi"],
@@ -41,7 +45,9 @@ static LANGUAGES: [Language; 8] = [
                 r"@(?:pytest\.)?(?:mark\.)?(?:skip|skipif|xfail)\b|@(?:unittest\.)?(?:skip(?:If|Unless)?|expectedFailure)\b|\bpytest\.(?:skip|xfail|importorskip)\(|\bself\.skipTest\(|\braise (?:unittest\.)?SkipTest|\bcollect_ignore|__test__\s*=\s*False|pytestmark\s*=.*(?:skip|xfail)",
             )
         }),
-        assertion: LazyLock::new(|| pattern(r"\bassert\b|\bself\.assert\w+|\bpytest\.raises\b|\bself\.fail\(")),
+        assertion: LazyLock::new(|| {
+            pattern(r"\bassert\b|\bself\.assert\w+|\bpytest\.raises\b|\bself\.fail\(")
+        }),
     },
     Language {
         extensions: &["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "vue", "svelte"],
@@ -56,47 +62,83 @@ static LANGUAGES: [Language; 8] = [
                 r#"\b(?:it|test|describe|suite|context|specify)\.(?:skip|todo|fixme|fails|failing|only|skipIf)\b|\bx(?:it|describe|test|specify|context)\s*\(|\bf(?:it|describe)\s*\(|\bskip\s*:\s*(?:true|["'`])|\b(?:t|this)\.skip\("#,
             )
         }),
-        assertion: LazyLock::new(|| pattern(r"\bexpect\s*\(|\bassert(?:\.\w+)?\s*\(|\.should\b|\bt\.(?:is|ok|not|equal|deepEqual|throws|true|false|like)\s*\(")),
+        assertion: LazyLock::new(|| {
+            pattern(
+                r"\bexpect\s*\(|\bassert(?:\.\w+)?\s*\(|\.should\b|\bt\.(?:is|ok|not|equal|deepEqual|throws|true|false|like)\s*\(",
+            )
+        }),
     },
     Language {
         extensions: &["go"],
         anywhere: false,
-        test: LazyLock::new(|| pattern(r"(?m)^func[ \t]+(?:\([^)]{0,100}\)[ \t]*)?((?:Test|Benchmark|Fuzz|Example)[\w\x80-\xff]*)\s*\(")),
-        skip: LazyLock::new(|| pattern(r"\b[tb]\.Skip(?:f|Now)?\(|//\s*\+build\s+ignore|//go:build\s+ignore")),
-        assertion: LazyLock::new(|| pattern(r"\b[tb]\.(?:Errorf?|Fatalf?|Fail|FailNow)\(|\b(?:assert|require)\.\w+\(|\bcmp\.Diff\(")),
+        test: LazyLock::new(|| {
+            pattern(
+                r"(?m)^func[ \t]+(?:\([^)]{0,100}\)[ \t]*)?((?:Test|Benchmark|Fuzz|Example)[\w\x80-\xff]*)\s*\(",
+            )
+        }),
+        skip: LazyLock::new(|| {
+            pattern(r"\b[tb]\.Skip(?:f|Now)?\(|//\s*\+build\s+ignore|//go:build\s+ignore")
+        }),
+        assertion: LazyLock::new(|| {
+            pattern(r"\b[tb]\.(?:Errorf?|Fatalf?|Fail|FailNow)\(|\b(?:assert|require)\.\w+\(|\bcmp\.Diff\(")
+        }),
     },
     Language {
         extensions: &["java", "kt", "kts", "groovy", "scala"],
         anywhere: false,
         test: LazyLock::new(|| {
-            pattern(r"@(?:Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b[^{};]{0,600}?\b(?:void|fun|def)\s+`?([\w\x80-\xff ]{1,200})`?\s*\(")
+            pattern(
+                r"@(?:Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b[^{};]{0,600}?\b(?:void|fun|def)\s+`?([\w\x80-\xff ]{1,200})`?\s*\(",
+            )
         }),
-        skip: LazyLock::new(|| pattern(r"@(?:Disabled\w*|Ignore|EnabledIf\w*)\b|\b(?:assumeTrue|assumeFalse|assumeThat|abort)\(")),
+        skip: LazyLock::new(|| {
+            pattern(r"@(?:Disabled\w*|Ignore|EnabledIf\w*)\b|\b(?:assumeTrue|assumeFalse|assumeThat|abort)\(")
+        }),
         assertion: LazyLock::new(|| pattern(r"\bassert\w*\s*[({]|\bverify\w*\s*\(|\bshould\w*\b|\bfail\(")),
     },
     Language {
         extensions: &["cs", "fs"],
         anywhere: false,
         test: LazyLock::new(|| {
-            pattern(r"\[(?:Fact|Theory|Test|TestMethod|TestCase|DataTestMethod)\b[^{};]{0,600}?\b(?:void|Task|ValueTask)\s+(\w+)\s*\(")
+            pattern(
+                r"\[(?:Fact|Theory|Test|TestMethod|TestCase|DataTestMethod)\b[^{};]{0,600}?\b(?:void|Task|ValueTask)\s+(\w+)\s*\(",
+            )
         }),
-        skip: LazyLock::new(|| pattern(r"\bSkip\s*=|\[Ignore\b|\[Explicit\b|Assert\.(?:Ignore|Inconclusive|Skip)\(")),
+        skip: LazyLock::new(|| {
+            pattern(r"\bSkip\s*=|\[Ignore\b|\[Explicit\b|Assert\.(?:Ignore|Inconclusive|Skip)\(")
+        }),
         assertion: LazyLock::new(|| pattern(r"\bAssert\.\w+|\.Should\w*\(|\bExpect\(")),
     },
     Language {
         extensions: &["rb"],
         anywhere: false,
         test: LazyLock::new(|| {
-            pattern(r#"(?m)^\s*(?:def\s+(test_\w+[?!]?)|(?:it|specify|test|scenario|example)[ \t(]+(?:"([^"\n]{1,300})"|'([^'\n]{1,300})'))"#)
+            pattern(
+                r#"(?m)^\s*(?:def\s+(test_\w+[?!]?)|(?:it|specify|test|scenario|example)[ \t(]+(?:"([^"\n]{1,300})"|'([^'\n]{1,300})'))"#,
+            )
         }),
-        skip: LazyLock::new(|| pattern(r#"(?m)^\s*(?:x(?:it|describe|context|specify)|f(?:it|describe|context)|skip|pending|omit)\b|,\s*(?:skip|pending):\s*"#)),
-        assertion: LazyLock::new(|| pattern(r"\bassert\w*\b|\brefute\w*\b|\bexpect\s*[({]|\.should\b|\bmust_\w+")),
+        skip: LazyLock::new(|| {
+            pattern(
+                r#"(?m)^\s*(?:x(?:it|describe|context|specify)|f(?:it|describe|context)|skip|pending|omit)\b|,\s*(?:skip|pending):\s*"#,
+            )
+        }),
+        assertion: LazyLock::new(|| {
+            pattern(r"\bassert\w*\b|\brefute\w*\b|\bexpect\s*[({]|\.should\b|\bmust_\w+")
+        }),
     },
     Language {
         extensions: &["php"],
         anywhere: false,
-        test: LazyLock::new(|| pattern(r#"\bfunction\s+(test\w+)\s*\(|\b(?:it|test)\s*\(\s*(?:"([^"\n]{1,300})"|'([^'\n]{1,300})')"#)),
-        skip: LazyLock::new(|| pattern(r"\bmarkTest(?:Skipped|Incomplete)\(|->skip\(|->todo\(|#\[(?:Requires|DoesNotPerformAssertions)")),
+        test: LazyLock::new(|| {
+            pattern(
+                r#"\bfunction\s+(test\w+)\s*\(|\b(?:it|test)\s*\(\s*(?:"([^"\n]{1,300})"|'([^'\n]{1,300})')"#,
+            )
+        }),
+        skip: LazyLock::new(|| {
+            pattern(
+                r"\bmarkTest(?:Skipped|Incomplete)\(|->skip\(|->todo\(|#\[(?:Requires|DoesNotPerformAssertions)",
+            )
+        }),
         assertion: LazyLock::new(|| pattern(r"(?:->|::)assert\w+|\bexpect\(|->expect\w+")),
     },
 ];
@@ -113,7 +155,9 @@ impl Language {
         self.test
             .captures_iter(text)
             .take(MAX_NAMES)
-            .filter_map(|found| found.iter().skip(1).flatten().next().map(|name| name.as_bytes().trim_ascii()))
+            .filter_map(|found| {
+                found.iter().skip(1).flatten().next().map(|name| name.as_bytes().trim_ascii())
+            })
             .collect()
     }
 
@@ -133,18 +177,37 @@ mod tests {
 
     fn names(extension: &str, text: &str) -> Vec<String> {
         let language = LANGUAGES.iter().find(|language| language.extensions.contains(&extension)).unwrap();
-        language.tests(text.as_bytes()).into_iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        language
+            .tests(text.as_bytes())
+            .into_iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect()
     }
 
     #[test]
     fn tests_by_language() {
         assert_eq!(
-            names("rs", "#[test]\nfn a() {}\n#[tokio::test(flavor = \"x\")]\n#[ignore]\n// why\nasync fn b() {}\nfn c() {}"),
+            names(
+                "rs",
+                "#[test]\nfn a() {}\n#[tokio::test(flavor = \"x\")]\n#[ignore]\n// why\nasync fn b() {}\nfn c() {}"
+            ),
             ["a", "b"]
         );
-        assert_eq!(names("py", "def test_a():\n  pass\nclass T:\n    async def test_b(self): ...\ndef helper(): ..."), ["test_a", "test_b"]);
-        assert_eq!(names("ts", "it('adds', () => {});\ntest.each([1])(\"n %i\", f)\ntest(`t`, f); edit('x')"), ["adds", "n %i", "t"]);
-        assert_eq!(names("go", "func TestA(t *testing.T) {}\nfunc (s *S) TestB() {}\nfunc helper() {}"), ["TestA", "TestB"]);
+        assert_eq!(
+            names(
+                "py",
+                "def test_a():\n  pass\nclass T:\n    async def test_b(self): ...\ndef helper(): ..."
+            ),
+            ["test_a", "test_b"]
+        );
+        assert_eq!(
+            names("ts", "it('adds', () => {});\ntest.each([1])(\"n %i\", f)\ntest(`t`, f); edit('x')"),
+            ["adds", "n %i", "t"]
+        );
+        assert_eq!(
+            names("go", "func TestA(t *testing.T) {}\nfunc (s *S) TestB() {}\nfunc helper() {}"),
+            ["TestA", "TestB"]
+        );
         assert_eq!(names("java", "@Test\npublic void adds() {}\nvoid other() {}"), ["adds"]);
         assert_eq!(names("kt", "@Test\nfun `adds numbers`() {}"), ["adds numbers"]);
         assert_eq!(names("cs", "[Fact]\npublic async Task Adds() {}"), ["Adds"]);

@@ -21,7 +21,8 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
                 let severity = if script && file.is_added() { Severity::Note } else { Severity::Warning };
                 sink.add(severity, &file.shown, None, "becomes executable");
             }
-            (Some(FileMode::Symlink), FileMode::Regular) | (Some(FileMode::Regular | FileMode::Executable), FileMode::Symlink) => {
+            (Some(FileMode::Symlink), FileMode::Regular)
+            | (Some(FileMode::Regular | FileMode::Executable), FileMode::Symlink) => {
                 sink.add(Severity::Warning, &file.shown, None, "changes between a file and a link");
             }
             (_, FileMode::Regular | FileMode::Symlink | FileMode::Gitlink) => {}

@@ -21,13 +21,19 @@ const LONG_LINE: usize = 4_000;
 
 /// Extensions of programs, which have no business in one line. Data (JSON, CSV, SVG, snapshots) often comes so.
 const PROGRAMS: &[&str] = &[
-    "js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "py", "rb", "php", "sh", "bash", "rs", "go", "java", "kt", "c", "h", "cc", "cpp",
-    "hpp", "cs", "swift", "pl", "lua", "ps1", "bat", "vue", "svelte", "ex", "exs", "scala", "sql",
+    "js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "py", "rb", "php", "sh", "bash", "rs", "go", "java", "kt",
+    "c", "h", "cc", "cpp", "hpp", "cs", "swift", "pl", "lua", "ps1", "bat", "vue", "svelte", "ex", "exs",
+    "scala", "sql",
 ];
 
 pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
     if view.files.len() > MANY_FILES {
-        sink.add(Severity::Warning, "", None, format!("{} files change; nobody reads that many", view.files.len()));
+        sink.add(
+            Severity::Warning,
+            "",
+            None,
+            format!("{} files change; nobody reads that many", view.files.len()),
+        );
     }
     for file in &view.files {
         let Some(side) = file.new_side() else { continue };
@@ -38,7 +44,12 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
             );
             sink.add(Severity::Blocking, &file.shown, None, why);
         } else if side.size >= LARGE && file.old.len() as u64 + LARGE / 2 < side.size {
-            sink.add(Severity::Warning, &file.shown, None, format!("{} bytes, of which most are new", side.size));
+            sink.add(
+                Severity::Warning,
+                &file.shown,
+                None,
+                format!("{} bytes, of which most are new", side.size),
+            );
         }
         long_lines(file, sink);
     }

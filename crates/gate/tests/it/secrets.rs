@@ -32,9 +32,18 @@ fn base64(text: &str) -> String {
     text.as_bytes()
         .chunks(3)
         .map(|chunk| {
-            let bits = chunk.iter().enumerate().fold(0_u32, |bits, (index, byte)| bits | u32::from(*byte) << (16 - 8 * index));
+            let bits = chunk
+                .iter()
+                .enumerate()
+                .fold(0_u32, |bits, (index, byte)| bits | u32::from(*byte) << (16 - 8 * index));
             (0..4)
-                .map(|place| if place <= chunk.len() { char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize]) } else { '=' })
+                .map(|place| {
+                    if place <= chunk.len() {
+                        char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize])
+                    } else {
+                        '='
+                    }
+                })
                 .collect::<String>()
         })
         .collect()
@@ -45,7 +54,12 @@ fn github() -> String {
 }
 
 fn private_key() -> String {
-    format!("-----BEGIN {} KEY-----\n{}\n{}\n-----END {0} KEY-----\n", "PRIVATE", noise(ALNUM, 64), noise(ALNUM, 64))
+    format!(
+        "-----BEGIN {} KEY-----\n{}\n{}\n-----END {0} KEY-----\n",
+        "PRIVATE",
+        noise(ALNUM, 64),
+        noise(ALNUM, 64)
+    )
 }
 
 #[test]
@@ -77,7 +91,10 @@ fn known_forms() {
         let hit = all.iter().find(|finding| finding.rule == "secret");
         let hit = hit.unwrap_or_else(|| panic!("not found: {sample}"));
         assert_eq!((hit.severity, hit.line), (Blocking, Some(2)), "{sample}");
-        let quoted = sample.split(['\n', ':', '"', ' ', '=']).filter(|part| part.len() > 12).any(|part| hit.why.contains(part));
+        let quoted = sample
+            .split(['\n', ':', '"', ' ', '='])
+            .filter(|part| part.len() > 12)
+            .any(|part| hit.why.contains(part));
         assert!(!quoted, "{}", hit.why);
     }
 }
@@ -102,7 +119,9 @@ fn one_layer_of_encoding_is_taken_off() {
     let whole = base64(&inner);
     let (first, second) = whole.split_at(28);
     let url = whole.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned();
-    for content in [format!("data = '{whole}'"), format!("{first}\n{second}\n"), url, hex, base64(&private_key())] {
+    for content in
+        [format!("data = '{whole}'"), format!("{first}\n{second}\n"), url, hex, base64(&private_key())]
+    {
         assert_eq!(worst("secret", vec![added("blob.txt", &content)]), Some(Blocking), "{content}");
     }
 }
@@ -114,7 +133,10 @@ fn a_changed_line_inside_a_key_counts() {
     assert_eq!(worst("secret", vec![modified("k.pem", &key, &other)]), Some(Blocking));
     assert_eq!(worst("secret", vec![modified("k.pem", &key, format!("comment\n{key}"))]), None);
     let escaped = key.replace('\n', "\\n");
-    assert_eq!(worst("secret", vec![added("sa.json", format!("{{\"private_key\":\"{escaped}\"}}"))]), Some(Blocking));
+    assert_eq!(
+        worst("secret", vec![added("sa.json", format!("{{\"private_key\":\"{escaped}\"}}"))]),
+        Some(Blocking)
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 
 /// How long to go on. Only a swarm that outruns the reading of the table needs longer; the host then destroys the whole sandbox.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 pub(super) fn below(root: Pid, spared: &[Pid], mut is_done: impl FnMut(&Round) -> bool) -> u32 {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(20);
-    let hunt = Hunt { root: number(root), own_group: number(getpgrp()), spared };
+    let hunt = Hunt { root: number(root), own_group: number(getpid()), spared };
     loop {
         // Without the table nothing can be found, and the host has to know that this was no success.
         let Ok(round) = hunt.round() else { return u32::MAX };
@@ -58,6 +58,7 @@ pub(super) struct Round {
 /// Whom to kill.
 struct Hunt<'a> {
     root: i32,
+    /// The group of process 1 itself, whose leader it is.
     own_group: i32,
     spared: &'a [Pid],
 }
@@ -198,6 +199,6 @@ mod tests {
 
     #[test]
     fn the_table_of_this_system_holds_this_process() {
-        assert!(processes().unwrap().contains(&number(rustix::process::getpid())));
+        assert!(processes().unwrap().contains(&number(getpid())));
     }
 }

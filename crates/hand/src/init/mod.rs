@@ -90,6 +90,8 @@ impl Hand {
     fn new(control: OwnedFd) -> io::Result<Self> {
         sys::process::reset_signals();
         let child_signal = sys::process::child_signal()?;
+        // Refused only if it leads a group already; in either case the group has its own id then.
+        let _ = rustix::process::setsid();
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         rustix::process::umask(Mode::WGRP | Mode::WOTH);
@@ -251,7 +253,7 @@ impl Hand {
                 self.reply(id, task.lost(""))?;
                 self.reply(id, ReplyBody::Emptied)
             }
-            Task::Starting | Task::Searching => self.reply(id, task.lost("it was killed before it started")),
+            Task::Starting | Task::Searching => self.reply(id, task.lost("it was killed while it started")),
         }
     }
 

@@ -56,6 +56,7 @@ pub enum RequestBody {
     /// Starts a command. Descriptors: see [`Streams`].
     Start(Start),
     /// Kills a command and everything that it started, or a search. Answered with [`ReplyBody::Killed`], also when it has ended already.
+    /// That is the last word: a reply to the killed request itself usually comes before it, but do not wait for one after it.
     Kill {
         /// The request that started it.
         target: RequestId,

@@ -174,7 +174,8 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     // SAFETY: `ifreq` is plain old data, for which all zeros is a valid value.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     for (target, byte) in request.ifr_name.iter_mut().zip(b"lo") {
-        *target = byte.cast_signed().into();
+        // Signed on one architecture, unsigned on the other.
+        *target = libc::c_char::from_ne_bytes([*byte]);
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which is valid for the call.

@@ -72,9 +72,9 @@ impl Sandbox<'_> {
         let stands = built.is_ok();
         let message = built.map_or_else(Status::Failed, |()| Status::Built);
         // If the worker no longer listens, process 1 ends with the control socket.
-        if let Ok(bytes) = frame::encode(&message)
-            && rustix::io::write(status, &bytes).is_err()
-        {}
+        if let Ok(bytes) = frame::encode(&message) {
+            rustix::io::write(status, &bytes).ok();
+        }
         stands
     }
 

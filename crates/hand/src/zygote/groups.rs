@@ -68,7 +68,7 @@ impl Groups {
     pub(super) fn clear(self) {
         for sandbox in &self.sandboxes {
             // Has ended by itself otherwise.
-            if pidfd_send_signal(sandbox, Signal::KILL).is_err() {}
+            pidfd_send_signal(sandbox, Signal::KILL).ok();
         }
         for sandbox in &self.sandboxes {
             has_ended(sandbox, PATIENCE);

@@ -99,7 +99,7 @@ fn take_socket() -> Result<OwnedFd, Errno> {
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
     // Fails only when the worker has made it a session leader already.
-    if rustix::process::setsid().is_err() {}
+    rustix::process::setsid().ok();
     Ok(socket)
 }
 

@@ -58,7 +58,7 @@ fn try_in_child(owner: Owner, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<
             let tried: Vec<(Attempt, i32)> = postcard::from_bytes(&bytes).unwrap_or_default();
             attempts.extend(tried);
             // Reaped by the system otherwise.
-            if rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).is_err() {}
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).ok();
             Ok(())
         }
         Cloned::Child => {
@@ -83,8 +83,8 @@ fn write_results(results: OwnedFd) {
     .map(|(attempt, run)| (attempt, run().err().as_ref().map_or(0, number)))
     .into();
     // If the parent no longer listens, nobody wants to know.
-    if postcard::to_stdvec(&tried).is_ok_and(|bytes| std::fs::File::from(results).write_all(&bytes).is_err())
-    {
+    if let Ok(bytes) = postcard::to_stdvec(&tried) {
+        std::fs::File::from(results).write_all(&bytes).ok();
     }
 }
 

@@ -161,3 +161,26 @@ fn shutdown_and_hanging_up_end_everything() {
         assert_eq!(host.alive(), Vec::<String>::new());
     }
 }
+
+#[test]
+fn as_process_one_it_cannot_be_killed_and_keeps_its_promises() {
+    const UNSHARE: [&str; 2] = ["-Urpf", "--mount-proc"];
+    let can = Command::new("unshare").args(UNSHARE).arg("true").status().is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("SKIPPED: this host does not let unshare make user and process namespaces");
+        return;
+    }
+    let mut host = Host::silent(&format!("exec unshare {} \"$0\" init 3<&0 0</dev/null;", UNSHARE.join(" ")));
+    assert_eq!(host.ask(RequestBody::Hello, &[]), ReplyBody::Hello);
+    let gate = Gate::new();
+    let attack = "kill -KILL 1; (setsid sleep 1001 &) ; kill -KILL $PPID; exec sleep 1002";
+    let (id, _output) = host.shell(&format!("{}; {attack}", gate.wait()));
+    assert_eq!(host.reply(id), ReplyBody::Started);
+    gate.open();
+    assert_eq!(host.exited(id).status, Status::Lost);
+    assert_eq!(host.reply(id), ReplyBody::Emptied);
+    assert_eq!(host.alive(), Vec::<String>::new());
+    assert_eq!(host.run("exit 5").0.status, Status::Code(5));
+    assert_eq!(host.ask(RequestBody::Shutdown, &[]), ReplyBody::Bye);
+    assert_eq!(host.ended().code(), Some(0));
+}

@@ -12,6 +12,7 @@ use crate::{
     answer::assemble,
     failure::Failure,
     sse::SseEvent,
+    text_calls::in_blocks,
     wire::{Decoder, Hear, json},
 };
 
@@ -118,6 +119,7 @@ enum Piece {
 /// The decoder.
 pub(super) struct Decode {
     model: String,
+    offered: Vec<String>,
     pieces: Vec<(usize, Piece)>,
     usage: Usage,
     stop: Option<StopReason>,
@@ -125,9 +127,10 @@ pub(super) struct Decode {
 }
 
 impl Decode {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: &str, offered: Vec<String>) -> Self {
         Self {
             model: model.to_owned(),
+            offered,
             pieces: Vec::new(),
             usage: Usage::default(),
             stop: None,
@@ -226,7 +229,7 @@ impl Decoder for Decode {
             return Err(Failure::again("the connection was cut in the middle of the answer"));
         };
         let blocks = self.pieces.into_iter().filter_map(|(_, piece)| piece.into_block()).collect();
-        assemble(blocks, stop, self.usage, self.model)
+        assemble(in_blocks(blocks, &self.offered), stop, self.usage, self.model)
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::decode::Decode;
 use crate::{
     config::Effort,
+    text_calls::offered,
     wire::{Decoder, Given, Wire, arguments, json as text_of, plain_name, put},
 };
 
@@ -205,8 +206,8 @@ impl Wire for Anthropic {
         out.push(b'}');
     }
 
-    fn decoder(&self, _request: &ModelRequest) -> Box<dyn Decoder> {
-        Box::new(Decode::new(&self.model))
+    fn decoder(&self, request: &ModelRequest) -> Box<dyn Decoder> {
+        Box::new(Decode::new(&self.model, offered(&self.model, request)))
     }
 }
 

@@ -4,12 +4,13 @@ use cofferdam_domain::{Answer, Block, StopReason, ToolCall, Usage};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{reasoning::Thoughts, text_calls};
+use super::reasoning::Thoughts;
 use crate::{
     Progress,
     answer::assemble,
     failure::Failure,
     sse::SseEvent,
+    text_calls,
     wire::{Decoder, Hear, json as text_of},
 };
 
@@ -234,16 +235,12 @@ impl Decoder for Decode {
         let stop = self.stop()?;
         let text = self.thoughts.split_from(std::mem::take(&mut self.text));
         let mut blocks: Vec<Block> = self.thoughts.into_block().into_iter().collect();
-        if self.calls.is_empty() && !self.offered.is_empty() {
-            blocks.extend(text_calls::read(&text, &self.offered));
-        } else {
-            blocks.push(Block::Text { text });
-        }
+        blocks.push(Block::Text { text });
         blocks.extend(self.calls.into_iter().map(|call| {
             let Call { index: _, id: provider_id, name, arguments } = call;
             Block::ToolCall(ToolCall { provider_id, name, arguments, opaque: None })
         }));
-        assemble(blocks, stop, self.usage, self.model)
+        assemble(text_calls::in_blocks(blocks, &self.offered), stop, self.usage, self.model)
     }
 }
 

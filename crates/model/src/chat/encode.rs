@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::decode::Decode;
 use crate::{
     config::Effort,
+    text_calls::offered,
     wire::{Decoder, Given, Wire, arguments, json as text_of, plain_name, put},
 };
 
@@ -193,7 +194,6 @@ impl Wire for Chat {
     }
 
     fn decoder(&self, request: &ModelRequest) -> Box<dyn Decoder> {
-        let offered = request.tools.iter().map(|tool| tool.name.clone()).collect();
-        Box::new(Decode::new(&self.model, offered, self.dialect.echoes))
+        Box::new(Decode::new(&self.model, offered(&self.model, request), self.dialect.echoes))
     }
 }

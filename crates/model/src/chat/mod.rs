@@ -4,6 +4,5 @@
 mod decode;
 mod encode;
 mod reasoning;
-mod text_calls;
 
 pub(crate) use encode::{Chat, Dialect};

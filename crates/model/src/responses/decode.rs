@@ -15,6 +15,7 @@ use crate::{
     answer::assemble,
     failure::Failure,
     sse::SseEvent,
+    text_calls::in_blocks,
     wire::{Decoder, Hear, json as text_of},
 };
 
@@ -104,6 +105,7 @@ struct Part {
 /// The decoder.
 pub(super) struct Decode {
     model: String,
+    offered: Vec<String>,
     items: usize,
     blocks: Vec<Block>,
     refusal: Option<String>,
@@ -112,9 +114,10 @@ pub(super) struct Decode {
 }
 
 impl Decode {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: &str, offered: Vec<String>) -> Self {
         Self {
             model: model.to_owned(),
+            offered,
             items: 0,
             blocks: Vec::new(),
             refusal: None,
@@ -218,7 +221,7 @@ impl Decoder for Decode {
         let Some(stop) = self.stop else {
             return Err(Failure::again("the connection was cut in the middle of the answer"));
         };
-        assemble(self.blocks, stop, self.usage, self.model)
+        assemble(in_blocks(self.blocks, &self.offered), stop, self.usage, self.model)
     }
 }
 

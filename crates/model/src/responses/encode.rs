@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::decode::Decode;
 use crate::{
     config::Effort,
+    text_calls::offered,
     wire::{Decoder, Given, Wire, arguments, json as text_of, plain_name, put},
 };
 
@@ -181,8 +182,8 @@ impl Wire for Responses {
         out.extend_from_slice(&text_of(&rest).as_bytes()[1..]);
     }
 
-    fn decoder(&self, _request: &ModelRequest) -> Box<dyn Decoder> {
-        Box::new(Decode::new(&self.model))
+    fn decoder(&self, request: &ModelRequest) -> Box<dyn Decoder> {
+        Box::new(Decode::new(&self.model, offered(&self.model, request)))
     }
 }
 

@@ -28,10 +28,10 @@ pub struct Transcript {
 #[derive(Debug, thiserror::Error)]
 pub enum TranscriptError {
     /// The file cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("the file cannot be read")]
     Read(#[source] io::Error),
     /// It is not TOML, or has unknown or missing keys.
-    #[error("{0}")]
+    #[error("it is not a transcript: see the documentation of the format")]
     Format(#[from] toml::de::Error),
     /// A step contradicts itself.
     #[error("{step}: {what}")]
@@ -325,7 +325,10 @@ mod tests {
 
     #[test]
     fn slips_are_named() {
-        let error = |text: &str| Transcript::parse(&format!("name = 'x'\n{text}")).unwrap_err().to_string();
+        let error = |text: &str| match Transcript::parse(&format!("name = 'x'\n{text}")).unwrap_err() {
+            TranscriptError::Format(error) => error.to_string(),
+            other @ (TranscriptError::Read(_) | TranscriptError::Step { .. }) => other.to_string(),
+        };
         assert!(error("").contains("no [[step]]"));
         assert!(error("[[step]]\ntexts = 'a'").contains("texts"));
         assert!(error("[[step]]\nexpect.matches = '('").starts_with("step 1: bad regular expression"));

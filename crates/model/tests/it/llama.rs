@@ -28,6 +28,7 @@ async fn a_real_model_answers_or_fails_in_good_order() {
                 eprintln!("{kind}: {:?} {:?}", answer.stop, answer.blocks);
                 assert!(!answer.blocks.is_empty() && !heard.is_empty(), "{kind}");
                 assert!(answer.usage.output > 0 && answer.usage.prompt() > 0, "{kind} {:?}", answer.usage);
+                // Small models write the call into their text; that counts in every format.
                 assert!(answer.tool_calls().all(|call| !call.provider_id.is_empty()), "{kind}");
             }
             (Err(error), _) => {

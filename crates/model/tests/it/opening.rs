@@ -20,10 +20,15 @@ async fn opened(text: &str, env: &[(&str, &str)], name: Option<&str>) -> Result<
     open(&config(text), &lookup, name, Arc::new(NoBlobs)).await
 }
 
+/// What a person is told: the error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
+}
+
 async fn named(text: &str, env: &[(&str, &str)], name: Option<&str>) -> String {
     let model =
         opened(text, env, name).await.map(|model| format!("{}/{}", model.info().provider, model.info().name));
-    model.unwrap_or_else(|error| error.to_string())
+    model.unwrap_or_else(|error| chain(&error))
 }
 
 #[tokio::test]

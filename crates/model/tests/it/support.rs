@@ -11,13 +11,13 @@ use cofferdam_model::{BlobSource, Model, ModelError, ModelsConfig, Progress, ope
 use cofferdam_testkit::FakeProvider;
 use serde_json::json;
 
-pub const FAMILIES: [Family; 4] =
+pub(crate) const FAMILIES: [Family; 4] =
     [Family::Anthropic, Family::OpenaiResponses, Family::OpenaiChat, Family::Gemini];
 
 /// Pictures for everybody who asks.
-pub struct Pictures;
+pub(crate) struct Pictures;
 
-pub const PICTURE: &[u8] = b"not really a picture";
+pub(crate) const PICTURE: &[u8] = b"not really a picture";
 
 #[async_trait]
 impl BlobSource for Pictures {
@@ -26,13 +26,13 @@ impl BlobSource for Pictures {
     }
 }
 
-pub fn picture() -> Image {
+pub(crate) fn picture() -> Image {
     let blob = BlobRef { digest: Digest::of(PICTURE), size: PICTURE.len() as u64 };
     Image { media_type: "image/png".into(), blob }
 }
 
 /// A model's name at the family's maker, with which the encoders use all they know.
-pub fn model_name(family: Family) -> &'static str {
+pub(crate) fn model_name(family: Family) -> &'static str {
     match family {
         Family::Anthropic => "claude-haiku-4-5",
         Family::OpenaiResponses => "gpt-6.1-sol",
@@ -42,7 +42,7 @@ pub fn model_name(family: Family) -> &'static str {
 }
 
 /// A configuration with one provider, called `fake`, that is in a hurry.
-pub fn config(fake: &FakeProvider, family: Family, model: &str) -> ModelsConfig {
+pub(crate) fn config(fake: &FakeProvider, family: Family, model: &str) -> ModelsConfig {
     let kind = serde_json::to_value(family).unwrap();
     let text = format!(
         "default = 'fake'\n[retry]\ntries = 3\nfirst_delay_ms = 1\nlongest_delay_ms = 1500\nidle_timeout_ms = 300\n\
@@ -53,15 +53,15 @@ pub fn config(fake: &FakeProvider, family: Family, model: &str) -> ModelsConfig 
     toml::from_str(&text).unwrap()
 }
 
-pub fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     (name == "FAKE_KEY").then(|| "sk-fake-123".to_owned())
 }
 
-pub async fn model(config: &ModelsConfig) -> Box<dyn Model> {
+pub(crate) async fn model(config: &ModelsConfig) -> Box<dyn Model> {
     open(config, &env, None, Arc::new(Pictures)).await.unwrap()
 }
 
-pub fn tools() -> Arc<[ToolSpec]> {
+pub(crate) fn tools() -> Arc<[ToolSpec]> {
     let tool = |name: &str| ToolSpec {
         name: name.to_owned(),
         description: format!("Does {name}."),
@@ -71,7 +71,7 @@ pub fn tools() -> Arc<[ToolSpec]> {
     [tool("shell"), tool("edit")].into()
 }
 
-pub fn request(messages: Vec<Arc<Message>>) -> ModelRequest {
+pub(crate) fn request(messages: Vec<Arc<Message>>) -> ModelRequest {
     ModelRequest {
         system: "You are careful.".into(),
         tools: tools(),
@@ -83,12 +83,12 @@ pub fn request(messages: Vec<Arc<Message>>) -> ModelRequest {
     }
 }
 
-pub fn user(text: &str) -> Arc<Message> {
+pub(crate) fn user(text: &str) -> Arc<Message> {
     Arc::new(Message { role: Role::User, blocks: vec![Block::text(text)] })
 }
 
 /// Asks and does what is asked for until an answer has no calls, at most `most` times.
-pub async fn converse(
+pub(crate) async fn converse(
     model: &mut dyn Model,
     request: &mut ModelRequest,
     most: usize,
@@ -119,7 +119,7 @@ fn result(call: &ToolCall) -> Block {
 }
 
 /// Asks once and notes what was heard.
-pub async fn ask(
+pub(crate) async fn ask(
     model: &mut dyn Model,
     request: &ModelRequest,
 ) -> (Result<Answer, ModelError>, Vec<Progress>) {

@@ -99,7 +99,9 @@ fn made_up() -> [(&'static str, String); 6] {
 
 fn versioned() -> impl Iterator<Item = String> {
     let [java, python] = VERSIONED;
-    let javas = JAVA.flat_map(move |version| [format!("{java}-{version}-openjdk"), format!("{java}-1.{version}.0-openjdk")]);
+    let javas = JAVA.flat_map(move |version| {
+        [format!("{java}-{version}-openjdk"), format!("{java}-1.{version}.0-openjdk")]
+    });
     let pythons = PYTHON.map(move |minor| format!("{python}3.{minor}"));
     [java.to_owned(), format!("{python}3")].into_iter().chain(javas).chain(pythons)
 }

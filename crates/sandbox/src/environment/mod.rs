@@ -89,7 +89,8 @@ impl HostEnvironment {
     /// The environment of this host and this process's variables.
     #[must_use]
     pub fn of_this_host() -> Self {
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
         Self::discover(&ThisHost, &variables)
     }
 
@@ -106,7 +107,9 @@ impl HostEnvironment {
         }
         for path in SYSTEM_LINKS.map(Path::new) {
             match files.look(path) {
-                Seen::Symlink(target) => root.push(entry(path, RootKind::Symlink(target.as_os_str().as_bytes().to_vec()))),
+                Seen::Symlink(target) => {
+                    root.push(entry(path, RootKind::Symlink(target.as_os_str().as_bytes().to_vec())))
+                }
                 Seen::Directory => root.push(bind(path)),
                 Seen::File | Seen::Nothing => continue,
             }

@@ -19,7 +19,10 @@ pub(super) fn inside(files: &dyn HostFiles, path: Option<&OsString>, visible: &[
             && visible.iter().any(|seen| directory.starts_with(seen))
             && files.look(&directory) != Seen::Nothing;
         // A name that is not UTF-8 cannot be in a message to the hand, and no toolchain has one.
-        if seen && let Some(directory) = directory.to_str() && !kept.iter().any(|known| known == directory) {
+        if seen
+            && let Some(directory) = directory.to_str()
+            && !kept.iter().any(|known| known == directory)
+        {
             kept.push(directory.to_owned());
         }
     }
@@ -28,5 +31,6 @@ pub(super) fn inside(files: &dyn HostFiles, path: Option<&OsString>, visible: &[
 
 /// Whether a path is absolute and goes only downwards.
 pub(super) fn is_plain(path: &Path) -> bool {
-    path.is_absolute() && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+    path.is_absolute()
+        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
 }

@@ -9,7 +9,12 @@ struct Made(BTreeMap<&'static str, Option<&'static str>>);
 
 impl Made {
     fn new(paths: &[&'static str]) -> Self {
-        Self(paths.iter().map(|path| path.split_once(" -> ").map_or((*path, None), |(path, to)| (path, Some(to)))).collect())
+        Self(
+            paths
+                .iter()
+                .map(|path| path.split_once(" -> ").map_or((*path, None), |(path, to)| (path, Some(to))))
+                .collect(),
+        )
     }
 }
 
@@ -51,7 +56,8 @@ const SYSTEM: [&str; 8] = [
 
 fn discover(more: &[&'static str], variables: &[(&str, &str)]) -> HostEnvironment {
     let files = Made::new(&[&SYSTEM, more].concat());
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+    let variables =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
     HostEnvironment::discover(&files, &variables)
 }
 
@@ -61,10 +67,18 @@ fn bound(environment: &HostEnvironment) -> BTreeSet<String> {
 
 #[test]
 fn a_plain_host_shows_its_system_and_nothing_else() {
-    let environment = discover(&["/home/me/.ssh/id", "/srv/data"], &[("HOME", "/home/me"), ("PATH", "/usr/local/bin:/usr/bin:/home/me/bin")]);
+    let environment = discover(
+        &["/home/me/.ssh/id", "/srv/data"],
+        &[("HOME", "/home/me"), ("PATH", "/usr/local/bin:/usr/bin:/home/me/bin")],
+    );
     assert_eq!(bound(&environment), ["/etc/ssl/certs", "/usr"].map(str::to_owned).into());
-    assert_eq!(environment.variables()["PATH"], "/usr/local/bin:/usr/sbin:/usr/bin:/bin".replace("/usr/local/bin:/usr/sbin:/usr/bin", "/usr/local/bin:/usr/bin:/usr/sbin"));
-    let links: Vec<_> = environment.root().iter().filter(|entry| matches!(entry.kind, RootKind::Symlink(_))).collect();
+    assert_eq!(
+        environment.variables()["PATH"],
+        "/usr/local/bin:/usr/sbin:/usr/bin:/bin"
+            .replace("/usr/local/bin:/usr/sbin:/usr/bin", "/usr/local/bin:/usr/bin:/usr/sbin")
+    );
+    let links: Vec<_> =
+        environment.root().iter().filter(|entry| matches!(entry.kind, RootKind::Symlink(_))).collect();
     assert_eq!(links.len(), 2);
     assert!(environment.caches().is_empty());
 }
@@ -93,29 +107,44 @@ fn toolchains_in_the_home_are_shown_without_what_lies_beside_them() {
     assert_eq!(bound(&environment), expected.map(str::to_owned).into());
     assert_eq!(environment.variables()["RUSTUP_HOME"], "/home/me/.rustup");
     assert_eq!(environment.variables()["CARGO_HOME"], "/home/agent/.cargo");
-    assert!(environment.variables()["PATH"].starts_with("/home/me/.cargo/bin:/home/me/.nvm/versions/node/v1/bin:/usr/bin:"));
+    assert!(
+        environment.variables()["PATH"]
+            .starts_with("/home/me/.cargo/bin:/home/me/.nvm/versions/node/v1/bin:/usr/bin:")
+    );
     let cache = HostCache { host: "/home/me/.cargo/registry".into(), inside: ".cargo/registry" };
     assert_eq!(environment.caches(), [cache]);
 }
 
 #[test]
 fn no_variable_makes_the_home_visible() {
-    for value in ["/home/me", "/home", "/", "/home/me/../me", "relative", "", "/etc/ssl", "/proc/1", "/tmp/x"] {
-        let variables = [("HOME", "/home/me"), ("JAVA_HOME", value), ("GOROOT", value), ("PNPM_HOME", value), ("PATH", value)];
-        let environment = discover(&["/home/me/.ssh/id", "/etc/passwd", "/proc/1/root", "/tmp/x/y"], &variables);
+    for value in ["/home/me", "/home", "/", "/home/me/../me", "relative", "", "/etc/ssl", "/proc/1", "/tmp/x"]
+    {
+        let variables = [
+            ("HOME", "/home/me"),
+            ("JAVA_HOME", value),
+            ("GOROOT", value),
+            ("PNPM_HOME", value),
+            ("PATH", value),
+        ];
+        let environment =
+            discover(&["/home/me/.ssh/id", "/etc/passwd", "/proc/1/root", "/tmp/x/y"], &variables);
         assert_eq!(bound(&environment), ["/etc/ssl/certs", "/usr"].map(str::to_owned).into(), "{value}");
     }
 }
 
 #[test]
 fn a_link_to_the_home_is_not_followed_into_it() {
-    let environment = discover(&["/opt-like/java -> /home/me", "/home/me/.ssh/id"], &[("HOME", "/home/me"), ("JAVA_HOME", "/opt-like/java")]);
+    let environment = discover(
+        &["/opt-like/java -> /home/me", "/home/me/.ssh/id"],
+        &[("HOME", "/home/me"), ("JAVA_HOME", "/opt-like/java")],
+    );
     assert!(!bound(&environment).contains("/opt-like/java"));
 }
 
 #[test]
 fn toolchains_elsewhere_are_shown_where_they_are() {
-    let environment = discover(&["/data/jdk/bin/java"], &[("JAVA_HOME", "/data/jdk"), ("PATH", "/data/jdk/bin")]);
+    let environment =
+        discover(&["/data/jdk/bin/java"], &[("JAVA_HOME", "/data/jdk"), ("PATH", "/data/jdk/bin")]);
     assert!(bound(&environment).contains("/data/jdk"));
     assert_eq!(environment.variables()["JAVA_HOME"], "/data/jdk");
     assert!(environment.variables()["PATH"].starts_with("/data/jdk/bin:"));
@@ -124,11 +153,21 @@ fn toolchains_elsewhere_are_shown_where_they_are() {
 #[test]
 fn etc_is_made_up() {
     let environment = discover(&["/etc/shadow", "/etc/npmrc", "/etc/java-17-openjdk/x", "/etc/passwd"], &[]);
-    let names: BTreeSet<String> =
-        environment.root().iter().filter_map(|entry| String::from_utf8(entry.path.clone()).ok()).filter(|path| path.starts_with("/etc")).collect();
-    assert!(!names.contains("/etc/shadow") && !names.contains("/etc/npmrc") && names.contains("/etc/java-17-openjdk"));
+    let names: BTreeSet<String> = environment
+        .root()
+        .iter()
+        .filter_map(|entry| String::from_utf8(entry.path.clone()).ok())
+        .filter(|path| path.starts_with("/etc"))
+        .collect();
+    assert!(
+        !names.contains("/etc/shadow")
+            && !names.contains("/etc/npmrc")
+            && names.contains("/etc/java-17-openjdk")
+    );
     let passwd = environment.root().iter().find(|entry| entry.path == b"/etc/passwd").unwrap();
-    assert!(matches!(&passwd.kind, RootKind::File(content) if String::from_utf8_lossy(content).contains("agent:x:1000:1000")));
+    assert!(
+        matches!(&passwd.kind, RootKind::File(content) if String::from_utf8_lossy(content).contains("agent:x:1000:1000"))
+    );
     let resolv = environment.root().iter().find(|entry| entry.path == b"/etc/resolv.conf").unwrap();
     assert_eq!(resolv.kind, RootKind::File(Vec::new()));
 }

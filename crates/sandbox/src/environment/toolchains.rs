@@ -23,12 +23,22 @@ struct Toolchain {
     export: bool,
 }
 
-const fn toolchain(variable: &'static str, home: &'static str, parts: &'static [&'static str], export: bool) -> Toolchain {
+const fn toolchain(
+    variable: &'static str,
+    home: &'static str,
+    parts: &'static [&'static str],
+    export: bool,
+) -> Toolchain {
     Toolchain { variable, home: Some(home), parts, export }
 }
 
 const TOOLCHAINS: &[Toolchain] = &[
-    toolchain("RUSTUP_HOME", ".rustup", &["toolchains", "settings.toml", "update-hashes", "tmp", "downloads"], true),
+    toolchain(
+        "RUSTUP_HOME",
+        ".rustup",
+        &["toolchains", "settings.toml", "update-hashes", "tmp", "downloads"],
+        true,
+    ),
     toolchain("CARGO_HOME", ".cargo", &["bin"], false),
     toolchain("PYENV_ROOT", ".pyenv", &["bin", "libexec", "plugins", "shims", "versions", "version"], true),
     toolchain("NVM_DIR", ".nvm", &["versions", "alias", "nvm.sh", "nvm-exec"], true),
@@ -70,11 +80,16 @@ pub(super) fn find(files: &dyn HostFiles, variables: &BTreeMap<String, OsString>
     let home = home(variables);
     let mut found = Vec::new();
     for toolchain in TOOLCHAINS {
-        let Some(base) = base(toolchain.variable, toolchain.home, variables, home.as_deref()) else { continue };
+        let Some(base) = base(toolchain.variable, toolchain.home, variables, home.as_deref()) else {
+            continue;
+        };
         let variable = base.to_str().filter(|_| toolchain.export);
         let variable = variable.map(|path| (toolchain.variable.to_owned(), path.to_owned()));
-        let parts: Vec<PathBuf> =
-            if toolchain.parts.is_empty() { vec![base] } else { toolchain.parts.iter().map(|part| base.join(part)).collect() };
+        let parts: Vec<PathBuf> = if toolchain.parts.is_empty() {
+            vec![base]
+        } else {
+            toolchain.parts.iter().map(|part| base.join(part)).collect()
+        };
         for path in parts {
             if files.look(&path) != Seen::Nothing && permitted(files, &path, home.as_deref()) {
                 found.push(Found { path, variable: variable.clone() });
@@ -120,6 +135,8 @@ fn permitted(files: &dyn HostFiles, path: &Path, home: Option<&Path>) -> bool {
     let resolved_home = home.and_then(|home| files.resolve(home));
     [path, &resolved].into_iter().all(|path| {
         let holds_home = home.into_iter().chain(resolved_home.as_deref()).any(|home| home.starts_with(path));
-        path.components().count() > 2 && !holds_home && !RESERVED.iter().any(|reserved| path.starts_with(reserved))
+        path.components().count() > 2
+            && !holds_home
+            && !RESERVED.iter().any(|reserved| path.starts_with(reserved))
     })
 }

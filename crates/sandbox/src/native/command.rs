@@ -93,7 +93,8 @@ impl Ends {
         let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         unlockpt(&host)?;
         tcsetwinsize(&host, Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 })?;
-        let command = ioctl_tiocgptpeer(&host, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let command =
+            ioctl_tiocgptpeer(&host, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&host, true)?;
         if !stdin.is_empty() {
             // As if typed before the program looked. What a terminal cannot hold is not taken, as with typing.

@@ -93,7 +93,10 @@ impl Connection {
             Ok(Ok(())) => Ok(replies),
             Ok(Err(ChannelError::Frame(error))) => {
                 self.lock().remove(&id);
-                Err(SandboxError::Setup { step: "send a request to the hand".to_owned(), source: io::Error::other(error) })
+                Err(SandboxError::Setup {
+                    step: "send a request to the hand".to_owned(),
+                    source: io::Error::other(error),
+                })
             }
             Ok(Err(_)) => {
                 self.end("its control socket is closed");
@@ -110,7 +113,9 @@ impl Connection {
         loop {
             let mut ready = self.socket.writable().await?;
             match channel::send(self.socket.get_ref(), request, descriptors) {
-                Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready()
+                }
                 done => return done,
             }
         }
@@ -119,9 +124,9 @@ impl Connection {
     /// Kills the sandbox for what the hand did.
     pub(super) fn end(&self, why: &str) {
         // The first reason is the one that counts.
-        if self.ended.set(why.to_owned()).is_err() {}
+        self.ended.set(why.to_owned()).ok();
         // It has ended by itself otherwise.
-        if pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).is_err() {}
+        pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).ok();
         self.lock().clear();
     }
 
@@ -175,7 +180,9 @@ async fn read_replies(connection: Arc<Connection>) {
                     break why;
                 }
             }
-            Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready.clear_ready()
+            }
             Err(ChannelError::Closed) => break "its first process ended".to_owned(),
             Err(error) => break error.to_string(),
         }

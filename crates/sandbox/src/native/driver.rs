@@ -22,10 +22,7 @@ use super::{
     sandbox::{NativeSandbox, Parts},
     zygote::Zygote,
 };
-use crate::{
-    Driver, HostEnvironment, Sandbox, SandboxError, SandboxSpec,
-    environment::HostCache,
-};
+use crate::{Driver, HostEnvironment, Sandbox, SandboxError, SandboxSpec, environment::HostCache};
 
 /// Open files of one process inside.
 const OPEN_FILES: u32 = 65_536;
@@ -145,8 +142,15 @@ fn bytes(path: &Path) -> Vec<u8> {
 fn check(spec: &SandboxSpec) -> Result<(), SandboxError> {
     let hosts = spec.lower.iter().chain(spec.read_only.iter().map(|bind| &bind.host));
     for path in hosts {
-        let found = if path.is_absolute() { path.metadata().map(drop) } else { Err(std::io::ErrorKind::InvalidInput.into()) };
-        found.map_err(|source| SandboxError::Setup { step: format!("find the layer {}", path.display()), source })?;
+        let found = if path.is_absolute() {
+            path.metadata().map(drop)
+        } else {
+            Err(std::io::ErrorKind::InvalidInput.into())
+        };
+        found.map_err(|source| SandboxError::Setup {
+            step: format!("find the layer {}", path.display()),
+            source,
+        })?;
     }
     if spec.layer.is_absolute() {
         return Ok(());

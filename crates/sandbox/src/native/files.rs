@@ -24,7 +24,8 @@ use super::{
     ready::register,
 };
 use crate::{
-    Entry, EntryKind, FileData, FileProblem, FoundFile, FoundLine, Listing, SandboxError, Search, SearchResult, Version,
+    Entry, EntryKind, FileData, FileProblem, FoundFile, FoundLine, Listing, SandboxError, Search,
+    SearchResult, Version,
 };
 
 /// Bytes of search results that are read; a hand that sends more is not ours.
@@ -44,16 +45,13 @@ pub(super) async fn read(
     let limit = limit.min(MAX_CONTENT);
     let body = RequestBody::Read { path: checked(path)?, offset, limit };
     let memory = memory(path)?;
-    match connection.ask(body, &[memory.as_fd()], ANSWER).await? {
-        ReplyBody::Read(part) if part.length <= limit => {
-            let bytes = content(memory, part.length).map_err(|error| other(path, &error))?;
-            if bytes.len() as u64 != part.length {
-                return Err(wrong_reply(connection));
-            }
-            Ok(FileData { bytes, size: part.version.size, version: version(part.version) })
-        }
-        reply => Err(failed(connection, path, reply)),
+    let reply = connection.ask(body, &[memory.as_fd()], ANSWER).await?;
+    let ReplyBody::Read(part) = reply else { return Err(failed(connection, path, reply)) };
+    let bytes = content(memory, part.length.min(limit)).map_err(|error| other(path, &error))?;
+    if bytes.len() as u64 != part.length {
+        return Err(wrong_reply(connection));
     }
+    Ok(FileData { bytes, size: part.version.size, version: version(part.version) })
 }
 
 /// Replaces a file.
@@ -68,38 +66,40 @@ pub(super) async fn write(
         let problem = FileProblem::Other(format!("more than {MAX_CONTENT} bytes cannot be written at once"));
         return Err(SandboxError::File { path: path.to_owned(), problem });
     }
-    let expected = expected.map(|Version { inode, size, changed_ns }| message::Version { inode, size, changed_ns });
+    let expected =
+        expected.map(|Version { inode, size, changed_ns }| message::Version { inode, size, changed_ns });
     let body = RequestBody::Write { path: checked(path)?, length, expected };
     let mut memory = memory(path)?;
     memory.write_all(content).and_then(|()| memory.rewind()).map_err(|error| other(path, &error))?;
-    match connection.ask(body, &[memory.as_fd()], ANSWER).await? {
-        ReplyBody::Written(written) => Ok(version(written)),
-        reply => Err(failed(connection, path, reply)),
+    let reply = connection.ask(body, &[memory.as_fd()], ANSWER).await?;
+    if let ReplyBody::Written(written) = reply {
+        Ok(version(written))
+    } else {
+        Err(failed(connection, path, reply))
     }
 }
 
 /// Removes a file.
 pub(super) async fn remove(connection: &Arc<Connection>, path: &str) -> Result<(), SandboxError> {
-    match connection.ask(RequestBody::Remove { path: checked(path)? }, &[], ANSWER).await? {
-        ReplyBody::Removed => Ok(()),
-        reply => Err(failed(connection, path, reply)),
-    }
+    let reply = connection.ask(RequestBody::Remove { path: checked(path)? }, &[], ANSWER).await?;
+    if reply == ReplyBody::Removed { Ok(()) } else { Err(failed(connection, path, reply)) }
 }
 
 /// Lists a directory.
-pub(super) async fn list(connection: &Arc<Connection>, path: &str, limit: usize) -> Result<Listing, SandboxError> {
+pub(super) async fn list(
+    connection: &Arc<Connection>,
+    path: &str,
+    limit: usize,
+) -> Result<Listing, SandboxError> {
     let limit = u32::try_from(limit).unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
     let memory = memory(path)?;
     let body = RequestBody::List { path: checked(path)?, limit };
-    match connection.ask(body, &[memory.as_fd()], ANSWER).await? {
-        ReplyBody::Listed { entries, more } if entries <= limit => {
-            let bytes = content(memory, MOST_LISTED_BYTES).map_err(|error| other(path, &error))?;
-            let listed = listed(&bytes).filter(|listed| listed.len() == entries as usize);
-            let entries = listed.ok_or_else(|| wrong_reply(connection))?;
-            Ok(Listing { entries, more })
-        }
-        reply => Err(failed(connection, path, reply)),
-    }
+    let reply = connection.ask(body, &[memory.as_fd()], ANSWER).await?;
+    let ReplyBody::Listed { entries, more } = reply else { return Err(failed(connection, path, reply)) };
+    let bytes = content(memory, MOST_LISTED_BYTES).map_err(|error| other(path, &error))?;
+    let listed = listed(&bytes).filter(|listed| entries <= limit && listed.len() == entries as usize);
+    let entries = listed.ok_or_else(|| wrong_reply(connection))?;
+    Ok(Listing { entries, more })
 }
 
 fn listed(bytes: &[u8]) -> Option<Vec<Entry>> {
@@ -119,7 +119,10 @@ fn listed(bytes: &[u8]) -> Option<Vec<Entry>> {
 }
 
 /// Searches files.
-pub(super) async fn search(connection: &Arc<Connection>, search: Search) -> Result<SearchResult, SandboxError> {
+pub(super) async fn search(
+    connection: &Arc<Connection>,
+    search: Search,
+) -> Result<SearchResult, SandboxError> {
     let patience = search.timeout.saturating_add(SEARCH_GRACE);
     let root = search.root.clone();
     let limit = search.limit.min(MAX_FOUND);
@@ -144,17 +147,12 @@ pub(super) async fn search(connection: &Arc<Connection>, search: Search) -> Resu
         connection.end("the hand did not end its search");
         return Err(connection.gone());
     };
-    match reply? {
-        ReplyBody::Searched { cut } => {
-            let files = files.ok_or_else(|| wrong_reply(connection))?;
-            Ok(SearchResult { files, cut })
-        }
-        ReplyBody::NotSearched(SearchProblem::Root(problem)) => {
-            Err(SandboxError::File { path: root, problem: file_problem(problem) })
-        }
-        ReplyBody::NotSearched(problem) => Err(SandboxError::Search(problem.to_string())),
-        reply => Err(failed(connection, &root, reply)),
+    let reply = reply?;
+    if let ReplyBody::Searched { cut } = reply {
+        let files = files.ok_or_else(|| wrong_reply(connection))?;
+        return Ok(SearchResult { files, cut });
     }
+    Err(failed(connection, &root, reply))
 }
 
 /// Reads search results as they come; `None` when they are not what results look like.
@@ -224,10 +222,14 @@ fn version(version: message::Version) -> Version {
 }
 
 fn failed(connection: &Connection, path: &str, reply: ReplyBody) -> SandboxError {
-    match reply {
-        ReplyBody::File(problem) => SandboxError::File { path: path.to_owned(), problem: file_problem(problem) },
-        ReplyBody::Refused(notice) => other(path, &io::Error::other(notice.as_str())),
-        _ => wrong_reply(connection),
+    if let ReplyBody::File(problem) | ReplyBody::NotSearched(SearchProblem::Root(problem)) = reply {
+        SandboxError::File { path: path.to_owned(), problem: file_problem(problem) }
+    } else if let ReplyBody::NotSearched(problem) = reply {
+        SandboxError::Search(problem.to_string())
+    } else if let ReplyBody::Refused(notice) = reply {
+        other(path, &io::Error::other(notice.as_str()))
+    } else {
+        wrong_reply(connection)
     }
 }
 

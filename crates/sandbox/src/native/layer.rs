@@ -11,10 +11,7 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::OwnedFd,
-        unix::fs::DirBuilderExt as _,
-    },
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
@@ -48,7 +45,9 @@ impl Layer {
     /// Makes what is missing of a layer.
     pub(super) fn prepare(path: &Path, owner: Owner) -> Result<Self, SandboxError> {
         let layer = Self { path: path.to_owned() };
-        make(path, None).and_then(|()| layer.prepare_overlay(&layer.workspace(), owner)).map_err(setup(path))?;
+        make(path, None)
+            .and_then(|()| layer.prepare_overlay(&layer.workspace(), owner))
+            .map_err(setup(path))?;
         make(&layer.home(), Some(owner)).map_err(setup(path))?;
         Ok(layer)
     }

@@ -16,7 +16,10 @@ pub(super) fn choose() -> io::Result<Owner> {
     if !uid.is_root() {
         return Ok(Owner { uid: uid.as_raw(), gid: gid.as_raw() });
     }
-    let choose = |map: &str| unused_id(&fs::read_to_string(map)?).ok_or_else(|| io::Error::other("no user id but 0 is mapped here"));
+    let choose = |map: &str| {
+        unused_id(&fs::read_to_string(map)?)
+            .ok_or_else(|| io::Error::other("no user id but 0 is mapped here"))
+    };
     Ok(Owner { uid: choose("/proc/self/uid_map")?, gid: choose("/proc/self/gid_map")? })
 }
 

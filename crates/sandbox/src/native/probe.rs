@@ -60,12 +60,15 @@ impl HostReport {
     /// Looks at this host. Makes one sandbox and removes it again.
     pub async fn probe() -> Self {
         let probed = tokio::task::spawn_blocking(|| {
-            let owner = owner::choose().map_err(|source| SandboxError::Setup { step: "choose a user".to_owned(), source })?;
+            let owner = owner::choose()
+                .map_err(|source| SandboxError::Setup { step: "choose a user".to_owned(), source })?;
             Zygote::probe(owner)
         });
         let probed = match probed.await {
             Ok(Ok(probed)) => probed,
-            Ok(Err(_)) | Err(_) => Probed { attempts: vec![(Attempt::Namespaces, Errno::NOEXEC.raw_os_error())], landlock: 0 },
+            Ok(Err(_)) | Err(_) => {
+                Probed { attempts: vec![(Attempt::Namespaces, Errno::NOEXEC.raw_os_error())], landlock: 0 }
+            }
         };
         let settings = Settings::of_this_host();
         let mut findings = vec![kernel(&rustix::system::uname().release().to_string_lossy()), user()];
@@ -108,7 +111,8 @@ impl Settings {
     /// How to permit user namespaces, given what forbids them.
     fn remedy_for_namespaces(&self) -> String {
         if self.max_user_namespaces == Some(0) {
-            "sudo sysctl -w user.max_user_namespaces=15000 (and put the line in /etc/sysctl.d/ to keep it)".to_owned()
+            "sudo sysctl -w user.max_user_namespaces=15000 (and put the line in /etc/sysctl.d/ to keep it)"
+                .to_owned()
         } else if self.unprivileged_userns_clone == Some(0) {
             "sudo sysctl -w kernel.unprivileged_userns_clone=1 (and put the line in /etc/sysctl.d/ to keep it)".to_owned()
         } else if self.apparmor_restricts == Some(1) {
@@ -143,20 +147,32 @@ fn kernel(release: &str) -> Finding {
 fn user() -> Finding {
     let uid = rustix::process::geteuid();
     let found = match owner::choose() {
-        Ok(owner) if uid.is_root() => format!("root; sandboxes run as user {}, which is nobody else", owner.uid),
+        Ok(owner) if uid.is_root() => {
+            format!("root; sandboxes run as user {}, which is nobody else", owner.uid)
+        }
         Ok(owner) => format!("ordinary user {}; sandboxes run as the same user", owner.uid),
         Err(error) => error.to_string(),
     };
-    Finding { what: "user", state: State::Ok, found, meaning: "no sandbox ever runs as the host's root", remedy: None }
+    Finding {
+        what: "user",
+        state: State::Ok,
+        found,
+        meaning: "no sandbox ever runs as the host's root",
+        remedy: None,
+    }
 }
 
 /// The row of an attempt: its name, what it is for, and what usually mends it.
 const fn row(attempt: Attempt) -> (&'static str, &'static str, &'static str) {
     match attempt {
-        Attempt::Namespaces => ("namespaces", "a sandbox sees no processes, files and networks but its own", ""),
+        Attempt::Namespaces => {
+            ("namespaces", "a sandbox sees no processes, files and networks but its own", "")
+        }
         Attempt::IdMaps => ("user ids", "a sandbox's user has no rights on the host", ""),
         Attempt::Mounts => ("mounts", "a sandbox's files are put together from an empty root", ""),
-        Attempt::DetachedMounts => ("mount attributes", "what a sandbox sees of the host is read-only", "Use Linux 5.12 or later"),
+        Attempt::DetachedMounts => {
+            ("mount attributes", "what a sandbox sees of the host is read-only", "Use Linux 5.12 or later")
+        }
         Attempt::Overlay => (
             "overlay",
             "the repository is a read-only layer, changes go to another",
@@ -167,8 +183,16 @@ const fn row(attempt: Attempt) -> (&'static str, &'static str, &'static str) {
             "tools inside need a /proc of the sandbox's own",
             "A container runtime covers parts of /proc; start the container with `--security-opt systempaths=unconfined`, or run cofferdam on the host",
         ),
-        Attempt::Loopback => ("loopback network", "programs inside may talk to each other, and to nobody else", "Use a kernel with CONFIG_NET_NS"),
-        Attempt::Filter => ("system call filter", "the kernel's less tested parts are out of reach", "Use a kernel with CONFIG_SECCOMP_FILTER"),
+        Attempt::Loopback => (
+            "loopback network",
+            "programs inside may talk to each other, and to nobody else",
+            "Use a kernel with CONFIG_NET_NS",
+        ),
+        Attempt::Filter => (
+            "system call filter",
+            "the kernel's less tested parts are out of reach",
+            "Use a kernel with CONFIG_SECCOMP_FILTER",
+        ),
     }
 }
 
@@ -179,7 +203,8 @@ fn attempts(probed: &Probed, settings: &Settings) -> Vec<Finding> {
         .map(|(attempt, errno)| {
             let (what, meaning, remedy) = row(*attempt);
             let works = *errno == 0;
-            let found = if works { "works".to_owned() } else { io::Error::from_raw_os_error(*errno).to_string() };
+            let found =
+                if works { "works".to_owned() } else { io::Error::from_raw_os_error(*errno).to_string() };
             let remedy = if remedy.is_empty() { settings.remedy_for_namespaces() } else { remedy.to_owned() };
             let state = if works { State::Ok } else { State::Missing };
             Finding { what, state, found, meaning, remedy: (!works).then_some(remedy) }
@@ -189,10 +214,20 @@ fn attempts(probed: &Probed, settings: &Settings) -> Vec<Finding> {
 
 fn landlock(version: u32) -> Finding {
     let (state, found, remedy) = match version {
-        0 => (State::Weak, "not there".to_owned(), Some("Boot with `lsm=…,landlock` (see `cat /sys/kernel/security/lsm`)".to_owned())),
+        0 => (
+            State::Weak,
+            "not there".to_owned(),
+            Some("Boot with `lsm=…,landlock` (see `cat /sys/kernel/security/lsm`)".to_owned()),
+        ),
         version => (State::Ok, format!("version {version}"), None),
     };
-    Finding { what: "Landlock", state, found, meaning: "a second wall around files; the first does not depend on it", remedy }
+    Finding {
+        what: "Landlock",
+        state,
+        found,
+        meaning: "a second wall around files; the first does not depend on it",
+        remedy,
+    }
 }
 
 /// Which controllers a worker could really use, found out by making its groups.
@@ -204,7 +239,10 @@ fn groups_that_work() -> Vec<Controller> {
 
 fn control_groups(places: &[Place], working: Vec<Controller>) -> Finding {
     let described = Controller::ALL.map(|controller| {
-        let version = places.iter().find(|place| place.controllers.contains(&controller)).map(|place| place.version.name());
+        let version = places
+            .iter()
+            .find(|place| place.controllers.contains(&controller))
+            .map(|place| place.version.name());
         match (version, working.contains(&controller)) {
             (None, _) => format!("{}: none", controller.name()),
             (Some(version), true) => format!("{}: {version}", controller.name()),
@@ -226,12 +264,14 @@ fn control_groups(places: &[Place], working: Vec<Controller>) -> Finding {
 
 /// Makes a sandbox; gives its level.
 async fn try_whole() -> Result<String, SandboxError> {
-    let options = NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+    let options =
+        NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
     let driver = NativeDriver::new(options).await?;
     let id = SandboxId::generate();
     let directory = std::env::temp_dir().join(format!("cofferdam-doctor-{id}"));
     let lower = directory.join("lower");
-    let step = |source| SandboxError::Setup { step: format!("make a directory in {}", directory.display()), source };
+    let step =
+        |source| SandboxError::Setup { step: format!("make a directory in {}", directory.display()), source };
     fs::create_dir_all(&lower).map_err(step)?;
     let spec = SandboxSpec {
         id,
@@ -245,7 +285,7 @@ async fn try_whole() -> Result<String, SandboxError> {
         Err(error) => Err(error),
     };
     // What is left in a directory for temporary files is nobody's concern but the system's.
-    if remove_layer(&directory).is_err() {}
+    remove_layer(&directory).ok();
     tried
 }
 
@@ -253,7 +293,8 @@ fn whole_sandbox(tried: Result<String, SandboxError>) -> Finding {
     let (state, found, remedy) = match tried {
         Ok(level) => (State::Ok, level, None),
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             (State::Missing, format!("{error}{cause}"), Some("Mend what is missing above".to_owned()))
         }
     };
@@ -266,9 +307,13 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (release, state) in
-            [("6.18.44-x", State::Ok), ("5.12.0", State::Ok), ("5.9.1", State::Missing), ("4.19", State::Missing), ("x", State::Missing)]
-        {
+        for (release, state) in [
+            ("6.18.44-x", State::Ok),
+            ("5.12.0", State::Ok),
+            ("5.9.1", State::Missing),
+            ("4.19", State::Missing),
+            ("x", State::Missing),
+        ] {
             assert_eq!(kernel(release).state, state, "{release}");
         }
     }
@@ -278,7 +323,10 @@ mod tests {
         let failed = |attempt| Probed { attempts: vec![(attempt, Errno::PERM.raw_os_error())], landlock: 0 };
         let settings = [
             (Settings { max_user_namespaces: Some(0), ..Settings::default() }, "max_user_namespaces"),
-            (Settings { unprivileged_userns_clone: Some(0), ..Settings::default() }, "unprivileged_userns_clone"),
+            (
+                Settings { unprivileged_userns_clone: Some(0), ..Settings::default() },
+                "unprivileged_userns_clone",
+            ),
             (Settings { apparmor_restricts: Some(1), ..Settings::default() }, "apparmor_parser"),
             (Settings { in_container: true, ..Settings::default() }, "--security-opt"),
         ];
@@ -287,7 +335,9 @@ mod tests {
             assert_eq!(findings[0].state, State::Missing);
             assert!(findings[0].remedy.as_ref().unwrap().contains(word), "{findings:?}");
         }
-        for attempt in [Attempt::Overlay, Attempt::Proc, Attempt::Loopback, Attempt::Filter, Attempt::DetachedMounts] {
+        for attempt in
+            [Attempt::Overlay, Attempt::Proc, Attempt::Loopback, Attempt::Filter, Attempt::DetachedMounts]
+        {
             assert!(attempts(&failed(attempt), &Settings::default())[0].remedy.is_some());
         }
         assert!(landlock(0).remedy.is_some() && landlock(7).remedy.is_none());

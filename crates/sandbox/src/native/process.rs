@@ -68,7 +68,11 @@ struct Shared {
 enum Stage {
     Running,
     /// It has ended, so long after its start; what it started may still run.
-    Ended { exit: Exit, elapsed: Duration, out_of_memory: bool },
+    Ended {
+        exit: Exit,
+        elapsed: Duration,
+        out_of_memory: bool,
+    },
     /// The sandbox went first.
     Gone,
 }
@@ -84,11 +88,15 @@ impl NativeProcess {
         let Watch { timeout, output_limit, terminal, memory } = watch;
         let interest = if terminal { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let host = Arc::new(register(host, interest)?);
-        let shared = Arc::new(Mutex::new(Shared { all: Bounded::new(output_limit), untaken: Bounded::new(output_limit) }));
+        let shared = Arc::new(Mutex::new(Shared {
+            all: Bounded::new(output_limit),
+            untaken: Bounded::new(output_limit),
+        }));
         let (sender, stage) = watch::channel(Stage::Running);
         let id = replies.id;
         let (ended_in, ended) = oneshot::channel();
-        let follow = Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
+        let follow =
+            Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
         let collect = Collect { host: Arc::clone(&host), shared: Arc::clone(&shared), stage: sender };
         tokio::spawn(follow.run(ended_in));
         tokio::spawn(collect.run(ended));
@@ -125,7 +133,7 @@ impl Follow {
             None => Stage::Gone,
         };
         // Fails when nobody wants to know any more.
-        if ended.send(stage).is_err() {}
+        ended.send(stage).ok();
         // Keeps the place of the last reply: that nothing of it is left.
         while self.replies.wait().await.is_some() {}
     }
@@ -133,7 +141,7 @@ impl Follow {
     async fn time_out(mut self, ended: oneshot::Sender<Stage>) {
         let killed = kill(&self.connection, self.replies.id).await;
         let stage = if killed.is_ok() { self.ended(Exit::TimedOut) } else { Stage::Gone };
-        if ended.send(stage).is_err() {}
+        ended.send(stage).ok();
         while self.replies.wait().await.is_some() {}
     }
 
@@ -161,14 +169,13 @@ fn exit(exited: Exited) -> Exit {
 
 /// Kills a command's whole tree; if the hand cannot, the whole sandbox.
 async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), SandboxError> {
-    match connection.ask(RequestBody::Kill { target: id }, &[], KILLING).await? {
-        ReplyBody::Killed { survivors: 0 } => Ok(()),
-        ReplyBody::Killed { survivors } => {
-            connection.end(&format!("{survivors} processes could not be killed"));
-            Err(connection.gone())
-        }
-        _ => Err(wrong_reply(connection)),
+    let reply = connection.ask(RequestBody::Kill { target: id }, &[], KILLING).await?;
+    let ReplyBody::Killed { survivors } = reply else { return Err(wrong_reply(connection)) };
+    if survivors == 0 {
+        return Ok(());
     }
+    connection.end(&format!("{survivors} processes could not be killed"));
+    Err(connection.gone())
 }
 
 /// Collects output.
@@ -191,7 +198,7 @@ impl Collect {
             open = self.read_rest();
         }
         // Fails when nobody wants to know any more.
-        if self.stage.send(stage).is_err() {}
+        self.stage.send(stage).ok();
         while open {
             tokio::select! {
                 () = self.stage.closed() => return,
@@ -303,7 +310,7 @@ impl Drop for NativeProcess {
         // Without a runtime the worker is ending, and every sandbox with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if kill(&connection, id).await.is_err() {}
+                kill(&connection, id).await.ok();
             });
         }
     }

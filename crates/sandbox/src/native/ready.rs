@@ -8,7 +8,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 ///
 /// Tokio has deprecated the safe way to do this, as the type of a descriptor in general does not promise that it stays open and the same;
 /// an [`OwnedFd`] does promise that, and the new way is not for a crate without unsafe code.
-#[expect(deprecated, reason = "an owned descriptor stays what it is, which is all that the replacement asks for")]
+#[expect(
+    deprecated,
+    reason = "an owned descriptor stays what it is, which is all that the replacement asks for"
+)]
 pub(super) fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, interest)
 }

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -15,11 +12,7 @@ use async_trait::async_trait;
 use cofferdam_domain::SandboxId;
 use cofferdam_hand::protocol::message::{ReplyBody, RequestBody};
 use rustix::process::{Signal, pidfd_send_signal};
-use tokio::{
-    io::Interest,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{io::Interest, task::JoinSet, time::timeout};
 
 use super::{
     cgroup::{KillCounter, OutOfMemory, SandboxGroup},
@@ -79,10 +72,8 @@ impl NativeSandbox {
         let Parts { id, level, variables, group, .. } = parts;
         let sandbox =
             Self { id, level, connection, pidfd, variables, counters, group: Some(group), watchdogs };
-        match sandbox.connection.ask(RequestBody::Hello, &[], ANSWER).await? {
-            ReplyBody::Hello => Ok(sandbox),
-            _ => Err(wrong_reply(&sandbox.connection)),
-        }
+        let reply = sandbox.connection.ask(RequestBody::Hello, &[], ANSWER).await?;
+        if reply == ReplyBody::Hello { Ok(sandbox) } else { Err(wrong_reply(&sandbox.connection)) }
     }
 
     /// Waits until no process of it is left. Process 1 of a pid namespace is the last to go.
@@ -96,7 +87,7 @@ impl NativeSandbox {
 
     fn kill(&self) {
         // It has ended by itself otherwise.
-        if pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).is_err() {}
+        pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).ok();
     }
 }
 
@@ -117,36 +108,44 @@ impl Sandbox for NativeSandbox {
         let ends = Ends::make(&command).map_err(setup)?;
         let memory = OutOfMemory::since_now(self.counters.clone());
         let sent: Vec<BorrowedFd<'_>> = ends.command.iter().map(AsFd::as_fd).collect();
-        let mut replies = self.connection.request(RequestBody::Start(start), &sent).await.map_err(|error| match error {
-            SandboxError::Setup { source, .. } => command::problem(program, &source.to_string()),
-            other => other,
+        let asked = self.connection.request(RequestBody::Start(start), &sent).await;
+        let mut replies = asked.map_err(|error| {
+            // The one thing about a request that is the caller's doing.
+            if let SandboxError::Setup { source, .. } = &error {
+                command::problem(program, &source.to_string())
+            } else {
+                error
+            }
         })?;
         drop(sent);
         let Ends { host, command: theirs } = ends;
         // Or the end of the output would never come.
         drop(theirs);
-        match replies.next(ANSWER).await? {
-            ReplyBody::Started => {
-                let watch = Watch {
-                    timeout: command.timeout,
-                    output_limit: command.output_limit,
-                    terminal: command.terminal,
-                    memory,
-                };
-                let process = NativeProcess::watch(Arc::clone(&self.connection), replies, host, watch).map_err(setup)?;
-                Ok(Box::new(process))
-            }
-            ReplyBody::NotStarted(problem) => Err(command::problem(program, &problem.to_string())),
-            ReplyBody::Refused(notice) => Err(command::problem(program, notice.as_str())),
-            _ => Err(wrong_reply(&self.connection)),
+        let reply = replies.next(ANSWER).await?;
+        if let ReplyBody::NotStarted(problem) = reply {
+            return Err(command::problem(program, &problem.to_string()));
+        } else if let ReplyBody::Refused(notice) = reply {
+            return Err(command::problem(program, notice.as_str()));
+        } else if reply != ReplyBody::Started {
+            return Err(wrong_reply(&self.connection));
         }
+        let Command { terminal, timeout, output_limit, .. } = command;
+        let watch = Watch { timeout, output_limit, terminal, memory };
+        let process =
+            NativeProcess::watch(Arc::clone(&self.connection), replies, host, watch).map_err(setup)?;
+        Ok(Box::new(process))
     }
 
     async fn read(&self, path: &str, offset: u64, limit: u64) -> Result<FileData, SandboxError> {
         files::read(&self.connection, path, offset, limit).await
     }
 
-    async fn write(&self, path: &str, content: &[u8], expected: Option<Version>) -> Result<Version, SandboxError> {
+    async fn write(
+        &self,
+        path: &str,
+        content: &[u8],
+        expected: Option<Version>,
+    ) -> Result<Version, SandboxError> {
         files::write(&self.connection, path, content, expected).await
     }
 
@@ -185,7 +184,7 @@ impl Drop for NativeSandbox {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // What stays is removed by the zygote when the worker ends.
-                if group.remove().await.is_err() {}
+                group.remove().await.ok();
             });
         }
     }

@@ -75,7 +75,8 @@ pub(super) async fn watch_memory(connection: Arc<Connection>, first: u32, limit:
     let page = rustix::param::page_size() as u64;
     while connection.lives() {
         let processes = descendants(first);
-        let sizes: Vec<(i32, u64)> = processes.iter().filter_map(|pid| Some((*pid, private_pages(*pid).ok()? * page))).collect();
+        let sizes: Vec<(i32, u64)> =
+            processes.iter().filter_map(|pid| Some((*pid, private_pages(*pid).ok()? * page))).collect();
         let total: u64 = sizes.iter().map(|(_, size)| size).sum();
         if total > limit
             && let Some((pid, _)) = sizes.iter().max_by_key(|(_, size)| *size)

@@ -84,8 +84,9 @@ impl Zygote {
             move |source: io::Error| SandboxError::Setup { step, source }
         };
         let (control, theirs) = channel::pair().map_err(setup("make a control socket"))?;
-        let (status, status_in) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
-            .map_err(|errno| setup("make a status pipe")(errno.into()))?;
+        let (status, status_in) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
+                .map_err(|errno| setup("make a status pipe")(errno.into()))?;
         let socket = Arc::clone(&self.socket);
         let (reply, mut descriptors) = spawn_blocking(move || {
             let sent: Vec<BorrowedFd<'_>> =
@@ -119,8 +120,8 @@ impl Drop for Zygote {
         let Some(mut child) = self.child.take() else { return };
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         // The other end sees the end of the connection, clears up and exits.
-        if rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both).is_err() {}
-        if child.wait().is_err() {}
+        rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both).ok();
+        child.wait().ok();
     }
 }
 

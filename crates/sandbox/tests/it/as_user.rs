@@ -1,6 +1,10 @@
 //! All of these tests again, as an ordinary user.
 
-use std::{fs, os::unix::{fs::PermissionsExt as _, process::CommandExt as _}, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
+};
 
 use crate::support::is_root;
 
@@ -31,7 +35,8 @@ fn everything_again_as_an_ordinary_user() {
         .gid(USER)
         .output()
         .unwrap();
-    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{printed}\n{errors}");
     for line in errors.lines().filter(|line| line.starts_with("SKIPPED:")) {
         eprintln!("{line} (as an ordinary user)");

@@ -11,7 +11,8 @@ use crate::support::{LONG, Place, command, eventually, host_processes, marker, r
 async fn a_command_has_its_arguments_directory_variables_and_input() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
-    let mut asked = command(&["sh", "-c", "printf '%s|' \"$@\" \"$PWD\" \"$COLOUR\"; cat; exit 7", "sh", "a b", "ü\n"]);
+    let mut asked =
+        command(&["sh", "-c", "printf '%s|' \"$@\" \"$PWD\" \"$COLOUR\"; cat; exit 7", "sh", "a b", "ü\n"]);
     asked.cwd = "src".to_owned();
     asked.env = vec![("COLOUR".to_owned(), "blue".to_owned())];
     asked.stdin = b"typed".to_vec();
@@ -20,7 +21,11 @@ async fn a_command_has_its_arguments_directory_variables_and_input() {
     assert_eq!(finished.exit, Exit::Code(7));
     assert!(!finished.out_of_memory && finished.elapsed > Duration::ZERO);
     assert_eq!(run(&*sandbox, shell("kill -TERM $$")).await.exit, Exit::Signal(15));
-    assert_eq!(text(&run(&*sandbox, command(&["cat"])).await), "", "nothing on standard input unless it is given");
+    assert_eq!(
+        text(&run(&*sandbox, command(&["cat"])).await),
+        "",
+        "nothing on standard input unless it is given"
+    );
     sandbox.destroy().await.unwrap();
 }
 
@@ -90,7 +95,9 @@ async fn a_flood_of_output_is_bounded_and_its_ends_are_kept() {
 async fn a_terminal_is_a_terminal() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
-    let mut asked = shell("test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo \"got $line\" && echo > /dev/tty");
+    let mut asked = shell(
+        "test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo \"got $line\" && echo > /dev/tty",
+    );
     asked.terminal = true;
     let mut process = sandbox.start(asked).await.unwrap();
     process.write_input(b"hello\n").await.unwrap();
@@ -107,7 +114,9 @@ async fn a_command_that_takes_too_long_is_killed_with_everything_it_started() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
-    let mut asked = shell(&format!("echo before; setsid sleep {marker} & (setsid setsid sleep {marker} &); sleep {marker}"));
+    let mut asked = shell(&format!(
+        "echo before; setsid sleep {marker} & (setsid setsid sleep {marker} &); sleep {marker}"
+    ));
     asked.timeout = Duration::from_millis(300);
     let finished = run(&*sandbox, asked).await;
     assert_eq!(finished.exit, Exit::TimedOut);
@@ -122,7 +131,10 @@ async fn what_runs_in_the_background_lives_until_its_command_is_dropped() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
-    let mut process = sandbox.start(shell(&format!("(sleep 0.3; echo later; exec sleep {marker}) & echo now"))).await.unwrap();
+    let mut process = sandbox
+        .start(shell(&format!("(sleep 0.3; echo later; exec sleep {marker}) & echo now")))
+        .await
+        .unwrap();
     let finished = process.wait(LONG).await.unwrap().unwrap();
     assert_eq!(text(&finished), "now\n", "the command itself has ended");
     let mut printed = Vec::new();
@@ -142,7 +154,8 @@ async fn killing_one_command_leaves_its_neighbours() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
     let (first, second) = (marker(), marker());
-    let mut process = sandbox.start(shell(&format!("sleep {first} & setsid sleep {first} & sleep {first}"))).await.unwrap();
+    let mut process =
+        sandbox.start(shell(&format!("sleep {first} & setsid sleep {first} & sleep {first}"))).await.unwrap();
     let mut neighbour = sandbox.start(shell(&format!("setsid sleep {second} & wait"))).await.unwrap();
     // The shells have the marker among their arguments too.
     eventually("all run", || host_processes(&first).len() == 4 && host_processes(&second).len() == 2).await;

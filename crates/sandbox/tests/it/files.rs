@@ -64,7 +64,10 @@ async fn what_is_not_a_file_says_so_at_once() {
     assert_eq!(problem_of_reading(&*sandbox, "/dev/zero").await, FileProblem::Special);
     assert_eq!(problem_of_reading(&*sandbox, "README/x").await, FileProblem::NotDirectory);
     let inside = sandbox.read("link", 0, 1 << 20).await.unwrap();
-    assert!(String::from_utf8(inside.bytes).unwrap().contains("agent:x:1000:1000"), "the sandbox's file, not the host's");
+    assert!(
+        String::from_utf8(inside.bytes).unwrap().contains("agent:x:1000:1000"),
+        "the sandbox's file, not the host's"
+    );
     let denied = sandbox.write("/usr/x", b"x", None).await;
     assert!(matches!(denied, Err(SandboxError::File { problem: FileProblem::Denied, .. })), "{denied:?}");
     let nul = sandbox.read("a\0b", 0, 1).await;
@@ -78,7 +81,8 @@ async fn directories_are_listed_by_name_up_to_a_limit() {
     let sandbox = place.sandbox("layer").await;
     sh(&*sandbox, "ln -s x link; mkfifo pipe; printf abc > file").await;
     let listing = sandbox.list("", 100).await.unwrap();
-    let names: Vec<_> = listing.entries.iter().map(|entry| (entry.name.as_slice(), entry.kind, entry.size)).collect();
+    let names: Vec<_> =
+        listing.entries.iter().map(|entry| (entry.name.as_slice(), entry.kind, entry.size)).collect();
     assert_eq!(
         names,
         [
@@ -103,7 +107,10 @@ async fn files_are_found_by_content_and_by_name() {
     let found = sandbox.search(search(Some("^tw."), None)).await.unwrap();
     assert_eq!(found.files.len(), 1);
     assert_eq!(found.files[0].path, b"numbers");
-    assert_eq!((found.files[0].lines[0].number, found.files[0].lines[0].text.as_slice()), (2, b"two".as_slice()));
+    assert_eq!(
+        (found.files[0].lines[0].number, found.files[0].lines[0].text.as_slice()),
+        (2, b"two".as_slice())
+    );
     let names = sandbox.search(search(None, Some("**/*.rs"))).await.unwrap();
     assert_eq!(names.files.iter().map(|file| file.path.as_slice()).collect::<Vec<_>>(), [b"src/one.rs"]);
     let wrong = sandbox.search(search(Some("(unclosed"), None)).await;

@@ -11,7 +11,9 @@ async fn there_is_no_network_but_loopback() {
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
     let abstract_name = format!("cofferdam-test-{port}");
-    let address = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&abstract_name);
+    let address = <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(
+        &abstract_name,
+    );
     let unix = UnixListener::bind_addr(&address.unwrap()).unwrap();
     unix.set_nonblocking(true).unwrap();
     let sandbox = place.sandbox("layer").await;
@@ -50,19 +52,38 @@ async fn the_hosts_files_and_home_are_not_there() {
     std::fs::write(&secret, "canary").unwrap();
     let sandbox = place.sandbox("layer").await;
     let visible = sh(&*sandbox, "ls /").await;
-    let expected = ["bin", "dev", "etc", "home", "lib", "proc", "root", "run", "sys", "tmp", "usr", "var", "workspace"];
+    let expected =
+        ["bin", "dev", "etc", "home", "lib", "proc", "root", "run", "sys", "tmp", "usr", "var", "workspace"];
     for name in visible.lines() {
         let more = ["lib32", "lib64", "libx32", "nix", "opt", "sbin"];
         assert!(expected.contains(&name) || more.contains(&name) || !is_secretive(name), "{name}");
     }
-    assert_eq!(sh(&*sandbox, "ls /home; ls -A /home/agent /tmp /run /sys | grep -v -e '^/' -e '^$' -e '^.cargo$'").await, "agent\n");
+    assert_eq!(
+        sh(&*sandbox, "ls /home; ls -A /home/agent /tmp /run /sys | grep -v -e '^/' -e '^$' -e '^.cargo$'")
+            .await,
+        "agent\n"
+    );
     let path = secret.to_str().unwrap();
     assert_eq!(sh(&*sandbox, &format!("cat {path} 2>&1 | grep -c 'No such file'")).await, "1\n");
-    for path in ["/etc/shadow", "/etc/ssl/private", "/etc/ssh", "/var/lib", "/var/log", "/boot", "/mnt", "/srv", "/root/.ssh", "/root/.bashrc"] {
+    for path in [
+        "/etc/shadow",
+        "/etc/ssl/private",
+        "/etc/ssh",
+        "/var/lib",
+        "/var/log",
+        "/boot",
+        "/mnt",
+        "/srv",
+        "/root/.ssh",
+        "/root/.bashrc",
+    ] {
         assert_eq!(sh(&*sandbox, &format!("ls {path} 2>/dev/null")).await, "", "{path}");
     }
     // A place that anybody may write to on the host, and the sandbox's own one of the same name.
-    assert_eq!(sh(&*sandbox, "echo inside > /var/tmp/cofferdam-test && cat /var/tmp/cofferdam-test").await, "inside\n");
+    assert_eq!(
+        sh(&*sandbox, "echo inside > /var/tmp/cofferdam-test && cat /var/tmp/cofferdam-test").await,
+        "inside\n"
+    );
     assert!(!std::path::Path::new("/var/tmp/cofferdam-test").exists());
     let mounts = sh(&*sandbox, "cut -d' ' -f5 /proc/self/mountinfo").await;
     assert!(mounts.lines().all(|point| !point.starts_with("/sys/") && point != "/boot"), "{mounts}");
@@ -87,7 +108,10 @@ async fn nothing_of_the_system_can_be_written() {
     let printed = sh(&*sandbox, script).await;
     // Where the file exists it is covered by the null device.
     let printed = printed.replace(expected, "");
-    assert_eq!(printed, "wrote /workspace\nwrote /home/agent\nwrote /tmp\nwrote /var/tmp\nwrote /run\nwrote /dev/shm\n");
+    assert_eq!(
+        printed,
+        "wrote /workspace\nwrote /home/agent\nwrote /tmp\nwrote /var/tmp\nwrote /run\nwrote /dev/shm\n"
+    );
     sandbox.destroy().await.unwrap();
 }
 
@@ -97,11 +121,28 @@ async fn other_processes_and_the_environment_of_the_worker_are_not_there() {
     let sandbox = place.sandbox("layer").await;
     let pids = sh(&*sandbox, "ls /proc | grep -c '^[0-9]*$'").await;
     assert!(pids.trim().parse::<u32>().unwrap() < 8, "{pids}");
-    assert_eq!(sh(&*sandbox, "cat /proc/1/environ /proc/1/maps /proc/1/mem 2>/dev/null; ls /proc/1/fd /proc/1/root 2>/dev/null").await, "");
-    assert_eq!(sh(&*sandbox, "ls /proc/self/fd | wc -l").await, "4\n", "standard streams, and the directory itself");
+    assert_eq!(
+        sh(
+            &*sandbox,
+            "cat /proc/1/environ /proc/1/maps /proc/1/mem 2>/dev/null; ls /proc/1/fd /proc/1/root 2>/dev/null"
+        )
+        .await,
+        ""
+    );
+    assert_eq!(
+        sh(&*sandbox, "ls /proc/self/fd | wc -l").await,
+        "4\n",
+        "standard streams, and the directory itself"
+    );
     let names = sh(&*sandbox, "env | cut -d= -f1 | sort | tr '\\n' ' '").await;
     for name in names.split_ascii_whitespace() {
-        assert!(!name.contains("TOKEN") && !name.contains("KEY") && !name.contains("CERT") && !name.starts_with("CARGO_PKG"), "{name}");
+        assert!(
+            !name.contains("TOKEN")
+                && !name.contains("KEY")
+                && !name.contains("CERT")
+                && !name.starts_with("CARGO_PKG"),
+            "{name}"
+        );
     }
     // Whatever becomes of the shell itself, process 1 gets no signal from inside.
     sh(&*sandbox, "kill -9 1; kill -9 -1").await;
@@ -114,16 +155,38 @@ async fn other_processes_and_the_environment_of_the_worker_are_not_there() {
 async fn there_are_no_privileges_and_no_way_to_get_any() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
-    let status = sh(&*sandbox, "grep -E '^(Cap|NoNewPrivs|Seccomp:|Uid|Gid|Groups)' /proc/self/status | tr -s '\\t ' ' '").await;
-    for line in ["CapInh: 0000000000000000", "CapPrm: 0000000000000000", "CapEff: 0000000000000000", "CapBnd: 0000000000000000"] {
+    let status = sh(
+        &*sandbox,
+        "grep -E '^(Cap|NoNewPrivs|Seccomp:|Uid|Gid|Groups)' /proc/self/status | tr -s '\\t ' ' '",
+    )
+    .await;
+    for line in [
+        "CapInh: 0000000000000000",
+        "CapPrm: 0000000000000000",
+        "CapEff: 0000000000000000",
+        "CapBnd: 0000000000000000",
+    ] {
         assert!(status.contains(line), "{status}");
     }
-    assert!(status.contains("CapAmb: 0000000000000000") && status.contains("NoNewPrivs: 1") && status.contains("Seccomp: 2"), "{status}");
+    assert!(
+        status.contains("CapAmb: 0000000000000000")
+            && status.contains("NoNewPrivs: 1")
+            && status.contains("Seccomp: 2"),
+        "{status}"
+    );
     assert!(status.contains("Uid: 1000 1000 1000 1000"), "{status}");
-    let map: Vec<String> = sh(&*sandbox, "cat /proc/self/uid_map").await.split_ascii_whitespace().map(str::to_owned).collect();
+    let map: Vec<String> =
+        sh(&*sandbox, "cat /proc/self/uid_map").await.split_ascii_whitespace().map(str::to_owned).collect();
     assert_eq!((map[0].as_str(), map[2].as_str()), ("1000", "1"));
     assert_ne!(map[1], "0", "never the host's root");
-    assert_eq!(sh(&*sandbox, "unshare -U true 2>&1 | grep -c 'not permitted'; cat /proc/sys/user/max_user_namespaces").await, "1\n0\n");
+    assert_eq!(
+        sh(
+            &*sandbox,
+            "unshare -U true 2>&1 | grep -c 'not permitted'; cat /proc/sys/user/max_user_namespaces"
+        )
+        .await,
+        "1\n0\n"
+    );
     assert_eq!(sh(&*sandbox, "ulimit -c; cat /proc/self/setgroups").await, "0\ndeny\n");
     let nosuid = sh(&*sandbox, "grep -v -e ' /dev/' -e ' /proc' /proc/self/mountinfo | grep -v nosuid").await;
     assert_eq!(nosuid, "", "no mount honours set-user-id bits");

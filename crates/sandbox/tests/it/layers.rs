@@ -10,12 +10,19 @@ use crate::support::{Place, exists, is_root, sh};
 async fn changes_stay_in_the_own_layer_and_come_back() {
     let Some(place) = Place::new().await else { return };
     let sandbox = place.sandbox("layer").await;
-    sh(&*sandbox, "echo more >> README; rm src/one.rs; mkdir new; echo x > new/file; echo h > ~/note; chmod 000 new").await;
+    sh(
+        &*sandbox,
+        "echo more >> README; rm src/one.rs; mkdir new; echo x > new/file; echo h > ~/note; chmod 000 new",
+    )
+    .await;
     sandbox.destroy().await.unwrap();
     assert_eq!(fs::read_to_string(place.path("base/README")).unwrap(), "original\n");
     assert!(exists(&place.path("base/src/one.rs")) && !exists(&place.path("base/new")));
     let again = place.sandbox("layer").await;
-    assert_eq!(sh(&*again, "chmod 755 new; cat README new/file ~/note; ls src").await, "original\nmore\nx\nh\n");
+    assert_eq!(
+        sh(&*again, "chmod 755 new; cat README new/file ~/note; ls src").await,
+        "original\nmore\nx\nh\n"
+    );
     again.destroy().await.unwrap();
     let fresh = place.sandbox("other").await;
     assert_eq!(sh(&*fresh, "cat README; ls; ls ~").await, "original\nREADME\nsrc\n");
@@ -34,7 +41,10 @@ async fn what_one_sandbox_wrote_can_be_the_layer_of_others() {
     let mut spec = place.spec("second");
     spec.lower = vec![place.base(), workspace_upper(&place.path("prepared"))];
     let sandbox = place.create(spec).await;
-    assert_eq!(sh(&*sandbox, "cat README a/b/c; echo 2 > a/b/c; echo 3 > README; mv a/b/c a/b/d; ls a/b").await, "original\n1\nd\n");
+    assert_eq!(
+        sh(&*sandbox, "cat README a/b/c; echo 2 > a/b/c; echo 3 > README; mv a/b/c a/b/d; ls a/b").await,
+        "original\n1\nd\n"
+    );
     sandbox.destroy().await.unwrap();
     assert_eq!(fs::read_to_string(workspace_upper(&place.path("prepared")).join("a/b/c")).unwrap(), "1\n");
     assert_eq!(fs::read_to_string(place.path("base/README")).unwrap(), "original\n");
@@ -73,7 +83,11 @@ async fn more_of_the_host_can_be_shown_read_only() {
     assert_eq!(sh(&*sandbox, "cat /mirror/seed.git/object /etc/extra.conf").await, "seed\nfile\n");
     assert_eq!(sh(&*sandbox, "touch /mirror/seed.git/x /mirror/y 2>&1 | grep -c 'Read-only'").await, "2\n");
     let plain = place.sandbox("plain").await;
-    assert_eq!(sh(&*plain, "ls -d /mirror /etc/extra.conf 2>/dev/null").await, "", "another sandbox knows nothing of it");
+    assert_eq!(
+        sh(&*plain, "ls -d /mirror /etc/extra.conf 2>/dev/null").await,
+        "",
+        "another sandbox knows nothing of it"
+    );
     plain.destroy().await.unwrap();
     sandbox.destroy().await.unwrap();
     assert!(exists(&directory.join("object")) && !exists(&directory.join("x")));
@@ -90,7 +104,9 @@ async fn what_is_missing_or_wrong_is_named() {
     relative.layer = "relative".into();
     let mut climbing = place.spec("four");
     climbing.read_only = vec![ReadOnly { host: place.base(), inside: "/mnt/../etc".into() }];
-    for (spec, word) in [(missing, "nowhere"), (file, "README"), (relative, "relative"), (climbing, "/mnt/../etc")] {
+    for (spec, word) in
+        [(missing, "nowhere"), (file, "README"), (relative, "relative"), (climbing, "/mnt/../etc")]
+    {
         match place.driver.create(spec).await {
             Err(SandboxError::Setup { step, .. }) => assert!(step.contains(word), "{step}"),
             Err(error) => panic!("{error:?}"),

@@ -26,7 +26,10 @@ async fn fifty_at_once() {
         let place = std::sync::Arc::clone(&place);
         tasks.spawn(async move {
             let sandbox = place.sandbox(&format!("layer{number}")).await;
-            assert_eq!(sh(&*sandbox, &format!("echo {number} > own; cat own; ls /proc | grep -c '^1$'")).await, format!("{number}\n0\n"));
+            assert_eq!(
+                sh(&*sandbox, &format!("echo {number} > own; cat own; ls /proc | grep -c '^1$'")).await,
+                format!("{number}\n0\n")
+            );
             sandbox
         });
     }
@@ -64,7 +67,11 @@ fn zygote_descriptors(pid: u32) -> usize {
 }
 
 fn mounts() -> usize {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains("workspace") || line.contains("overlay")).count()
+    std::fs::read_to_string("/proc/self/mountinfo")
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("workspace") || line.contains("overlay"))
+        .count()
 }
 
 #[tokio::test]
@@ -86,7 +93,8 @@ async fn without_its_zygote_a_driver_makes_nothing_and_its_sandboxes_end() {
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
     let _process = sandbox.start(shell(&format!("sleep {marker}"))).await.unwrap();
-    let zygote = place.driver.zygote_pid().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())).unwrap();
+    let zygote =
+        place.driver.zygote_pid().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())).unwrap();
     rustix::process::kill_process(zygote, rustix::process::Signal::KILL).unwrap();
     eventually("its sandboxes have ended", || host_processes(&marker).is_empty()).await;
     assert!(place.driver.create(place.spec("other")).await.is_err());
@@ -115,7 +123,10 @@ async fn a_killed_worker_leaves_nothing() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(worker.stdout.take().unwrap()).lines();
-    let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready ")).expect("the worker made a sandbox");
+    let ready = lines
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("ready "))
+        .expect("the worker made a sandbox");
     let fields: Vec<&str> = ready.split(' ').collect();
     let (zygote, id, directory) = (fields[1], fields[2], fields[3]);
     eventually("its sandbox runs", || host_processes(&marker).len() == 3).await;
@@ -125,6 +136,9 @@ async fn a_killed_worker_leaves_nothing() {
     eventually("its processes have ended", || host_processes(&marker).is_empty()).await;
     eventually("its zygote has ended", || !Path::new(&format!("/proc/{zygote}")).exists()).await;
     eventually("its control groups are gone", || group_directories(id).is_empty()).await;
-    assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(directory), "no mount is left");
+    assert!(
+        !std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(directory),
+        "no mount is left"
+    );
     cofferdam_sandbox::remove_layer(Path::new(directory)).unwrap();
 }

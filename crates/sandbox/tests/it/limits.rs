@@ -1,6 +1,9 @@
 //! Limits hold, are told, and hurt nobody else.
 
-use std::{path::Path, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use cofferdam_domain::evidence::Exit;
 
@@ -21,7 +24,9 @@ async fn a_fork_bomb_stays_in_its_sandbox() {
         assert_eq!(sh(&*neighbour, "echo fine").await, "fine\n");
     }
     match process.wait(LONG).await {
-        Ok(finished) => assert!(matches!(finished.unwrap().exit, Exit::TimedOut | Exit::Code(_) | Exit::Signal(_))),
+        Ok(finished) => {
+            assert!(matches!(finished.unwrap().exit, Exit::TimedOut | Exit::Code(_) | Exit::Signal(_)))
+        }
         // It could not be killed otherwise.
         Err(error) => assert!(error.to_string().contains("gone"), "{error}"),
     }
@@ -40,7 +45,8 @@ async fn too_much_memory_ends_the_command_and_is_told() {
     let fine = run(&*sandbox, shell("head -c 10000000 /dev/zero | tail -c 1 | wc -c")).await;
     assert!(!fine.out_of_memory);
     // `tail` keeps a line without an end in memory, in small pieces.
-    let finished = run(&*sandbox, shell("head -c 2000000000 /dev/zero | tail; test ${PIPESTATUS:-0} = 0; exit 3")).await;
+    let finished =
+        run(&*sandbox, shell("head -c 2000000000 /dev/zero | tail; test ${PIPESTATUS:-0} = 0; exit 3")).await;
     assert!(finished.out_of_memory, "{:?} {}", finished.exit, text(&finished));
     assert_eq!(sh(&*sandbox, "echo alive").await, "alive\n");
     sandbox.destroy().await.unwrap();
@@ -52,8 +58,12 @@ async fn temporary_files_are_bounded_together() {
     let mut spec = place.spec("layer");
     spec.limits.memory = 64 << 20;
     let sandbox = place.create(spec).await;
-    let printed = sh(&*sandbox, "head -c 20000000 /dev/zero > /tmp/a; head -c 30000000 /dev/zero > /dev/shm/b; stat -c %s /tmp/a; \
-                                 test $(stat -c %s /dev/shm/b) -lt 20000000 && echo bounded").await;
+    let printed = sh(
+        &*sandbox,
+        "head -c 20000000 /dev/zero > /tmp/a; head -c 30000000 /dev/zero > /dev/shm/b; stat -c %s /tmp/a; \
+                                 test $(stat -c %s /dev/shm/b) -lt 20000000 && echo bounded",
+    )
+    .await;
     assert!(printed.contains("No space left") && printed.ends_with("20000000\nbounded\n"), "{printed}");
     sandbox.destroy().await.unwrap();
 }
@@ -67,7 +77,10 @@ async fn too_much_disk_ends_the_sandbox() {
     let one = run(&*sandbox, shell("exec head -c 30000000 /dev/zero > one")).await;
     assert_eq!(one.exit, Exit::Signal(25), "one file is bounded by the kernel (SIGXFSZ)");
     sh(&*sandbox, "rm one").await;
-    let mut process = sandbox.start(shell("for i in 1 2 3 4 5 6; do head -c 5000000 /dev/urandom > f$i; done; sleep 1000")).await.unwrap();
+    let mut process = sandbox
+        .start(shell("for i in 1 2 3 4 5 6; do head -c 5000000 /dev/urandom > f$i; done; sleep 1000"))
+        .await
+        .unwrap();
     let error = process.wait(LONG).await.unwrap_err();
     assert!(error.to_string().contains("disk"), "{error}");
     let error = sandbox.start(shell("true")).await.err().unwrap();

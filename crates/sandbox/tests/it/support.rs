@@ -7,8 +7,8 @@ use std::{
 
 use cofferdam_domain::{SandboxId, policy::Limits};
 use cofferdam_sandbox::{
-    Command, Driver as _, Finished, HostEnvironment, LimitLevel, NativeDriver, NativeOptions, Sandbox, SandboxError,
-    SandboxSpec, remove_layer,
+    Command, Driver as _, Finished, HostEnvironment, LimitLevel, NativeDriver, NativeOptions, Sandbox,
+    SandboxError, SandboxSpec, remove_layer,
 };
 use tempfile::TempDir;
 
@@ -24,7 +24,8 @@ pub(crate) struct Place {
 impl Place {
     /// `None`, loudly, where the host cannot run sandboxes at all.
     pub(crate) async fn new() -> Option<Self> {
-        let options = NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+        let options =
+            NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
         match NativeDriver::new(options).await {
             Ok(driver) => Some(Self { driver, directory: tempfile::tempdir().unwrap() }),
             Err(error @ SandboxError::Host { .. }) => {
@@ -64,7 +65,10 @@ impl Place {
     }
 
     pub(crate) async fn create(&self, spec: SandboxSpec) -> Box<dyn Sandbox> {
-        self.driver.create(spec).await.unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))
+        self.driver
+            .create(spec)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))
     }
 
     /// Whether the kernel limits sandboxes as a whole.

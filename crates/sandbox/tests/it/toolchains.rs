@@ -11,7 +11,12 @@ async fn expect(program: &str, script: &str, end: &str) {
         return;
     }
     let finished = run(&*sandbox, shell(script)).await;
-    assert!(finished.exit.success() && text(&finished).ends_with(end), "{:?}\n{}", finished.exit, text(&finished));
+    assert!(
+        finished.exit.success() && text(&finished).ends_with(end),
+        "{:?}\n{}",
+        finished.exit,
+        text(&finished)
+    );
     sandbox.destroy().await.unwrap();
 }
 
@@ -37,7 +42,12 @@ async fn node() {
 
 #[tokio::test]
 async fn cargo() {
-    expect("cargo", "cargo init -q --vcs none --name hello . && cargo test -q 2>&1 && cargo run -q", "Hello, world!\n").await;
+    expect(
+        "cargo",
+        "cargo init -q --vcs none --name hello . && cargo test -q 2>&1 && cargo run -q",
+        "Hello, world!\n",
+    )
+    .await;
 }
 
 #[tokio::test]

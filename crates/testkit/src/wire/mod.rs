@@ -106,3 +106,170 @@ fn add(messages: &mut Vec<Message>, role: cofferdam_domain::Role, blocks: Vec<co
         _ => messages.push(Message { role, blocks }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &[&str] = &["x-api-key", "x-goog-api-key"];
+
+    fn path(family: Family) -> &'static str {
+        match family {
+            Family::Anthropic => "/v1/messages",
+            Family::OpenaiResponses => "/v1/responses",
+            Family::OpenaiChat | Family::Scripted => "/v1/chat/completions",
+            Family::Gemini => "/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse",
+        }
+    }
+
+    fn headers() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        headers.insert("anthropic-version", "2023-06-01".parse().unwrap());
+        headers.insert("authorization", "Bearer k".parse().unwrap());
+        for name in KEY {
+            headers.insert(*name, "k".parse().unwrap());
+        }
+        headers
+    }
+
+    /// A request with a call and its result that keeps all rules.
+    fn good(family: Family) -> Value {
+        let schema = json!({"type": "object"});
+        match family {
+            Family::Anthropic => json!({
+                "model": "m", "max_tokens": 9, "stream": true,
+                "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+                "tools": [{"name": "t", "description": "d", "input_schema": schema}],
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "go"}]},
+                    {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "t", "input": {}}]},
+                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": []}]},
+                ],
+            }),
+            Family::OpenaiResponses => json!({
+                "model": "m", "max_output_tokens": 99, "stream": true, "store": false, "prompt_cache_key": "k",
+                "include": ["reasoning.encrypted_content"], "instructions": "s",
+                "tools": [{"type": "function", "name": "t", "parameters": schema}],
+                "input": [
+                    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "go"}]},
+                    {"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "c1", "output": "r"},
+                ],
+            }),
+            Family::OpenaiChat | Family::Scripted => {
+                let call =
+                    json!({"id": "c1", "type": "function", "function": {"name": "t", "arguments": "{}"}});
+                json!({
+                    "model": "m", "max_tokens": 9, "stream": true, "stream_options": {"include_usage": true},
+                    "tools": [{"type": "function", "function": {"name": "t", "parameters": schema}}],
+                    "messages": [
+                        {"role": "user", "content": "go"},
+                        {"role": "assistant", "content": null, "tool_calls": [call]},
+                        {"role": "tool", "tool_call_id": "c1", "content": "r"},
+                    ],
+                })
+            }
+            Family::Gemini => json!({
+                "tools": [{"functionDeclarations": [{"name": "t", "parametersJsonSchema": schema}]}],
+                "generationConfig": {"maxOutputTokens": 9},
+                "contents": [
+                    {"role": "user", "parts": [{"text": "go"}]},
+                    {"role": "model", "parts": [{
+                        "functionCall": {"id": "c1", "name": "t", "args": {}}, "thoughtSignature": crate::rules::seal("c1"),
+                    }]},
+                    {"role": "user", "parts": [{"functionResponse": {"id": "c1", "name": "t", "response": {"output": "r"}}}]},
+                ],
+            }),
+        }
+    }
+
+    fn broken(family: Family, body: &Value) -> Vec<String> {
+        let uri = path(family).parse().unwrap();
+        read(family, &uri, &headers(), body.to_string().as_bytes()).err().unwrap_or_default()
+    }
+
+    /// Whether a good request in which `pointer` is replaced (or, with null, removed) is refused, and why.
+    fn refused(family: Family, pointer: &str, value: Value) -> String {
+        let mut body = good(family);
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        match body.pointer_mut(parent).unwrap() {
+            Value::Array(items) if value.is_null() => {
+                items.remove(name.parse().unwrap());
+            }
+            Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
+            parent if value.is_null() => {
+                parent.as_object_mut().unwrap().remove(name);
+            }
+            parent => parent[name] = value,
+        }
+        broken(family, &body).join("; ")
+    }
+
+    #[test]
+    fn good_requests_pass_and_keys_and_paths_matter() {
+        for family in [Family::Anthropic, Family::OpenaiResponses, Family::OpenaiChat, Family::Gemini] {
+            assert_eq!(broken(family, &good(family)), Vec::<String>::new(), "{family:?}");
+            let body = good(family).to_string();
+            let elsewhere = "/elsewhere".parse().unwrap();
+            assert!(read(family, &elsewhere, &headers(), body.as_bytes()).is_err(), "{family:?}");
+            let bare = HeaderMap::new();
+            assert!(
+                read(family, &path(family).parse().unwrap(), &bare, body.as_bytes()).is_err(),
+                "{family:?}"
+            );
+            assert!(read(family, &path(family).parse().unwrap(), &headers(), b"{").is_err(), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn broken_requests_are_refused() {
+        use Family::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
+        let blank = json!([{"type": "text", "text": " "}]);
+        let cases = [
+            (Anthropic, "/max_tokens", Value::Null, "most tokens"),
+            (Anthropic, "/temperatur", json!(1), "unknown field"),
+            (Anthropic, "/messages/2", Value::Null, "end with the user"),
+            (Anthropic, "/messages/1", Value::Null, "alternate"),
+            (Anthropic, "/messages/0/content", blank, "must not be blank"),
+            (Anthropic, "/messages/1/content/0/input", json!("{}"), "input must be an object"),
+            (Anthropic, "/messages/1/content/0/id", json!("c2"), "has 0 results"),
+            (Anthropic, "/messages/1/content/0/name", json!("a b"), "must match"),
+            (Anthropic, "/system/0/cache_control", Value::Null, "cache marks"),
+            (
+                Anthropic,
+                "/thinking",
+                json!({"type": "enabled", "budget_tokens": 2000}),
+                "Expected `thinking`",
+            ),
+            (OpenaiResponses, "/store", json!(true), "store must be false"),
+            (OpenaiResponses, "/include", Value::Null, "encrypted reasoning"),
+            (OpenaiResponses, "/input/2/call_id", json!("other"), "answers no call"),
+            (OpenaiResponses, "/input/1/arguments", json!("{"), "text of an object"),
+            (
+                OpenaiResponses,
+                "/input/1",
+                json!({"type": "reasoning", "id": "rs_1", "summary": []}),
+                "could not be verified",
+            ),
+            (OpenaiChat, "/stream_options", Value::Null, "usage must be asked for"),
+            (
+                OpenaiChat,
+                "/messages/2",
+                json!({"role": "user", "content": "x"}),
+                "must be followed by tool messages",
+            ),
+            (OpenaiChat, "/messages/1/tool_calls", Value::Null, "content is missing"),
+            (OpenaiChat, "/tools/0/function/parameters", json!({}), "type object"),
+            (Gemini, "/contents/2/parts/0", json!({"text": "x"}), "number of function response parts"),
+            (Gemini, "/contents/1/parts/0/thoughtSignature", Value::Null, "thought_signature"),
+            (Gemini, "/generationConfig", Value::Null, "most tokens"),
+        ];
+        for (family, pointer, value, rule) in cases {
+            let broken = refused(family, pointer, value);
+            assert!(broken.contains(rule), "{family:?} {pointer}: {broken:?}");
+        }
+    }
+}

@@ -52,13 +52,14 @@ impl Local {
 }
 
 fn problem(path: &str, error: &io::Error) -> SandboxError {
-    let problem = match error.kind() {
-        io::ErrorKind::NotFound => FileProblem::Missing,
-        io::ErrorKind::IsADirectory => FileProblem::IsDirectory,
-        io::ErrorKind::NotADirectory => FileProblem::NotDirectory,
-        io::ErrorKind::PermissionDenied => FileProblem::Denied,
-        _ => FileProblem::Other(error.to_string()),
-    };
+    let known = [
+        (io::ErrorKind::NotFound, FileProblem::Missing),
+        (io::ErrorKind::IsADirectory, FileProblem::IsDirectory),
+        (io::ErrorKind::NotADirectory, FileProblem::NotDirectory),
+        (io::ErrorKind::PermissionDenied, FileProblem::Denied),
+    ];
+    let found = known.into_iter().find(|(kind, _)| *kind == error.kind());
+    let problem = found.map_or_else(|| FileProblem::Other(error.to_string()), |(_, problem)| problem);
     SandboxError::File { path: path.to_owned(), problem }
 }
 

@@ -10,11 +10,15 @@ static TEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( *)([✓✔√✗✕
 /// mocha: `    1) name` fails, `    - name` is pending. Only before its totals.
 static MOCHA: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( {2,})(\d+\)|-) (.+)$"));
 static TOTALS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*\d+ passing\b"));
-static END: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"failing tests:$|^Summary of all failing tests|^[⎯ ]*Failed (?:Tests|Suites) \d|^Failures:$"));
+static END: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"failing tests:$|^Summary of all failing tests|^[⎯ ]*Failed (?:Tests|Suites) \d|^Failures:$")
+});
 /// Times and counts after a name.
-static TAIL: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?: +\(?\d+(?:\.\d+)? ?m?s\)?| +\(\d+ tests?(?: \| \d+ \w+)*\)| +\[[\d.]+ m?s\]| +# (?:SKIP|TODO).*)+$"));
+static TAIL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?: +\(?\d+(?:\.\d+)? ?m?s\)?| +\(\d+ tests?(?: \| \d+ \w+)*\)| +\[[\d.]+ m?s\]| +# (?:SKIP|TODO).*)+$",
+    )
+});
 static FILE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ ?(PASS|FAIL) +(\S+)(?: .*)?$"));
 /// vitest's default: one line for a file, with its tests below only if one of them failed.
 static WHOLE_FILE: LazyLock<Regex> =
@@ -93,7 +97,8 @@ fn group<'a>(line: &'a str, next: Option<&str>, open: &[(usize, &str)]) -> Optio
         let end = TAIL.find(name).map_or(name.len(), |tail| tail.start());
         return Some((indent, name[..end].trim()));
     }
-    let below = next.and_then(|next| TEST.captures(next)).map(|test| test[1].len()).filter(|below| *below > indent);
+    let below =
+        next.and_then(|next| TEST.captures(next)).map(|test| test[1].len()).filter(|below| *below > indent);
     // What a test prints can stand between a group and the next of its tests.
     let heads = below.is_some_and(|below| !open.iter().any(|(place, _)| (2..below).contains(place)));
     (!text.is_empty() && text.len() <= 200 && (indent >= 2 || heads)).then_some((indent, text))

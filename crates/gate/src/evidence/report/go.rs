@@ -7,7 +7,8 @@ use regex::Regex;
 use super::{Collector, Fate, pattern};
 
 static TEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*--- (PASS|FAIL|SKIP): (.+) \([\d.]+s\)$"));
-static PACKAGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(ok|FAIL)\s+(\S+)\s+([\d.]+s\b.*|\(cached\).*|\[.*)$"));
+static PACKAGE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(ok|FAIL)\s+(\S+)\s+([\d.]+s\b.*|\(cached\).*|\[.*)$"));
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     let mut tests: Vec<(&str, Fate)> = Vec::new();

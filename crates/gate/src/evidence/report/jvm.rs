@@ -7,11 +7,15 @@ use regex::Regex;
 use super::{Collector, Fate, pattern};
 
 static CLASS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+), Time elapsed: [^<]*?(?:<<< \w+!)? *(?:--?) *in (\S+)$")
+    pattern(
+        r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+), Time elapsed: [^<]*?(?:<<< \w+!)? *(?:--?) *in (\S+)$",
+    )
 });
 /// `com.x.FooTest.testBar -- Time elapsed: 0.002 s <<< FAILURE!`, and in older versions `testBar(com.x.FooTest)  Time elapsed: …`.
 static METHOD: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(?:\[ERROR\] +)?(?:([\w.$]+\.[\w$]+)|([\w$\[\]]+)\(([\w.$]+)\)) +(?:-- )? *Time elapsed: [\d.,]+ s(?:ec)? +<<< (?:FAILURE|ERROR)!$")
+    pattern(
+        r"^(?:\[ERROR\] +)?(?:([\w.$]+\.[\w$]+)|([\w$\[\]]+)\(([\w.$]+)\)) +(?:-- )? *Time elapsed: [\d.,]+ s(?:ec)? +<<< (?:FAILURE|ERROR)!$",
+    )
 });
 /// `FooTest > adds() PASSED`
 static GRADLE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\S.* > .+) (PASSED|FAILED|SKIPPED)$"));

@@ -7,10 +7,15 @@ use regex::Regex;
 use super::{Collector, Fate, pattern};
 
 static TEST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^test (.+?)(?: - should panic| - compile(?: fail)?)* \.\.\. (?:bench:.*|(ok|FAILED|ignored)(?:, .*)?(?: <[\d.]+s>)?)$")
+    pattern(
+        r"^test (.+?)(?: - should panic| - compile(?: fail)?)* \.\.\. (?:bench:.*|(ok|FAILED|ignored)(?:, .*)?(?: <[\d.]+s>)?)$",
+    )
 });
-static PROGRAM: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^\s*(?:Running (?:unittests )?\S+ \((?:\S*[/\\])?(\S+?)(?:-[0-9a-f]{16})?(?:\.exe)?\)|(Doc-tests) (\S+))$"));
+static PROGRAM: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^\s*(?:Running (?:unittests )?\S+ \((?:\S*[/\\])?(\S+?)(?:-[0-9a-f]{16})?(?:\.exe)?\)|(Doc-tests) (\S+))$",
+    )
+});
 /// Where an example stands in its file: changes with every line above it.
 static PLACE: LazyLock<Regex> = LazyLock::new(|| pattern(r" \(line \d+\)$"));
 

@@ -62,7 +62,8 @@ pub fn parse_report(command: &str, output: &[u8]) -> Option<TestReport> {
     static ESCAPES: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"));
     let text = ESCAPES.replace_all(&text, "");
-    let lines: Vec<&str> = text.split('\n').map(last_overwrite).filter(|line| line.len() <= MAX_LINE).collect();
+    let lines: Vec<&str> =
+        text.split('\n').map(last_overwrite).filter(|line| line.len() <= MAX_LINE).collect();
     let (announced, others): (Vec<_>, Vec<_>) =
         FORMATS.iter().partition(|(words, _)| words.iter().any(|word| command.contains(word)));
     [announced, others].iter().find_map(|formats| best(formats, &lines)).and_then(Collector::finish)

@@ -11,7 +11,8 @@ static NEXTEST: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^\s*(PASS|LEAK|FAIL|TIMEOUT|SIG[A-Z]+|ABORT|SKIP)\s+\[[^\]]*\]\s+(?:\(\s*\d+/\d+\)\s+)?(\S.*)$")
 });
 /// `  Passed Name.Space.Test [3 ms]`
-static DOTNET: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(Passed|Failed|Skipped) (\S.*?) \[[^\]]*\]$"));
+static DOTNET: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^\s+(Passed|Failed|Skipped) (\S.*?) \[[^\]]*\]$"));
 /// `TestThing#test_x = 0.01 s = .`
 static MINITEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\S+#test_.+) = [\d.]+ s = ([.FES])$"));
 

@@ -24,7 +24,8 @@ static SKIPPED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^SKIPPED \[\d+\] (\
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     // A test is reported twice when its clean-up fails too: what is worse counts.
     let mut tests: BTreeMap<&str, Fate> = BTreeMap::new();
-    let summary = lines.iter().rposition(|line| line.contains("short test summary info")).unwrap_or(lines.len());
+    let summary =
+        lines.iter().rposition(|line| line.contains("short test summary info")).unwrap_or(lines.len());
     for line in &lines[..summary] {
         if let Some(test) = VERBOSE.captures(line) {
             note(&mut tests, test.get(1).map_or("", |name| name.as_str()), fate(&test[2]));

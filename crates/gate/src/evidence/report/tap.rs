@@ -6,7 +6,8 @@ use regex::Regex;
 
 use super::{Collector, Fate, pattern};
 
-static RESULT: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( *)(ok|not ok)\b(?: +\d+)?(?: +-)?(?: +(.*))?$"));
+static RESULT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^( *)(ok|not ok)\b(?: +\d+)?(?: +-)?(?: +(.*))?$"));
 static SUBTEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( *)# Subtest: (.*)$"));
 static PLAN: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ *(?:TAP version \d+|1\.\.\d+.*)$"));
 static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)(?:^| )# ?(skip|todo)\b.*$"));
@@ -33,7 +34,12 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
             let indent = subtest[1].len();
             open.retain(|outer| outer.indent < indent);
             if open.len() < MAX_DEPTH {
-                open.push(Open { indent, name: subtest.get(2).map_or("", |name| name.as_str()), children: false, failed: false });
+                open.push(Open {
+                    indent,
+                    name: subtest.get(2).map_or("", |name| name.as_str()),
+                    children: false,
+                    failed: false,
+                });
             }
         } else if let Some(result) = RESULT.captures(line) {
             let text = result.get(3).map_or("", |text| text.as_str());

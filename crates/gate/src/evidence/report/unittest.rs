@@ -6,9 +6,12 @@ use regex::Regex;
 
 use super::{Collector, Fate, pattern};
 
-static START: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ *(\w+) \(([\w.<>]+)\)(?:(?: [(\[].*[)\]])? \.\.\. ?(.*))?$"));
+static START: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^ *(\w+) \(([\w.<>]+)\)(?:(?: [(\[].*[)\]])? \.\.\. ?(.*))?$"));
 /// The second line of a test with a docstring.
-static AFTER: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^| \.\.\. )(ok|FAIL|ERROR|skipped .*|expected failure|unexpected success)$"));
+static AFTER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?:^| \.\.\. )(ok|FAIL|ERROR|skipped .*|expected failure|unexpected success)$")
+});
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     let mut open: Option<String> = None;

@@ -88,11 +88,16 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Place> {
         })
         .collect();
     for (names, path) in groups.iter().filter(|(names, _)| !names.is_empty()) {
-        let controllers: Vec<Controller> =
-            left.iter().copied().filter(|controller| names.split(',').any(|name| name == controller.name())).collect();
+        let controllers: Vec<Controller> = left
+            .iter()
+            .copied()
+            .filter(|controller| names.split(',').any(|name| name == controller.name()))
+            .collect();
         let mount = mounts.iter().find(|mount| {
             mount.kind == "cgroup"
-                && controllers.iter().all(|controller| mount.options.split(',').any(|option| option == controller.name()))
+                && controllers
+                    .iter()
+                    .all(|controller| mount.options.split(',').any(|option| option == controller.name()))
         });
         if let Some(mount) = mount.filter(|_| !controllers.is_empty())
             && let Some(directory) = mount.directory(path)
@@ -163,7 +168,7 @@ pub(crate) fn prepare(
         Ok(()) => Ok(controllers.to_vec()),
         Err(error) => {
             // Nothing is in it yet; if it stays, the next start removes it.
-            if fs::remove_dir(&group).is_err() {}
+            fs::remove_dir(&group).ok();
             Err(error)
         }
     }
@@ -177,7 +182,11 @@ fn enable(directory: &Path, controllers: &[Controller]) -> io::Result<()> {
         .filter(|controller| !enabled.iter().any(|name| name == controller.name()))
         .map(|controller| format!("+{}", controller.name()))
         .collect();
-    if missing.is_empty() { Ok(()) } else { fs::write(file, missing.join(" ")) }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().write(true).open(file)?;
+    io::Write::write_all(&mut file, missing.join(" ").as_bytes())
 }
 
 /// Moves this process out of a group that is to have limited children. That only helps when it is alone there.
@@ -199,13 +208,16 @@ pub(crate) fn sweep(directory: &Path) {
     for group in directories(directory, PREFIX) {
         let name = group.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut fields = name.strip_prefix(PREFIX).unwrap_or_default().split('-');
-        let (Some(pid), Some(started)) = (fields.next(), fields.next().and_then(|field| field.parse().ok())) else { continue };
+        let (Some(pid), Some(started)) = (fields.next(), fields.next().and_then(|field| field.parse().ok()))
+        else {
+            continue;
+        };
         if pid.bytes().all(|byte| byte.is_ascii_digit()) && start_time(pid) != Some(started) {
             for sandbox in directories(&group, SANDBOX_PREFIX) {
                 // Still in use by something: it stays until the next start.
-                if fs::remove_dir(sandbox).is_err() {}
+                fs::remove_dir(sandbox).ok();
             }
-            if fs::remove_dir(group).is_err() {}
+            fs::remove_dir(group).ok();
         }
     }
 }
@@ -256,7 +268,8 @@ mod tests {
         let groups = "4:memory:/\n1:name=systemd:/\n0::/user.slice\n";
         let places = parse(HYBRID_MOUNTS, groups);
         assert_eq!(places[0], place(Version::One, &[Controller::Memory], "/sys/fs/cgroup/memory"));
-        let unified = place(Version::Two, &[Controller::Pids, Controller::Cpu], "/sys/fs/cgroup/unified/user.slice");
+        let unified =
+            place(Version::Two, &[Controller::Pids, Controller::Cpu], "/sys/fs/cgroup/unified/user.slice");
         assert_eq!(places[1], unified);
     }
 
@@ -271,7 +284,10 @@ mod tests {
     #[test]
     fn in_a_container_the_mount_may_show_only_a_part() {
         let mounts = "30 24 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
-        assert_eq!(parse(mounts, "0::/docker/abc/x\n"), [place(Version::Two, &Controller::ALL, "/sys/fs/cgroup/x")]);
+        assert_eq!(
+            parse(mounts, "0::/docker/abc/x\n"),
+            [place(Version::Two, &Controller::ALL, "/sys/fs/cgroup/x")]
+        );
         assert_eq!(parse(mounts, "0::/elsewhere\n"), []);
         assert_eq!(parse(mounts, "0::/docker/abc/../../x\n"), []);
     }
@@ -297,6 +313,8 @@ mod tests {
         sweep(directory.path());
         assert!(!directory.path().join("cofferdam-1-2-3").exists());
         assert!(directory.path().join(own).join("sbx_1").exists());
-        assert!(directory.path().join("cofferdam-worker").exists() && directory.path().join("other").exists());
+        assert!(
+            directory.path().join("cofferdam-worker").exists() && directory.path().join("other").exists()
+        );
     }
 }

@@ -63,13 +63,24 @@ impl Groups {
     /// Makes the worker's groups wherever this process may, after removing what workers that are gone have left there.
     pub(super) fn make(level: LimitLevel) -> Result<Self, SandboxError> {
         let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}{}-{}-{number}", find::PREFIX, std::process::id(), find::start_time("self").unwrap_or(0));
+        let name = format!(
+            "{}{}-{}-{number}",
+            find::PREFIX,
+            std::process::id(),
+            find::start_time("self").unwrap_or(0)
+        );
         let mut places = Vec::new();
         for Place { version, controllers, directory } in find::places() {
             find::sweep(&directory);
             if let Ok(controllers) = find::prepare(version, &directory, &controllers, &name) {
                 let path = directory.join(&name);
-                places.push(WorkerGroup { version, controllers, path, parent: directory, name: name.clone() });
+                places.push(WorkerGroup {
+                    version,
+                    controllers,
+                    path,
+                    parent: directory,
+                    name: name.clone(),
+                });
             }
         }
         let groups = Self { places };
@@ -98,7 +109,9 @@ impl Groups {
         match (self.are_strong(), held.is_empty()) {
             (true, _) => format!("limits: {}", held.join(", ")),
             (false, true) => "limits: weak (per process, and a watchdog)".to_owned(),
-            (false, false) => format!("limits: weak ({}; otherwise per process, and a watchdog)", held.join(", ")),
+            (false, false) => {
+                format!("limits: weak ({}; otherwise per process, and a watchdog)", held.join(", "))
+            }
         }
     }
 
@@ -128,7 +141,7 @@ impl Drop for Groups {
     fn drop(&mut self) {
         for place in &self.places {
             // Gone already, or in use: then the zygote removes it.
-            if std::fs::remove_dir(&place.path).is_err() {}
+            std::fs::remove_dir(&place.path).ok();
         }
     }
 }

@@ -2,13 +2,37 @@
 //!
 //! Small local models know tools from their training but not always the form that their server's template reads. What they write instead is
 //! recognised: `<tool_call>` around a JSON object, a fenced `json` block, or an answer that is nothing but JSON. Except inside `<tool_call>`, the
-//! name must be that of a tool on offer: JSON in an answer usually means something else.
+//! name must be that of a tool on offer: JSON in an answer usually means something else. Models of the large makers never need this.
 
-use cofferdam_domain::{Block, ToolCall};
+use cofferdam_domain::{Block, ModelRequest, ToolCall};
 use serde_json::{Map, Value, value::RawValue};
 
+use crate::{catalog::Maker, wire::json as text_of};
+
+/// The tools whose calls are looked for in the text of an answer to `request`; none where the model knows better.
+pub(crate) fn offered(model: &str, request: &ModelRequest) -> Vec<String> {
+    match Maker::of(model) {
+        Some(_) => Vec::new(),
+        None => request.tools.iter().map(|tool| tool.name.clone()).collect(),
+    }
+}
+
+/// The blocks of an answer, with the calls in its texts as calls, unless it has calls already.
+pub(crate) fn in_blocks(blocks: Vec<Block>, offered: &[String]) -> Vec<Block> {
+    if offered.is_empty() || blocks.iter().any(|block| matches!(block, Block::ToolCall(_))) {
+        return blocks;
+    }
+    let read = |block| match block {
+        Block::Text { text } => read(&text, offered),
+        other @ (Block::Reasoning(_) | Block::ToolCall(_) | Block::ToolResult(_) | Block::Image(_)) => {
+            vec![other]
+        }
+    };
+    blocks.into_iter().flat_map(read).collect()
+}
+
 /// The text as blocks: the calls that it contains, and what stands around them.
-pub(super) fn read(text: &str, offered: &[String]) -> Vec<Block> {
+fn read(text: &str, offered: &[String]) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut rest = text;
     let mut kept = String::new();
@@ -96,12 +120,23 @@ fn calls(json: &str, offered: &[String], any_name: bool) -> Vec<Block> {
     calls
 }
 
-/// The JSON values that the text consists of; those of an array singly.
+/// The JSON values that the text consists of; those of an array singly. Brackets too many at the end are a slip that hides nothing.
 fn values(json: &str) -> Option<Vec<&RawValue>> {
     if json.starts_with('[') {
         return serde_json::from_str(json).ok();
     }
-    serde_json::Deserializer::from_str(json).into_iter::<&RawValue>().collect::<Result<_, _>>().ok()
+    let mut stream = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>();
+    let mut values = Vec::new();
+    let mut end = 0;
+    while let Some(value) = stream.next() {
+        match value {
+            Ok(value) => values.push(value),
+            Err(_) if json[end..].chars().all(|c| c.is_whitespace() || matches!(c, '}' | ']')) => break,
+            Err(_) => return None,
+        }
+        end = stream.byte_offset();
+    }
+    Some(values)
 }
 
 fn call(value: &RawValue) -> Option<ToolCall> {
@@ -117,7 +152,7 @@ fn call(value: &RawValue) -> Option<ToolCall> {
     let arguments =
         match ["arguments", "parameters", "args", "input"].iter().find_map(|key| fields.get(*key))? {
             Value::String(text) => text.clone(),
-            object @ Value::Object(_) => crate::wire::json(object),
+            object @ Value::Object(_) => text_of(object),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
         };
     Some(ToolCall { provider_id: String::new(), name, arguments, opaque: None })
@@ -170,6 +205,7 @@ mod tests {
         );
         assert_eq!(show(&format!("<tool_call>\n{object}\n</tool_call>\n<tool_call>{object}")), [call, call]);
         assert_eq!(show(&format!("[{object},{object}]")), [call, call]);
+        assert_eq!(show(&format!("{object}\n{object}\n}}")), [call, call]);
         assert_eq!(
             show(r#"{"type":"function","function":{"name":"shell","arguments":"{\"command\":\"ls\"}"}}"#),
             [call]

@@ -1,0 +1,143 @@
+//! A store and a forge that end their own process, by SIGKILL, at one exact moment: before or after one of their writes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, PullRequest, Seq, SessionId, Timestamp};
+use cofferdam_forge::{Authorship, Forge, ForgeError, NewPullRequest, Push, RepositoryAddress};
+use cofferdam_store::{Claim, SessionFilter, SessionRow, Store, StoreError, Verified, Writer};
+use futures_util::stream::BoxStream;
+use rustix::process::{Signal, getpid, kill_process};
+
+/// Counts the moments at which a process may die, and dies at one of them.
+pub(crate) struct Fate {
+    moment: AtomicU32,
+    last: u32,
+}
+
+impl Fate {
+    /// Death at the `last`th moment, counted from 1; 0 for never.
+    pub(crate) fn new(last: u32) -> Arc<Self> {
+        Arc::new(Self { moment: AtomicU32::new(0), last })
+    }
+
+    fn moment(&self) {
+        if self.moment.fetch_add(1, Ordering::SeqCst) + 1 == self.last {
+            kill_process(getpid(), Signal::KILL).unwrap();
+            // The signal ends the process before this returns; in case of doubt nothing more is done.
+            std::thread::park();
+        }
+    }
+}
+
+/// A store with a fate: a moment before each append and one after it.
+pub(crate) struct FatalStore {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl Store for FatalStore {
+    async fn create(
+        &self,
+        session: SessionId,
+        at: Timestamp,
+        first: EventBody,
+        rest: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.inner.create(session, at, first, rest).await
+    }
+
+    async fn append(
+        &self,
+        session: SessionId,
+        writer: Writer<'_>,
+        at: Timestamp,
+        bodies: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.fate.moment();
+        let events = self.inner.append(session, writer, at, bodies).await?;
+        self.fate.moment();
+        Ok(events)
+    }
+
+    async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.inner.read(session, after, limit).await
+    }
+
+    async fn follow(
+        &self,
+        session: SessionId,
+        after: Seq,
+    ) -> Result<BoxStream<'static, Result<Event, StoreError>>, StoreError> {
+        self.inner.follow(session, after).await
+    }
+
+    async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError> {
+        self.inner.claim(session, worker).await
+    }
+
+    async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
+        self.inner.sessions(filter).await
+    }
+
+    async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
+        self.inner.put_blob(content).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.inner.blob(digest).await
+    }
+
+    async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
+        self.inner.verify(session).await
+    }
+}
+
+/// A forge with a fate: a moment after each push and after each opening, when the log does not know of them yet.
+pub(crate) struct FatalForge {
+    pub(crate) inner: Arc<dyn Forge>,
+    pub(crate) fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl Forge for FatalForge {
+    async fn find(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError> {
+        self.inner.find(session).await
+    }
+
+    async fn get(
+        &self,
+        repository: &RepositoryAddress,
+        number: u64,
+    ) -> Result<Option<PullRequest>, ForgeError> {
+        self.inner.get(repository, number).await
+    }
+
+    async fn list(&self) -> Result<Vec<PullRequest>, ForgeError> {
+        self.inner.list().await
+    }
+
+    async fn push(&self, push: &Push<'_>) -> Result<String, ForgeError> {
+        let branch = self.inner.push(push).await?;
+        self.fate.moment();
+        Ok(branch)
+    }
+
+    async fn open(&self, new: &NewPullRequest) -> Result<PullRequest, ForgeError> {
+        let pull_request = self.inner.open(new).await?;
+        self.fate.moment();
+        Ok(pull_request)
+    }
+
+    async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError> {
+        self.inner.merge(authorship).await
+    }
+
+    async fn close(&self, session: SessionId) -> Result<PullRequest, ForgeError> {
+        self.inner.close(session).await
+    }
+}

@@ -1,0 +1,155 @@
+//! A repository with a failing test, a transcript that mends it, and the parts of a worker over them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use cofferdam_domain::{EventBody, Policy, SessionId, Source, Task};
+use cofferdam_forge::{Forge, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
+use cofferdam_model::{Model, ModelsConfig, NoBlobs};
+use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError};
+use cofferdam_store::{SqliteStore, Store};
+use cofferdam_worker::{Models, Parts, WorkerError, fix, now};
+
+/// The call before the last does the edit again if it is not there: a call that a crash cut short is not run again, and a recording cannot
+/// look for itself as a model would.
+const TRANSCRIPT: &str = r#"
+name = "mend the sum"
+after = "repeat"
+
+[[step]]
+text = "Two at once."
+call = [
+    { tool = "shell", args = { command = "sh test.sh" } },
+    { tool = "read", args = { path = "sum.sh" } },
+]
+
+[[step]]
+text = "The sign is wrong."
+call = [{ tool = "edit", args = { path = "sum.sh", edits = [{ old_text = "- $2", new_text = "+ $2" }] } }]
+
+[[step]]
+text = "Should the edit have been cut short: once more, without doing it twice."
+call = [{ tool = "shell", args = { command = "sed -i 's/- [$]2/+ $2/' sum.sh; sh test.sh" } }]
+
+[[step]]
+call = [{ tool = "finish", args = { outcome = "done", title = "Add instead of subtracting", summary = "The sign was wrong." } }]
+"#;
+
+const FILES: &[(&str, &str)] = &[
+    ("sum.sh", "echo $(( $1 - $2 ))\n"),
+    ("test.sh", "test \"$(sh sum.sh 2 3)\" = 5 && echo ok 1 - sum || { echo not ok 1 - sum; exit 1; }\n"),
+];
+
+/// Where everything of one scene is.
+pub(crate) struct Scene {
+    pub(crate) root: PathBuf,
+}
+
+impl Scene {
+    /// A new scene in an empty directory.
+    pub(crate) fn make(root: &Path) -> Self {
+        let scene = Self { root: root.to_owned() };
+        let repository = scene.repository();
+        fs::create_dir_all(&repository).unwrap();
+        for (name, content) in FILES {
+            fs::write(repository.join(name), content).unwrap();
+        }
+        fs::write(scene.root.join("transcript.toml"), TRANSCRIPT).unwrap();
+        scene.git(&["init", "--quiet", "--initial-branch=main", "--template="]);
+        scene.git(&["add", "--all"]);
+        scene.git(&["commit", "--quiet", "--message=Begin"]);
+        scene
+    }
+
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.root.join("repository")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// What git prints in the repository.
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(self.repository())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_AUTHOR_NAME", "Ann")
+            .env("GIT_AUTHOR_EMAIL", "ann@localhost")
+            .env("GIT_COMMITTER_NAME", "Ann")
+            .env("GIT_COMMITTER_EMAIL", "ann@localhost")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) async fn store(&self) -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::open(&self.data()).await.unwrap())
+    }
+
+    pub(crate) fn forge(&self) -> LocalForge {
+        LocalForge::new(Git::find().unwrap(), self.data().join("forge"))
+    }
+
+    /// The parts of a worker, with this store and forge.
+    pub(crate) async fn parts(
+        &self,
+        store: Arc<dyn Store>,
+        forge: Arc<dyn Forge>,
+    ) -> Result<Arc<Parts>, SandboxError> {
+        let git = Git::find().unwrap();
+        let options =
+            NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+        let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
+        Ok(Arc::new(Parts {
+            store,
+            driver: Arc::new(NativeDriver::new(options).await?),
+            mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
+            git,
+            forge,
+            models: Arc::new(Recorded(self.root.join("transcript.toml"))),
+            policy,
+            read_only: Vec::new(),
+            identity: Identity::default(),
+            data: self.data(),
+            name: format!("worker {}", std::process::id()),
+        }))
+    }
+
+    /// A session that is accepted and that nobody works on yet.
+    pub(crate) async fn accept(&self, store: &dyn Store) -> SessionId {
+        let git = Git::find().unwrap();
+        let repository = self.repository();
+        let address =
+            RepositoryAddress::parse(&git, repository.to_str().unwrap(), Path::new("/")).await.unwrap();
+        let task =
+            Task::new("Mend the sum.".to_owned(), address.to_string(), None, "ann".to_owned(), Source::Cli)
+                .unwrap();
+        let model = Recorded(self.root.join("transcript.toml")).open(None).await.unwrap();
+        let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
+        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model)))];
+        let session = SessionId::generate();
+        store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();
+        session
+    }
+}
+
+/// The transcript as a model.
+struct Recorded(PathBuf);
+
+#[async_trait]
+impl Models for Recorded {
+    async fn open(&self, _name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+        let name = format!("scripted:{}", self.0.display());
+        let config = ModelsConfig::default();
+        Ok(cofferdam_model::open(&config, &|_| None, Some(&name), Arc::new(NoBlobs)).await?)
+    }
+}
