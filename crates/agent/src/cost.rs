@@ -21,6 +21,7 @@ fn begin() -> Agent {
         prices: None,
         edits: EditFormat::Replace,
         images: false,
+        transcript: None,
     };
     let fixed = Fixed {
         policy: Policy::default(),

@@ -10,10 +10,10 @@ use cofferdam_domain::SessionId;
 #[command(name = "cofferdam", version, disable_help_subcommand = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Configuration file [default: cofferdam.toml in the user's configuration directory, if it exists]
-    #[arg(long, global = true, env = "COFFERDAM_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "COFFERDAM_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where sessions, mirrors and layers are kept [default: cofferdam in the user's data directory]
-    #[arg(long, global = true, env = "COFFERDAM_DATA", value_name = "DIR")]
+    #[arg(long, global = true, env = "COFFERDAM_DATA", hide_env_values = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
@@ -66,7 +66,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "REF")]
     pub(crate) base: Option<String>,
     /// The model, as `provider/name`, or a transcript file as `scripted:FILE` [default: see `cofferdam models`]
-    #[arg(long, env = "COFFERDAM_MODEL", value_name = "NAME")]
+    #[arg(long, env = "COFFERDAM_MODEL", hide_env_values = true, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// The command that tests the repository [default: found out from its files]
     #[arg(long, value_name = "COMMAND")]

@@ -88,8 +88,12 @@ pub(crate) fn inert(text: &str) -> String {
 
 /// The beginning of a text in one line, inert, at most `most` characters.
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = inert(&line);
+    cut_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), most)
+}
+
+/// One line of a text as it is indented, inert, at most `most` characters.
+pub(crate) fn cut_line(line: &str, most: usize) -> String {
+    let line = inert(line.trim_end());
     if line.chars().count() <= most {
         return line;
     }

@@ -283,13 +283,19 @@ pub struct ModelInfo {
     pub edits: EditFormat,
     /// Whether it can be shown pictures.
     pub images: bool,
+    /// The file of a recording that was named by its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
 }
 
 impl ModelInfo {
-    /// The name by which the configuration knows it: `provider/name`.
+    /// The name by which it can be opened again: `provider/name`, or `scripted:FILE`.
     #[must_use]
     pub fn reference(&self) -> String {
-        format!("{}/{}", self.provider, self.name)
+        match &self.transcript {
+            Some(file) => format!("scripted:{file}"),
+            None => format!("{}/{}", self.provider, self.name),
+        }
     }
 }
 

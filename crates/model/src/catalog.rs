@@ -140,6 +140,7 @@ pub(crate) fn info(provider: &str, family: Family, model: &str, told: Option<&Mo
             Some(Maker::Anthropic | Maker::Google) | None => EditFormat::Replace,
         }),
         images: told.images.unwrap_or(maker.is_some()),
+        transcript: None,
     }
 }
 

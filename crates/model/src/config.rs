@@ -98,7 +98,8 @@ pub struct ProviderConfig {
     pub kind: Option<Family>,
     /// Where the provider answers, up to and including the version part of the path (`https://api.openai.com/v1`).
     pub base_url: Option<String>,
-    /// The environment variable that holds the key. Without this and `key_file`, a provider of your own is asked without a key.
+    /// The environment variable that holds the key. Without this and `key_file`, a provider of your own is asked without a key, and so is a
+    /// built-in one whose `base_url` is changed: its key is not for another address.
     pub key_env: Option<String>,
     /// A file that holds the key and nothing else.
     pub key_file: Option<PathBuf>,

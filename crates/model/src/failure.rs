@@ -197,6 +197,7 @@ fn is_about_reasoning(words: &str) -> bool {
         "thought_signature",
         "encrypted content",
         "encrypted_content",
+        "reasoning summar",
     ]
     .iter()
     .any(|sign| words.contains(sign))
@@ -263,6 +264,11 @@ mod tests {
             (
                 400,
                 r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.3.content.0: Invalid `signature` in `thinking` block"}}"#,
+                Remedy::DropReasoning,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your organization must be verified to generate reasoning summaries.","type":"invalid_request_error","param":"reasoning.summary","code":"unsupported_value"}}"#,
                 Remedy::DropReasoning,
             ),
             (500, "<html>bad gateway</html>", Remedy::Again),

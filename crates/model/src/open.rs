@@ -204,7 +204,9 @@ impl Directory<'_> {
         if let Some(name) = name.or(self.config.default.as_deref()) {
             return self.find(name).await;
         }
-        for provider in self.providers.iter().filter(|provider| !provider.is_local()) {
+        // A recording is played only when it is asked for.
+        let may_be_chosen = |provider: &&Provider| !provider.is_local() && provider.kind != Family::Scripted;
+        for provider in self.providers.iter().filter(may_be_chosen) {
             let usable = match provider.key {
                 // Named by the operator, and wants no key.
                 KeySource::None => provider.configured,
@@ -256,14 +258,11 @@ impl Directory<'_> {
         if provider.is_local() {
             return self.local(provider, model).await;
         }
-        let model = match (model, provider.kind) {
-            (Some(model), _) => model.to_owned(),
-            (None, Family::Scripted) => provider.default.clone().unwrap_or_else(|| "transcript".to_owned()),
-            (None, _) => provider.default.clone().ok_or_else(|| OpenError::Provider {
-                name: provider.name.clone(),
-                what: "default is missing: name the model as PROVIDER/MODEL, or set a default",
-            })?,
-        };
+        let model = model.map(str::to_owned).or_else(|| provider.default.clone());
+        let model = model.ok_or_else(|| OpenError::Provider {
+            name: provider.name.clone(),
+            what: "default is missing: name the model as PROVIDER/MODEL, or set a default",
+        })?;
         Ok(Choice { provider, model, window: None })
     }
 

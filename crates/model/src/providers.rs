@@ -93,7 +93,12 @@ impl Provider {
             kind,
             base_url,
             key,
-            default: told.default.clone().or_else(|| known.and_then(|known| known.default.clone())),
+            default: told.default.clone().or_else(|| match kind {
+                Family::Scripted => Some("transcript".to_owned()),
+                Family::Anthropic | Family::OpenaiResponses | Family::OpenaiChat | Family::Gemini => {
+                    known.and_then(|known| known.default.clone())
+                }
+            }),
             transcript: told.transcript.clone(),
             models: told.models.clone(),
             configured: true,

@@ -60,7 +60,10 @@ impl Route {
                 Err(failure) => failure,
             };
             let after = match failure.remedy {
-                Remedy::DropReasoning if self.body.drop_reasoning() => Duration::ZERO,
+                Remedy::DropReasoning if self.body.drop_reasoning() => {
+                    self.wire.reasoning_refused();
+                    Duration::ZERO
+                }
                 Remedy::Again if failed + 1 < limits.tries => {
                     failed += 1;
                     retry::delay(limits, failed, failure.retry_after)

@@ -32,6 +32,9 @@ pub(crate) trait Wire: Send {
     /// Ends the body.
     fn tail(&self, request: &ModelRequest, out: &mut Vec<u8>);
 
+    /// Told when the provider refused what was said about reasoning. What was sent back of it is left out by the caller.
+    fn reasoning_refused(&mut self) {}
+
     /// A reader for the answer to `request`.
     fn decoder(&self, request: &ModelRequest) -> Box<dyn Decoder>;
 }

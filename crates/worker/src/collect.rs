@@ -51,7 +51,7 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         Bundled::Bytes(bytes) => bytes,
     };
     let received = quarantine(&context).await?.receive(bundle, ReceiveLimits::DEFAULT).await;
-    refusable(received, |received| EventBody::ObjectsReceived(received))
+    refusable(received, EventBody::ObjectsReceived)
 }
 
 /// The outcome of a step on what the agent left: a fact, a refusal with its reason, or a fault of the machine.

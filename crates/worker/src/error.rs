@@ -46,26 +46,21 @@ pub enum WorkerError {
 impl WorkerError {
     /// Whether the task names something that is not there or cannot be used, so that trying again would not help.
     pub(crate) const fn is_fault_of_the_task(&self) -> bool {
-        match self {
-            Self::Forge(ForgeError::Address(error)) => !matches!(error, AddressError::Git(_)),
-            Self::Forge(ForgeError::Resolve(error)) => !matches!(error, ResolveError::Git(_)),
-            Self::Forge(ForgeError::Mirror(error)) => {
-                matches!(error, MirrorError::Denied { .. } | MirrorError::PartialClone { .. })
-            }
-            _ => false,
-        }
+        let Self::Forge(error) = self else { return false };
+        matches!(error, ForgeError::Address(error) if !matches!(error, AddressError::Git(_)))
+            || matches!(error, ForgeError::Resolve(error) if !matches!(error, ResolveError::Git(_)))
+            || matches!(
+                error,
+                ForgeError::Mirror(MirrorError::Denied { .. } | MirrorError::PartialClone { .. })
+            )
     }
 
     /// Whether what the agent left is at fault rather than this machine.
     pub(crate) const fn is_fault_of_the_change(&self) -> bool {
-        match self {
-            Self::Forge(ForgeError::Receive(ReceiveError::Change(error)) | ForgeError::Change(error)) => {
-                !matches!(error, ChangeError::Git(_))
-            }
-            Self::Forge(ForgeError::Receive(error)) => {
-                !matches!(error, ReceiveError::Git(_) | ReceiveError::File(_))
-            }
-            _ => false,
+        let Self::Forge(error) = self else { return false };
+        if let ForgeError::Receive(ReceiveError::Change(error)) | ForgeError::Change(error) = error {
+            return !matches!(error, ChangeError::Git(_));
         }
+        matches!(error, ForgeError::Receive(error) if !matches!(error, ReceiveError::Git(_) | ReceiveError::File(_)))
     }
 }

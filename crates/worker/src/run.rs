@@ -95,6 +95,8 @@ pub async fn work(
     if let Some(outcome) = over(log.agent())
         && !log.agent().resumable()
     {
+        // Whoever saw it end may have been killed before it could clean up.
+        stages::forget(&parts, session).await?;
         return Ok(Ended::Over(outcome));
     }
     let model = match (model, log.agent().fixed()) {
@@ -118,7 +120,7 @@ pub async fn work(
         running: BTreeSet::new(),
         in_flight: FuturesUnordered::new(),
     };
-    let result = run.to_the_end(&mut news, &mut stop).await;
+    let result = run.finish_session(&mut news, &mut stop).await;
     // Whatever still runs is cut short: dropping a future drops its process, and the log says that it was started.
     run.drop_effects();
     let destroyed = run.destroy_sandbox().await;
@@ -162,7 +164,7 @@ pub async fn settle(store: Arc<dyn Store>, session: SessionId, worker: &str) -> 
 }
 
 impl Run {
-    async fn to_the_end(&mut self, news: &mut News, stop: &mut StopSignal) -> Result<Ended, WorkerError> {
+    async fn finish_session(&mut self, news: &mut News, stop: &mut StopSignal) -> Result<Ended, WorkerError> {
         let claimed = EventBody::Claimed { worker: self.parts.name.clone(), fence: self.log.fence() };
         self.advance(vec![claimed]).await?;
         loop {

@@ -109,6 +109,7 @@ pub(crate) fn fixed() -> Fixed {
             prices: Some(Prices { input: 1_000_000, output: 5_000_000, ..Prices::default() }),
             edits: EditFormat::Replace,
             images: false,
+            transcript: None,
         },
         system: "You work.".into(),
         tools: ["read", "poll", "edit", "shell", "plan", "ask", "fail", "same", "finish"].map(tool).to_vec(),

@@ -11,14 +11,31 @@ use crate::{
     terminal::{Style, inert},
 };
 
-/// Lists the models.
+/// Lists the models, by provider.
 pub(crate) async fn models(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     let rows = cofferdam_model::list(&app.config.models, &environment).await?;
-    for row in &rows {
-        app.terminal.line(&if arguments.json { json(row).to_string() } else { line(app, row) });
+    if arguments.json {
+        for row in &rows {
+            app.terminal.line(&json(row).to_string());
+        }
+        return Ok(Exit::Success);
     }
-    if !arguments.json && !rows.iter().any(|row| row.chosen) {
-        app.terminal.line("");
+    for provider in rows.chunk_by(|one, next| one.provider == next.provider) {
+        let Some(first) = provider.first() else { continue };
+        let state = match &first.key {
+            KeyState::Missing(hint) => app.terminal.paint(Style::Dim, &inert(hint)),
+            KeyState::Present => app.terminal.paint(Style::Good, "has a key"),
+            KeyState::NotNeeded => app.terminal.paint(Style::Good, "needs no key"),
+        };
+        app.terminal.line(&format!("{}: {state}", app.terminal.paint(Style::Bold, &inert(&first.provider))));
+        for row in provider {
+            app.terminal.line(&line(app, row));
+        }
+    }
+    app.terminal.line("");
+    if rows.iter().any(|row| row.chosen) {
+        app.terminal.line("* is used when none is named. Prices are US dollars for a million tokens; --json says where they are from.");
+    } else {
         app.terminal.line("No model is ready: set a provider's key, or start Ollama or llama.cpp on this machine.");
         app.terminal.line("Without any, `cofferdam demo` shows the whole thing with a recording.");
     }
@@ -28,19 +45,14 @@ pub(crate) async fn models(app: &App, arguments: &JsonFlag) -> Result<Exit> {
 fn line(app: &App, row: &ModelRow) -> String {
     let (mark, style) = match (&row.key, row.chosen) {
         (_, true) => ("*", Style::Good),
-        (KeyState::Missing(_), false) => ("-", Style::Dim),
+        (KeyState::Missing(_), false) => (" ", Style::Dim),
         (KeyState::Present | KeyState::NotNeeded, false) => (" ", Style::Bold),
     };
     let prices = row.prices.map_or_else(String::new, |prices| {
         format!("  ${:.2} in, ${:.2} out", dollars(prices.input), dollars(prices.output))
     });
-    let key = match &row.key {
-        KeyState::Missing(hint) => format!("  ({})", inert(hint)),
-        KeyState::Present | KeyState::NotNeeded => String::new(),
-    };
     let name = app.terminal.paint(style, &format!("{mark} {:<44}", inert(&row.name)));
-    let note = row.note.as_deref().map(|note| format!("  {}", inert(note))).unwrap_or_default();
-    let rest = format!("{:>6} tokens{prices}{key}{note}", tokens(row.context_window));
+    let rest = format!("{:>6} tokens{prices}", tokens(row.context_window));
     format!("{name} {}", app.terminal.paint(Style::Dim, &rest))
 }
 

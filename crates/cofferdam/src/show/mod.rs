@@ -4,6 +4,8 @@ mod live;
 mod result;
 mod timeline;
 
+use cofferdam_domain::change::DiffStat;
+
 pub(crate) use live::{JsonLines, LiveView};
 pub(crate) use result::show_result;
 pub(crate) use timeline::{Detail, Timeline};
@@ -16,6 +18,12 @@ pub(crate) fn duration(millis: u64) -> String {
         60_000..3_600_000 => format!("{} m {:02} s", millis / 60_000, millis % 60_000 / 1_000),
         _ => format!("{} h {:02} m", millis / 3_600_000, millis % 3_600_000 / 60_000),
     }
+}
+
+/// The size of a change for people: `1 file, +3 −0`.
+fn size(stat: DiffStat) -> String {
+    let files = if stat.files == 1 { "file" } else { "files" };
+    format!("{} {files}, +{} −{}", stat.files, stat.added, stat.removed)
 }
 
 /// A number of tokens for people: `812`, `12.4k`, `3.1M`.

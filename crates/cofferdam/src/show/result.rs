@@ -1,9 +1,11 @@
 //! What came of a session, after its timeline.
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Event, Severity, SessionId, evidence::Exit, event::EventBody};
+use cofferdam_domain::{
+    Event, EvidenceRun, Finding, Severity, SessionId, Side, evidence::Exit, event::EventBody,
+};
 
-use super::{duration, timeline::describe_outcome, tokens};
+use super::{duration, size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.
@@ -24,40 +26,28 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
         None => row("result", &terminal.paint(Style::Warn, "not finished; `cofferdam resume` goes on")),
     }
     row("session", &session.to_string());
-    for event in events {
-        match &event.body {
-            EventBody::ObjectsReceived(received) => {
-                let stat = received.stat;
-                row("change", &format!("{} files, +{} −{}", stat.files, stat.added, stat.removed));
-            }
-            EventBody::EvidenceRun(run) => {
-                let (word, style) = match run.exit {
-                    Exit::Code(0) => ("green", Style::Good),
-                    Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => ("red", Style::Bad),
-                };
-                let side = format!("{:?}", run.side).to_lowercase();
-                row("evidence", &format!("{} on {side}: `{}`", terminal.paint(style, word), inert(&run.command)));
-            }
-            EventBody::EvidenceMissing { reason } => row("evidence", &inert(reason)),
-            EventBody::Examined { findings, .. } => {
-                let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-                row(
-                    "findings",
-                    &format!(
-                        "{} blocking, {} warnings, {} notes",
-                        count(Severity::Blocking),
-                        count(Severity::Warning),
-                        count(Severity::Note)
-                    ),
-                );
-            }
-            EventBody::Pushed { branch, .. } => row("branch", &inert(branch)),
-            EventBody::PullRequestOpened(pull_request) => {
-                let kind = if pull_request.draft { "draft" } else { "open" };
-                row("request", &format!("#{} ({kind}) {}", pull_request.number, inert(&pull_request.title)));
-            }
-            _ => {}
-        }
+    if let Some(received) = agent.received() {
+        row("change", &size(received.stat));
+    }
+    if let Some(text) = evidence(terminal, agent.evidence()) {
+        row("evidence", &text);
+    }
+    if let Some(reason) = agent.evidence_missing() {
+        row("evidence", &inert(reason));
+    }
+    if events.iter().any(|event| matches!(event.body, EventBody::Examined { .. })) {
+        row("findings", &count(agent.findings()));
+    }
+    if let Some((branch, _)) = agent.pushed() {
+        row("branch", &inert(branch));
+    }
+    let opened = events.iter().rev().find_map(|event| match &event.body {
+        EventBody::PullRequestOpened(pull_request) => Some(pull_request),
+        _ => None,
+    });
+    if let Some(pull_request) = opened {
+        let kind = if pull_request.draft { "draft" } else { "open" };
+        row("request", &format!("#{} ({kind}) {}", pull_request.number, inert(&pull_request.title)));
     }
     let spent = agent.spent();
     let cost = if spent.cost.0 == 0 { String::new() } else { format!(", {}", spent.cost) };
@@ -65,5 +55,34 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
         "spent",
         &format!("{} steps, {} tokens{cost}, {}", spent.steps, tokens(spent.usage.total()), duration(spent.wall_ms)),
     );
-    row("look at", &format!("cofferdam pr {session} · diff · show · merge · close"));
+    if opened.is_some() {
+        row("review", &format!("cofferdam pr {session}"));
+        row("then", &format!("cofferdam merge {session}, or cofferdam close {session}"));
+    } else if agent.received().is_some() {
+        row("look at", &format!("cofferdam diff {session}"));
+    }
+}
+
+/// What the tests said, the base first: `red on base, green on head: …`.
+fn evidence(terminal: Terminal, runs: &[EvidenceRun]) -> Option<String> {
+    let last = |side| runs.iter().rev().find(|run: &&EvidenceRun| run.side == side);
+    let sides = [("base", last(Side::Base)), ("head", last(Side::Head))];
+    let words: Vec<String> = sides
+        .iter()
+        .filter_map(|(name, run)| {
+            let (word, style) = match run.as_ref()?.exit {
+                Exit::Code(0) => ("green", Style::Good),
+                Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => ("red", Style::Bad),
+            };
+            Some(format!("{} on {name}", terminal.paint(style, word)))
+        })
+        .collect();
+    // Found from the base tree, so it is the same on both sides.
+    let command = &runs.first()?.command;
+    Some(format!("{}: `{}`", words.join(", "), inert(command)))
+}
+
+fn count(findings: &[Finding]) -> String {
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    format!("{} blocking, {} warnings, {} notes", of(Severity::Blocking), of(Severity::Warning), of(Severity::Note))
 }

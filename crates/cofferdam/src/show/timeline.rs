@@ -10,8 +10,8 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{duration, tokens};
-use crate::terminal::{Style, Terminal, excerpt, inert};
+use super::{duration, size, tokens};
+use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +102,7 @@ impl Timeline {
                 paint(Style::Bold, finish_name(finish.outcome)),
                 self.cut(&finish.title, 120)
             )],
-            EventBody::ObjectsReceived(received) => vec![format!(
-                "change received: {} files, +{} −{}",
-                received.stat.files, received.stat.added, received.stat.removed
-            )],
+            EventBody::ObjectsReceived(received) => vec![format!("change received: {}", size(received.stat))],
             EventBody::NothingChanged => vec!["the workspace is as it was".to_owned()],
             EventBody::Examined { findings, verdict } => self.findings(findings, *verdict),
             EventBody::EvidenceRun(run) => vec![self.evidence(run)],
@@ -196,7 +193,7 @@ impl Timeline {
         }
         let text = match self.detail {
             Detail::Full => inert(&outcome.text),
-            Detail::Brief => last_lines(&outcome.text, 3),
+            Detail::Brief => outline(&outcome.text, 3),
         };
         vec![self.terminal.paint(style, &format!("{mark} ({}) {text}", duration(millis)))]
     }
@@ -272,14 +269,19 @@ fn describe_model(fixed: &Fixed) -> String {
     }
 }
 
-/// The last non-empty lines of a text, inert, each cut.
-fn last_lines(text: &str, most: usize) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let skipped = lines.len().saturating_sub(most);
-    let mut shown: Vec<String> = lines[skipped..].iter().map(|line| excerpt(line, 160)).collect();
-    if skipped > 0 {
-        shown.insert(0, format!("… {skipped} lines …"));
+/// The first non-empty line of a text, which says how a command ended, and the last ones; inert, each cut.
+fn outline(text: &str, last: usize) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<&str> = lines.collect();
+    let skipped = rest.len().saturating_sub(last);
+    let mut shown = vec![cut_line(first, 160)];
+    match skipped {
+        0 => {}
+        1 => shown.push("… 1 line …".to_owned()),
+        _ => shown.push(format!("… {skipped} lines …")),
     }
+    shown.extend(rest[skipped..].iter().map(|line| cut_line(line, 160)));
     shown.join("\n")
 }
 

@@ -40,7 +40,7 @@ fn shell(command: &str) -> Value {
     call("shell", &json!({ "command": command }))
 }
 
-/// The step that does what is asked.
+/// The step that does what is asked; after [`look`].
 fn mend() -> Value {
     call("edit", &json!({ "path": "greet.sh", "edits": [{ "old_text": "Hello, $1", "new_text": "Hello, $1!" }] }))
 }
@@ -100,6 +100,12 @@ fn what_there_is_to_begin_with() {
         assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{command}: {output}");
         assert_eq!(output.stderr, "cofferdam: there are no sessions yet: `cofferdam demo` makes one\n", "{command}");
     }
+    // Without a model nothing is begun.
+    let repository = greeter(&world);
+    let output = world.run(&["run", "--repo", repository.address(), TASK]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{output}");
+    world.filters().bind(|| insta::assert_snapshot!("no_model", output.stderr));
+    assert_eq!(world.ok(&["sessions", "--json"]).stdout, "");
     for name in ["models", "tools"] {
         for line in world.ok(&[name, "--json"]).stdout.lines() {
             assert!(serde_json::from_str::<Value>(line).unwrap()["name"].is_string(), "{line}");
@@ -156,10 +162,10 @@ fn stopped_by_a_limit() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = greeter(&world);
     // It does what is asked, and then never comes to an end.
-    let steps: Vec<_> = std::iter::once(mend()).chain((0..20).map(|step| shell(&format!("echo {step}")))).collect();
+    let steps: Vec<_> = [look(), mend()].into_iter().chain((0..20).map(|step| shell(&format!("echo {step}")))).collect();
     let model = world.recording(&json!(steps));
     let mut arguments = run(&repository, &model);
-    arguments.extend(["--max-steps", "4"]);
+    arguments.extend(["--max-steps", "5"]);
     let output = world.run(&arguments);
     assert_eq!(output.status, 4, "{output}");
     assert!(output.stdout.contains("stopped by a limit: "), "{output}");
@@ -176,7 +182,7 @@ fn held_by_the_gate() {
     let refs = repository.refs();
     let workflow = call("write", &json!({ "path": ".github/workflows/x.yml", "content": "on: push\n" }));
     // Whatever it is told, it says that it is done.
-    let model = world.recording(&json!([mend(), workflow, finish("done"), finish("done"), finish("done"), finish("done")]));
+    let model = world.recording(&json!([look(), mend(), workflow, finish("done"), finish("done"), finish("done"), finish("done")]));
     let output = world.run(&run(&repository, &model));
     assert_eq!(output.status, 5, "{output}");
     assert!(output.stdout.contains("gate: back to the agent"), "{output}");
@@ -196,10 +202,6 @@ fn failed() {
     let mut arguments = run(&repository, &model);
     let gave_up = world.run(&arguments);
     assert_eq!(gave_up.status, 1, "{gave_up}");
-    // A transcript that ends before the work does is a model that fails.
-    let silent = world.recording(&json!([look()]));
-    let broken = world.run(&run(&repository, &silent));
-    assert_ne!(broken.status, 0, "{broken}");
     arguments.extend(["--base", "no-such-branch"]);
     let output = world.run(&arguments);
     assert_eq!(output.status, 1, "{output}");
@@ -208,10 +210,27 @@ fn failed() {
 }
 
 #[test]
+fn a_model_that_fails_can_be_tried_again() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let repository = greeter(&world);
+    // A transcript that ends before the work does is a model that fails.
+    let transcript = |steps: &Value| toml::to_string(&json!({ "name": "unsteady", "step": steps })).unwrap();
+    let file = world.file("unsteady.toml", &transcript(&json!([look(), mend()])));
+    let model = format!("scripted:{}", file.display());
+    let output = world.run(&run(&repository, &model));
+    assert_eq!(output.status, 1, "{output}");
+    assert!(output.stdout.contains(&format!("`cofferdam resume {}` tries again", output.session())), "{output}");
+    world.file("unsteady.toml", &transcript(&json!([look(), mend(), finish("done")])));
+    let resumed = world.run(&["resume"]);
+    assert_eq!(resumed.status, 0, "{resumed}");
+    world.assert_nothing_is_left();
+}
+
+#[test]
 fn merging_and_closing() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = greeter(&world);
-    let model = world.recording(&json!([mend(), finish("done")]));
+    let model = world.recording(&json!([look(), mend(), finish("done")]));
     assert_eq!(world.run(&run(&repository, &model)).status, 0);
     let branch = world.pull_request().branch;
 
@@ -252,7 +271,7 @@ fn cancelled_from_elsewhere() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = greeter(&world);
     let refs = repository.refs();
-    let model = world.recording(&json!([mend(), shell("echo started; sleep 100"), finish("done")]));
+    let model = world.recording(&json!([look(), mend(), shell("echo started; sleep 100"), finish("done")]));
     let mut arguments = run(&repository, &model);
     arguments.push("--json");
     let mut running = world.cofferdam(&arguments).start();
@@ -280,7 +299,7 @@ fn interrupted_and_resumed() {
         "expect": { "contains": ["unknown"] },
         "call": [{ "tool": "shell", "args": { "command": "sh test.sh" } }],
     });
-    let model = world.recording(&json!([mend(), shell("sleep 100"), lost, finish("done")]));
+    let model = world.recording(&json!([look(), mend(), shell("sleep 100"), lost, finish("done")]));
     let mut running = world.cofferdam(&run(&repository, &model)).start();
     running.until("→ shell");
     running.signal(Signal::INT);

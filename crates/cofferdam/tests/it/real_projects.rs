@@ -138,7 +138,7 @@ fn an_npm_package() {
         test: Some("node --test"),
         tried: "node --test",
         green: "# fail 0",
-        search: "warning.emitted",
+        search: "if \\(warning.emitted",
         broken: &["emit should emit a given code only once"],
     });
 }

@@ -20,13 +20,15 @@ pub(crate) struct Responses {
     /// Whether it is a reasoning model, which alone takes the parameters about reasoning; and how hard it is to think.
     reasons: bool,
     effort: Option<Effort>,
+    /// Whether summaries of the reasoning are asked for: some accounts may not have them.
+    summaries: bool,
     images: bool,
     empty: bool,
 }
 
 impl Responses {
     pub(crate) fn new(model: &str, reasons: bool, effort: Option<Effort>, images: bool) -> Self {
-        Self { model: model.to_owned(), reasons, effort, images, empty: true }
+        Self { model: model.to_owned(), reasons, effort, summaries: true, images, empty: true }
     }
 
     fn item(&mut self, item: &str, out: &mut Vec<u8>) {
@@ -173,13 +175,21 @@ impl Wire for Responses {
         });
         if self.reasons {
             rest["include"] = json!(["reasoning.encrypted_content"]);
-            rest["reasoning"] = json!({"summary": "auto"});
-            if let Some(effort) = self.effort {
-                rest["reasoning"]["effort"] = effort.word().into();
+            let mut reasoning = Map::new();
+            if self.summaries {
+                reasoning.insert("summary".into(), "auto".into());
             }
+            if let Some(effort) = self.effort {
+                reasoning.insert("effort".into(), effort.word().into());
+            }
+            rest["reasoning"] = reasoning.into();
         }
         out.extend_from_slice(b"],");
         out.extend_from_slice(&text_of(&rest).as_bytes()[1..]);
+    }
+
+    fn reasoning_refused(&mut self) {
+        self.summaries = false;
     }
 
     fn decoder(&self, request: &ModelRequest) -> Box<dyn Decoder> {

@@ -35,7 +35,11 @@ impl Scripted {
         let mut text = String::new();
         let file = File::open(path).map_err(TranscriptError::Read)?;
         file.take(MAX_FILE).read_to_string(&mut text).map_err(TranscriptError::Read)?;
-        Ok(Self::new(Transcript::parse(&text)?))
+        let mut transcript = Transcript::parse(&text)?;
+        // Absolute, so that a session can be resumed from anywhere.
+        transcript.info.transcript =
+            std::path::absolute(path).ok().and_then(|path| path.into_os_string().into_string().ok());
+        Ok(Self::new(transcript))
     }
 }
 

@@ -210,6 +210,7 @@ impl Transcript {
             prices: None,
             edits: file.edits.unwrap_or(EditFormat::Replace),
             images: file.images,
+            transcript: None,
         };
         let steps = file
             .steps

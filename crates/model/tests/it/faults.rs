@@ -139,6 +139,7 @@ async fn reasoning_that_is_refused_is_left_out() {
         let has: Vec<bool> = bodies.iter().map(|body| body.contains("secret thought")).collect();
         assert_eq!(has, [false, true, false, false], "{name}");
         assert!(bodies[3].contains("another"), "later reasoning is sent again");
+        assert!(!bodies[3].contains(r#""summary":"auto""#), "summaries are not asked for again");
     }
 }
 

@@ -157,6 +157,19 @@ async fn keys_come_from_files_too() {
     );
 }
 
+#[tokio::test]
+async fn a_recording_is_played_only_when_it_is_asked_for() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "name = 'my recording'\n[[step]]\ntext = 'a'").unwrap();
+    let path = file.path().to_str().unwrap();
+    let own = format!("{ALONE}[providers.tape]\nkind = 'scripted'\ntranscript = '{path}'");
+    assert!(named(&own, &[], None).await.contains("no model is at hand"));
+    assert_eq!(named(&own, &[], Some("tape")).await, "scripted/my recording");
+    assert_eq!(named(&own, &[], Some(&format!("scripted:{path}"))).await, "scripted/my recording");
+    let rows = list(&config(&own), &|_| None).await.unwrap();
+    assert!(rows.iter().any(|row| row.name == "tape/transcript" && row.key == KeyState::NotNeeded));
+}
+
 #[test]
 fn unknown_keys_are_refused() {
     for bad in [

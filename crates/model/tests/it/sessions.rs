@@ -208,14 +208,14 @@ async fn an_answer_is_heard_while_it_comes() {
 }
 
 #[tokio::test]
-async fn an_epoch_starts_over() {
+async fn a_new_epoch_starts_over_and_so_does_another_conversation() {
     let steps = "name = 'x'\n[[step]]\ntext = 'a'\n[[step]]\ntext = 'b'";
-    for family in FAMILIES {
+    for (family, epoch) in FAMILIES.into_iter().flat_map(|family| [(family, 1), (family, 0)]) {
         let fake = FakeProvider::start(family, Transcript::parse(steps).unwrap()).await.unwrap();
         let mut model = model(&config(&fake, family, model_name(family))).await;
         ask(model.as_mut(), &request(vec![user("something long ago")])).await.0.unwrap();
         let mut later = request(vec![user("what is left of it")]);
-        later.epoch = 1;
+        later.epoch = epoch;
         ask(model.as_mut(), &later).await.0.unwrap();
         let body = fake.requests()[1].body.clone();
         let body = String::from_utf8_lossy(&body);

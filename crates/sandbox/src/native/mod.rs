@@ -10,6 +10,8 @@ mod connection;
 mod driver;
 mod files;
 mod hand;
+#[cfg(test)]
+mod hostile;
 mod layer;
 mod output;
 mod owner;

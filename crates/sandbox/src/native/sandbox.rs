@@ -11,7 +11,6 @@ use std::{
 use async_trait::async_trait;
 use cofferdam_domain::SandboxId;
 use cofferdam_hand::protocol::message::{ReplyBody, RequestBody};
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::{io::Interest, task::JoinSet, time::timeout};
 
 use super::{
@@ -83,11 +82,6 @@ impl NativeSandbox {
             Ok(ready) => ready.map(drop),
             Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
         }
-    }
-
-    fn kill(&self) {
-        // It has ended by itself otherwise.
-        pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).ok();
     }
 }
 
@@ -179,13 +173,5 @@ impl Sandbox for NativeSandbox {
 impl Drop for NativeSandbox {
     fn drop(&mut self) {
         self.connection.end("it was dropped");
-        self.kill();
-        let Some(group) = self.group.take() else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                // What stays is removed by the zygote when the worker ends.
-                group.remove().await.ok();
-            });
-        }
     }
 }

@@ -10,8 +10,7 @@ use std::{
 };
 
 use cofferdam_hand::protocol::{
-    channel::{self, ChannelError},
-    frame,
+    channel, frame,
     zygote::{Create, Failure, Owner, Prepare, Probed, Reply, Request, Status, ZYGOTE_ROLE},
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -131,13 +130,18 @@ fn exchange(
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(Reply, Vec<OwnedFd>), SandboxError> {
     let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
-    channel::send(&*socket, request, descriptors).map_err(zygote_gone)?;
-    let received = channel::receive::<Reply>(&*socket).map_err(zygote_gone)?;
-    Ok((received.message, received.descriptors))
-}
-
-fn zygote_gone(error: ChannelError) -> SandboxError {
-    SandboxError::Setup { step: "talk to the zygote".to_owned(), source: io::Error::other(error) }
+    let sent = channel::send(&*socket, request, descriptors);
+    match sent.and_then(|()| channel::receive::<Reply>(&*socket)) {
+        Ok(received) => Ok((received.message, received.descriptors)),
+        Err(error) => {
+            // An answer that comes too late must not be taken for the answer to the next question.
+            rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both).ok();
+            Err(SandboxError::Setup {
+                step: "talk to the zygote".to_owned(),
+                source: io::Error::other(error),
+            })
+        }
+    }
 }
 
 fn out_of_order() -> SandboxError {

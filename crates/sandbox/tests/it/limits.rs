@@ -6,6 +6,7 @@ use std::{
 };
 
 use cofferdam_domain::evidence::Exit;
+use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError};
 
 use crate::support::{LONG, Place, eventually, run, sh, shell, text};
 
@@ -104,6 +105,22 @@ async fn processor_time_is_shared() {
     let times = sh(&*sandbox, "cat /proc/uptime").await;
     assert!(!times.is_empty());
     sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn weak_limits_must_be_asked_for() {
+    let Some(place) = Place::new().await else { return };
+    let options =
+        NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::Enforced };
+    match NativeDriver::new(options).await {
+        Ok(driver) => assert!(place.limits_are_strong() && !driver.level().contains("weak")),
+        Err(SandboxError::Host { missing, remedy }) => {
+            assert!(
+                !place.limits_are_strong() && missing.contains("limited") && remedy.contains("Delegate=yes")
+            );
+        }
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 #[tokio::test]

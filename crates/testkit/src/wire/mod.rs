@@ -195,15 +195,12 @@ mod tests {
     fn refused(family: Family, pointer: &str, value: Value) -> String {
         let mut body = good(family);
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        match body.pointer_mut(parent).unwrap() {
-            Value::Array(items) if value.is_null() => {
-                items.remove(name.parse().unwrap());
-            }
-            Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
-            parent if value.is_null() => {
-                parent.as_object_mut().unwrap().remove(name);
-            }
-            parent => parent[name] = value,
+        let parent = body.pointer_mut(parent).unwrap();
+        match (parent.as_array_mut(), value.is_null()) {
+            (Some(items), true) => drop(items.remove(name.parse().unwrap())),
+            (Some(items), false) => items[name.parse::<usize>().unwrap()] = value,
+            (None, true) => drop(parent.as_object_mut().unwrap().remove(name)),
+            (None, false) => parent[name] = value,
         }
         broken(family, &body).join("; ")
     }

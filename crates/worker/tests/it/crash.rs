@@ -20,7 +20,7 @@ use cofferdam_worker::{Ended, Nobody, work};
 use tokio::sync::watch;
 
 use crate::{
-    fatal::{Fate, FatalForge, FatalStore},
+    fatal::{FatalForge, FatalStore, Fate},
     scene::Scene,
 };
 

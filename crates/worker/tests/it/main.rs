@@ -1,5 +1,8 @@
 //! The worker against real sandboxes, git and store.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the few events that they are about")]
+
 mod crash;
 mod fatal;
 mod scene;

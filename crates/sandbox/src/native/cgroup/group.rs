@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Microseconds over which processor time is counted.
 const PERIOD_US: u64 = 100_000;
 
-/// Groups in one or more hierarchies. Removed when dropped, if they are empty by then; better by [`SandboxGroup::remove`].
+/// Groups in one or more hierarchies. Dropping removes them too, but without a word if that fails.
 #[derive(Debug)]
 pub(crate) struct SandboxGroup {
     directories: Vec<PathBuf>,
@@ -105,9 +105,15 @@ impl SandboxGroup {
 
 impl Drop for SandboxGroup {
     fn drop(&mut self) {
-        for directory in &self.directories {
-            // If it is in use, the zygote removes it when the worker ends.
-            fs::remove_dir(directory).ok();
+        // What is in use for longer is removed by the zygote when the worker ends.
+        self.directories.retain(|directory| fs::remove_dir(directory).is_err());
+        if let (false, Ok(runtime)) = (self.directories.is_empty(), tokio::runtime::Handle::try_current()) {
+            let rest = std::mem::take(&mut self.directories);
+            runtime.spawn(async move {
+                for directory in rest {
+                    remove(&directory).await.ok();
+                }
+            });
         }
     }
 }
