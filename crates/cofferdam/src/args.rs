@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use cofferdam_domain::SessionId;
+use cofferdam_domain::{Cost, SessionId};
 
 /// A coding agent that works alone in a sandbox and leaves you a pull request to review.
 #[derive(Debug, Parser)]
@@ -72,13 +72,13 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) test: Option<String>,
     /// At most this many model answers
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
     /// At most this much money, in US dollars
-    #[arg(long, value_name = "DOLLARS")]
-    pub(crate) max_cost: Option<f64>,
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    pub(crate) max_cost: Option<Cost>,
     /// At most this much time, in minutes
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_minutes: Option<u32>,
     /// Read the task from this file
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
@@ -183,4 +183,16 @@ pub(crate) struct SandboxRunArguments {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
+}
+
+/// An amount of money as people write it: `2`, `0.25`.
+fn dollars(text: &str) -> Result<Cost, &'static str> {
+    match text.parse::<f64>() {
+        Ok(dollars) if dollars > 0.0 && dollars < 1e9 => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and below 1e9")]
+            let micros = (dollars * 1e6).ceil() as u64;
+            Ok(Cost(micros))
+        }
+        Ok(_) | Err(_) => Err("give a positive number of US dollars, such as 2.50"),
+    }
 }

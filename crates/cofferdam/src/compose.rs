@@ -8,7 +8,7 @@ use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
 use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
 use cofferdam_model::{BlobSource, Model, ModelsConfig};
 use cofferdam_sandbox::{HostEnvironment, NativeDriver, NativeOptions};
-use cofferdam_store::{SessionFilter, SqliteStore, Store};
+use cofferdam_store::{SessionFilter, SqliteStore, Store, StoreError};
 use cofferdam_worker::{Models, Parts, StopSignal, WorkerError};
 use tokio::sync::watch;
 
@@ -32,7 +32,14 @@ impl App {
 
     /// The store in the data directory.
     pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>> {
-        Ok(Arc::new(SqliteStore::open(&self.config.data).await?))
+        let data = &self.config.data;
+        match SqliteStore::open(data).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error @ StoreError::File { .. }) => Err(error).with_context(|| {
+                format!("the data directory {} cannot be used; --data or COFFERDAM_DATA names another", data.display())
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The sandbox driver.
@@ -73,6 +80,8 @@ impl App {
     /// The session that was named, or the latest.
     pub(crate) async fn session_or_latest(&self, store: &dyn Store, named: Option<SessionId>) -> Result<SessionId> {
         if let Some(session) = named {
+            // Whatever is asked about a session that does not exist, that is what there is to say.
+            store.read(session, Seq::START, 1).await?;
             return Ok(session);
         }
         let latest = store.sessions(SessionFilter { limit: 1, ..SessionFilter::default() }).await?;

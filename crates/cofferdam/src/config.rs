@@ -152,16 +152,30 @@ mod tests {
         Config::load(Some(&path), None, &|name| (name == "HOME").then(|| "/home/ann".to_owned()))
     }
 
+    /// The example with these prefixes taken off its lines.
+    fn uncommented(prefixes: &[&str]) -> String {
+        let line = |line: &'static str| {
+            prefixes.iter().find_map(|prefix| line.strip_prefix(prefix)).unwrap_or(line).to_owned() + "\n"
+        };
+        EXAMPLE.lines().map(line).collect()
+    }
+
     #[test]
     fn the_example_says_what_the_defaults_are() {
-        let uncommented: String = EXAMPLE
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let config = load(&uncommented).unwrap();
+        let config = load(&uncommented(&["#: "])).unwrap();
         assert_eq!(config.policy, Policy::default(), "the example shows the defaults");
+        assert_eq!(config.models, ModelsConfig::default(), "the example shows the defaults");
+        assert_eq!(config.limits, LimitLevel::default());
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
+    }
+
+    #[test]
+    fn every_setting_of_the_example_is_one() {
+        let everything = uncommented(&["#: ", "#- "]).replace("/srv/cache/wheels", "/");
+        let config = load(&everything).unwrap();
+        assert_eq!(config.data, Path::new("/var/lib/cofferdam"));
+        assert_eq!(config.read_only.len(), 1);
+        assert!(config.models.providers.contains_key("work"));
     }
 
     #[test]

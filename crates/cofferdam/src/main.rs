@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match start(arguments) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            terminal::complain(&format!("cofferdam: {}", terminal::inert(&format!("{error:#}"))));
+            terminal::complain(&format!("cofferdam: {}", terminal::inert(format!("{error:#}").trim_end())));
             Exit::Failed.into()
         }
     }

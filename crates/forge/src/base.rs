@@ -281,10 +281,7 @@ impl Mirror {
             ));
         }
         if listing.submodules > 0 {
-            note(format!(
-                "{} are left out: their directories are empty.",
-                counted(listing.submodules, "submodule")
-            ));
+            note(format!("{} left out: nothing is in its place.", counted(listing.submodules, "submodule is")));
         }
         if listing.lfs_pointers > 0 {
             note(format!(
@@ -317,10 +314,10 @@ impl Mirror {
 }
 
 fn counted(count: u64, what: &str) -> String {
-    match (count, what) {
+    match (count, what.strip_suffix(" is")) {
         (1, _) => format!("1 {what}"),
-        (_, "file is") => format!("{count} files are"),
-        (_, _) => format!("{count} {what}s"),
+        (_, Some(what)) => format!("{count} {what}s are"),
+        (_, None) => format!("{count} {what}s"),
     }
 }
 

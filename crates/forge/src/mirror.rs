@@ -62,8 +62,18 @@ pub enum MirrorError {
         #[source]
         source: GitError,
     },
+    /// It has an object that git's own checks hold for damaged or dangerous.
+    #[error(
+        "{address} has a dangerous object in its history: {flaw}; `git fsck` shows it, and it has to leave all branches and tags before the repository can be worked on"
+    )]
+    Dangerous {
+        /// Where it is.
+        address: String,
+        /// The object, git's name for the check, and what git says about it.
+        flaw: String,
+    },
     /// It could not be fetched.
-    #[error("failed to fetch {address}")]
+    #[error("failed to fetch {address}: see that the address is right and can be reached from this machine")]
     Fetch {
         /// Where it is.
         address: String,
@@ -202,8 +212,15 @@ impl Mirror {
     fn fetch_error(&self, source: GitError) -> MirrorError {
         let address = self.address.to_string();
         let said = source.to_string();
-        let denied = DENIALS.iter().any(|sign| said.contains(sign));
-        if denied { MirrorError::Denied { address, source } } else { MirrorError::Fetch { address, source } }
+        if DENIALS.iter().any(|sign| said.contains(sign)) {
+            return MirrorError::Denied { address, source };
+        }
+        // As `index-pack --strict` has it: "error: object <name>: <check>: <what is wrong>".
+        let flaw = said.split_once("error: object ").map(|(_, flaws)| flaws.split(';').next().unwrap_or(flaws));
+        match flaw.map(str::to_owned) {
+            Some(flaw) => MirrorError::Dangerous { address, flaw },
+            None => MirrorError::Fetch { address, source },
+        }
     }
 
     async fn ask_source(&self) -> Result<Advertised, MirrorError> {

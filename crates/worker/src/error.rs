@@ -51,7 +51,9 @@ impl WorkerError {
             || matches!(error, ForgeError::Resolve(error) if !matches!(error, ResolveError::Git(_)))
             || matches!(
                 error,
-                ForgeError::Mirror(MirrorError::Denied { .. } | MirrorError::PartialClone { .. })
+                ForgeError::Mirror(
+                    MirrorError::Denied { .. } | MirrorError::Dangerous { .. } | MirrorError::PartialClone { .. }
+                )
             )
     }
 

@@ -3,11 +3,11 @@
 use std::{io::Read as _, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use cofferdam_domain::{Cost, Event, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
+use cofferdam_domain::{Event, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
 use cofferdam_forge::{Git, RepositoryAddress};
 use cofferdam_model::Model;
-use cofferdam_store::Store;
-use cofferdam_worker::{Ended, Watch};
+use cofferdam_store::{Store, StoreError};
+use cofferdam_worker::{Ended, Watch, WorkerError};
 
 use crate::{
     args::RunArguments,
@@ -23,7 +23,7 @@ pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let here = std::env::current_dir().context("the current directory is gone")?;
     let address = RepositoryAddress::parse(&Git::find()?, &arguments.repo, &here).await?;
     let task = Task::new(prompt, address.to_string(), arguments.base.clone(), app.user(), Source::Cli)?;
-    let policy = policy(app.config.policy.clone(), arguments)?;
+    let policy = narrowed(app.config.policy.clone(), arguments);
     let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
     accept_and_work(app, request).await
 }
@@ -77,9 +77,13 @@ pub(crate) async fn work_and_show(
     }
     let model = fresh.map(|fresh| fresh.model);
     let stop = app.stop_on_interrupt();
-    let ended = Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await.with_context(|| {
-        format!("the work on {session} stopped; nothing is lost, and `cofferdam resume {session}` goes on with it")
-    })?;
+    let ended = match Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await {
+        // It goes on elsewhere.
+        Err(error @ WorkerError::Store(StoreError::Claimed { .. })) => return Err(error.into()),
+        ended => ended.with_context(|| {
+            format!("the work on {session} stopped; nothing is lost, and `cofferdam resume {session}` goes on with it")
+        })?,
+    };
     if !json {
         let events = app.events(&*store, session).await?;
         show_result(app.terminal, session, &events);
@@ -118,29 +122,14 @@ fn prompt(arguments: &RunArguments) -> Result<String> {
 }
 
 /// The configured policy, narrowed by what was typed.
-fn policy(mut policy: Policy, arguments: &RunArguments) -> Result<Policy> {
-    if let Some(steps) = arguments.max_steps {
-        if steps == 0 {
-            bail!("--max-steps must be at least 1");
-        }
-        policy.budget.steps = policy.budget.steps.min(steps);
-    }
-    if let Some(dollars) = arguments.max_cost {
-        if !(dollars > 0.0 && dollars.is_finite() && dollars < 1e9) {
-            bail!("--max-cost must be a positive number of dollars");
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and below 1e9")]
-        let micros = (dollars * 1e6).ceil() as u64;
-        policy.budget.cost = policy.budget.cost.min(Cost(micros));
-    }
-    if let Some(minutes) = arguments.max_minutes {
-        if minutes == 0 {
-            bail!("--max-minutes must be at least 1");
-        }
-        policy.budget.wall_ms = policy.budget.wall_ms.min(u64::from(minutes) * 60_000);
-    }
+fn narrowed(mut policy: Policy, arguments: &RunArguments) -> Policy {
+    let budget = &mut policy.budget;
+    budget.steps = arguments.max_steps.map_or(budget.steps, |steps| budget.steps.min(steps));
+    budget.cost = arguments.max_cost.map_or(budget.cost, |cost| budget.cost.min(cost));
+    let wall_ms = arguments.max_minutes.map(|minutes| u64::from(minutes) * 60_000);
+    budget.wall_ms = wall_ms.map_or(budget.wall_ms, |wall_ms| budget.wall_ms.min(wall_ms));
     if let Some(command) = &arguments.test {
         policy.test_command = Some(command.clone());
     }
-    Ok(policy)
+    policy
 }

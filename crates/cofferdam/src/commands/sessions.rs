@@ -23,7 +23,9 @@ pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result
         }
         return Ok(Exit::Success);
     }
-    if rows.is_empty() {
+    if rows.is_empty() && arguments.before.is_some() {
+        app.terminal.line("There are no earlier sessions.");
+    } else if rows.is_empty() {
         app.terminal.line("There are no sessions yet. `cofferdam demo` makes one; `cofferdam run \"…\"` works on a task of yours.");
     }
     for row in &rows {

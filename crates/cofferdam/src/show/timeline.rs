@@ -274,12 +274,13 @@ fn outline(text: &str, last: usize) -> String {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     let rest: Vec<&str> = lines.collect();
-    let skipped = rest.len().saturating_sub(last);
+    let mut skipped = rest.len().saturating_sub(last);
     let mut shown = vec![cut_line(first, 160)];
-    match skipped {
-        0 => {}
-        1 => shown.push("… 1 line …".to_owned()),
-        _ => shown.push(format!("… {skipped} lines …")),
+    // One line is as short as the word that it is left out.
+    if skipped > 1 {
+        shown.push(format!("… {skipped} lines …"));
+    } else {
+        skipped = 0;
     }
     shown.extend(rest[skipped..].iter().map(|line| cut_line(line, 160)));
     shown.join("\n")

@@ -301,7 +301,7 @@ fn interrupted_and_resumed() {
     });
     let model = world.recording(&json!([look(), mend(), shell("sleep 100"), lost, finish("done")]));
     let mut running = world.cofferdam(&run(&repository, &model)).start();
-    running.until("→ shell");
+    running.until("sleep 100");
     running.signal(Signal::INT);
     let interrupted = running.finish();
     assert_eq!(interrupted.status, 6, "{interrupted}");

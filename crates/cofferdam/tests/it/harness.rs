@@ -158,7 +158,7 @@ impl World {
             .env("XDG_DATA_HOME", self.path("share"))
             .env("USER", "tester")
             .env("NO_COLOR", "1");
-        Invocation { command, input: Vec::new() }
+        Invocation { command, input: Vec::new(), patience: LONG }
     }
 
     /// Runs the program to its end.
@@ -259,12 +259,19 @@ impl Drop for World {
 pub(crate) struct Invocation {
     command: Command,
     input: Vec<u8>,
+    patience: Duration,
 }
 
 impl Invocation {
     /// Sets a variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Lets it run for longer than other runs.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -304,7 +311,7 @@ impl Invocation {
             stderr.read_to_end(&mut text).unwrap();
             text
         });
-        Running { child, handle, lines, stdout: Vec::new(), stderr: Some(stderr), deadline: Instant::now() + LONG }
+        Running { child, handle, lines, stdout: Vec::new(), stderr: Some(stderr), deadline: Instant::now() + self.patience }
     }
 
     /// Runs it to its end.

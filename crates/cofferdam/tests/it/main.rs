@@ -3,4 +3,5 @@
 mod commands;
 mod demo;
 mod harness;
+mod llama;
 mod real_projects;

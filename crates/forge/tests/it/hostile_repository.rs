@@ -214,6 +214,6 @@ async fn a_tree_that_would_escape_is_refused_at_the_mirror() {
     let evil = git(&world.source, &["commit-tree", &tree, "-m", "x"]);
     git(&world.source, &["update-ref", "refs/heads/main", &evil]);
     let error = world.update().await.unwrap_err();
-    let ForgeError::Mirror(MirrorError::Fetch { source, .. }) = &error else { panic!("{error}") };
-    assert!(source.to_string().contains("hasDotgit"), "{source}");
+    let ForgeError::Mirror(MirrorError::Dangerous { flaw, .. }) = &error else { panic!("{error}") };
+    assert!(flaw.contains("hasDotgit"), "{flaw}");
 }

@@ -23,7 +23,7 @@ pub enum Request {
     /// then they themselves are, from their own parents. Descriptors: pairs of (parent directory, directory).
     Prepare(Prepare),
     /// Make a sandbox. Descriptors, in this order: the control socket of its process 1, the writing end of its status pipe, and
-    /// the `cgroup.procs` files that its process 1 is to join.
+    /// one for each of [`Create::groups`].
     Create(Create),
 }
 
@@ -82,6 +82,8 @@ pub struct Create {
     pub home: Vec<u8>,
     /// Caches in the home directory.
     pub caches: Vec<Cache>,
+    /// How its process 1 joins control groups, for each that there is.
+    pub groups: Vec<Join>,
     /// More of the host to be read.
     pub read_only: Vec<ReadOnlyBind>,
     /// Bytes that all files in `/tmp`, `/var/tmp`, `/run` and `/dev/shm` may take together.
@@ -115,6 +117,16 @@ pub struct ReadOnlyBind {
     pub host: Vec<u8>,
     /// Inside, absolute.
     pub inside: Vec<u8>,
+}
+
+/// How a process joins a control group, by a descriptor of which file. Moving a process from outside waits for all processors (an RCU
+/// grace period, milliseconds on a busy machine); these two ways do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Join {
+    /// Version 1: its file `tasks`, to which the process itself writes.
+    Tasks,
+    /// Version 2: its directory, in which the process is made (`CLONE_INTO_CGROUP`, clone(2)). At most one.
+    Directory,
 }
 
 /// Limits that hold for each process by itself (setrlimit(2)).

@@ -37,6 +37,9 @@ pub(crate) fn unshare_mounts(with_user: bool) -> io::Result<()> {
     if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `linux/sched.h`.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which side of [`clone_process`] this is.
 #[derive(Debug)]
 pub(crate) enum Cloned {
@@ -46,17 +49,22 @@ pub(crate) enum Cloned {
     Child,
 }
 
-/// Makes a new process in new namespaces, a copy of this one, by clone3(2). The child gets no signal at the parent's end by itself.
+/// Makes a new process in new namespaces, a copy of this one, by clone3(2); in the control group `group` (a directory of version 2) if one
+/// is given. The child gets no signal at the parent's end by itself.
 ///
 /// # Errors
 /// The system's answer: usually that namespaces are not permitted here.
-pub(crate) fn clone_process(namespaces: Namespaces) -> io::Result<Cloned> {
+pub(crate) fn clone_process(namespaces: Namespaces, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain old data, for which all zeros is a valid value ("not used").
     let mut arguments: libc::clone_args = unsafe { mem::zeroed() };
     arguments.flags = namespaces.0 | libc::CLONE_PIDFD as u64;
     arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = group.as_raw_fd().unsigned_abs().into();
+    }
     // SAFETY: without CLONE_VM the child has its own copy of memory and returns on its own copy of this stack, as with fork(2). The
     // zygote has one thread, so no lock can be held by a thread that the child lacks. The pointers are valid for the call.
     let result = unsafe {

@@ -31,6 +31,7 @@ use rustix::{
 };
 
 use super::{
+    groups::ToJoin,
     mounts::{Layers, OpenOverlay, attach, make_directories, make_mount_point},
     root::{NEW_ROOT, SCRATCH},
     step::{Step as _, failure},
@@ -61,6 +62,7 @@ pub(super) fn wait_for_go(go: &OwnedFd) -> bool {
 pub(super) struct Sandbox<'z> {
     pub(super) create: &'z Create,
     pub(super) layers: Layers,
+    pub(super) groups: ToJoin,
     pub(super) root: &'z str,
     pub(super) filter: &'z [Instruction],
 }
@@ -79,8 +81,10 @@ impl Sandbox<'_> {
     }
 
     fn try_build(self, control: &OwnedFd, status: &OwnedFd, alive: &OwnedFd) -> Result<(), Failure> {
-        let Self { create, layers, root, filter } = self;
+        let Self { create, layers, groups, root, filter } = self;
         namespace::reap_automatically(false).step("wait for children again")?;
+        groups.join().step("join the control groups")?;
+        drop(groups);
         // As root these ids are the host's and may do as they please with the host's files until here.
         set_thread_res_gid(gid(), gid(), gid()).step("become the agent's group")?;
         set_thread_res_uid(uid(), uid(), uid()).step("become the agent's user")?;

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use cofferdam_hand::protocol::zygote::Join;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{AtFlags, Dir, unlinkat},
+    fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat},
     process::{Signal, pidfd_send_signal},
 };
 
-use crate::sys::namespace::c_string;
+use crate::sys::namespace::{self, Cloned, Namespaces, c_string};
 
 /// What the names of sandboxes' groups begin with.
 const SANDBOX_PREFIX: &[u8] = b"sbx_";
@@ -23,12 +24,52 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How long all sandboxes together may take to end.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// Lets a process join groups, given their `cgroup.procs` files.
-pub(super) fn join(files: &[OwnedFd], pid: i32) -> io::Result<()> {
-    for file in files {
-        rustix::io::write(file, pid.to_string().as_bytes())?;
+/// The control groups that a process 1 is to be in.
+pub(super) struct ToJoin {
+    tasks: Vec<OwnedFd>,
+    directory: Option<OwnedFd>,
+}
+
+impl ToJoin {
+    /// Takes one descriptor for each way of joining.
+    pub(super) fn new(ways: &[Join], descriptors: Vec<OwnedFd>) -> io::Result<Self> {
+        if ways.len() != descriptors.len() {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let mut to_join = Self { tasks: Vec::new(), directory: None };
+        for (way, descriptor) in ways.iter().zip(descriptors) {
+            match way {
+                Join::Tasks => to_join.tasks.push(descriptor),
+                Join::Directory => to_join.directory = Some(descriptor),
+            }
+        }
+        Ok(to_join)
     }
-    Ok(())
+
+    /// Clones process 1, into its group of version 2 if there is one.
+    pub(super) fn clone_process(&self) -> io::Result<Cloned> {
+        let Some(directory) = &self.directory else {
+            return namespace::clone_process(Namespaces::SANDBOX, None);
+        };
+        let into = namespace::clone_process(Namespaces::SANDBOX, Some(directory.as_fd()));
+        let Err(error) = into else { return into };
+        // Some groups can be joined later only: where a write decides, let it decide.
+        let file = openat(directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = file.map_err(|_| error)?;
+        let cloned = namespace::clone_process(Namespaces::SANDBOX, None)?;
+        if let Cloned::Parent(pid, _) = &cloned {
+            rustix::io::write(&file, pid.as_raw_nonzero().to_string().as_bytes())?;
+        }
+        Ok(cloned)
+    }
+
+    /// In process 1: joins the other groups. The files have been opened by the worker, and it is the worker's rights that count.
+    pub(super) fn join(&self) -> io::Result<()> {
+        for file in &self.tasks {
+            rustix::io::write(file, b"0")?;
+        }
+        Ok(())
+    }
 }
 
 /// The worker's groups and the sandboxes that may be in them.

@@ -40,7 +40,7 @@ use rustix::{
 };
 
 use self::{
-    groups::Groups,
+    groups::{Groups, ToJoin},
     owner::OwnerMaps,
     root::Roots,
     step::{Step as _, failure},
@@ -48,7 +48,7 @@ use self::{
 use crate::{
     init,
     sys::{
-        namespace::{self, Cloned, Instruction, Namespaces},
+        namespace::{self, Cloned, Instruction},
         process::exit_now,
     },
 };
@@ -153,13 +153,14 @@ impl Zygote {
         let layers = mounts::Layers::open(create, &mut self.owners)?;
         let root = self.roots.with_mount_points(&layers.mount_points())?;
         let (go, start) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
-        let cloned = namespace::clone_process(Namespaces::SANDBOX).step("clone process 1")?;
+        let groups = ToJoin::new(&create.groups, descriptors.collect())
+            .step("take the descriptors of control groups")?;
+        let cloned = groups.clone_process().step("clone process 1 into its control group")?;
         match cloned {
             Cloned::Parent(pid, pidfd) => {
                 let raw = pid.as_raw_nonzero().get();
                 owner::write_maps(&format!("/proc/{raw}"), (namespace_id(), namespace_id()), self.owner)
                     .step("map the sandbox's user id")?;
-                groups::join(descriptors.as_slice(), raw).step("join the sandbox's control groups")?;
                 let kept = pidfd.try_clone().step("duplicate a descriptor")?;
                 self.groups.watch(kept);
                 // Process 1 does nothing before this; if we fail before it, the end of the pipe tells it to exit.
@@ -168,7 +169,7 @@ impl Zygote {
             }
             Cloned::Child => {
                 drop(start);
-                let sandbox = build::Sandbox { create, layers, root: &root, filter: &self.filter };
+                let sandbox = build::Sandbox { create, layers, groups, root: &root, filter: &self.filter };
                 let go_on = build::wait_for_go(&go);
                 drop(go);
                 let stands = go_on && sandbox.build(&control, &status, &self.alive);

@@ -79,7 +79,7 @@ impl OwnerMaps {
 /// Makes a user namespace in which `owner` stands for `agent`, by way of a process that does nothing else.
 fn make_map(owner: Owner, agent: Owner) -> io::Result<OwnedFd> {
     let (wait, hold) = pipe_with(PipeFlags::CLOEXEC)?;
-    match namespace::clone_process(Namespaces::USER)? {
+    match namespace::clone_process(Namespaces::USER, None)? {
         Cloned::Parent(pid, _pidfd) => {
             drop(wait);
             let process = format!("/proc/{}", pid.as_raw_nonzero());

@@ -42,7 +42,7 @@ pub(super) fn probe(owner: Owner) -> Probed {
 fn try_in_child(owner: Owner, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> {
     let (go, start) = pipe_with(PipeFlags::CLOEXEC)?;
     let (results, results_in) = pipe_with(PipeFlags::CLOEXEC)?;
-    match namespace::clone_process(Namespaces::SANDBOX)? {
+    match namespace::clone_process(Namespaces::SANDBOX, None)? {
         Cloned::Parent(pid, _pidfd) => {
             drop((go, results_in));
             attempts.push((Attempt::Namespaces, 0));

@@ -115,6 +115,7 @@ impl NativeDriver {
             },
             home: bytes(&layer.home()),
             caches,
+            groups: Vec::new(),
             read_only,
             scratch_bytes: (spec.limits.memory / SCRATCH_PART).min(spec.limits.disk),
             limits: self.process_limits(&spec.limits),
@@ -168,12 +169,14 @@ impl Driver for NativeDriver {
     async fn create(&self, spec: SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
         check(&spec)?;
         let layer = Layer::prepare(&spec.layer, self.owner)?;
-        let create = self.request(&spec, &layer)?;
+        let mut create = self.request(&spec, &layer)?;
         let group = self.groups.make_sandbox(spec.id, &spec.limits)?;
         let join = group
-            .join_files()
+            .to_join()
             .map_err(|source| SandboxError::Setup { step: "open control groups".to_owned(), source })?;
-        let built = self.zygote.create(create, join).await?;
+        let (ways, descriptors) = join.into_iter().unzip();
+        create.groups = ways;
+        let built = self.zygote.create(create, descriptors).await?;
         let parts = Parts {
             id: spec.id,
             level: self.level.clone(),

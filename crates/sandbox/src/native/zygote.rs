@@ -76,8 +76,8 @@ impl Zygote {
         }
     }
 
-    /// Makes a sandbox and waits until it stands. `join` are the `cgroup.procs` files of its control groups.
-    pub(super) async fn create(&self, create: Create, join: Vec<OwnedFd>) -> Result<Built, SandboxError> {
+    /// Makes a sandbox and waits until it stands. `groups` are descriptors for [`Create::groups`].
+    pub(super) async fn create(&self, create: Create, groups: Vec<OwnedFd>) -> Result<Built, SandboxError> {
         let setup = |step: &str| {
             let step = step.to_owned();
             move |source: io::Error| SandboxError::Setup { step, source }
@@ -89,7 +89,7 @@ impl Zygote {
         let socket = Arc::clone(&self.socket);
         let (reply, mut descriptors) = spawn_blocking(move || {
             let sent: Vec<BorrowedFd<'_>> =
-                [&theirs, &status_in].into_iter().chain(&join).map(AsFd::as_fd).collect();
+                [&theirs, &status_in].into_iter().chain(&groups).map(AsFd::as_fd).collect();
             exchange(&socket, &Request::Create(create), &sent)
         })
         .await

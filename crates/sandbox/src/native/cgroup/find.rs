@@ -67,7 +67,6 @@ pub(crate) fn places() -> Vec<Place> {
             place.controllers.retain(|controller| offered.iter().any(|name| name == controller.name()));
         }
     }
-    places.retain(|place| !place.controllers.is_empty());
     places
 }
 
@@ -75,7 +74,8 @@ fn read_words(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// Combines the kernel's two tables. Version 2 is taken to offer every controller that version 1 does not have.
+/// Combines the kernel's two tables. Version 2 is taken to offer every controller that version 1 does not have; even without any, a group of
+/// it is good for stopping and ending all of a sandbox at once.
 fn parse(mountinfo: &str, cgroup: &str) -> Vec<Place> {
     let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(Mount::parse).collect();
     let mut places: Vec<Place> = Vec::new();
@@ -109,7 +109,6 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Place> {
     if let Some((_, path)) = groups.iter().find(|(names, _)| names.is_empty())
         && let Some(mount) = mounts.iter().find(|mount| mount.kind == "cgroup2")
         && let Some(directory) = mount.directory(path)
-        && !left.is_empty()
     {
         places.push(Place { version: Version::Two, controllers: left, directory });
     }
@@ -259,6 +258,7 @@ mod tests {
             place(Version::One, &[Controller::Pids], "/sys/fs/cgroup/pids"),
             place(Version::One, &[Controller::Memory], "/sys/fs/cgroup/memory/user/one"),
             place(Version::One, &[Controller::Cpu], "/sys/fs/cgroup/cpu,cpuacct/x"),
+            place(Version::Two, &[], "/sys/fs/cgroup/unified"),
         ];
         assert_eq!(parse(HYBRID_MOUNTS, groups), expected);
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use cofferdam_domain::policy::Limits;
+use cofferdam_hand::protocol::zygote::Join;
 
 use super::{
     KillCounter,
@@ -24,7 +25,7 @@ const PERIOD_US: u64 = 100_000;
 /// Groups in one or more hierarchies. Dropping removes them too, but without a word if that fails.
 #[derive(Debug)]
 pub(crate) struct SandboxGroup {
-    directories: Vec<PathBuf>,
+    directories: Vec<(Version, PathBuf)>,
     kills: Option<PathBuf>,
 }
 
@@ -42,7 +43,7 @@ impl SandboxGroup {
         limits: &Limits,
     ) -> io::Result<()> {
         fs::create_dir(&path)?;
-        self.directories.push(path.clone());
+        self.directories.push((version, path.clone()));
         for controller in controllers {
             match (controller, version) {
                 (Controller::Memory, _) => self.limit_memory(version, &path, limits.memory)?,
@@ -77,10 +78,16 @@ impl SandboxGroup {
         Ok(())
     }
 
-    /// The files that process 1 joins the groups by.
-    pub(crate) fn join_files(&self) -> io::Result<Vec<OwnedFd>> {
-        let open = |directory: &PathBuf| OpenOptions::new().write(true).open(directory.join("cgroup.procs"));
-        self.directories.iter().map(|directory| open(directory).map(OwnedFd::from)).collect()
+    /// What process 1 joins the groups by.
+    pub(crate) fn to_join(&self) -> io::Result<Vec<(Join, OwnedFd)>> {
+        let open = |(version, directory): &(Version, PathBuf)| match version {
+            Version::One => {
+                let tasks = OpenOptions::new().write(true).open(directory.join("tasks"))?;
+                Ok((Join::Tasks, tasks.into()))
+            }
+            Version::Two => Ok((Join::Directory, fs::File::open(directory)?.into())),
+        };
+        self.directories.iter().map(open).collect()
     }
 
     /// Where the kernel counts processes that the memory limit has killed.
@@ -94,7 +101,7 @@ impl SandboxGroup {
     /// The system's answer, when something is still in them after two seconds.
     pub(crate) async fn remove(mut self) -> io::Result<()> {
         let mut result = Ok(());
-        for directory in std::mem::take(&mut self.directories) {
+        for (_, directory) in std::mem::take(&mut self.directories) {
             if let Err(error) = remove(&directory).await {
                 result = Err(error);
             }
@@ -106,11 +113,11 @@ impl SandboxGroup {
 impl Drop for SandboxGroup {
     fn drop(&mut self) {
         // What is in use for longer is removed by the zygote when the worker ends.
-        self.directories.retain(|directory| fs::remove_dir(directory).is_err());
+        self.directories.retain(|(_, directory)| fs::remove_dir(directory).is_err());
         if let (false, Ok(runtime)) = (self.directories.is_empty(), tokio::runtime::Handle::try_current()) {
             let rest = std::mem::take(&mut self.directories);
             runtime.spawn(async move {
-                for directory in rest {
+                for (_, directory) in rest {
                     remove(&directory).await.ok();
                 }
             });

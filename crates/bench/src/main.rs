@@ -1,0 +1,64 @@
+//! How long things take, beside the floor that the kernel sets and beside other programs, measured in one run.
+//!
+//! What this crate is for: `docs/performance.md`. Each benchmark prints medians, minima, 95th percentiles and ratios; what is compared is
+//! measured in turns, so that ratios hold whatever else the machine does.
+//!
+//! What it never does: stand in for a test. It asserts only what a figure would be meaningless without.
+//!
+//! Where to start reading: `session/mod.rs` (the loop) and `sandbox/mod.rs`.
+
+#![forbid(unsafe_code)]
+
+mod figures;
+mod options;
+mod sandbox;
+mod session;
+mod size;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use figures::say;
+
+const USE: &str = "use: cofferdam-bench BENCHMARK [--option value]…
+
+  sandbox   cold start, commands and files, beside a floor in C, bubblewrap and crun   --rounds 100  --warm 500
+  loop      the loop's own time, processor time and memory per step                    --runs 5  --steps 10,50,200  --wire anthropic
+            --program FILE (default: built by cargo)  --dir DIRECTORY (default: the system's temporary directory)
+  size      the program's size and its parts                                           --program FILE
+
+The event log's append rate: cargo bench -p cofferdam-store --bench append";
+
+fn main() -> ExitCode {
+    match start(std::env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("cofferdam-bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(mut arguments: impl Iterator<Item = String>) -> Result<()> {
+    let Some(benchmark) = arguments.next() else {
+        say(USE);
+        return Ok(());
+    };
+    match benchmark.as_str() {
+        "sandbox" => sandbox::measure(arguments),
+        "loop" => session::measure(arguments),
+        session::SERVE => session::serve(arguments),
+        "size" => size::measure(arguments),
+        "help" | "--help" | "-h" => {
+            say(USE);
+            Ok(())
+        }
+        other => bail!("there is no benchmark {other:?}\n\n{USE}"),
+    }
+}
+
+/// Tells a person what went wrong or is missing, apart from the figures.
+#[expect(clippy::print_stderr, reason = "this is what standard error is for")]
+fn complain(line: &str) {
+    eprintln!("{line}");
+}

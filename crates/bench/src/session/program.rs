@@ -1,0 +1,172 @@
+//! One run of the real program, watched from outside through `/proc`.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{
+    server::{Seen, Server, now},
+    world::World,
+};
+
+/// How often memory is looked at: high-water marks, so nothing but the last moment is missed.
+const LOOK: Duration = Duration::from_millis(10);
+/// Every so many looks the whole tree is looked at, which costs more.
+const TREE: usize = 10;
+/// Clock ticks a second in `/proc` (`USER_HZ`, the same on every architecture that Linux has today).
+const TICKS: f64 = 100.0;
+
+/// What one run came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// When the program was started, in nanoseconds of the monotonic clock.
+    pub(crate) started: u64,
+    /// When it had ended.
+    pub(crate) ended: u64,
+    /// Processor seconds of it and everything that it started and waited for.
+    pub(crate) cpu: f64,
+    pub(crate) memory: Memory,
+    pub(crate) seen: Seen,
+}
+
+/// The most memory that was seen, in kB.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// Resident in the program's own process (`VmHWM`).
+    pub(crate) worker: u64,
+    /// Resident in any one of the sandbox's own processes: zygote or hand (`VmHWM`).
+    pub(crate) hand: u64,
+    /// Of the whole tree with git and what ran in sandboxes, shared pages divided among those who share them (`Pss`).
+    pub(crate) tree: u64,
+}
+
+/// Runs a session of `steps` steps with the real program.
+pub(crate) fn run(program: &Path, world: &World, wire: &str, steps: usize) -> Result<Run> {
+    let server = Server::start(wire, &world.recording(steps)?)?;
+    world.configure(wire, &server.base_url)?;
+    let before = children_cpu()?;
+    let mut command = Command::new(program);
+    command
+        .args(["run", "--json", "--model", "bench/recorded", "--repo"])
+        .arg(world.repository())
+        .arg("Mark line 7 of each note as seen.")
+        .env("COFFERDAM_CONFIG", world.configuration())
+        .env("COFFERDAM_DATA", world.data())
+        .env("BENCH_KEY", "a key for nobody")
+        .stdin(Stdio::null())
+        .stdout(File::create(world.output())?)
+        .stderr(Stdio::piped());
+    let started = now();
+    let child = command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
+    let watcher = Watcher::start(child.id());
+    let output = child.wait_with_output()?;
+    let ended = now();
+    let memory = watcher.finish();
+    let cpu = children_cpu()? - before;
+    ensure!(
+        output.status.success(),
+        "a session of {steps} steps ended with {}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        last_lines(&world.output())?,
+    );
+    let seen = server.finish()?;
+    ensure!(seen.broken.is_empty(), "requests broke the rules: {}", seen.broken.join("\n"));
+    ensure!(seen.asked.len() == steps + 1, "{} requests for {steps} steps", seen.asked.len());
+    Ok(Run { started, ended, cpu, memory, seen })
+}
+
+/// How long the program takes to start and end when it has nothing to do.
+pub(crate) fn version(program: &Path) -> Result<Duration> {
+    let started = now();
+    let output = Command::new(program).arg("--version").output()?;
+    ensure!(output.status.success(), "{} --version failed", program.display());
+    Ok(Duration::from_nanos(now() - started))
+}
+
+fn last_lines(path: &Path) -> Result<String> {
+    let text = fs::read_to_string(path)?;
+    let lines: Vec<&str> = text.lines().rev().take(3).collect();
+    Ok(lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+}
+
+/// Processor seconds of all children that have been waited for, and theirs (proc_pid_stat(5), `cutime` and `cstime`).
+fn children_cpu() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    // After the name in brackets comes field 3.
+    let ticks: Result<Vec<f64>, _> = fields.split_whitespace().skip(16 - 3).take(2).map(str::parse).collect();
+    Ok(ticks.context("/proc/self/stat has another form than proc_pid_stat(5) says")?.iter().sum::<f64>() / TICKS)
+}
+
+/// Looks at the memory of a process and its descendants until it is told to stop.
+struct Watcher {
+    stop: Sender<()>,
+    thread: JoinHandle<Memory>,
+}
+
+impl Watcher {
+    fn start(pid: u32) -> Self {
+        let (stop, stopped) = channel();
+        let thread = std::thread::spawn(move || {
+            let mut memory = Memory::default();
+            let mut looks = 0;
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                memory.worker = memory.worker.max(field(pid, "status", "VmHWM:"));
+                if looks % TREE == 0 {
+                    memory.look_at_tree(pid);
+                }
+                looks += 1;
+            }
+            memory
+        });
+        Self { stop, thread }
+    }
+
+    fn finish(self) -> Memory {
+        // A watcher that has ended by itself has said what it saw.
+        self.stop.send(()).ok();
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+impl Memory {
+    fn look_at_tree(&mut self, pid: u32) {
+        let mut tree = 0;
+        let mut open = vec![pid];
+        while let Some(process) = open.pop() {
+            tree += field(process, "smaps_rollup", "Pss:");
+            let name = fs::read_to_string(path(process, "comm")).unwrap_or_default();
+            if process != pid && name.starts_with("cofferdam") {
+                self.hand = self.hand.max(field(process, "status", "VmHWM:"));
+            }
+            open.extend(children(process));
+        }
+        self.tree = self.tree.max(tree);
+    }
+}
+
+fn path(pid: u32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+/// A number of kB in a file of a process; 0 when the process has ended.
+fn field(pid: u32, file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path(pid, file)).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// The children of all threads of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(path(pid, "task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
