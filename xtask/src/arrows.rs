@@ -28,6 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
     (
+        "cofferdam-bench",
+        &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-testkit"],
+    ),
+    (
         "cofferdam",
         &[
             "cofferdam-agent",

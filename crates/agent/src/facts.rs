@@ -189,6 +189,12 @@ impl Agent {
         if self.limit().is_some() { 0 } else { rounds.saturating_sub(self.gate_rounds) }
     }
 
+    /// How often the gate has sent the change back.
+    #[must_use]
+    pub const fn gate_rounds(&self) -> u32 {
+        self.gate_rounds
+    }
+
     /// The test runs of the platform on the finished change.
     #[must_use]
     pub fn evidence(&self) -> &[EvidenceRun] {

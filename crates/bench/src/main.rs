@@ -48,6 +48,7 @@ fn start(mut arguments: impl Iterator<Item = String>) -> Result<()> {
         "sandbox" => sandbox::measure(arguments),
         "loop" => session::measure(arguments),
         session::SERVE => session::serve(arguments),
+        sandbox::ROUNDS => sandbox::rounds(arguments),
         "size" => size::measure(arguments),
         "help" | "--help" | "-h" => {
             say(USE);

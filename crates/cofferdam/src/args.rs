@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::Limits;
 use clap::{Args, Parser, Subcommand};
 use cofferdam_domain::{Cost, SessionId};
 
@@ -15,6 +16,9 @@ pub(crate) struct Arguments {
     /// Where sessions, mirrors and layers are kept [default: cofferdam in the user's data directory]
     #[arg(long, global = true, env = "COFFERDAM_DATA", hide_env_values = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// How strictly the limits of sandboxes must hold [default: as configured, or enforced]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) limits: Option<Limits>,
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -189,7 +193,11 @@ pub(crate) struct SandboxRunArguments {
 fn dollars(text: &str) -> Result<Cost, &'static str> {
     match text.parse::<f64>() {
         Ok(dollars) if dollars > 0.0 && dollars < 1e9 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and below 1e9")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked to be positive and below 1e9"
+            )]
             let micros = (dollars * 1e6).ceil() as u64;
             Ok(Cost(micros))
         }

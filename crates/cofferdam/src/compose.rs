@@ -1,18 +1,22 @@
 //! The composition root: builds the parts of Cofferdam once and hands them down as values.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
 use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
 use cofferdam_model::{BlobSource, Model, ModelsConfig};
-use cofferdam_sandbox::{HostEnvironment, NativeDriver, NativeOptions};
+use cofferdam_sandbox::{HostEnvironment, NativeDriver, NativeOptions, SandboxError};
 use cofferdam_store::{SessionFilter, SqliteStore, Store, StoreError};
 use cofferdam_worker::{Models, Parts, StopSignal, WorkerError};
 use tokio::sync::watch;
 
-use crate::{config::Config, terminal::{Terminal, complain}};
+use crate::{
+    args::{Arguments, Command},
+    config::{Config, Limits},
+    terminal::{Terminal, complain},
+};
 
 /// What every command may use.
 pub(crate) struct App {
@@ -24,8 +28,14 @@ pub(crate) struct App {
 
 impl App {
     /// Reads the configuration and the environment.
-    pub(crate) fn new(config: Option<&Path>, data: Option<&Path>) -> Result<Self> {
-        let config = Config::load(config, data, &environment)?;
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self> {
+        let mut config = Config::load(arguments.config.as_deref(), arguments.data.as_deref(), &environment)?;
+        match (arguments.limits, &arguments.command) {
+            (Some(limits), _) => config.limits = limits,
+            // What runs is our own recording on our own sample: it should show itself on every host.
+            (None, Command::Demo(_)) => config.limits = Limits::Weak,
+            (None, _) => {}
+        }
         let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Self { config, terminal: Terminal::standard(no_color) })
     }
@@ -36,7 +46,10 @@ impl App {
         match SqliteStore::open(data).await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error @ StoreError::File { .. }) => Err(error).with_context(|| {
-                format!("the data directory {} cannot be used; --data or COFFERDAM_DATA names another", data.display())
+                format!(
+                    "the data directory {} cannot be used; --data or COFFERDAM_DATA names another",
+                    data.display()
+                )
             }),
             Err(error) => Err(error.into()),
         }
@@ -45,9 +58,16 @@ impl App {
     /// The sandbox driver.
     pub(crate) async fn driver(&self) -> Result<Arc<NativeDriver>> {
         let options =
-            NativeOptions { environment: HostEnvironment::of_this_host(), limits: self.config.limits };
-        let driver = NativeDriver::new(options).await.context("`cofferdam doctor` says more about this host")?;
-        Ok(Arc::new(driver))
+            NativeOptions { environment: HostEnvironment::of_this_host(), limits: self.config.limits.into() };
+        match NativeDriver::new(options).await {
+            Ok(driver) => Ok(Arc::new(driver)),
+            Err(error @ SandboxError::Host { .. }) => {
+                bail!(
+                    "{error}. Weak limits are also accepted by `--limits weak`; `cofferdam doctor` says more"
+                )
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Everything that a worker needs.
@@ -78,7 +98,11 @@ impl App {
     }
 
     /// The session that was named, or the latest.
-    pub(crate) async fn session_or_latest(&self, store: &dyn Store, named: Option<SessionId>) -> Result<SessionId> {
+    pub(crate) async fn session_or_latest(
+        &self,
+        store: &dyn Store,
+        named: Option<SessionId>,
+    ) -> Result<SessionId> {
         if let Some(session) = named {
             // Whatever is asked about a session that does not exist, that is what there is to say.
             store.read(session, Seq::START, 1).await?;

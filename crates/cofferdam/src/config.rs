@@ -2,7 +2,10 @@
 //!
 //! The file is the administrator's. It is never read from a repository: a repository may not decide what a session may do.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::Policy;
@@ -29,17 +32,28 @@ struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SandboxFile {
-    limits: LimitsFile,
+    limits: Limits,
     read_only: Vec<ReadOnlyFile>,
 }
 
-/// How strictly limits must hold.
-#[derive(Debug, Default, Deserialize)]
+/// How strictly the limits of a sandbox must hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-enum LimitsFile {
+pub(crate) enum Limits {
+    /// By the kernel, for each sandbox as a whole; or there is no sandbox
     #[default]
     Enforced,
-    WeakAllowed,
+    /// Where control groups cannot be written, by limits of single processes and a watchdog
+    Weak,
+}
+
+impl From<Limits> for LimitLevel {
+    fn from(limits: Limits) -> Self {
+        match limits {
+            Limits::Enforced => Self::Enforced,
+            Limits::Weak => Self::WeakAllowed,
+        }
+    }
 }
 
 /// One `[[sandbox.read_only]]` entry.
@@ -76,7 +90,7 @@ pub(crate) struct Config {
     /// Which models there are.
     pub(crate) models: ModelsConfig,
     /// How strictly the limits of sandboxes must hold.
-    pub(crate) limits: LimitLevel,
+    pub(crate) limits: Limits,
     /// Host directories that every sandbox may read.
     pub(crate) read_only: Vec<ReadOnly>,
     /// Under whose name the platform commits.
@@ -88,7 +102,11 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Config {
     /// Reads the named file, or the user's if there is one, and fills in what it does not say. `data` overrides the file.
-    pub(crate) fn load(named: Option<&Path>, data: Option<&Path>, environment: Environment<'_>) -> Result<Self> {
+    pub(crate) fn load(
+        named: Option<&Path>,
+        data: Option<&Path>,
+        environment: Environment<'_>,
+    ) -> Result<Self> {
         let file = match named.map(Path::to_owned).or_else(|| user_file(environment)) {
             Some(path) => read(&path)?,
             None => File::default(),
@@ -102,23 +120,31 @@ impl Config {
         let mut read_only = Vec::new();
         for entry in file.sandbox.read_only {
             if !entry.host.is_absolute() || !entry.inside.is_absolute() {
-                bail!("[[sandbox.read_only]]: host {:?} and inside {:?} must be absolute paths", entry.host, entry.inside);
+                bail!(
+                    "[[sandbox.read_only]]: host {:?} and inside {:?} must be absolute paths",
+                    entry.host,
+                    entry.inside
+                );
             }
             if !entry.host.exists() {
                 bail!("[[sandbox.read_only]]: {} does not exist on this host", entry.host.display());
             }
             read_only.push(ReadOnly { host: entry.host, inside: entry.inside });
         }
-        let limits = match file.sandbox.limits {
-            LimitsFile::Enforced => LimitLevel::Enforced,
-            LimitsFile::WeakAllowed => LimitLevel::WeakAllowed,
-        };
-        Ok(Self { limits, data, policy: file.policy, models: file.models, read_only, identity: file.identity })
+        Ok(Self {
+            limits: file.sandbox.limits,
+            data,
+            policy: file.policy,
+            models: file.models,
+            read_only,
+            identity: file.identity,
+        })
     }
 }
 
 fn read(path: &Path) -> Result<File> {
-    let text = fs::read_to_string(path).with_context(|| format!("failed to read the configuration {}", path.display()))?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("failed to read the configuration {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
 }
 
@@ -135,10 +161,9 @@ fn default_data(environment: Environment<'_>) -> Result<PathBuf> {
 
 /// A user directory as the XDG Base Directory Specification finds it: relative values of the variable are ignored.
 fn directory(environment: Environment<'_>, variable: &str, below_home: &str) -> Option<PathBuf> {
-    environment(variable)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| environment("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(below_home)))
+    environment(variable).map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| {
+        environment("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(below_home))
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +190,7 @@ mod tests {
         let config = load(&uncommented(&["#: "])).unwrap();
         assert_eq!(config.policy, Policy::default(), "the example shows the defaults");
         assert_eq!(config.models, ModelsConfig::default(), "the example shows the defaults");
-        assert_eq!(config.limits, LimitLevel::default());
+        assert_eq!(config.limits, Limits::Enforced);
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 

@@ -53,7 +53,7 @@ fn start(arguments: Arguments) -> Result<Exit> {
 }
 
 async fn run(arguments: Arguments) -> Result<Exit> {
-    let app = App::new(arguments.config.as_deref(), arguments.data.as_deref())?;
+    let app = App::new(&arguments)?;
     match &arguments.command {
         Command::Run(arguments) => commands::run::run(&app, arguments).await,
         Command::Demo(arguments) => commands::demo::demo(&app, arguments).await,

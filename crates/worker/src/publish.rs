@@ -94,7 +94,7 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         paths,
         repository_notes: repository.notes.clone(),
         findings: agent.findings().to_vec(),
-        rounds: fixed.policy.gate_rounds.saturating_sub(agent.gate_rounds_left()),
+        rounds: agent.gate_rounds(),
         base_run: run(Side::Base),
         head_run: run(Side::Head),
         evidence_missing: agent.evidence_missing().map(str::to_owned),

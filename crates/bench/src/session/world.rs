@@ -85,7 +85,7 @@ impl World {
         let provider = json!({ "kind": wire, "base_url": base_url, "key_env": "BENCH_KEY", "models": { "recorded": model } });
         let configuration = json!({
             "policy": { "test_command": "sh test.sh", "budget": { "steps": 100_000, "tokens": 4_000_000_000_u64 } },
-            "sandbox": { "limits": "weak_allowed" },
+            "sandbox": { "limits": "weak" },
             "models": { "providers": { "bench": provider } },
         });
         fs::write(self.configuration(), toml::to_string(&configuration)?)?;

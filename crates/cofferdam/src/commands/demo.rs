@@ -10,8 +10,11 @@ use tokio::process::Command;
 
 use crate::{
     args::DemoArguments,
-    commands::{pull_request, run::{Request, accept_and_work}},
-    compose::App,
+    commands::{
+        pull_request,
+        run::{Request, accept_and_work},
+    },
+    compose::{App, environment},
     exit::Exit,
     terminal::Style,
 };
@@ -37,10 +40,16 @@ pub(crate) async fn demo(app: &App, arguments: &DemoArguments) -> Result<Exit> {
     let repository = directory.join("tide-clock");
     let transcript = directory.join("transcript.toml");
     let git = Git::find()?;
+    ensure!(
+        on_path("cargo"),
+        "the demo's sample repository is a Rust project, and there is no `cargo` in PATH: install Rust, or try `cofferdam run` on a \
+         repository of yours"
+    );
     if !repository.join(".git").exists() {
         make_repository(&git, &repository).await?;
     }
-    fs::write(&transcript, TRANSCRIPT).with_context(|| format!("failed to write {}", transcript.display()))?;
+    fs::write(&transcript, TRANSCRIPT)
+        .with_context(|| format!("failed to write {}", transcript.display()))?;
     if !arguments.json {
         introduce(app, &repository);
     }
@@ -62,9 +71,15 @@ pub(crate) async fn demo(app: &App, arguments: &DemoArguments) -> Result<Exit> {
         app.terminal.line(&app.terminal.paint(Style::Bold, "The pull request, as a reviewer reads it:"));
         app.terminal.line("");
         pull_request::print(app, &opened);
-        app.terminal.line(&app.terminal.paint(Style::Dim, "The model was a recording. Everything else was real."));
+        app.terminal
+            .line(&app.terminal.paint(Style::Dim, "The model was a recording. Everything else was real."));
     }
     Ok(exit)
+}
+
+fn on_path(program: &str) -> bool {
+    let path = environment("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 fn introduce(app: &App, repository: &Path) {
@@ -73,7 +88,8 @@ fn introduce(app: &App, repository: &Path) {
         "The model is a recording, so no key and no network are needed. The sandbox, the commands, the edits, git, the gate, the tests \
          and the pull request are real.",
     );
-    app.terminal.line(&app.terminal.paint(Style::Dim, &format!("sample repository: {}", repository.display())));
+    app.terminal
+        .line(&app.terminal.paint(Style::Dim, &format!("sample repository: {}", repository.display())));
     app.terminal.line("");
 }
 

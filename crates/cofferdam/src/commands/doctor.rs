@@ -1,12 +1,87 @@
-//! `cofferdam doctor`: what this host offers.
+//! `cofferdam doctor`: what this host offers, what is missing, and how to mend it.
 
 use anyhow::Result;
+use cofferdam_forge::Git;
+use cofferdam_sandbox::{Finding, HostReport, State};
 
-use crate::{args::JsonFlag, compose::App, exit::Exit};
+use crate::{
+    args::JsonFlag,
+    compose::App,
+    exit::Exit,
+    terminal::{Style, inert},
+};
 
-/// Says what this host offers.
-pub(crate) async fn doctor(app: &App, _arguments: &JsonFlag) -> Result<Exit> {
-    let driver = app.driver().await?;
-    app.terminal.line(driver.level());
-    Ok(Exit::Success)
+/// Looks at the host; fails where no session could be worked on.
+pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
+    let mut report = HostReport::probe().await;
+    report.findings.push(git());
+    for finding in &report.findings {
+        if arguments.json {
+            app.terminal.line(&json(finding).to_string());
+        } else {
+            show(app, finding);
+        }
+    }
+    if !arguments.json {
+        app.terminal.line("");
+        match &report.level {
+            Some(level) => app.terminal.line(&format!("sandboxes here: {}", inert(level))),
+            None => app.terminal.line(&app.terminal.paint(Style::Bad, "no sandboxes can be made here")),
+        }
+    }
+    Ok(match report.state() {
+        State::Ok | State::Weak => Exit::Success,
+        State::Missing => Exit::Failed,
+    })
+}
+
+fn git() -> Finding {
+    let meaning = "repositories, the change, branches";
+    match Git::find() {
+        Ok(git) => Finding {
+            what: "git",
+            state: State::Ok,
+            found: format!("{} at {}", git.version(), git.program().display()),
+            meaning,
+            remedy: None,
+        },
+        Err(error) => Finding {
+            what: "git",
+            state: State::Missing,
+            found: error.to_string(),
+            meaning,
+            remedy: Some("install git 2.38 or newer".to_owned()),
+        },
+    }
+}
+
+fn show(app: &App, finding: &Finding) {
+    let (name, style) = state(finding.state);
+    let mark = app.terminal.paint(style, &format!("{name:<8}"));
+    let found = app.terminal.paint(Style::Dim, &inert(&finding.found));
+    app.terminal.line(&format!("{mark} {}: {found}", finding.what));
+    if finding.state != State::Ok {
+        app.terminal.line(&format!("{:>8} needed for {}", "", finding.meaning));
+    }
+    if let Some(remedy) = &finding.remedy {
+        app.terminal.line(&format!("{:>8} to mend it: {}", "", inert(remedy)));
+    }
+}
+
+const fn state(state: State) -> (&'static str, Style) {
+    match state {
+        State::Ok => ("ok", Style::Good),
+        State::Weak => ("weak", Style::Warn),
+        State::Missing => ("missing", Style::Bad),
+    }
+}
+
+fn json(finding: &Finding) -> serde_json::Value {
+    serde_json::json!({
+        "what": finding.what,
+        "state": state(finding.state).0,
+        "found": finding.found,
+        "meaning": finding.meaning,
+        "remedy": finding.remedy,
+    })
 }

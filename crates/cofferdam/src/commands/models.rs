@@ -36,7 +36,8 @@ pub(crate) async fn models(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     if rows.iter().any(|row| row.chosen) {
         app.terminal.line("* is used when none is named. Prices are US dollars for a million tokens; --json says where they are from.");
     } else {
-        app.terminal.line("No model is ready: set a provider's key, or start Ollama or llama.cpp on this machine.");
+        app.terminal
+            .line("No model is ready: set a provider's key, or start Ollama or llama.cpp on this machine.");
         app.terminal.line("Without any, `cofferdam demo` shows the whole thing with a recording.");
     }
     Ok(Exit::Success)

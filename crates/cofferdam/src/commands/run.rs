@@ -67,8 +67,12 @@ pub(crate) async fn work_and_show(
     json: bool,
 ) -> Result<Exit> {
     let store = parts.store.clone();
-    let watch: Arc<dyn Watch> =
-        if json { Arc::new(JsonLines(app.terminal)) } else { Arc::new(LiveView::new(app.terminal)) };
+    let watch: Arc<dyn Watch> = if json {
+        Arc::new(JsonLines(app.terminal))
+    } else {
+        let past = if fresh.is_some() { Vec::new() } else { app.events(&*store, session).await? };
+        Arc::new(LiveView::new(app.terminal, &past))
+    };
     if !json {
         app.terminal.line(&app.terminal.paint(Style::Dim, &format!("session {session}")));
     }
@@ -101,7 +105,10 @@ fn prompt(arguments: &RunArguments) -> Result<String> {
     // One byte more than is accepted is enough to know that it is too long; how much longer does not matter.
     let read = |source: &mut dyn std::io::Read, name: &str| -> Result<String> {
         let mut bytes = Vec::new();
-        source.take(MAX_PROMPT as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("failed to read {name}"))?;
+        source
+            .take(MAX_PROMPT as u64 + 1)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("failed to read {name}"))?;
         if bytes.len() > MAX_PROMPT {
             bail!(
                 "the task in {name} is longer than {MAX_PROMPT} bytes: put long material in a file of the repository and \
@@ -112,12 +119,15 @@ fn prompt(arguments: &RunArguments) -> Result<String> {
     };
     match (&arguments.task_file, arguments.task.as_deref()) {
         (Some(path), _) => {
-            let mut file = std::fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
+            let mut file =
+                std::fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
             read(&mut file, &path.display().to_string())
         }
         (None, Some("-")) => read(&mut std::io::stdin().lock(), "standard input"),
         (None, Some(text)) => Ok(text.to_owned()),
-        (None, None) => bail!("no task: give it as an argument, with --task-file, or on standard input with -"),
+        (None, None) => {
+            bail!("no task: give it as an argument, with --task-file, or on standard input with -")
+        }
     }
 }
 

@@ -44,7 +44,7 @@ fn line(app: &App, row: &SessionRow) -> String {
     format!(
         "{}  {created}  {}  {}  {}",
         row.id,
-        app.terminal.paint(style, &format!("{state:<12}")),
+        app.terminal.paint(style, &format!("{state:<13}")),
         excerpt(&row.title, 60),
         app.terminal.paint(Style::Dim, &inert(&row.repository))
     )

@@ -23,15 +23,34 @@ struct State {
 }
 
 impl LiveView {
-    /// A view that writes to the terminal.
-    pub(crate) const fn new(terminal: Terminal) -> Self {
-        let state = State {
+    /// A view that writes to the terminal. `past` is what has happened before somebody watches: not shown again, but counted.
+    pub(crate) fn new(terminal: Terminal, past: &[Event]) -> Self {
+        let mut state = State {
             timeline: Timeline::new(terminal, Detail::Brief),
             model: None,
-            usage: Usage { input: 0, cache_read: 0, cache_write: 0, output: 0, reasoning: 0 },
-            cost: Cost(0),
+            usage: Usage::default(),
+            cost: Cost::default(),
         };
+        for event in past {
+            drop(state.timeline.lines(event));
+            state.count(&event.body);
+        }
         Self { terminal, state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    /// Counts what an event says was spent; whether it said so.
+    fn count(&mut self, body: &EventBody) -> bool {
+        if let EventBody::PolicyFixed(fixed) = body {
+            self.model = Some(fixed.model.clone());
+        }
+        let EventBody::ModelAnswered { answer, .. } = body else { return false };
+        self.usage += answer.usage;
+        if let Some(prices) = self.model.as_ref().and_then(|model| model.prices) {
+            self.cost += prices.cost(&answer.usage);
+        }
+        true
     }
 }
 
@@ -41,17 +60,9 @@ impl Watch for LiveView {
         for line in state.timeline.lines(event) {
             self.terminal.line(&line);
         }
-        match &event.body {
-            EventBody::PolicyFixed(fixed) => state.model = Some(fixed.model.clone()),
-            EventBody::ModelAnswered { answer, .. } => {
-                state.usage += answer.usage;
-                if let Some(prices) = state.model.as_ref().and_then(|model| model.prices) {
-                    state.cost += prices.cost(&answer.usage);
-                    let spent = format!("so far: {} tokens, {}", tokens(state.usage.total()), state.cost);
-                    self.terminal.line(&self.terminal.paint(Style::Dim, &format!("{:>9}  {spent}", "")));
-                }
-            }
-            _ => {}
+        if state.count(&event.body) && state.cost > Cost::default() {
+            let spent = format!("so far: {} tokens, {}", tokens(state.usage.total()), state.cost);
+            self.terminal.line(&self.terminal.paint(Style::Dim, &format!("{:>9}  {spent}", "")));
         }
     }
 

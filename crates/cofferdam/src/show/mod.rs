@@ -1,5 +1,6 @@
 //! What people see of a session: its timeline, afterwards or live.
 
+mod call;
 mod live;
 mod result;
 mod timeline;
@@ -22,8 +23,12 @@ pub(crate) fn duration(millis: u64) -> String {
 
 /// The size of a change for people: `1 file, +3 −0`.
 fn size(stat: DiffStat) -> String {
-    let files = if stat.files == 1 { "file" } else { "files" };
-    format!("{} {files}, +{} −{}", stat.files, stat.added, stat.removed)
+    format!("{}, +{} −{}", counted(stat.files.into(), "file"), stat.added, stat.removed)
+}
+
+/// A number of things for people: `1 step`, `2 steps`.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// A number of tokens for people: `812`, `12.4k`, `3.1M`.

@@ -2,10 +2,10 @@
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Event, EvidenceRun, Finding, Severity, SessionId, Side, evidence::Exit, event::EventBody,
+    Event, EvidenceRun, Finding, SessionId, Severity, Side, event::EventBody, evidence::Exit,
 };
 
-use super::{duration, size, timeline::describe_outcome, tokens};
+use super::{counted, duration, size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.
@@ -41,10 +41,7 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     if let Some((branch, _)) = agent.pushed() {
         row("branch", &inert(branch));
     }
-    let opened = events.iter().rev().find_map(|event| match &event.body {
-        EventBody::PullRequestOpened(pull_request) => Some(pull_request),
-        _ => None,
-    });
+    let opened = agent.pull_request();
     if let Some(pull_request) = opened {
         let kind = if pull_request.draft { "draft" } else { "open" };
         row("request", &format!("#{} ({kind}) {}", pull_request.number, inert(&pull_request.title)));
@@ -53,7 +50,12 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     let cost = if spent.cost.0 == 0 { String::new() } else { format!(", {}", spent.cost) };
     row(
         "spent",
-        &format!("{} steps, {} tokens{cost}, {}", spent.steps, tokens(spent.usage.total()), duration(spent.wall_ms)),
+        &format!(
+            "{}, {} tokens{cost}, {}",
+            counted(spent.steps.into(), "step"),
+            tokens(spent.usage.total()),
+            duration(spent.wall_ms)
+        ),
     );
     if opened.is_some() {
         row("review", &format!("cofferdam pr {session}"));
@@ -83,6 +85,11 @@ fn evidence(terminal: Terminal, runs: &[EvidenceRun]) -> Option<String> {
 }
 
 fn count(findings: &[Finding]) -> String {
-    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    format!("{} blocking, {} warnings, {} notes", of(Severity::Blocking), of(Severity::Warning), of(Severity::Note))
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    format!(
+        "{} blocking, {}, {}",
+        of(Severity::Blocking),
+        counted(of(Severity::Warning), "warning"),
+        counted(of(Severity::Note), "note")
+    )
 }

@@ -1,8 +1,8 @@
 //! Events as lines for people.
 
 use cofferdam_domain::{
-    Answer, Block, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp, ToolOutcome,
-    ToolStatus, Verdict,
+    Answer, Block, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp,
+    ToolOutcome, ToolStatus, Verdict,
     event::{Fixed, NudgeReason},
     evidence::Exit,
     policy::LimitKind,
@@ -10,7 +10,7 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{duration, size, tokens};
+use super::{call, counted, duration, size, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -27,18 +27,26 @@ pub(crate) struct Timeline {
     terminal: Terminal,
     detail: Detail,
     start: Option<Timestamp>,
+    evidence_missing: bool,
 }
 
 impl Timeline {
     /// A timeline that starts with the next event it is given.
     pub(crate) const fn new(terminal: Terminal, detail: Detail) -> Self {
-        Self { terminal, detail, start: None }
+        Self { terminal, detail, start: None, evidence_missing: false }
     }
 
     /// The lines for one event; empty when it says nothing to people.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        // It is the same for both sides, and found out for each.
+        if matches!(event.body, EventBody::EvidenceMissing { .. })
+            && std::mem::replace(&mut self.evidence_missing, true)
+        {
+            return Vec::new();
+        }
         let start = *self.start.get_or_insert(event.at);
-        let clock = self.terminal.paint(Style::Dim, &format!("{:>9}", duration(event.at.millis_since(start))));
+        let clock =
+            self.terminal.paint(Style::Dim, &format!("{:>9}", duration(event.at.millis_since(start))));
         let texts = self.texts(&event.body);
         let mut lines = Vec::new();
         for text in texts {
@@ -53,12 +61,19 @@ impl Timeline {
         lines
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each kind of event, in the order in which a session meets them"
+    )]
     fn texts(&self, body: &EventBody) -> Vec<String> {
         let paint = |style, text: &str| self.terminal.paint(style, text);
         match body {
             EventBody::TaskAccepted { task } => vec![
                 format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
-                paint(Style::Dim, &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester))),
+                paint(
+                    Style::Dim,
+                    &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester)),
+                ),
             ],
             EventBody::Claimed { worker, fence } if *fence > 1 => {
                 vec![paint(Style::Warn, &format!("taken up again by {} (claim {fence})", inert(worker)))]
@@ -83,7 +98,10 @@ impl Timeline {
             }
             EventBody::ToolFinished { outcome, millis, .. } => self.outcome(outcome, *millis),
             EventBody::ToolLost { call } => {
-                vec![paint(Style::Warn, &format!("{call} was cut short; whether it had its effect is unknown"))]
+                vec![paint(
+                    Style::Warn,
+                    &format!("{call} was cut short; whether it had its effect is unknown"),
+                )]
             }
             EventBody::Compacted { replaced, .. } => {
                 vec![paint(Style::Dim, &format!("{replaced} earlier messages replaced by a summary"))]
@@ -158,12 +176,17 @@ impl Timeline {
             match block {
                 Block::Text { text } => lines.push(self.cut(text, 400)),
                 Block::Reasoning(reasoning) if !reasoning.text.is_empty() => {
-                    lines.push(self.terminal.paint(Style::Dim, &format!("… {}", self.cut(&reasoning.text, 160))));
+                    lines.push(
+                        self.terminal.paint(Style::Dim, &format!("… {}", self.cut(&reasoning.text, 160))),
+                    );
                 }
                 Block::ToolCall(call) => lines.push(format!(
                     "→ {} {}",
                     self.terminal.paint(Style::Bold, &inert(&call.name)),
-                    self.cut(&call.arguments, 160)
+                    match self.detail {
+                        Detail::Brief => call::describe(call),
+                        Detail::Full => inert(&call.arguments),
+                    }
                 )),
                 Block::Reasoning(_) | Block::ToolResult(_) | Block::Image(_) => {}
             }
@@ -204,7 +227,7 @@ impl Timeline {
             Verdict::SendBack => self.terminal.paint(Style::Warn, "gate: back to the agent"),
             Verdict::Hold => self.terminal.paint(Style::Bad, "gate: held for a person"),
         };
-        let mut lines = vec![format!("{decided}, {} findings", findings.len())];
+        let mut lines = vec![format!("{decided}, {}", counted(findings.len() as u64, "finding"))];
         lines.extend(findings.iter().map(|finding| {
             let style = match finding.severity {
                 Severity::Note => Style::Dim,

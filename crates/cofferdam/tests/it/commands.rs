@@ -42,12 +42,18 @@ fn shell(command: &str) -> Value {
 
 /// The step that does what is asked; after [`look`].
 fn mend() -> Value {
-    call("edit", &json!({ "path": "greet.sh", "edits": [{ "old_text": "Hello, $1", "new_text": "Hello, $1!" }] }))
+    call(
+        "edit",
+        &json!({ "path": "greet.sh", "edits": [{ "old_text": "Hello, $1", "new_text": "Hello, $1!" }] }),
+    )
 }
 
 fn finish(outcome: &str) -> Value {
     let summary = "The greeting lacked its mark.";
-    call("finish", &json!({ "outcome": outcome, "title": "End the greeting with a mark", "summary": summary }))
+    call(
+        "finish",
+        &json!({ "outcome": outcome, "title": "End the greeting with a mark", "summary": summary }),
+    )
 }
 
 fn look() -> Value {
@@ -78,7 +84,13 @@ fn what_can_be_typed() {
     let world = World::new();
     insta::assert_snapshot!("help", world.ok(&["--help"]).stdout);
     assert_eq!(world.run(&[]).status, 2);
-    for wrong in [&["fly"][..], &["run"], &["run", "--max-steps", "many", "x"], &["show", "ses_1"], &["run", "--task-file", "x", "y"]] {
+    for wrong in [
+        &["fly"][..],
+        &["run"],
+        &["run", "--max-steps", "many", "x"],
+        &["show", "ses_1"],
+        &["run", "--task-file", "x", "y"],
+    ] {
         let output = world.run(wrong);
         assert_eq!((output.status, output.stdout.as_str()), (2, ""), "{wrong:?}: {output}");
         assert!(output.stderr.contains("error:"), "{output}");
@@ -98,7 +110,10 @@ fn what_there_is_to_begin_with() {
     for command in ["show", "diff", "pr", "merge", "close", "replay", "resume", "cancel"] {
         let output = world.run(&[command]);
         assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{command}: {output}");
-        assert_eq!(output.stderr, "cofferdam: there are no sessions yet: `cofferdam demo` makes one\n", "{command}");
+        assert_eq!(
+            output.stderr, "cofferdam: there are no sessions yet: `cofferdam demo` makes one\n",
+            "{command}"
+        );
     }
     // Without a model nothing is begun.
     let repository = greeter(&world);
@@ -162,7 +177,8 @@ fn stopped_by_a_limit() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = greeter(&world);
     // It does what is asked, and then never comes to an end.
-    let steps: Vec<_> = [look(), mend()].into_iter().chain((0..20).map(|step| shell(&format!("echo {step}")))).collect();
+    let steps: Vec<_> =
+        [look(), mend()].into_iter().chain((0..20).map(|step| shell(&format!("echo {step}")))).collect();
     let model = world.recording(&json!(steps));
     let mut arguments = run(&repository, &model);
     arguments.extend(["--max-steps", "5"]);
@@ -171,7 +187,10 @@ fn stopped_by_a_limit() {
     assert!(output.stdout.contains("stopped by a limit: "), "{output}");
     let pull_request = world.pull_request();
     assert!(pull_request.draft, "{pull_request:?}");
-    assert_eq!(repository.git(&["show", &format!("{}:greet.sh", pull_request.branch)]), GREET.replace("$1", "$1!"));
+    assert_eq!(
+        repository.git(&["show", &format!("{}:greet.sh", pull_request.branch)]),
+        GREET.replace("$1", "$1!")
+    );
     world.assert_nothing_is_left();
 }
 
@@ -182,7 +201,15 @@ fn held_by_the_gate() {
     let refs = repository.refs();
     let workflow = call("write", &json!({ "path": ".github/workflows/x.yml", "content": "on: push\n" }));
     // Whatever it is told, it says that it is done.
-    let model = world.recording(&json!([look(), mend(), workflow, finish("done"), finish("done"), finish("done"), finish("done")]));
+    let model = world.recording(&json!([
+        look(),
+        mend(),
+        workflow,
+        finish("done"),
+        finish("done"),
+        finish("done"),
+        finish("done")
+    ]));
     let output = world.run(&run(&repository, &model));
     assert_eq!(output.status, 5, "{output}");
     assert!(output.stdout.contains("gate: back to the agent"), "{output}");
@@ -219,7 +246,10 @@ fn a_model_that_fails_can_be_tried_again() {
     let model = format!("scripted:{}", file.display());
     let output = world.run(&run(&repository, &model));
     assert_eq!(output.status, 1, "{output}");
-    assert!(output.stdout.contains(&format!("`cofferdam resume {}` tries again", output.session())), "{output}");
+    assert!(
+        output.stdout.contains(&format!("`cofferdam resume {}` tries again", output.session())),
+        "{output}"
+    );
     world.file("unsteady.toml", &transcript(&json!([look(), mend(), finish("done")])));
     let resumed = world.run(&["resume"]);
     assert_eq!(resumed.status, 0, "{resumed}");
@@ -237,7 +267,10 @@ fn merging_and_closing() {
     // Its base branch is checked out: merging would change somebody's working copy.
     let refused = world.run(&["merge"]);
     assert_eq!(refused.status, 1, "{refused}");
-    assert!(refused.stderr.contains("git") && refused.stderr.contains(&format!("merge {branch}")), "{refused}");
+    assert!(
+        refused.stderr.contains("git") && refused.stderr.contains(&format!("merge {branch}")),
+        "{refused}"
+    );
     assert_eq!(world.pull_request().state, PullRequestState::Open);
 
     // Elsewhere it can be merged.
@@ -245,7 +278,11 @@ fn merging_and_closing() {
     let merged = world.ok(&["merge"]).stdout;
     assert!(merged.starts_with("merged into main as "), "{merged}");
     assert_eq!(repository.git(&["show", "main:greet.sh"]), GREET.replace("$1", "$1!"));
-    assert_eq!(fs::read_to_string(repository.path.join("greet.sh")).unwrap(), GREET, "the working copy is as it was");
+    assert_eq!(
+        fs::read_to_string(repository.path.join("greet.sh")).unwrap(),
+        GREET,
+        "the working copy is as it was"
+    );
     assert!(matches!(world.pull_request().state, PullRequestState::Merged { .. }));
 
     // In a bare repository nothing is checked out.
@@ -257,7 +294,12 @@ fn merging_and_closing() {
     world.ok(&["merge"]);
     assert_eq!(bare.git(&["show", "main:greet.sh"]), GREET.replace("$1", "$1!"));
 
-    assert_eq!(world.run(&run(&repository, &world.recording(&json!([shell("echo more > more"), finish("done")])))).status, 0);
+    assert_eq!(
+        world
+            .run(&run(&repository, &world.recording(&json!([shell("echo more > more"), finish("done")]))))
+            .status,
+        0
+    );
     let closed = world.ok(&["close"]).stdout;
     let branch = world.pull_request().branch;
     assert!(closed.ends_with(&format!("the branch {branch} stays\n")), "{closed}");
@@ -305,7 +347,10 @@ fn interrupted_and_resumed() {
     running.signal(Signal::INT);
     let interrupted = running.finish();
     assert_eq!(interrupted.status, 6, "{interrupted}");
-    assert!(interrupted.stderr.contains(&format!("`cofferdam resume {}` goes on", interrupted.session())), "{interrupted}");
+    assert!(
+        interrupted.stderr.contains(&format!("`cofferdam resume {}` goes on", interrupted.session())),
+        "{interrupted}"
+    );
     assert!(world.ok(&["sessions"]).stdout.contains("interrupted"));
     assert!(world.ok(&["show"]).stdout.contains("not finished; `cofferdam resume` goes on"));
     assert_eq!(repository.refs(), refs);
@@ -317,7 +362,10 @@ fn interrupted_and_resumed() {
     assert_eq!(repository.refs().len(), refs.len() + 1, "one branch");
     let opened = |event: &cofferdam_domain::Event| matches!(event.body, EventBody::PullRequestOpened(_));
     assert_eq!(world.events(None).iter().filter(|event| opened(event)).count(), 1);
-    assert_eq!(repository.git(&["show", &format!("{}:greet.sh", world.pull_request().branch)]), GREET.replace("$1", "$1!"));
+    assert_eq!(
+        repository.git(&["show", &format!("{}:greet.sh", world.pull_request().branch)]),
+        GREET.replace("$1", "$1!")
+    );
     world.ok(&["replay"]);
     world.assert_nothing_is_left();
 }
@@ -328,7 +376,9 @@ fn calls_of_one_step_run_side_by_side() {
     let repository = greeter(&world);
     // Each waits for the other.
     let meet = |mine: &str, other: &str| {
-        let command = format!("mkfifo /tmp/{mine} /tmp/{other} 2>/dev/null; echo from {mine} > /tmp/{mine} & cat /tmp/{other}; wait");
+        let command = format!(
+            "mkfifo /tmp/{mine} /tmp/{other} 2>/dev/null; echo from {mine} > /tmp/{mine} & cat /tmp/{other}; wait"
+        );
         json!({ "tool": "shell", "args": { "command": command, "timeout_ms": 30000 } })
     };
     let met = json!({
@@ -361,4 +411,21 @@ fn tasks_come_from_files_and_pipes() {
     // Where it is started is the repository, when none is named; the model can come from the environment.
     let here = world.cofferdam(&["run", TASK]).within(&repository.path).env("COFFERDAM_MODEL", &model).run();
     assert_eq!(here.status, 3, "{here}");
+}
+
+#[test]
+fn what_the_host_offers() {
+    let world = World::new();
+    let output = world.run(&["doctor"]);
+    assert!(output.stdout.contains(": git version") || output.stdout.contains("git: "), "{output}");
+    let lines = world.run(&["doctor", "--json"]);
+    let findings: Vec<Value> =
+        lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let missing = findings.iter().any(|finding| finding["state"] == "missing");
+    assert_eq!(output.status == 1, missing, "{output}");
+    let sandboxes = World::with_sandboxes().is_some();
+    assert_eq!(output.stdout.contains("sandboxes here: "), sandboxes, "{output}");
+    for finding in &findings {
+        assert_eq!(finding["state"] == "ok", finding["remedy"].is_null(), "what is wrong has a remedy: {finding}");
+    }
 }

@@ -49,7 +49,11 @@ fn ends_with_a_pull_request_and_touches_nothing_else() {
     let mut after = repository.refs();
     assert!(after.remove(&format!("refs/heads/cofferdam/{}", second.session())).is_some());
     assert_eq!(after, refs, "one branch is new, no other ref is touched");
-    assert_eq!(repository.contents(), contents, "working copy, index, HEAD and configuration are as they were");
+    assert_eq!(
+        repository.contents(),
+        contents,
+        "working copy, index, HEAD and configuration are as they were"
+    );
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl World {
         static HOST: OnceLock<Result<&'static str, String>> = OnceLock::new();
         let host = HOST.get_or_init(|| {
             let mut reason = String::new();
-            for limits in ["", "limits = \"weak_allowed\"\n"] {
+            for limits in ["", "limits = \"weak\"\n"] {
                 let world = Self::new();
                 world.configure(&format!("[sandbox]\n{limits}"));
                 let tried = world.run(&["sandbox", "run", "--", "true"]);
@@ -210,12 +210,24 @@ impl World {
                 continue;
             }
             // What ends with the program may take a moment to do so.
-            let Some(Ok(handle)) = Pid::from_raw(number).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { continue };
-            assert!(ends(&handle, Duration::from_secs(20)), "process {number} is left: {}", String::from_utf8_lossy(&about));
+            let Some(Ok(handle)) = Pid::from_raw(number).map(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            else {
+                continue;
+            };
+            assert!(
+                ends(&handle, Duration::from_secs(20)),
+                "process {number} is left: {}",
+                String::from_utf8_lossy(&about)
+            );
         }
         for session in fs::read_dir(self.data().join("sessions")).into_iter().flatten().flatten() {
-            let left: Vec<_> = fs::read_dir(session.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
-            assert!(left.iter().all(|name| name == "quarantine.git"), "{left:?} is left of {:?}", session.file_name());
+            let left: Vec<_> =
+                fs::read_dir(session.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+            assert!(
+                left.iter().all(|name| name == "quarantine.git"),
+                "{left:?} is left of {:?}",
+                session.file_name()
+            );
         }
     }
 
@@ -247,9 +259,12 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // Overlays leave directories that only their owner's explicit permission opens.
-        let below = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let below =
+            |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
         let layers = below(self.data().join("sessions")).flat_map(below);
-        for layer in below(self.data().join("bases")).chain(below(self.data().join("sandboxes"))).chain(layers) {
+        for layer in
+            below(self.data().join("bases")).chain(below(self.data().join("sandboxes"))).chain(layers)
+        {
             cofferdam_sandbox::remove_layer(&layer).ok();
         }
     }
@@ -311,7 +326,14 @@ impl Invocation {
             stderr.read_to_end(&mut text).unwrap();
             text
         });
-        Running { child, handle, lines, stdout: Vec::new(), stderr: Some(stderr), deadline: Instant::now() + self.patience }
+        Running {
+            child,
+            handle,
+            lines,
+            stdout: Vec::new(),
+            stderr: Some(stderr),
+            deadline: Instant::now() + self.patience,
+        }
     }
 
     /// Runs it to its end.
@@ -350,7 +372,9 @@ impl Running {
                 Some(String::from_utf8_lossy(&line).into_owned())
             }
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("still running: {}", String::from_utf8_lossy(&self.stdout)),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("still running: {}", String::from_utf8_lossy(&self.stdout))
+            }
         }
     }
 
@@ -391,7 +415,12 @@ impl Output {
     /// The session that it is about.
     pub(crate) fn session(&self) -> SessionId {
         let start = self.stdout.find("ses_").unwrap_or_else(|| panic!("no session: {self}"));
-        self.stdout[start..].chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect::<String>().parse().unwrap()
+        self.stdout[start..]
+            .chars()
+            .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_')
+            .collect::<String>()
+            .parse()
+            .unwrap()
     }
 }
 
@@ -424,7 +453,11 @@ impl Repository {
             .current_dir(&self.path)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("HOME", "/nonexistent")])
+            .envs([
+                ("GIT_CONFIG_NOSYSTEM", "1"),
+                ("GIT_CONFIG_GLOBAL", "/dev/null"),
+                ("HOME", "/nonexistent"),
+            ])
             .envs([("GIT_AUTHOR_NAME", "Ann"), ("GIT_AUTHOR_EMAIL", "ann@example.org")])
             .envs([("GIT_COMMITTER_NAME", "Ann"), ("GIT_COMMITTER_EMAIL", "ann@example.org")])
             .envs([("GIT_AUTHOR_DATE", "1700000000 +0000"), ("GIT_COMMITTER_DATE", "1700000000 +0000")])

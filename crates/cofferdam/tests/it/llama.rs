@@ -38,8 +38,7 @@ fn a_session_with_a_real_small_model_ends_without_a_fault_of_ours() {
     // Success, failure, nothing to do, or a limit: but never wrong usage, an interruption or a signal.
     assert!([0, 1, 3, 4].contains(&output.status), "{output}");
     let events = world.events(None);
-    let answers =
-        events.iter().filter(|event| matches!(event.body, EventBody::ModelAnswered { .. })).count();
+    let answers = events.iter().filter(|event| matches!(event.body, EventBody::ModelAnswered { .. })).count();
     assert!(answers > 0, "the model never answered: {output}");
     let ended = events.iter().find_map(|event| match &event.body {
         EventBody::SessionEnded { outcome } => Some(outcome.clone()),

@@ -51,40 +51,56 @@ fn a_crate() {
     }) else {
         return;
     };
-    work(&world, &Job {
-        sources: &folder.join("vendor/strsim-0.11.1"),
-        bug: Bug {
-            file: "src/lib.rs",
-            right: "min(curr_distances[j + 1], prev_two_distances[j - 1] + 1)",
-            wrong: "min(curr_distances[j + 1], prev_distances[j - 1] + 1)",
+    work(
+        &world,
+        &Job {
+            sources: &folder.join("vendor/strsim-0.11.1"),
+            bug: Bug {
+                file: "src/lib.rs",
+                right: "min(curr_distances[j + 1], prev_two_distances[j - 1] + 1)",
+                wrong: "min(curr_distances[j + 1], prev_distances[j - 1] + 1)",
+            },
+            task: "The optimal string alignment distance is too large when two letters are swapped. Find out why and mend it.",
+            test: None,
+            tried: "cargo test --offline --lib 2>&1",
+            green: "test result: ok. 88 passed",
+            search: "pub fn osa_distance",
+            broken: &[
+                "strsim::tests::osa_distance_beginning_transposition",
+                "strsim::tests::osa_distance_diff_reversed",
+                "strsim::tests::osa_distance_diff_short",
+                "strsim::tests::osa_distance_end_transposition",
+                "strsim::tests::osa_distance_many_transpositions",
+            ],
         },
-        task: "The optimal string alignment distance is too large when two letters are swapped. Find out why and mend it.",
-        test: None,
-        tried: "cargo test --offline --lib 2>&1",
-        green: "test result: ok. 88 passed",
-        search: "pub fn osa_distance",
-        broken: &[
-            "strsim::tests::osa_distance_beginning_transposition",
-            "strsim::tests::osa_distance_diff_reversed",
-            "strsim::tests::osa_distance_diff_short",
-            "strsim::tests::osa_distance_end_transposition",
-            "strsim::tests::osa_distance_many_transpositions",
-        ],
-    });
+    );
 }
 
 #[test]
 fn a_python_package() {
     let Some(world) = World::with_sandboxes() else { return };
     let Some(folder) = fetched("inflection-0.5.1", |folder| {
-        let download = ["python3", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "inflection", "inflection==0.5.1"];
+        let download = [
+            "python3",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            "inflection",
+            "inflection==0.5.1",
+        ];
         client(folder, &download)?;
         client(folder, &["tar", "-xzf", "inflection-0.5.1.tar.gz"])
     }) else {
         return;
     };
     let Some(pytest) = fetched("pytest-8.3.4", |folder| {
-        client(folder, &["python3", "-m", "pip", "install", "--quiet", "--target", "packages", "pytest==8.3.4"])
+        client(
+            folder,
+            &["python3", "-m", "pip", "install", "--quiet", "--target", "packages", "pytest==8.3.4"],
+        )
     }) else {
         return;
     };
@@ -93,29 +109,32 @@ fn a_python_package() {
         pytest.join("packages").display()
     ));
     let test = "PYTHONPATH=/dependencies python3 -m pytest -v -p no:cacheprovider";
-    work(&world, &Job {
-        sources: &folder.join("inflection-0.5.1"),
-        bug: Bug {
-            file: "inflection/__init__.py",
-            right: "if number % 100 in (11, 12, 13):",
-            wrong: "if number % 100 in (11, 12):",
+    work(
+        &world,
+        &Job {
+            sources: &folder.join("inflection-0.5.1"),
+            bug: Bug {
+                file: "inflection/__init__.py",
+                right: "if number % 100 in (11, 12, 13):",
+                wrong: "if number % 100 in (11, 12):",
+            },
+            task: "`ordinalize(13)` says 13rd. It should say 13th.",
+            test: Some(test),
+            tried: test,
+            green: " 455 passed",
+            search: "^def ordinal\\(",
+            broken: &[
+                "test_inflection.py::test_ordinal[-113--113th]",
+                "test_inflection.py::test_ordinal[-13--13th]",
+                "test_inflection.py::test_ordinal[113-113th]",
+                "test_inflection.py::test_ordinal[13-13th]",
+                "test_inflection.py::test_ordinalize[-113--113th]",
+                "test_inflection.py::test_ordinalize[-13--13th]",
+                "test_inflection.py::test_ordinalize[113-113th]",
+                "test_inflection.py::test_ordinalize[13-13th]",
+            ],
         },
-        task: "`ordinalize(13)` says 13rd. It should say 13th.",
-        test: Some(test),
-        tried: test,
-        green: " 455 passed",
-        search: "^def ordinal\\(",
-        broken: &[
-            "test_inflection.py::test_ordinal[-113--113th]",
-            "test_inflection.py::test_ordinal[-13--13th]",
-            "test_inflection.py::test_ordinal[113-113th]",
-            "test_inflection.py::test_ordinal[13-13th]",
-            "test_inflection.py::test_ordinalize[-113--113th]",
-            "test_inflection.py::test_ordinalize[-13--13th]",
-            "test_inflection.py::test_ordinalize[113-113th]",
-            "test_inflection.py::test_ordinalize[13-13th]",
-        ],
-    });
+    );
 }
 
 #[test]
@@ -127,26 +146,29 @@ fn an_npm_package() {
     }) else {
         return;
     };
-    work(&world, &Job {
-        sources: &folder.join("package"),
-        bug: Bug {
-            file: "index.js",
-            right: "if (warning.emitted === true && warning.unlimited !== true) {",
-            wrong: "if (warning.emitted === true && warning.unlimited === true) {",
+    work(
+        &world,
+        &Job {
+            sources: &folder.join("package"),
+            bug: Bug {
+                file: "index.js",
+                right: "if (warning.emitted === true && warning.unlimited !== true) {",
+                wrong: "if (warning.emitted === true && warning.unlimited === true) {",
+            },
+            task: "A warning is emitted every time instead of once.",
+            test: Some("node --test"),
+            tried: "node --test",
+            green: "# fail 0",
+            search: "if \\(warning.emitted",
+            broken: &[
+                "Must not overwrite config",
+                "a limited warning can be re-set",
+                "emit should emit a given code only once",
+                "emit should set the emitted state",
+                "emit with interpolated string",
+            ],
         },
-        task: "A warning is emitted every time instead of once.",
-        test: Some("node --test"),
-        tried: "node --test",
-        green: "# fail 0",
-        search: "if \\(warning.emitted",
-        broken: &[
-            "Must not overwrite config",
-            "a limited warning can be re-set",
-            "emit should emit a given code only once",
-            "emit should set the emitted state",
-            "emit with interpolated string",
-        ],
-    });
+    );
 }
 
 /// Puts the bug in, has it found and mended, and looks at everything that came out.
@@ -189,7 +211,8 @@ fn published(world: &World, job: &Job<'_>) -> Repository {
     write(&repository.path.join(".gitignore"), "/target\n/Cargo.lock\n__pycache__/\n");
     repository.git(&["init", "--quiet", "--initial-branch=main", "--template="]);
     repository.commit("As it was published");
-    let output = world.run(&["sandbox", "run", "--workspace", repository.address(), "--", "sh", "-c", job.tried]);
+    let output =
+        world.run(&["sandbox", "run", "--workspace", repository.address(), "--", "sh", "-c", job.tried]);
     assert!(output.status == 0 && output.stdout.contains(job.green), "green as published: {output}");
     repository.replace(job.bug.file, job.bug.right, job.bug.wrong);
     repository.commit("Change something");
@@ -240,7 +263,10 @@ fn evidence(world: &World, job: &Job<'_>) {
     assert!(job.broken.iter().all(|name| head.passed.iter().any(|passed| passed == name)), "{head:?}");
     let body = world.pull_request().body;
     assert!(body.contains("**The tests failed before the change and pass with it.**"), "{body}");
-    assert!(body.contains(&format!("Fixed by the change (failed before, pass now): {}", job.broken.len())), "{body}");
+    assert!(
+        body.contains(&format!("Fixed by the change (failed before, pass now): {}", job.broken.len())),
+        "{body}"
+    );
 }
 
 /// What the other commands say of the session.
@@ -249,7 +275,10 @@ fn commands(world: &World, job: &Job<'_>, run: &Output) {
     assert!(diff.contains(&format!("-{}", indented(&diff, job.bug.wrong))), "{diff}");
     assert!(diff.contains(&format!("+{}", indented(&diff, job.bug.right))), "{diff}");
     let shown = world.ok(&["show"]).stdout;
-    assert!(shown.contains("evidence on base") && shown.contains(job.task.split_once(' ').unwrap().0), "{shown}");
+    assert!(
+        shown.contains("evidence on base") && shown.contains(job.task.split_once(' ').unwrap().0),
+        "{shown}"
+    );
     let replayed = world.ok(&["replay", &run.session().to_string()]).stdout;
     assert!(replayed.contains("6 model requests, byte for byte"), "{replayed}");
     assert!(world.ok(&["pr"]).stdout.contains("#1 open Mend it"));
@@ -257,7 +286,8 @@ fn commands(world: &World, job: &Job<'_>, run: &Output) {
 
 /// The part of the diff's line from its sign to the end of `code`.
 fn indented(diff: &str, code: &str) -> String {
-    let line = diff.lines().find(|line| line.contains(code)).unwrap_or_else(|| panic!("{code:?} is not in {diff}"));
+    let line =
+        diff.lines().find(|line| line.contains(code)).unwrap_or_else(|| panic!("{code:?} is not in {diff}"));
     line[1..line.find(code).unwrap() + code.len()].to_owned()
 }
 

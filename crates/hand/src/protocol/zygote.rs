@@ -136,8 +136,6 @@ pub struct ProcessLimits {
     pub file_bytes: u64,
     /// Processes and threads of the sandbox's user, where no control group counts them.
     pub processes: Option<u32>,
-    /// Bytes of address space, where no control group counts memory.
-    pub address_space: Option<u64>,
     /// Open files.
     pub open_files: u32,
 }

@@ -242,9 +242,6 @@ fn limit_processes(limits: ProcessLimits) -> rustix::io::Result<()> {
     if let Some(processes) = limits.processes {
         set(Resource::Nproc, processes.into())?;
     }
-    if let Some(bytes) = limits.address_space {
-        set(Resource::As, bytes)?;
-    }
     Ok(())
 }
 

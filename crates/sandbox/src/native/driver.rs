@@ -122,14 +122,13 @@ impl NativeDriver {
         })
     }
 
+    /// There is no limit on address space among them, of which many programs reserve far more than they use: where no control group counts
+    /// memory, the watchdog looks at what they use.
     fn process_limits(&self, limits: &Limits) -> ProcessLimits {
         let unlimited = |controller| !self.groups.has(controller);
         ProcessLimits {
             file_bytes: limits.disk,
             processes: unlimited(Controller::Pids).then_some(limits.processes),
-            // Many programs reserve far more address space than they use, so that a limit on it would only break them: the watchdog
-            // looks at what they use.
-            address_space: None,
             open_files: OPEN_FILES,
         }
     }

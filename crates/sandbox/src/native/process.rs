@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     cgroup::OutOfMemory,
-    connection::{Connection, Replies, wrong_reply},
+    connection::{ANSWER, Connection, Replies, wrong_reply},
     output::Bounded,
     ready::register,
 };
@@ -272,7 +272,8 @@ impl Process for NativeProcess {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let mut ready = self.host.writable().await.map_err(closed)?;
+            let ready = timeout(ANSWER, self.host.writable()).await;
+            let mut ready = ready.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(closed)?;
             match rustix::io::write(self.host.get_ref().as_fd(), rest) {
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                 Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),

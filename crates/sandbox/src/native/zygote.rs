@@ -13,7 +13,10 @@ use cofferdam_hand::protocol::{
     channel, frame,
     zygote::{Create, Failure, Owner, Prepare, Probed, Reply, Request, Status, ZYGOTE_ROLE},
 };
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::{
+    net::sockopt::{Timeout, set_socket_timeout},
+    process::{Signal, pidfd_send_signal},
+};
 use tokio::{io::Interest, task::spawn_blocking, time::timeout};
 
 use super::{hand, ready::register};
@@ -100,12 +103,15 @@ impl Zygote {
             Reply::Prepared | Reply::Probed(_) => return Err(out_of_order()),
         };
         let pidfd = descriptors.pop().ok_or_else(out_of_order)?;
-        match timeout(BUILDING, read_status(status)).await {
-            Ok(Ok(Status::Built)) => Ok(Built { pidfd, pid, control }),
-            Ok(Ok(Status::Failed(failure))) => Err(setup_failure(failure)),
-            Ok(Err(source)) => Err(setup("build the sandbox; its first process ended")(source)),
-            Err(_) => Err(setup("build the sandbox in time")(io::ErrorKind::TimedOut.into())),
-        }
+        let failed = match timeout(BUILDING, read_status(status)).await {
+            Ok(Ok(Status::Built)) => return Ok(Built { pidfd, pid, control }),
+            Ok(Ok(Status::Failed(failure))) => setup_failure(failure),
+            Ok(Err(source)) => setup("build the sandbox; its first process ended")(source),
+            Err(_) => setup("build the sandbox in time")(io::ErrorKind::TimedOut.into()),
+        };
+        // It has ended by itself in all cases but the last.
+        pidfd_send_signal(&pidfd, Signal::KILL).ok();
+        Err(failed)
     }
 
     /// The zygote's process id.

@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cofferdam_domain::policy::Limits;
@@ -16,9 +16,10 @@ use super::{
     find::{Controller, Version},
 };
 
-/// How often, and how far apart, removal is tried again: the kernel empties groups a moment after the processes are gone.
-const ATTEMPTS: u32 = 400;
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long removal is tried again, at first after this pause and then ever more rarely: the kernel empties groups a moment after the
+/// processes are gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
 /// Microseconds over which processor time is counted.
 const PERIOD_US: u64 = 100_000;
 
@@ -98,7 +99,7 @@ impl SandboxGroup {
     /// Removes the groups, once no process is left in them.
     ///
     /// # Errors
-    /// The system's answer, when something is still in them after two seconds.
+    /// The system's answer, when something is still in them after five seconds.
     pub(crate) async fn remove(mut self) -> io::Result<()> {
         let mut result = Ok(());
         for (_, directory) in std::mem::take(&mut self.directories) {
@@ -126,14 +127,18 @@ impl Drop for SandboxGroup {
 }
 
 async fn remove(directory: &Path) -> io::Result<()> {
-    for _ in 0..ATTEMPTS {
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
         match fs::remove_dir(directory) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => tokio::time::sleep(PAUSE).await,
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && started.elapsed() < PATIENCE => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             done => return done,
         }
     }
-    fs::remove_dir(directory)
 }
 
 fn quota(cpu_milli: u32) -> u64 {
