@@ -5,6 +5,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use cofferdam_domain::hidden::replace_hidden;
+
 /// Standard output, with or without colours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
@@ -74,16 +76,10 @@ pub(crate) fn complain(text: &str) {
 
 /// The text with everything that could act on a terminal or hide from a reader made visible. Newlines and tabs stay.
 pub(crate) fn inert(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        let hidden = matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-        if matches!(character, '\n' | '\t') || !(character.is_control() || hidden) {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_unicode());
-        }
-    }
-    shown
+    let escaped = |character: char| character.escape_unicode().to_string();
+    let shown = replace_hidden(text, escaped);
+    // In a file a carriage return and a form feed are in place; here they move the cursor.
+    shown.replace('\r', &escaped('\r')).replace('\u{c}', &escaped('\u{c}'))
 }
 
 /// The beginning of a text in one line, inert, at most `most` characters.
@@ -108,6 +104,7 @@ mod tests {
     #[test]
     fn nothing_acts_on_the_terminal() {
         assert_eq!(inert("a\x1b]0;owned\x07b\u{202e}c\r\n"), "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\\u{d}\n");
+        assert_eq!(inert("a\u{c}b\u{feff}\u{e0041}\u{9b}2J"), "a\\u{c}b\\u{feff}\\u{e0041}\\u{9b}2J");
         assert_eq!(inert("naïve 漢字 🦀\tok"), "naïve 漢字 🦀\tok");
     }
 

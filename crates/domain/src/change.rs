@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, hidden};
 
 /// All that differs between two trees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,32 +38,11 @@ pub struct FileChange {
 }
 
 impl FileChange {
-    /// The path as text for people: invalid UTF-8 becomes `\xNN`, control characters are escaped.
+    /// The path as text for people: see [`hidden::visible`].
     #[must_use]
     pub fn display_path(&self) -> String {
-        display_path(&self.path)
+        hidden::visible(&self.path)
     }
-}
-
-/// A path as text for people: invalid UTF-8 becomes `\xNN`, control and bidirectional characters are escaped.
-#[must_use]
-pub fn display_path(path: &[u8]) -> String {
-    let mut text = String::with_capacity(path.len());
-    for chunk in path.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            let hidden = character.is_control()
-                || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-            if hidden {
-                text.extend(character.escape_unicode());
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
 }
 
 /// What happened to a path. Renames are a deletion and an addition: a gate must not be fooled by a similarity guess.
@@ -130,15 +109,4 @@ pub struct Received {
     pub tree: String,
     /// Its size.
     pub stat: DiffStat,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_for_people_hide_nothing() {
-        assert_eq!(display_path(b"src/\xff\x00a\xe2\x80\xae.rs"), "src/\\xff\\u{0}a\\u{202e}.rs");
-        assert_eq!(display_path("naïve/ß.rs".as_bytes()), "naïve/ß.rs");
-    }
 }

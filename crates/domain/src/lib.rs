@@ -16,6 +16,7 @@ pub mod digest;
 pub mod event;
 pub mod evidence;
 pub mod finding;
+pub mod hidden;
 pub mod ids;
 pub mod label;
 pub mod message;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cofferdam_domain::{Digest, change::display_path};
+use cofferdam_domain::{Digest, hidden::visible};
 use serde::{Deserialize, Serialize};
 
 use crate::{Git, GitError};
@@ -289,11 +289,11 @@ fn is_path(path: &str) -> bool {
 }
 
 fn shown(text: &str) -> String {
-    display_path(text.as_bytes()).chars().take(200).collect()
+    visible(text.as_bytes()).chars().take(200).collect()
 }
 
 async fn find(git: &Git, path: &Path) -> Result<LocalRepository, AddressError> {
-    let shown = || display_path(path.as_os_str().as_encoded_bytes());
+    let shown = || visible(path.as_os_str().as_encoded_bytes());
     let found = match path.canonicalize() {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

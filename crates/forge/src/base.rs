@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cofferdam_domain::{change::display_path, event::Repository};
+use cofferdam_domain::{hidden::visible, event::Repository};
 
 use crate::{
     GitError, Mirror, ObjectId, RepositoryAddress,
@@ -203,7 +203,7 @@ impl Mirror {
             return Ok(found);
         }
         let unknown = || {
-            let shown = display_path(name.as_bytes()).chars().take(200).collect::<String>();
+            let shown = visible(name.as_bytes()).chars().take(200).collect::<String>();
             let nearest = nearest(name, references);
             ResolveError::Unknown { name: shown, repository: self.address.to_string(), nearest }
         };

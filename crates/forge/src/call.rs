@@ -395,7 +395,7 @@ impl Output {
         let said = self.stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("hint:"));
         let message: String = said.collect::<Vec<_>>().join("; ").chars().take(1_000).collect();
         let message = match self.code {
-            _ if !message.is_empty() => cofferdam_domain::change::display_path(message.as_bytes()),
+            _ if !message.is_empty() => cofferdam_domain::hidden::visible(message.as_bytes()),
             Some(code) => format!("exit status {code}"),
             None => "ended by a signal".to_owned(),
         };

@@ -1,6 +1,8 @@
 //! A commit message that an agent wrote, made fit to stand under the platform's name: no hidden text, no trailer that claims somebody's word, no
 //! mention or reference that makes a forge act, no marker that makes it skip its checks.
 
+use cofferdam_domain::hidden::Hidden;
+
 const LONGEST_SUBJECT: usize = 120;
 const LONGEST_LINE: usize = 400;
 const MOST_LINES: usize = 200;
@@ -34,20 +36,13 @@ pub(crate) fn subject(message: &str) -> String {
     clean(message).lines().next().unwrap_or_default().to_owned()
 }
 
-/// Without characters that are not seen, or that move others about.
+/// Without characters that are not seen, or that move others about, whatever they mean where they stand: between the letters of
+/// a trailer's name they would make two names that look the same.
 fn visible(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
     text.chars()
-        .filter(|character| *character == '\n' || *character == '\t' || !is_hidden(*character))
+        .filter(|character| *character == '\n' || *character == '\t' || Hidden::of(*character).is_none())
         .collect()
-}
-
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether a line has the form of a trailer that says something in somebody's name.
@@ -137,7 +132,7 @@ mod tests {
         fn any_text(text in "([\\PC\n\r\u{202e}]|@a|#1|Signed-off-by: |\\[skip ci\\]|GH-){0,60}") {
             let cleaned = clean(&text);
             prop_assert!(!cleaned.is_empty());
-            prop_assert!(!cleaned.chars().any(|character| character != '\n' && character != '\t' && is_hidden(character)));
+            prop_assert!(!cleaned.chars().any(|character| character != '\n' && character != '\t' && Hidden::of(character).is_some()));
             let lower = cleaned.to_ascii_lowercase();
             prop_assert!(!lower.contains("[skip ci]") && !lower.contains("gh-"));
             prop_assert!(!lower.lines().any(|line| line.starts_with("signed-off-by:")));

@@ -210,7 +210,7 @@ impl Quarantine {
         let flaw = output.stderr.lines().find_map(|line| line.strip_prefix("error: object "));
         let flaw = flaw.and_then(|text| text.split_once(": ")).and_then(|(_, text)| text.split_once(": "));
         if let Some((rule, detail)) = flaw {
-            let visible = |text: &str| cofferdam_domain::change::display_path(text.as_bytes());
+            let visible = |text: &str| cofferdam_domain::hidden::visible(text.as_bytes());
             return Err(ReceiveError::Dangerous { rule: visible(rule), detail: visible(detail) });
         }
         Err(ReceiveError::Damaged { detail: output.into_error().message()? })

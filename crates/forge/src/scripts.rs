@@ -63,7 +63,7 @@ impl Collected {
         }
         let tail: Vec<char> = text.trim_end().chars().rev().take(500).collect();
         let tail: String = tail.into_iter().rev().collect();
-        Err(UnknownOutput(cofferdam_domain::change::display_path(tail.as_bytes())))
+        Err(UnknownOutput(cofferdam_domain::hidden::visible(tail.as_bytes())))
     }
 }
 

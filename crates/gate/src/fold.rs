@@ -5,6 +5,7 @@
 //! ignores, with `\` as a separator, and without what NTFS drops (trailing dots and spaces, streams after `:`). Two paths
 //! that fold to the same text clash on some machine.
 
+use cofferdam_domain::hidden::Hidden;
 use unicode_normalization::UnicodeNormalization;
 
 /// The folded form of a path as git stores it.
@@ -30,14 +31,9 @@ fn fold_part(part: &str) -> String {
     stem.trim_end_matches(['.', ' ']).trim_start_matches(' ').to_owned()
 }
 
-/// Characters that HFS+ ignores when it compares names, and others that nobody sees.
-const fn is_ignored(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}'
-    )
+/// Characters that HFS+ ignores when it compares names, and others that nobody sees. Control characters stay: no file system drops them.
+fn is_ignored(character: char) -> bool {
+    Hidden::of(character).is_some_and(|kind| kind != Hidden::Control)
 }
 
 /// Whether a folded part of a path is git's own directory on some file system: `.git`, or its short name on NTFS.

@@ -16,9 +16,10 @@ use cofferdam_forge::{Base, ForgeError, Mirror, Seed, checkout_script};
 use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
 
 use crate::{
-    WorkerError, publish,
+    WorkerError,
+    layers::remove_layer,
     script::{self, SEED},
-    stages::{Done, StageContext, remove_layer},
+    stage::{Done, StageContext},
 };
 
 /// How long a checkout may take.
@@ -65,7 +66,7 @@ pub(crate) async fn seed(context: &StageContext) -> Result<Seed, WorkerError> {
 
 async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, Base), WorkerError> {
     let parts = &context.parts;
-    let address = publish::address(context).await?;
+    let address = context.address().await?;
     let mirror = parts.mirrors.update(&address).await.map_err(ForgeError::from)?;
     let base = mirror.resolve(base).await.map_err(ForgeError::from)?;
     Ok((mirror, base))
@@ -83,7 +84,7 @@ async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError>
     }
     let made = finished.with_file_name(format!("new-{}", SandboxId::generate()));
     let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
-    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let limits = context.limits();
     let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits).await?;
     let result = script::run(&*sandbox, checkout_script(SEED, WORKSPACE), CHECKOUT_TIME, 64 * 1024).await;
     sandbox.destroy().await?;

@@ -3,11 +3,7 @@
 //! The agent's sandbox is gone when this begins: a fresh one over the same layer writes a bundle, which comes out as a file's bytes and
 //! enters a quarantine repository through git's strictest checks. From then on only objects are looked at.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{Event, EventBody, SessionId};
@@ -19,7 +15,7 @@ use crate::{
     WorkerError,
     base::{self, chain},
     script,
-    stages::{Done, StageContext},
+    stage::{Done, QUARANTINE, StageContext},
 };
 
 /// How long committing and bundling may take.
@@ -28,8 +24,6 @@ const COLLECT_TIME: Duration = Duration::from_secs(30 * 60);
 const CHUNK: u64 = 1 << 20;
 /// The longest patch that is shown.
 const MAX_PATCH: u64 = 8 << 20;
-/// The name of a session's quarantine in the session's directory.
-const QUARANTINE: &str = "quarantine.git";
 
 /// Takes the change out.
 pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerError> {
@@ -39,7 +33,7 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
     let parts = &context.parts;
     let base = base::layer(&context).await?;
     let layer = parts.session_directory(context.session).join("layer");
-    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let limits = context.limits();
     let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits).await?;
     let result = bundle(&context, &*sandbox).await;
     let destroyed = sandbox.destroy().await;
@@ -154,18 +148,13 @@ pub async fn patch(
 /// The session's quarantine. Only making it anew, which is when somebody has removed it, needs the mirror.
 pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, WorkerError> {
     let git = &context.parts.git;
-    let path = quarantine_path(context);
+    let path = context.quarantine_path();
     let base = object_id(&context.repository()?.base_commit)?;
     if let Ok(quarantine) = Quarantine::open(git, &path, base) {
         return Ok(quarantine);
     }
     let seed = base::seed(context).await?;
     Ok(Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?)
-}
-
-/// Where a session's quarantine is.
-pub(crate) fn quarantine_path(context: &StageContext) -> PathBuf {
-    context.parts.session_directory(context.session).join(QUARANTINE)
 }
 
 /// An object id from the log.

@@ -8,7 +8,7 @@ use cofferdam_model::{Model, ModelError};
 use cofferdam_store::Store;
 use cofferdam_tools::{Blobs, Context, Toolbox};
 
-use crate::{Live, Watch, run::SharedSandbox};
+use crate::{Live, Watch, stage::SharedSandbox};
 
 /// Asks the model, and gives it back together with what came of it and the milliseconds it took.
 pub(crate) async fn ask(

@@ -52,7 +52,9 @@ impl WorkerError {
             || matches!(
                 error,
                 ForgeError::Mirror(
-                    MirrorError::Denied { .. } | MirrorError::Dangerous { .. } | MirrorError::PartialClone { .. }
+                    MirrorError::Denied { .. }
+                        | MirrorError::Dangerous { .. }
+                        | MirrorError::PartialClone { .. }
                 )
             )
     }

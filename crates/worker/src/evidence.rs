@@ -12,8 +12,9 @@ use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox};
 use crate::{
     WorkerError, base,
     effects::millis_since,
+    layers::remove_layer,
     script::{self, SEED, shell},
-    stages::{Done, StageContext, remove_layer},
+    stage::{Done, StageContext},
 };
 
 /// Entries of the base tree's root that are looked at to find the test command.
@@ -53,10 +54,10 @@ async fn fresh_sandbox(
     let extra = match side {
         Side::Base => Vec::new(),
         Side::Head => {
-            vec![ReadOnly { host: crate::collect::quarantine_path(context), inside: PathBuf::from(SEED) }]
+            vec![ReadOnly { host: context.quarantine_path(), inside: PathBuf::from(SEED) }]
         }
     };
-    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let limits = context.limits();
     context.parts.sandbox(vec![lower], layer, extra, limits).await
 }
 
@@ -132,7 +133,7 @@ async fn measure(
     test: TestCommand,
     tree: String,
 ) -> Result<EvidenceRun, WorkerError> {
-    let limits = context.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default();
+    let limits = context.limits();
     let started = std::time::Instant::now();
     let timeout = Duration::from_millis(limits.command_max_ms);
     let finished = script::run(sandbox, shell(&test.command), timeout, limits.output).await?;

@@ -15,11 +15,13 @@ mod collect;
 mod effects;
 mod error;
 mod evidence;
+mod layers;
 mod log;
 mod parts;
 mod publish;
 mod run;
 mod script;
+mod stage;
 mod stages;
 mod watch;
 

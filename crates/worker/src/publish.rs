@@ -1,15 +1,13 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
-use std::path::Path;
-
 use cofferdam_domain::{EventBody, EvidenceRun, Side, message::Family};
-use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push, RepositoryAddress};
+use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push};
 use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact};
 
 use crate::{
     WorkerError,
     collect::{object_id, quarantine},
-    stages::{Done, StageContext},
+    stage::{Done, StageContext},
 };
 
 /// Makes the commits again under the platform's identity and pushes the session's branch. From the same log this gives the same commits.
@@ -27,7 +25,7 @@ pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
         .recreate(&base, &object_id(&received.head)?, &authorship)
         .await
         .map_err(ForgeError::from)?;
-    let repository = address(context).await?;
+    let repository = context.address().await?;
     let push =
         Push { session: context.session, repository: &repository, quarantine: &quarantine, commit: &commit };
     let branch = context.parts.forge.push(&push).await?;
@@ -40,7 +38,7 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
     let text = PullRequestText::render(&facts);
     let new = NewPullRequest {
         session: context.session,
-        repository: address(context).await?,
+        repository: context.address().await?,
         base_branch: facts.base.branch.clone(),
         base_commit: object_id(&facts.base.commit)?,
         head_commit: object_id(&facts.head.commit)?,
@@ -51,14 +49,6 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
     };
     let pull_request = context.parts.forge.open(&new).await?;
     Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request))))
-}
-
-/// The task's repository.
-pub(crate) async fn address(context: &StageContext) -> Result<RepositoryAddress, WorkerError> {
-    let parts = &context.parts;
-    Ok(RepositoryAddress::parse(&parts.git, &context.task()?.repository, Path::new("/"))
-        .await
-        .map_err(ForgeError::from)?)
 }
 
 /// What the platform knows about the change.

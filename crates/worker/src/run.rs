@@ -22,9 +22,10 @@ use futures_util::{
 use tokio::sync::watch;
 
 use crate::{
-    Nobody, Parts, Watch, WorkerError, effects,
+    Nobody, Parts, Watch, WorkerError, effects, layers,
     log::{Effect, SessionLog, now},
-    stages::{self, Done},
+    stage::{Done, SharedSandbox, StageContext},
+    stages,
 };
 
 /// How work on a session came to its end.
@@ -38,9 +39,6 @@ pub enum Ended {
 
 /// Asks a running worker to stop, by any clone of the receiver turning true.
 pub type StopSignal = watch::Receiver<bool>;
-
-/// A sandbox that several tool calls share. The box inside can be taken out again when nobody else holds it.
-pub(crate) type SharedSandbox = Arc<Box<dyn Sandbox>>;
 
 /// All that can happen while a session is worked on.
 enum Happened {
@@ -96,7 +94,7 @@ pub async fn work(
         && !log.agent().resumable()
     {
         // Whoever saw it end may have been killed before it could clean up.
-        stages::forget(&parts, session).await?;
+        layers::forget(&parts, session).await?;
         return Ok(Ended::Over(outcome));
     }
     let model = match (model, log.agent().fixed()) {
@@ -127,7 +125,7 @@ pub async fn work(
     let ended = result?;
     destroyed?;
     if matches!(ended, Ended::Over(_)) && !run.log.agent().resumable() {
-        stages::forget(&run.parts, session).await?;
+        layers::forget(&run.parts, session).await?;
     }
     Ok(ended)
 }
@@ -307,7 +305,7 @@ impl Run {
     }
 
     fn start_stage(&mut self, stage: Stage) -> BoxFuture<'static, Happened> {
-        let context = stages::StageContext {
+        let context = StageContext {
             parts: self.parts.clone(),
             session: self.session,
             agent: self.log.agent().clone(),

@@ -129,7 +129,7 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
             })
             .await?,
         );
-        write_inside.push(timed(async { Ok(drop(sandbox.write("file", &content, None).await?)) }).await?);
+        write_inside.push(timed(async { Ok(ensure!(sandbox.write("file", &content, None).await?.size == FILE as u64)) }).await?);
     }
     sandbox.destroy().await?;
     let [spawn, inside, bash, bash_inside, ping, read, read_inside, write, write_inside] = &times;

@@ -27,16 +27,25 @@ exit $failed
 "#;
 const TASK: &str = "The greeting should end with an exclamation mark.";
 
+/// Keeps a model server that happens to run on this machine out of the tests: nobody answers at the first port.
+const NO_LOCAL_MODELS: &str = r#"
+[models.providers.ollama]
+base_url = "http://127.0.0.1:1"
+[models.providers.llamacpp]
+base_url = "http://127.0.0.1:1"
+"#;
+
 fn greeter(world: &World) -> Repository {
     world.repository("greeter", &[("greet.sh", GREET), ("test.sh", TEST)])
 }
 
 /// A step in which the model calls one tool.
-fn call(tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({ "call": [{ "tool": tool, "args": arguments }] })
 }
 
-fn shell(command: &str) -> Value {
+/// A step in which the model runs a command.
+pub(crate) fn shell(command: &str) -> Value {
     call("shell", &json!({ "command": command }))
 }
 
@@ -48,7 +57,8 @@ fn mend() -> Value {
     )
 }
 
-fn finish(outcome: &str) -> Value {
+/// The step with which the model ends its work.
+pub(crate) fn finish(outcome: &str) -> Value {
     let summary = "The greeting lacked its mark.";
     call(
         "finish",
@@ -100,10 +110,7 @@ fn what_can_be_typed() {
 #[test]
 fn what_there_is_to_begin_with() {
     let world = World::new();
-    // Nobody answers at the first port.
-    world.add_to_configuration(
-        "[models.providers.ollama]\nbase_url = \"http://127.0.0.1:1\"\n[models.providers.llamacpp]\nbase_url = \"http://127.0.0.1:1\"\n",
-    );
+    world.add_to_configuration(NO_LOCAL_MODELS);
     insta::assert_snapshot!("models", world.ok(&["models"]).stdout);
     insta::assert_snapshot!("tools", world.ok(&["tools"]).stdout);
     insta::assert_snapshot!("no_sessions", world.ok(&["sessions"]).stdout);
@@ -115,17 +122,22 @@ fn what_there_is_to_begin_with() {
             "{command}"
         );
     }
-    // Without a model nothing is begun.
-    let repository = greeter(&world);
-    let output = world.run(&["run", "--repo", repository.address(), TASK]);
-    assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{output}");
-    world.filters().bind(|| insta::assert_snapshot!("no_model", output.stderr));
-    assert_eq!(world.ok(&["sessions", "--json"]).stdout, "");
     for name in ["models", "tools"] {
         for line in world.ok(&[name, "--json"]).stdout.lines() {
             assert!(serde_json::from_str::<Value>(line).unwrap()["name"].is_string(), "{line}");
         }
     }
+}
+
+#[test]
+fn without_a_model_nothing_is_begun() {
+    let Some(world) = World::with_sandboxes() else { return };
+    world.add_to_configuration(NO_LOCAL_MODELS);
+    let repository = greeter(&world);
+    let output = world.run(&["run", "--repo", repository.address(), TASK]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{output}");
+    world.filters().bind(|| insta::assert_snapshot!("no_model", output.stderr));
+    assert_eq!(world.ok(&["sessions", "--json"]).stdout, "");
 }
 
 #[test]
@@ -419,13 +431,38 @@ fn what_the_host_offers() {
     let output = world.run(&["doctor"]);
     assert!(output.stdout.contains(": git version") || output.stdout.contains("git: "), "{output}");
     let lines = world.run(&["doctor", "--json"]);
-    let findings: Vec<Value> =
-        lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let findings: Vec<Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let missing = findings.iter().any(|finding| finding["state"] == "missing");
     assert_eq!(output.status == 1, missing, "{output}");
     let sandboxes = World::with_sandboxes().is_some();
     assert_eq!(output.stdout.contains("sandboxes here: "), sandboxes, "{output}");
     for finding in &findings {
-        assert_eq!(finding["state"] == "ok", finding["remedy"].is_null(), "what is wrong has a remedy: {finding}");
+        assert_eq!(
+            finding["state"] == "ok",
+            finding["remedy"].is_null(),
+            "what is wrong has a remedy: {finding}"
+        );
     }
+}
+
+#[test]
+fn a_command_in_a_sandbox() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let repository = greeter(&world);
+    let contents = repository.contents();
+    let sandbox = |options: &[&str], script: &str| {
+        world.run(&[&["sandbox", "run"], options, &["--", "sh", "-c", script]].concat())
+    };
+    let workspace = ["--workspace", repository.address()];
+    let output = sandbox(&workspace, "sh greet.sh Ann; echo changed > greet.sh; cat greet.sh; pwd; exit 7");
+    assert_eq!((output.status, output.stdout.as_str()), (7, "Hello, Ann\nchanged\n/workspace\n"), "{output}");
+    assert_eq!(repository.contents(), contents);
+    assert_eq!(sandbox(&[], "kill -9 $$").status, 137);
+    let late = sandbox(&["--timeout", "1"], "echo begun; sleep 100");
+    assert_eq!((late.status, late.stdout.as_str()), (124, "begun\n"), "{late}");
+    let nowhere = sandbox(&["--workspace", "no-such-place"], "true");
+    assert_eq!(nowhere.status, 1);
+    assert!(nowhere.stderr.contains("no-such-place"), "{nowhere}");
+    world.assert_nothing_is_left();
+    assert_eq!(fs::read_dir(world.data().join("sandboxes")).unwrap().count(), 0, "no layer is left");
 }

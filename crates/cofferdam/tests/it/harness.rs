@@ -290,6 +290,21 @@ impl Invocation {
         self
     }
 
+    /// Has it started by another program, as that program's last arguments.
+    pub(crate) fn under(mut self, program: &[&str]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.command.get_current_dir().unwrap());
+        self.command = command;
+        self
+    }
+
     /// Starts it in another directory.
     pub(crate) fn within(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);

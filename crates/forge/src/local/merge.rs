@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use cofferdam_domain::change::display_path;
+use cofferdam_domain::hidden::visible;
 
 use super::{Record, Target, target::is_ancestor};
 use crate::{
@@ -111,7 +111,7 @@ impl<'a> Scratch<'a> {
                 Ok(tree.ok_or_else(|| output.unexpected(&output.stdout))?)
             }
             Some(1) => {
-                let files: Vec<String> = parts.skip(1).take(MOST_FILES_NAMED).map(display_path).collect();
+                let files: Vec<String> = parts.skip(1).take(MOST_FILES_NAMED).map(visible).collect();
                 let pull_request = &record.pull_request;
                 let place = shell_quoted(target.root.as_os_str()).to_string_lossy().into_owned();
                 let (branch, head) = (pull_request.base_branch.clone(), pull_request.branch.clone());

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cofferdam_domain::change::display_path;
+use cofferdam_domain::hidden::visible;
 
 use crate::{
     FileError, Git, GitError, ObjectId, PublishError, RepositoryAddress,
@@ -93,7 +93,7 @@ impl Target {
             if line == b"bare" {
                 place.clear();
             } else if let Some(path) = line.strip_prefix(b"worktree ") {
-                place = display_path(path);
+                place = visible(path);
             } else if line == wanted.as_bytes() && !place.is_empty() {
                 return Ok(Some(place));
             }

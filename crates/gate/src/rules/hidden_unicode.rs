@@ -9,12 +9,15 @@
 
 use std::collections::BTreeMap;
 
-use cofferdam_domain::Severity;
+use cofferdam_domain::{
+    Severity,
+    hidden::{Hidden, hidden},
+};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     GatePolicy,
-    unicode::{Hidden, hidden, latin_lookalike},
+    unicode::latin_lookalike,
     view::{FileView, Sink, View, bounded},
 };
 

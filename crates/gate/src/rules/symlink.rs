@@ -4,7 +4,7 @@
 //! a container, an agent. **Severity.** Blocking if the target is absolute, leaves the tree, leads into a `.git` folder or to a
 //! protected path, or is not a plain path; a note otherwise.
 
-use cofferdam_domain::{FileMode, Severity, change::display_path};
+use cofferdam_domain::{FileMode, Severity, hidden::visible};
 
 use super::protected_path::protected;
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
         if file.new_side().is_none_or(|side| side.mode != FileMode::Symlink) || file.unexamined {
             continue;
         }
-        let shown = bounded(display_path(file.new), 200);
+        let shown = bounded(visible(file.new), 200);
         match problem(&file.file.path, file.new) {
             Some(problem) => {
                 sink.add(

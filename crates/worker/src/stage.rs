@@ -1,0 +1,82 @@
+//! What one of the worker's own pieces of work is given, and what comes of it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cofferdam_agent::Agent;
+use cofferdam_domain::{
+    Digest, EventBody, Seq, SessionId, Task, Timestamp, event::Repository, policy::Limits,
+};
+use cofferdam_forge::{ForgeError, RepositoryAddress};
+use cofferdam_sandbox::Sandbox;
+
+use crate::{Parts, WorkerError};
+
+/// The name of a session's quarantine in the session's directory.
+pub(crate) const QUARANTINE: &str = "quarantine.git";
+
+/// A sandbox that several tool calls share. The box inside can be taken out again when nobody else holds it.
+pub(crate) type SharedSandbox = Arc<Box<dyn Sandbox>>;
+
+/// What a stage knows: the session as its log says at the moment the stage starts.
+pub(crate) struct StageContext {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) session: SessionId,
+    pub(crate) agent: Agent,
+    /// The hash of the last event.
+    pub(crate) log_head: Digest,
+    /// The last event's place.
+    pub(crate) log_length: Seq,
+    /// The time of the last event: the stage's own clock, the same whenever it is done again from the same log.
+    pub(crate) at: Timestamp,
+    /// The session's sandbox, for the stage that ends it.
+    pub(crate) sandbox: Option<SharedSandbox>,
+}
+
+impl StageContext {
+    /// The task; a log without one has no stages.
+    pub(crate) fn task(&self) -> Result<&Task, WorkerError> {
+        self.agent.task().ok_or(WorkerError::Log("there is no task"))
+    }
+
+    /// The repository as it was found.
+    pub(crate) fn repository(&self) -> Result<&Repository, WorkerError> {
+        self.agent.repository().ok_or(WorkerError::Log("the base is not known"))
+    }
+
+    /// Where the task's repository is.
+    pub(crate) async fn address(&self) -> Result<RepositoryAddress, WorkerError> {
+        let address =
+            RepositoryAddress::parse(&self.parts.git, &self.task()?.repository, Path::new("/")).await;
+        Ok(address.map_err(ForgeError::from)?)
+    }
+
+    /// Where the session's quarantine is.
+    pub(crate) fn quarantine_path(&self) -> PathBuf {
+        self.parts.session_directory(self.session).join(QUARANTINE)
+    }
+
+    /// The limits of the session's sandboxes.
+    pub(crate) fn limits(&self) -> Limits {
+        self.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default()
+    }
+}
+
+/// What came of a stage.
+pub(crate) enum Done {
+    /// These became known.
+    Facts(Vec<EventBody>),
+    /// A sandbox is up; the event that says so.
+    Sandbox(Box<dyn Sandbox>, EventBody),
+    /// It cannot be done, and doing it again would not help: why, and what to do about it.
+    Impossible(String),
+}
+
+impl Done {
+    /// One thing became known.
+    pub(crate) fn fact(body: EventBody) -> Self {
+        Self::Facts(vec![body])
+    }
+}
