@@ -98,6 +98,7 @@ mod tests {
             version: "0.1.0".into(),
             license: None,
             license_file: None,
+            manifest_path: "Cargo.toml".into(),
             dependencies: vec![Dependency { name: uses.into(), kind: None }],
         };
         Metadata { packages: vec![package], workspace_members: vec![name.into()] }

@@ -6,6 +6,7 @@
 
 mod arrows;
 mod licences;
+mod manifests;
 mod metadata;
 mod tidy;
 
@@ -30,6 +31,7 @@ fn run() -> Result<()> {
             let root = root()?;
             let metadata = metadata::read(&root)?;
             let mut problems = tidy::check(&root)?;
+            problems.extend(manifests::check(&root, &metadata)?);
             problems.extend(arrows::check(&metadata));
             problems.extend(licences::check(&metadata));
             for problem in &problems {
@@ -41,7 +43,7 @@ fn run() -> Result<()> {
     }
 }
 
-/// The workspace's root: two levels above this crate's manifest, or the current directory's nearest.
+/// The workspace's root: the folder above this crate's.
 fn root() -> Result<PathBuf> {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).context("run it with `cargo run -p xtask`")?;
     Ok(manifest.parent().context("the manifest has no parent")?.to_owned())

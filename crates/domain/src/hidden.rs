@@ -36,10 +36,9 @@ impl Hidden {
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => Self::BidiControl,
             '\u{200e}' | '\u{200f}' | '\u{61c}' => Self::BidiMark,
             '\u{e0000}'..='\u{e007f}' => Self::Tag,
-            '\u{fe00}'..='\u{fe0f}'
-            | '\u{180b}'..='\u{180d}'
-            | '\u{180f}'
-            | '\u{e0100}'..='\u{e01ef}' => Self::VariationSelector,
+            '\u{fe00}'..='\u{fe0f}' | '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{e0100}'..='\u{e01ef}' => {
+                Self::VariationSelector
+            }
             '\u{200b}'..='\u{200d}'
             | '\u{2060}'..='\u{2065}'
             | '\u{34f}'

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod amount;
 pub mod change;
 pub mod digest;
 pub mod event;

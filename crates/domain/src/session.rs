@@ -16,6 +16,27 @@ pub enum SessionState {
     Ended,
 }
 
+impl SessionState {
+    /// The variant's name as stored, for filters and people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Working => "working",
+            Self::Delivering => "delivering",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The state with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Queued, Self::Working, Self::Delivering, Self::Ended]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -41,4 +62,42 @@ pub enum Outcome {
     },
     /// Somebody cancelled it.
     Cancelled,
+}
+
+impl Outcome {
+    /// The variant's name as stored, for filters and people.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::NothingToDo => "nothing_to_do",
+            Self::Failed { .. } => "failed",
+            Self::Stopped { .. } => "stopped",
+            Self::Held { .. } => "held",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_log() {
+        for outcome in [
+            Outcome::Succeeded,
+            Outcome::NothingToDo,
+            Outcome::Failed { reason: String::new() },
+            Outcome::Stopped { limit: String::new() },
+            Outcome::Held { reason: String::new() },
+            Outcome::Cancelled,
+        ] {
+            assert_eq!(serde_json::to_value(&outcome).unwrap()["outcome"], outcome.name());
+        }
+        for state in ["queued", "working", "delivering", "ended"] {
+            assert_eq!(serde_json::to_value(SessionState::named(state).unwrap()).unwrap(), state);
+        }
+        assert_eq!(SessionState::named("paused"), None);
+    }
 }

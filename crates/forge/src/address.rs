@@ -113,7 +113,7 @@ pub enum AddressError {
         path: String,
     },
     /// What is at the path cannot be read.
-    #[error("{path:?} cannot be read")]
+    #[error("{path:?} cannot be read: make it readable for this user, or give another path")]
     Unreadable {
         /// The path.
         path: String,

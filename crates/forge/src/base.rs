@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cofferdam_domain::{hidden::visible, event::Repository};
+use cofferdam_domain::{amount::counted, event::Repository, hidden::visible};
 
 use crate::{
     GitError, Mirror, ObjectId, RepositoryAddress,
@@ -98,7 +98,7 @@ pub enum ResolveError {
         name: String,
     },
     /// The name stands for a file or tree.
-    #[error("{name:?} is not a commit but a {kind}")]
+    #[error("{name:?} is not a commit but a {kind}: name a branch, a tag or a commit")]
     NotACommit {
         /// What was asked for.
         name: String,
@@ -281,12 +281,15 @@ impl Mirror {
             ));
         }
         if listing.submodules > 0 {
-            note(format!("{} left out: nothing is in its place.", counted(listing.submodules, "submodule is")));
+            note(format!(
+                "{} left out: nothing is in its place.",
+                counted_is(listing.submodules, "submodule")
+            ));
         }
         if listing.lfs_pointers > 0 {
             note(format!(
                 "{} kept by Git LFS: the sandbox has the pointers, not the contents.",
-                counted(listing.lfs_pointers, "file is")
+                counted_is(listing.lfs_pointers, "file")
             ));
         }
         if listing.files >= MANY_FILES {
@@ -313,12 +316,9 @@ impl Mirror {
     }
 }
 
-fn counted(count: u64, what: &str) -> String {
-    match (count, what.strip_suffix(" is")) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(what)) => format!("{count} {what}s are"),
-        (_, None) => format!("{count} {what}s"),
-    }
+/// A number with its noun and the verb: `1 file is`, `2 files are`.
+fn counted_is(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
 }
 
 /// What a tree has in it.

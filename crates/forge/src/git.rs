@@ -108,7 +108,7 @@ pub enum GitError {
         message: String,
     },
     /// It took too long and was killed.
-    #[error("{command} was stopped after {} seconds", .after.as_secs())]
+    #[error("{command} was stopped after {} seconds: try again when the machine or the network is less busy", .after.as_secs())]
     TimedOut {
         /// The subcommand.
         command: String,
@@ -116,7 +116,7 @@ pub enum GitError {
         after: Duration,
     },
     /// It wrote more than it may and was killed.
-    #[error("{command} wrote more than {limit} bytes")]
+    #[error("{command} wrote more than {limit} bytes: the repository is larger than Cofferdam works with")]
     TooMuchOutput {
         /// The subcommand.
         command: String,

@@ -30,7 +30,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 #[non_exhaustive]
 pub enum PublishError {
     /// The session has none.
-    #[error("{0} has no pull request")]
+    #[error("{0} has no pull request: `cofferdam show {0}` tells how it ended")]
     NoPullRequest(SessionId),
     /// It is merged or closed.
     #[error("the pull request of {session} is {state} already")]

@@ -216,7 +216,8 @@ impl Mirror {
             return MirrorError::Denied { address, source };
         }
         // As `index-pack --strict` has it: "error: object <name>: <check>: <what is wrong>".
-        let flaw = said.split_once("error: object ").map(|(_, flaws)| flaws.split(';').next().unwrap_or(flaws));
+        let flaw =
+            said.split_once("error: object ").map(|(_, flaws)| flaws.split(';').next().unwrap_or(flaws));
         match flaw.map(str::to_owned) {
             Some(flaw) => MirrorError::Dangerous { address, flaw },
             None => MirrorError::Fetch { address, source },

@@ -47,7 +47,9 @@ impl ReceiveLimits {
 #[non_exhaustive]
 pub enum ReceiveError {
     /// It is longer than permitted.
-    #[error("the change is too large: a bundle of {bytes} bytes, where {limit} are permitted")]
+    #[error(
+        "the change is too large: a bundle of {bytes} bytes, where {limit} are permitted; leave generated files out, or split the task"
+    )]
     TooLarge {
         /// Its length.
         bytes: u64,
@@ -55,7 +57,9 @@ pub enum ReceiveError {
         limit: u64,
     },
     /// It has more objects than permitted.
-    #[error("the change is too large: {objects} objects, where {limit} are permitted")]
+    #[error(
+        "the change is too large: {objects} objects, where {limit} are permitted; leave generated files out, or split the task"
+    )]
     TooManyObjects {
         /// How many it claims.
         objects: u32,
@@ -64,7 +68,8 @@ pub enum ReceiveError {
     },
     /// Unpacked it is larger than permitted.
     #[error(
-        "the change is too large: its files and directories have {bytes} bytes, where {limit} are permitted"
+        "the change is too large: its files and directories have {bytes} bytes, where {limit} are permitted; leave generated \
+         files out, or split the task"
     )]
     TooLargeUnpacked {
         /// Bytes of all objects.
@@ -73,7 +78,7 @@ pub enum ReceiveError {
         limit: u64,
     },
     /// It has directories too deep in each other.
-    #[error("the change is too deep: more than {limit} directories within each other")]
+    #[error("the change is too deep: more than {limit} directories within each other; leave generated files out")]
     TooDeep {
         /// The limit.
         limit: usize,

@@ -84,6 +84,9 @@ mod tests {
 
     #[test]
     fn what_hides_is_shown() {
-        assert_eq!(reveal("a\u{202e}b\u{1b}[2K 👍\u{fe0f}\u{fe00}\r\n"), "a⟨U+202E⟩b⟨U+001B⟩[2K 👍\u{fe0f}⟨U+FE00⟩\r\n");
+        assert_eq!(
+            reveal("a\u{202e}b\u{1b}[2K 👍\u{fe0f}\u{fe00}\r\n"),
+            "a⟨U+202E⟩b⟨U+001B⟩[2K 👍\u{fe0f}⟨U+FE00⟩\r\n"
+        );
     }
 }

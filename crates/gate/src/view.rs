@@ -1,6 +1,8 @@
 //! A change as the rules look at it: text, folded paths and added lines made once, within one budget of work.
 
-use cofferdam_domain::{Change, ChangeKind, FileChange, FileMode, Finding, Severity, change::FileSide};
+use cofferdam_domain::{
+    Change, ChangeKind, FileChange, FileMode, Finding, Severity, amount::counted, change::FileSide,
+};
 
 use crate::{
     fold::fold_path,
@@ -152,11 +154,6 @@ pub(crate) fn bounded(text: String, limit: usize) -> String {
         return text;
     }
     format!("{}…", &text[..text.floor_char_boundary(limit)])
-}
-
-/// A number with its noun: `1 test`, `2 tests`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// Where a rule puts what it sees.

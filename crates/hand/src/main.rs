@@ -1,7 +1,7 @@
 //! The one static program on the far side: makes sandboxes (`zygote`) and works in them (`init`).
 //!
-//! The role is the first argument, or the name that the program was started under. Both roles take their control socket as descriptor 3,
-//! read no configuration and no environment, and print nothing but a wrong start.
+//! The role is the first argument, or the name that the program was started under. The zygote takes its control socket as standard input,
+//! process 1 of a sandbox as descriptor 3. Both read no configuration and no environment, and print nothing but a wrong start.
 
 #![deny(unsafe_code)]
 
@@ -12,7 +12,7 @@ mod zygote;
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
-/// The descriptor of the control socket, in every role.
+/// The descriptor of the control socket of process 1.
 const CONTROL_SOCKET: i32 = 3;
 /// Exit status for a wrong start, as in BSD's `sysexits.h` (`EX_USAGE`).
 const WRONG_START: u8 = 64;

@@ -44,7 +44,7 @@ pub enum OpenError {
         hint: String,
     },
     /// The file with the key cannot be read.
-    #[error("the key file {} cannot be read", path.display())]
+    #[error("the key file {} cannot be read: give its right path in key_file and let this user read it", path.display())]
     KeyFile {
         /// Its path.
         path: PathBuf,

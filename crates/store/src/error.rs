@@ -41,7 +41,9 @@ pub enum StoreError {
         last: u64,
     },
     /// What is stored is not what was written.
-    #[error("the store is damaged: {what} (put a copy of the data directory back, or begin a new one elsewhere)")]
+    #[error(
+        "the store is damaged: {what} (put a copy of the data directory back, or begin a new one elsewhere)"
+    )]
     Corrupt {
         /// What does not fit.
         what: String,

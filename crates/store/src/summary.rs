@@ -1,6 +1,6 @@
 //! The line that a session has in a list, folded from its events. No I/O.
 
-use cofferdam_domain::{EventBody, Outcome, SessionState, Verdict, event::NudgeReason};
+use cofferdam_domain::{EventBody, SessionState, Verdict, event::NudgeReason};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
@@ -71,7 +71,7 @@ impl Effect {
             EventBody::WorkFinished { .. } => Self::Finished,
             EventBody::Examined { verdict: Verdict::SendBack, .. }
             | EventBody::Nudged { reason: NudgeReason::GateFindings, .. } => Self::SentBack,
-            EventBody::SessionEnded { outcome } => Self::Ended(word(outcome)),
+            EventBody::SessionEnded { outcome } => Self::Ended(outcome.name()),
             EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
@@ -106,35 +106,6 @@ fn title(prompt: &str) -> String {
     line.chars().take(MAX_TITLE).collect()
 }
 
-/// An outcome in one word, as it is stored in the log.
-const fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "succeeded",
-        Outcome::NothingToDo => "nothing_to_do",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Stopped { .. } => "stopped",
-        Outcome::Held { .. } => "held",
-        Outcome::Cancelled => "cancelled",
-    }
-}
-
-/// A state's name, as it is stored.
-pub(crate) const fn state_name(state: SessionState) -> &'static str {
-    match state {
-        SessionState::Queued => "queued",
-        SessionState::Working => "working",
-        SessionState::Delivering => "delivering",
-        SessionState::Ended => "ended",
-    }
-}
-
-/// The state with this name.
-pub(crate) fn state_named(name: &str) -> Option<SessionState> {
-    [SessionState::Queued, SessionState::Working, SessionState::Delivering, SessionState::Ended]
-        .into_iter()
-        .find(|state| state_name(*state) == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,24 +130,6 @@ mod tests {
             state_after(&[Effect::Claimed, Effect::Finished, Effect::SentBack]),
             SessionState::Working
         );
-    }
-
-    #[test]
-    fn words_are_those_of_the_log() {
-        for outcome in [
-            Outcome::Succeeded,
-            Outcome::NothingToDo,
-            Outcome::Failed { reason: String::new() },
-            Outcome::Stopped { limit: String::new() },
-            Outcome::Held { reason: String::new() },
-            Outcome::Cancelled,
-        ] {
-            assert_eq!(serde_json::to_value(&outcome).unwrap()["outcome"], word(&outcome));
-        }
-        for state in ["queued", "working", "delivering", "ended"] {
-            assert_eq!(serde_json::to_value(state_named(state).unwrap()).unwrap(), state);
-        }
-        assert_eq!(state_named("paused"), None);
     }
 
     #[test]

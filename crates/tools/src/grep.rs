@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cofferdam_domain::ToolOutcome;
+use cofferdam_domain::{ToolOutcome, amount::counted};
 use cofferdam_sandbox::{FileProblem, FoundFile, SandboxError, Search, SearchResult};
 
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
     files::missing,
     place::Place,
-    text::{plural, shorten},
+    text::shorten,
     tool::{Context, Failure, Tool, outcome},
 };
 
@@ -177,12 +177,15 @@ fn by_files(root: &Place, result: &SearchResult, count: bool) -> String {
         let all: usize = result.files.iter().map(matches).sum();
         text.push_str(&format!(
             "[{} in {}]\n",
-            plural(all, "matching line"),
-            plural(result.files.len(), "file")
+            counted(all as u64, "matching line"),
+            counted(result.files.len() as u64, "file")
         ));
     }
     if result.cut || shown < result.files.len() {
-        text.push_str(&format!("[cut after {}: narrow pattern, path or glob]\n", plural(shown, "file")));
+        text.push_str(&format!(
+            "[cut after {}: narrow pattern, path or glob]\n",
+            counted(shown as u64, "file")
+        ));
     }
     text.truncate(text.trim_end_matches('\n').len());
     text

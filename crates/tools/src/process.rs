@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, ToolStatus};
+use cofferdam_domain::{ToolOutcome, ToolStatus, amount::duration};
 use cofferdam_sandbox::SandboxError;
 use tokio::time::timeout;
 
@@ -11,7 +11,7 @@ use crate::{
     background::{Background, BackgroundCommand, follow},
     call::{Arguments, Definition, Field, Kind, as_they_are},
     shell::{ended, report},
-    text::{duration, shorten},
+    text::shorten,
     tool::{Context, Failure, Tool, outcome},
 };
 

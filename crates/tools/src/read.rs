@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, message::Image};
+use cofferdam_domain::{ToolOutcome, amount::counted, message::Image};
 use cofferdam_sandbox::{FileProblem, SandboxError};
 
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
     files::{CHUNK, Seen, missing},
     place::Place,
-    text::{plural, shorten, size},
+    text::{shorten, size},
     tool::{Context, Failure, Tool, outcome},
 };
 
@@ -215,7 +215,10 @@ impl Window {
             text.push_str("[starts with a byte order mark]\n");
         }
         if self.invalid > 0 {
-            text.push_str(&format!("[{} not UTF-8, shown as \u{fffd}]\n", plural(self.invalid, "byte")));
+            text.push_str(&format!(
+                "[{} not UTF-8, shown as \u{fffd}]\n",
+                counted(self.invalid as u64, "byte")
+            ));
         }
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)

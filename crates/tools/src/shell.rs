@@ -9,7 +9,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, ToolStatus, evidence::Exit};
+use cofferdam_domain::{
+    ToolOutcome, ToolStatus,
+    amount::{counted, duration},
+    evidence::Exit,
+};
 use cofferdam_sandbox::{Command, FileProblem, Finished, Process, SandboxError, WORKSPACE};
 use serde_json::{Map, Value};
 
@@ -18,7 +22,7 @@ use crate::{
     call::{Arguments, Definition, Field, Kind},
     files::missing,
     place::Place,
-    text::{Bounds, cleaned, duration, head_and_tail, plural, size},
+    text::{Bounds, cleaned, head_and_tail, size},
     tool::{Context, Failure, Tool, outcome},
     whole::keep,
 };
@@ -206,14 +210,18 @@ pub(crate) async fn report(
 ) -> ToolOutcome {
     let (text, unprintable) = cleaned(printed);
     if unprintable > 0 {
-        notes.push(format!("{} not text, shown as \u{fffd}", plural(unprintable, "byte")));
+        notes.push(format!("{} not text, shown as \u{fffd}", counted(unprintable as u64, "byte")));
     }
     let (shown, cut) = head_and_tail(text.trim_end_matches('\n'), SHOWN);
     let mut blob = None;
     if cut {
         let whole = keep(context, printed, &text).await;
         blob = whole.blob;
-        notes.push(format!("{} in {}", size(text.len() as u64), plural(text.lines().count(), "line")));
+        notes.push(format!(
+            "{} in {}",
+            size(text.len() as u64),
+            counted(text.lines().count() as u64, "line")
+        ));
         notes.push(whole.hint);
     }
     if shown.is_empty() {

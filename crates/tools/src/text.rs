@@ -6,7 +6,7 @@ mod diff;
 mod nearest;
 mod terminal;
 
-pub(crate) use bounded::{Bounds, capped, duration, head_and_tail, plural, shorten, size};
+pub(crate) use bounded::{Bounds, capped, head_and_tail, shorten, size};
 pub(crate) use comparison::{line_numbers, nearest_difference};
 pub(crate) use diff::changes;
 pub(crate) use nearest::closest;

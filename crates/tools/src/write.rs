@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, tool::ToolEffect};
+use cofferdam_domain::{ToolOutcome, amount::counted, tool::ToolEffect};
 use cofferdam_sandbox::{FileProblem, SandboxError};
 
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
     files::Seen,
     place::Place,
-    text::{plural, size},
+    text::size,
     tool::{Context, Failure, Tool, outcome},
 };
 
@@ -72,7 +72,7 @@ impl Tool for Write {
             Err(error) => return Err(error.into()),
         };
         self.seen.note(&place, version);
-        let lines = plural(content.lines().count(), "line");
+        let lines = counted(content.lines().count() as u64, "line");
         let text = match before {
             None => format!("Made {place}: {lines}."),
             Some(old) => {

@@ -11,7 +11,7 @@ use cofferdam_domain::{
     ToolCall, ToolOutcome, ToolStatus, event::Fixed,
 };
 use cofferdam_model::{Model, ModelError};
-use cofferdam_sandbox::{Sandbox, WORKSPACE};
+use cofferdam_sandbox::WORKSPACE;
 use cofferdam_store::{Store, StoreError};
 use cofferdam_tools::Toolbox;
 use futures_util::{

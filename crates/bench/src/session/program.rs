@@ -41,7 +41,7 @@ pub(crate) struct Run {
 pub(crate) struct Memory {
     /// Resident in the program's own process (`VmHWM`).
     pub(crate) worker: u64,
-    /// Resident in any one of the sandbox's own processes: zygote or hand (`VmHWM`).
+    /// Resident in any one of the sandboxes' own processes, the zygote and the hands (`VmHWM`).
     pub(crate) hand: u64,
     /// Of the whole tree with git and what ran in sandboxes, shared pages divided among those who share them (`Pss`).
     pub(crate) tree: u64,
@@ -143,8 +143,8 @@ impl Memory {
         let mut open = vec![pid];
         while let Some(process) = open.pop() {
             tree += field(process, "smaps_rollup", "Pss:");
-            let name = fs::read_to_string(path(process, "comm")).unwrap_or_default();
-            if process != pid && name.starts_with("cofferdam") {
+            let program = fs::read_link(path(process, "exe")).unwrap_or_default();
+            if program.starts_with("/memfd:cofferdam-hand") {
                 self.hand = self.hand.max(field(process, "status", "VmHWM:"));
             }
             open.extend(children(process));

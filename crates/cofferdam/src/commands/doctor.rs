@@ -50,7 +50,7 @@ fn git() -> Finding {
             state: State::Missing,
             found: error.to_string(),
             meaning,
-            remedy: Some("install git 2.38 or newer".to_owned()),
+            remedy: Some("install git 2.39 or newer".to_owned()),
         },
     }
 }

@@ -1,11 +1,16 @@
 //! What came of a session, after its timeline.
 
+use std::time::Duration;
+
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Event, EvidenceRun, Finding, SessionId, Severity, Side, event::EventBody, evidence::Exit,
+    Event, EvidenceRun, Finding, SessionId, Severity, Side,
+    amount::{counted, duration},
+    event::EventBody,
+    evidence::Exit,
 };
 
-use super::{counted, duration, size, timeline::describe_outcome, tokens};
+use super::{size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.
@@ -54,7 +59,7 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
             "{}, {} tokens{cost}, {}",
             counted(spent.steps.into(), "step"),
             tokens(spent.usage.total()),
-            duration(spent.wall_ms)
+            duration(Duration::from_millis(spent.wall_ms))
         ),
     );
     if opened.is_some() {

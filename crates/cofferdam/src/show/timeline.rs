@@ -1,8 +1,11 @@
 //! Events as lines for people.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use cofferdam_domain::{
-    Answer, Block, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp,
+    Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp,
     ToolOutcome, ToolStatus, Verdict,
+    amount::{counted, duration},
     event::{Fixed, NudgeReason},
     evidence::Exit,
     policy::LimitKind,
@@ -10,7 +13,7 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{call, counted, duration, size, tokens};
+use super::{call, size, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -27,17 +30,22 @@ pub(crate) struct Timeline {
     terminal: Terminal,
     detail: Detail,
     start: Option<Timestamp>,
+    /// The tools of the calls: several run side by side, and their results say which they are of.
+    tools: BTreeMap<CallId, String>,
     evidence_missing: bool,
 }
 
 impl Timeline {
     /// A timeline that starts with the next event it is given.
     pub(crate) const fn new(terminal: Terminal, detail: Detail) -> Self {
-        Self { terminal, detail, start: None, evidence_missing: false }
+        Self { terminal, detail, start: None, tools: BTreeMap::new(), evidence_missing: false }
     }
 
     /// The lines for one event; empty when it says nothing to people.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        if let EventBody::ToolStarted { call, tool } = &event.body {
+            self.tools.insert(*call, tool.clone());
+        }
         // It is the same for both sides, and found out for each.
         if matches!(event.body, EventBody::EvidenceMissing { .. })
             && std::mem::replace(&mut self.evidence_missing, true)
@@ -45,8 +53,10 @@ impl Timeline {
             return Vec::new();
         }
         let start = *self.start.get_or_insert(event.at);
-        let clock =
-            self.terminal.paint(Style::Dim, &format!("{:>9}", duration(event.at.millis_since(start))));
+        let clock = self.terminal.paint(
+            Style::Dim,
+            &format!("{:>9}", duration(Duration::from_millis(event.at.millis_since(start)))),
+        );
         let texts = self.texts(&event.body);
         let mut lines = Vec::new();
         for text in texts {
@@ -96,11 +106,11 @@ impl Timeline {
             EventBody::Nudged { reason, text } => {
                 vec![paint(Style::Warn, &format!("nudge ({}): {}", nudge_name(*reason), self.cut(text, 160)))]
             }
-            EventBody::ToolFinished { outcome, millis, .. } => self.outcome(outcome, *millis),
+            EventBody::ToolFinished { call, outcome, millis } => self.outcome(*call, outcome, *millis),
             EventBody::ToolLost { call } => {
                 vec![paint(
                     Style::Warn,
-                    &format!("{call} was cut short; whether it had its effect is unknown"),
+                    &format!("{} was cut short; whether it had its effect is unknown", self.name(*call)),
                 )]
             }
             EventBody::Compacted { replaced, .. } => {
@@ -169,7 +179,7 @@ impl Timeline {
                 tokens(answer.usage.prompt()),
                 tokens(answer.usage.cache_read),
                 tokens(answer.usage.output),
-                duration(millis)
+                duration(Duration::from_millis(millis))
             ),
         )];
         for block in &answer.blocks {
@@ -194,12 +204,19 @@ impl Timeline {
         lines
     }
 
-    fn outcome(&self, outcome: &ToolOutcome, millis: u64) -> Vec<String> {
-        let (mark, style) = match outcome.status {
-            ToolStatus::Ok => ("←", Style::Dim),
-            ToolStatus::Error => ("← error:", Style::Warn),
-            ToolStatus::TimedOut => ("← timed out:", Style::Warn),
-            ToolStatus::Refused => ("← refused:", Style::Bad),
+    /// A call as its result refers to it: its tool, and which one it is where its step has several.
+    fn name(&self, call: CallId) -> String {
+        let tool = self.tools.get(&call).map_or_else(|| call.to_string(), |tool| inert(tool));
+        let several = self.tools.keys().any(|other| other.step == call.step && *other != call);
+        if several { format!("{tool} #{}", u64::from(call.index) + 1) } else { tool }
+    }
+
+    fn outcome(&self, call: CallId, outcome: &ToolOutcome, millis: u64) -> Vec<String> {
+        let (problem, style) = match outcome.status {
+            ToolStatus::Ok => ("", Style::Dim),
+            ToolStatus::Error => ("error: ", Style::Warn),
+            ToolStatus::TimedOut => ("timed out: ", Style::Warn),
+            ToolStatus::Refused => ("refused: ", Style::Bad),
         };
         if let Some(ToolEffect::Plan { items }) = &outcome.effect {
             return items
@@ -218,7 +235,8 @@ impl Timeline {
             Detail::Full => inert(&outcome.text),
             Detail::Brief => outline(&outcome.text, 3),
         };
-        vec![self.terminal.paint(style, &format!("{mark} ({}) {text}", duration(millis)))]
+        let time = duration(Duration::from_millis(millis));
+        vec![self.terminal.paint(style, &format!("← {} ({time}) {problem}{text}", self.name(call)))]
     }
 
     fn findings(&self, findings: &[Finding], verdict: Verdict) -> Vec<String> {
@@ -261,7 +279,7 @@ impl Timeline {
             "evidence on {side}: `{}` {}{counts} ({})",
             inert(&run.command),
             self.terminal.paint(style, &text),
-            duration(run.millis)
+            duration(Duration::from_millis(run.millis))
         )
     }
 

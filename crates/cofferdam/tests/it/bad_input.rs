@@ -380,7 +380,7 @@ fn names_and_output_that_are_no_text() {
     for shown in [&["show", "--full"][..], &["pr"], &["sessions"]] {
         let output = world.ok(shown);
         let acts = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
-        assert!(!output.stdout.contains(acts) && !output.stdout.contains('\u{fffd}'), "{shown:?}: {output}");
+        assert!(!output.stdout.contains(acts), "{shown:?}: {output}");
     }
     world.ok(&["replay"]);
     world.assert_nothing_is_left();
@@ -496,6 +496,18 @@ fn a_reader_that_goes_away() {
     world.assert_nothing_is_left();
 }
 
+/// Brings everything into the database file itself.
+fn without_write_ahead_log(database: &Path) {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
+    let done = async {
+        let mut connection = options.connect().await?;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+        connection.close().await
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(done).unwrap();
+}
+
 #[test]
 fn stores_that_are_damaged() {
     let Some(world) = World::with_sandboxes() else { return };
@@ -504,6 +516,7 @@ fn stores_that_are_damaged() {
     assert_eq!(world.run(&run(repository.address(), &model, &["Do it"])).status, 3);
     let session = world.events(None)[0].session.to_string();
     let path = world.data().join("cofferdam.db");
+    without_write_ahead_log(&path);
     let good = fs::read(&path).unwrap();
     let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = good.clone();

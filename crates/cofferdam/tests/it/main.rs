@@ -1,8 +1,13 @@
 //! The program as people use it: run from outside, judged by what it prints, leaves and returns.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the few events that they are about")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+
 mod bad_input;
 mod commands;
 mod demo;
 mod harness;
+mod hijacked;
 mod llama;
 mod real_projects;

@@ -3,10 +3,14 @@
 //! The order is the order of trust: what the platform saw, then, clearly apart, what the agent says. Every value that comes
 //! from outside (the task, paths, names of tests and branches, commands) stands in code; nothing in it is active.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Severity, Side, evidence::Exit, policy::LimitKind, task::Source,
+    EvidenceRun, Finding, Severity, Side,
+    amount::{counted, duration},
+    evidence::Exit,
+    policy::LimitKind,
+    task::Source,
     tool::FinishOutcome,
 };
 
@@ -16,10 +20,7 @@ use super::{
     inline::{cell, code, fenced, words},
     prose::{sanitise_prose, sanitise_title},
 };
-use crate::{
-    EvidenceSummary, judge,
-    view::{bounded, counted},
-};
+use crate::{EvidenceSummary, judge, view::bounded};
 
 /// Bytes of the task that are shown; its hash covers all of it.
 const MAX_TASK: usize = 4 * 1024;
@@ -212,7 +213,7 @@ fn run_row(run: &EvidenceRun) -> String {
     format!(
         "| {side} | {} | {ended} | {counts} | {} | {} bytes, {} |\n",
         cell(&bounded(run.command.clone(), MAX_NAME)),
-        duration(run.millis),
+        duration(Duration::from_millis(run.millis)),
         run.output.size,
         cell(&run.output.digest.to_string())
     )
@@ -268,7 +269,7 @@ fn session(facts: &Facts) -> String {
         spent.usage.cache_read,
         spent.usage.output,
         spent.cost,
-        duration(spent.wall_ms),
+        duration(Duration::from_millis(spent.wall_ms)),
         counted(facts.refused, "operation"),
         name(&facts.version)
     )
@@ -310,25 +311,4 @@ fn list(names: &[String]) -> String {
         _ = writeln!(text, "- and {} more", names.len() - MAX_LISTED);
     }
     text
-}
-
-/// Milliseconds for people.
-fn duration(millis: u64) -> String {
-    match millis {
-        0..1_000 => format!("{millis} ms"),
-        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_for_people() {
-        assert_eq!(duration(12), "12 ms");
-        assert_eq!(duration(1_250), "1.2 s");
-        assert_eq!(duration(125_000), "2 min 5 s");
-    }
 }

@@ -5,14 +5,11 @@
 
 use std::sync::LazyLock;
 
-use cofferdam_domain::Severity;
+use cofferdam_domain::{Severity, amount::counted};
 use regex::Regex;
 
 use super::{Facts, inline::code, pattern};
-use crate::{
-    EvidenceSummary, Headline,
-    view::{bounded, counted},
-};
+use crate::{EvidenceSummary, Headline, view::bounded};
 
 /// Bytes of prose that are searched for claims.
 const MAX_SEARCHED: usize = 64 * 1024;

@@ -7,13 +7,11 @@
 
 use std::sync::LazyLock;
 
+use cofferdam_domain::amount::counted;
 use regex::Regex;
 
 use super::inline::{fenced, words};
-use crate::{
-    unicode::reveal,
-    view::{bounded, counted},
-};
+use crate::{unicode::reveal, view::bounded};
 
 /// Bytes of prose that are shown.
 const MAX_PROSE: usize = 12 * 1024;

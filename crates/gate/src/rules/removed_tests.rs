@@ -8,14 +8,14 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use cofferdam_domain::{ChangeKind, Severity};
+use cofferdam_domain::{ChangeKind, Severity, amount::counted};
 
 use super::{Pattern, languages::Language, pattern};
 use crate::{
     GatePolicy,
     lines::Line,
     unicode::reveal,
-    view::{FileView, Sink, View, bounded, counted},
+    view::{FileView, Sink, View, bounded},
 };
 
 /// Names of tests that one finding shows.

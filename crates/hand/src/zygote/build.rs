@@ -53,6 +53,15 @@ const SCRATCH_DIRECTORIES: [(&str, &str, u32); 4] = [
 /// Files and directories in the scratch filesystem per MiB of it: a file of the usual smallest size is a page.
 const SCRATCH_FILES_PER_MIB: u64 = 256;
 
+/// Of the 128 inotify instances that a user has on most hosts, so many are for all of a sandbox.
+const INOTIFY_INSTANCES: u32 = 16;
+/// Of the inotify watches that a user has, one part in so many is for a sandbox.
+const INOTIFY_WATCHES_PART: u32 = 16;
+/// Signals that may wait, and timers, which have one each. Hosts have tens of thousands.
+const PENDING_SIGNALS: u64 = 4096;
+/// Two POSIX message queues of the usual size. Hosts have ten.
+const MESSAGE_QUEUE_BYTES: u64 = 160 << 10;
+
 /// Waits until the zygote has finished its part; false when it could not.
 pub(super) fn wait_for_go(go: &OwnedFd) -> bool {
     matches!(rustix::io::retry_on_intr(|| rustix::io::read(go, &mut [0_u8; 1])), Ok(1))
@@ -98,7 +107,7 @@ impl Sandbox<'_> {
         attach_layers(&new_root, layers)?;
         rustix::system::sethostname(create.name.as_bytes()).step("set the host name")?;
         namespace::loopback_up().step("bring loopback up")?;
-        std::fs::write("/proc/sys/user/max_user_namespaces", "0").step("forbid more user namespaces")?;
+        limit_user().step("limit what is counted for the user")?;
         enter(new_root).step("enter the new root directory")?;
         namespace::close_all_but(&[control.as_fd(), status.as_fd(), alive.as_fd()])
             .step("close descriptors")?;
@@ -231,6 +240,17 @@ fn enter(root: OwnedFd) -> rustix::io::Result<()> {
     chdir("/")
 }
 
+/// What the kernel counts for a user and not for a process. It counts the same things once more for whoever made the namespace, which is
+/// the host's root or the worker's user: one sandbox that took all of them would leave none to anybody (user_namespaces(7)).
+fn limit_user() -> std::io::Result<()> {
+    std::fs::write("/proc/sys/user/max_user_namespaces", "0")?;
+    // Where the kernel has no inotify, there is nothing to limit.
+    let Ok(host) = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches") else { return Ok(()) };
+    let watches = host.trim().parse::<u32>().unwrap_or(0) / INOTIFY_WATCHES_PART;
+    std::fs::write("/proc/sys/user/max_inotify_instances", INOTIFY_INSTANCES.to_string())?;
+    std::fs::write("/proc/sys/user/max_inotify_watches", watches.max(1024).to_string())
+}
+
 fn limit_processes(limits: ProcessLimits) -> rustix::io::Result<()> {
     let set = |resource, most: u64| {
         let most = rustix::process::getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
@@ -239,6 +259,9 @@ fn limit_processes(limits: ProcessLimits) -> rustix::io::Result<()> {
     set(Resource::Core, 0)?;
     set(Resource::Fsize, limits.file_bytes)?;
     set(Resource::Nofile, limits.open_files.into())?;
+    // Counted for the user, like what `limit_user` is about.
+    set(Resource::Sigpending, PENDING_SIGNALS)?;
+    set(Resource::Msgqueue, MESSAGE_QUEUE_BYTES)?;
     if let Some(processes) = limits.processes {
         set(Resource::Nproc, processes.into())?;
     }

@@ -30,6 +30,8 @@ use crate::{
 
 /// Bytes of search results that are read; a hand that sends more is not ours.
 const MOST_FOUND_BYTES: u64 = 256 << 20;
+/// What a found file or line takes in memory beside its bytes: a hand that sends millions of empty ones is not ours either.
+const FOUND_SIZE: u64 = 64;
 /// Bytes of a listing that are read.
 const MOST_LISTED_BYTES: u64 = 64 << 20;
 /// How much longer than its own time limit a search may take to answer.
@@ -97,12 +99,13 @@ pub(super) async fn list(
     let reply = connection.ask(body, &[memory.as_fd()], ANSWER).await?;
     let ReplyBody::Listed { entries, more } = reply else { return Err(failed(connection, path, reply)) };
     let bytes = content(memory, MOST_LISTED_BYTES).map_err(|error| other(path, &error))?;
-    let listed = listed(&bytes).filter(|listed| entries <= limit && listed.len() == entries as usize);
+    let listed = if entries > limit { None } else { listed(&bytes, entries as usize) };
     let entries = listed.ok_or_else(|| wrong_reply(connection))?;
     Ok(Listing { entries, more })
 }
 
-fn listed(bytes: &[u8]) -> Option<Vec<Entry>> {
+/// The entries of a listing, if it has exactly so many.
+fn listed(bytes: &[u8], count: usize) -> Option<Vec<Entry>> {
     let mut decoder = Decoder::default();
     decoder.push(bytes);
     let mut entries = Vec::new();
@@ -114,8 +117,11 @@ fn listed(bytes: &[u8]) -> Option<Vec<Entry>> {
             message::EntryKind::Other => EntryKind::Other,
         };
         entries.push(Entry { name: name.0, kind, size });
+        if entries.len() > count {
+            return None;
+        }
     }
-    decoder.finish().ok().map(|()| entries)
+    decoder.finish().ok().filter(|()| entries.len() == count).map(|()| entries)
 }
 
 /// Searches files.
@@ -172,6 +178,7 @@ async fn collect(pipe: OwnedFd) -> Option<Vec<FoundFile>> {
                 }
                 decoder.push(piece.get(..length)?);
                 while let Some(found) = decoder.next_record().ok()? {
+                    total += FOUND_SIZE;
                     add(found, &mut files)?;
                 }
             }

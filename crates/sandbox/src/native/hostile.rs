@@ -10,12 +10,16 @@ use std::{
 use cofferdam_hand::protocol::{
     channel::{self, Received},
     frame,
-    message::{Exited, FilePart, Reply, ReplyBody, Request, RequestBody, RequestId, Status, Usage, Version},
+    message::{
+        EntryKind, Exited, FilePart, Reply, ReplyBody, Request, RequestBody, RequestId, Status, Usage, Version,
+    },
+    records,
+    text::Bytes,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{connection::Connection, files};
-use crate::SandboxError;
+use crate::{SandboxError, Search};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
@@ -157,4 +161,49 @@ async fn listings_are_records_and_as_many_as_claimed() {
         assert!(matches!(listed, Err(SandboxError::Protocol(_))), "{listed:?}");
         liar.assert_caught().await;
     }
+}
+
+#[tokio::test]
+async fn more_entries_and_findings_than_memory_are_not_collected() {
+    let liar = Liar::new();
+    let lie = |received: &Received<Request>| {
+        let entry = records::Entry { name: Bytes(Vec::new()), kind: EntryKind::File, size: 0 };
+        let mut bytes = Vec::new();
+        (0..1000).for_each(|_| records::append(&entry, &mut bytes).unwrap());
+        rustix::io::write(&received.descriptors[0], &bytes).unwrap();
+        vec![ReplyBody::Listed { entries: 100, more: 0 }]
+    };
+    let (listed, ()) = tokio::join!(files::list(&liar.connection, "", 100), liar.answer(lie));
+    assert!(matches!(listed, Err(SandboxError::Protocol(_))), "{listed:?}");
+    liar.assert_caught().await;
+
+    let liar = Liar::new();
+    let lie = |received: &Received<Request>| {
+        let mut bytes = Vec::new();
+        records::append(&records::Found::File(Bytes(Vec::new())), &mut bytes).unwrap();
+        let piece = bytes.repeat(10_000);
+        let mut pipe = std::fs::File::from(received.descriptors[0].try_clone().unwrap());
+        // Forty megabytes on the way, which are gigabytes where they arrive.
+        for _ in 0..700 {
+            if std::io::Write::write_all(&mut pipe, &piece).is_err() {
+                return vec![ReplyBody::Searched { cut: false }];
+            }
+        }
+        panic!("seven million findings were taken");
+    };
+    let search = Search {
+        root: String::new(),
+        pattern: None,
+        glob: None,
+        literal: false,
+        ignore_case: false,
+        multiline: false,
+        context: 0,
+        hidden: false,
+        limit: 100,
+        timeout: LONG,
+    };
+    let (found, ()) = tokio::join!(files::search(&liar.connection, search), liar.answer(lie));
+    assert!(matches!(found, Err(SandboxError::Protocol(_))), "{found:?}");
+    liar.assert_caught().await;
 }

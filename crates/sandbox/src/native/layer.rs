@@ -11,7 +11,10 @@
 
 use std::{
     fs, io,
-    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::DirBuilderExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -164,6 +167,15 @@ fn lift(deep: &Level, first: &mut Level) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives us permission for a directory, and for nothing else that a process which still lives may have put in its place: `chmod` by name
+/// would follow a link to any file of the host.
+fn permit(parent: &OwnedFd, name: &std::ffi::CStr) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, name, flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    Ok(chmodat(CWD, path, Mode::RWXU, AtFlags::empty())?)
+}
+
 /// Removes a file, or opens a directory and reads the names in it.
 fn descend(parent: OwnedFd, name: std::ffi::CString) -> io::Result<Option<Level>> {
     match unlinkat(&parent, &name, AtFlags::empty()) {
@@ -176,8 +188,7 @@ fn descend(parent: OwnedFd, name: std::ffi::CString) -> io::Result<Option<Level>
         return Err(Errno::PERM.into());
     }
     if status.st_mode & 0o700 != 0o700 {
-        // A directory cannot be swapped for a link here: whoever could do so has ended.
-        chmodat(&parent, &name, Mode::RWXU, AtFlags::empty())?;
+        permit(&parent, &name)?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(&parent, &name, flags, Mode::empty())?;
@@ -189,4 +200,25 @@ fn descend(parent: OwnedFd, name: std::ffi::CString) -> io::Result<Option<Level>
         }
     }
     Ok(Some(Level { parent, name, directory, left }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_changes_nothing_elsewhere() {
+        let place = tempfile::tempdir().unwrap();
+        let other = place.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();
+        std::os::unix::fs::symlink(&other, place.path().join("link")).unwrap();
+        let parent = openat(CWD, place.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        permit(&parent, c"link").unwrap_err();
+        assert_eq!(other.metadata().unwrap().permissions().mode() & 0o777, 0o711);
+        permit(&parent, c"other").unwrap();
+        assert_eq!(other.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
 }

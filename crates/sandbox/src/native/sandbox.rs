@@ -61,7 +61,7 @@ impl NativeSandbox {
         let connection = Connection::open(control, Arc::clone(&pidfd))
             .map_err(|source| SandboxError::Setup { step: "connect to the hand".to_owned(), source })?;
         let mut watchdogs = JoinSet::new();
-        watchdogs.spawn(super::watchdog::watch_disk(Arc::clone(&connection), parts.layer, parts.disk));
+        watchdogs.spawn(super::watchdog::watch_disk(Arc::clone(&connection), pid, parts.layer, parts.disk));
         let mut counters: Vec<KillCounter> = parts.group.kill_counter().into_iter().collect();
         if let Some(limit) = parts.watched_memory {
             let kills = Arc::new(AtomicU64::new(0));

@@ -90,6 +90,43 @@ async fn too_much_disk_ends_the_sandbox() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_or_empty_takes_disk_too() {
+    let Some(place) = Place::new().await else { return };
+    let deleted = "exec 3>a 4>b 5>c; rm a b c; for fd in 3 4 5; do head -c 9000000 /dev/urandom >&$fd; done";
+    let empty = "mkdir d; cd d; i=0; while [ $i -lt 8000 ]; do : > $i; i=$((i + 1)); done";
+    for (name, script) in [("deleted", deleted), ("empty", empty)] {
+        for directory in ["/workspace", "/home/agent"] {
+            let mut spec = place.spec(&format!("{name}{}", directory.len()));
+            spec.limits.disk = 20 << 20;
+            let sandbox = place.create(spec).await;
+            let script = format!("cd {directory}; {script}; sleep 1000");
+            let error = sandbox.start(shell(&script)).await.unwrap().wait(LONG).await.unwrap_err();
+            assert!(error.to_string().contains("disk"), "{name} in {directory}: {error}");
+            sandbox.destroy().await.unwrap();
+        }
+    }
+}
+
+/// What the kernel counts for a user it also counts for the user that made the namespace: root, or the worker's.
+#[tokio::test]
+async fn nothing_of_the_hosts_users_can_be_used_up() {
+    let Some(place) = Place::new().await else { return };
+    let sandbox = place.sandbox("layer").await;
+    let limits = sh(&*sandbox, "cat /proc/self/limits").await;
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(limit("Max pending signals") <= 4096 && limit("Max msgqueue size") <= 160 << 10, "{limits}");
+    let most = sh(&*sandbox, "cd /proc/sys/user; cat max_inotify_instances max_inotify_watches").await;
+    let host = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap();
+    let most: Vec<u64> = most.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(most[0] <= 16 && most[1] <= (host.trim().parse::<u64>().unwrap() / 16).max(1024), "{most:?}");
+    assert_ne!(sh(&*sandbox, "echo 1000 2>&1 > /proc/sys/user/max_inotify_instances").await, "");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn processor_time_is_shared() {
     let Some(place) = Place::new().await else { return };
     if !place.driver.level().contains("cpu (") {

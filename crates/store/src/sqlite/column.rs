@@ -2,12 +2,12 @@
 
 use std::{error::Error, str::FromStr};
 
-use cofferdam_domain::{Digest, Seq, Timestamp};
+use cofferdam_domain::{Digest, Seq, SessionState, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     chain::{Found, Head, Stamp},
-    summary::{Summary, state_named},
+    summary::Summary,
 };
 
 /// The event in a row of `events`.
@@ -30,7 +30,8 @@ pub(super) fn head(row: &SqliteRow) -> sqlx::Result<Head> {
 /// What a row of `sessions` shows in a list.
 pub(super) fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
     let name: String = row.try_get("state")?;
-    let state = state_named(&name).ok_or_else(|| invalid("state", format!("there is no state {name:?}")))?;
+    let state =
+        SessionState::named(&name).ok_or_else(|| invalid("state", format!("there is no state {name:?}")))?;
     Ok(Summary {
         state,
         repository: row.try_get("repository")?,

@@ -10,7 +10,7 @@ use super::column;
 use crate::{
     StoreError,
     chain::{Entry, Head, Stamp},
-    summary::{Summary, state_name},
+    summary::Summary,
 };
 
 /// The most events in one statement. Each number of them is a statement of its own, which the connection keeps prepared.
@@ -102,7 +102,7 @@ impl Line {
              VALUES (?1, ?2, '', '', ?3, ?3, 0, 0)",
         )
         .bind(session.to_string())
-        .bind(state_name(self.summary.state))
+        .bind(self.summary.state.name())
         .bind(at.0.cast_signed())
         .execute(connection)
         .await?;
@@ -135,7 +135,7 @@ impl Line {
                 "UPDATE sessions SET state = ?2, repository = ?3, title = ?4, outcome = ?5 WHERE id = ?1",
             )
             .bind(&id)
-            .bind(state_name(state))
+            .bind(state.name())
             .bind(repository)
             .bind(title)
             .bind(outcome)

@@ -4,10 +4,7 @@ use cofferdam_domain::{Seq, SessionId, Timestamp};
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
 use super::{column, pages::failed};
-use crate::{
-    SessionFilter, StoreError,
-    summary::{Summary, state_name},
-};
+use crate::{SessionFilter, StoreError, summary::Summary};
 
 /// How many sessions are listed when nobody says.
 const DEFAULT_LIMIT: u32 = 50;
@@ -51,7 +48,7 @@ pub(super) async fn list(readers: &SqlitePool, filter: SessionFilter) -> Result<
         .bind(before.map_or_else(|| AFTER_ALL.to_owned(), |before| before.to_string()))
         .bind(i64::from(limit));
     if let Some(state) = state {
-        query = query.bind(state_name(state));
+        query = query.bind(state.name());
     }
     let rows = query.fetch_all(readers).await.map_err(|error| failed(readers, error))?;
     rows.iter().map(decode).collect()

@@ -64,7 +64,8 @@ pub(crate) use contract_tests;
 pub(crate) async fn events_come_back_as_they_were_written(subject: &impl Subject) {
     let store = subject.open().await;
     let session = SessionId::generate();
-    let first = store.create(session, Timestamp(5), accepted("Fix \u{1f980} \"it\"\n"), Vec::new()).await.unwrap();
+    let first =
+        store.create(session, Timestamp(5), accepted("Fix \u{1f980} \"it\"\n"), Vec::new()).await.unwrap();
     let blob = store.put_blob(b"whole").await.unwrap();
     let bodies = vec![message("ß\u{0}\\"), output(blob), EventBody::NothingChanged];
     let more = store.append(session, Writer::Anybody, Timestamp(9), bodies.clone()).await.unwrap();

@@ -1,6 +1,6 @@
-//! Bounds on what a model is shown, and the few words in which sizes and times are told.
+//! Bounds on what a model is shown.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 /// No outcome's text is longer, in bytes, whatever a tool does.
 pub const MAX_TEXT: usize = 50_000;
@@ -20,34 +20,46 @@ pub(crate) struct Bounds {
 ///
 /// The second value tells whether anything was left out.
 pub(crate) fn head_and_tail(text: &str, bounds: Bounds) -> (String, bool) {
-    let lines: Vec<Cow<'_, str>> = text.lines().map(|line| shorten(line, bounds.line)).collect();
-    let shortened = lines.iter().any(|line| matches!(line, Cow::Owned(_)));
-    let total: usize = lines.iter().map(|line| line.len() + 1).sum();
-    if total <= bounds.bytes && lines.len() <= bounds.lines {
-        return (lines.join("\n"), shortened);
+    let count = text.lines().count();
+    // An output of nothing but line ends has millions of lines: no more of them are held than can be shown.
+    if count <= bounds.lines {
+        let lines: Vec<Cow<'_, str>> = text.lines().map(|line| shorten(line, bounds.line)).collect();
+        if lines.iter().map(|line| line.len() + 1).sum::<usize>() <= bounds.bytes {
+            let shortened = lines.iter().any(|line| matches!(line, Cow::Owned(_)));
+            return (lines.join("\n"), shortened);
+        }
     }
-    let head = fitting(lines.iter(), bounds.bytes / 4, bounds.lines / 4);
-    let tail = fitting(lines[head..].iter().rev(), bounds.bytes / 4 * 3, bounds.lines / 4 * 3);
-    let missing = lines.len() - head - tail;
-    let mut shown = lines[..head].join("\n");
-    if head > 0 {
+    let head = fitting(text.lines(), Bounds { bytes: bounds.bytes / 4, lines: bounds.lines / 4, ..bounds });
+    let rest = text.lines().rev().take(count - head.len());
+    let part = Bounds { bytes: bounds.bytes / 4 * 3, lines: bounds.lines / 4 * 3, ..bounds };
+    let mut tail = fitting(rest, part);
+    tail.reverse();
+    let missing = count - head.len() - tail.len();
+    let mut shown = head.join("\n");
+    if !head.is_empty() {
         shown.push('\n');
     }
-    shown.push_str(&format!("[… {missing} lines left out: {} to {} …]\n", head + 1, head + missing));
-    shown.push_str(&lines[lines.len() - tail..].join("\n"));
+    shown.push_str(&format!(
+        "[… {missing} lines left out: {} to {} …]\n",
+        head.len() + 1,
+        head.len() + missing
+    ));
+    shown.push_str(&tail.join("\n"));
     (shown, true)
 }
 
-fn fitting<'a>(lines: impl Iterator<Item = &'a Cow<'a, str>>, bytes: usize, count: usize) -> usize {
-    let mut left = bytes;
+/// The first lines, as many as fit.
+fn fitting<'a>(lines: impl Iterator<Item = &'a str>, bounds: Bounds) -> Vec<Cow<'a, str>> {
+    let mut left = bounds.bytes;
     lines
-        .take(count)
+        .take(bounds.lines)
+        .map(|line| shorten(line, bounds.line))
         .take_while(|line| {
             let fits = line.len() < left;
             left = left.saturating_sub(line.len() + 1);
             fits
         })
-        .count()
+        .collect()
 }
 
 /// A line of at most `limit` characters and a note on how many were cut.
@@ -75,11 +87,6 @@ pub(crate) fn capped(mut text: String) -> String {
     text
 }
 
-/// `1 line`, `2 lines`.
-pub(crate) fn plural(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A number of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)];
@@ -90,16 +97,6 @@ pub(crate) fn size(bytes: u64) -> String {
         }
     }
     format!("{bytes} B")
-}
-
-/// A time for people.
-pub(crate) fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if seconds >= 120 {
-        format!("{} min {} s", seconds / 60, seconds % 60)
-    } else {
-        format!("{seconds}.{} s", time.subsec_millis() / 100)
-    }
 }
 
 #[cfg(test)]
@@ -118,10 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn words_for_sizes_and_times() {
+    fn words_for_sizes() {
         assert_eq!([size(12), size(1536), size(5 << 20)], ["12 B", "1.5 kB", "5.0 MB"]);
-        assert_eq!(duration(Duration::from_millis(2345)), "2.3 s");
-        assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
     }
 
     proptest! {

@@ -28,13 +28,14 @@ pub(crate) fn cleaned(bytes: &[u8]) -> (String, usize) {
 fn without_controls(text: &str) -> (String, usize) {
     let mut screen = Screen::default();
     let mut rest = text;
+    let mut endless = 0;
     while let Some(character) = rest.chars().next() {
         rest = &rest[character.len_utf8()..];
         match character {
             '\n' => screen.line_feed(),
             '\r' => screen.carriage_return(),
             '\u{8}' => screen.backspace(),
-            '\u{1b}' => rest = &rest[escape_length(rest)..],
+            '\u{1b}' => rest = &rest[escape_length(rest, text.len() - rest.len(), &mut endless)..],
             '\u{9b}' => rest = &rest[control_sequence_length(rest)..],
             // Bell, shift out and shift in show nothing.
             '\u{7}' | '\u{e}' | '\u{f}' => {}
@@ -46,13 +47,13 @@ fn without_controls(text: &str) -> (String, usize) {
     screen.finish()
 }
 
-/// The bytes of an escape sequence after its `ESC`.
-fn escape_length(rest: &str) -> usize {
+/// The bytes of an escape sequence after its `ESC`. `rest` begins at `start`; see [`string_length`] for `endless`.
+fn escape_length(rest: &str, start: usize, endless: &mut usize) -> usize {
     let mut characters = rest.chars();
     match characters.next() {
         Some('[') => 1 + control_sequence_length(&rest[1..]),
         // Operating system command, device control, start of string, privacy message, application command: up to BEL or ST.
-        Some(']' | 'P' | 'X' | '^' | '_') => 1 + string_length(&rest[1..]),
+        Some(']' | 'P' | 'X' | '^' | '_') => 1 + string_length(&rest[1..], start + 1, endless),
         // Designates a character set: one or more intermediate bytes, one final byte.
         Some(' '..='/') => {
             let intermediates = rest.bytes().take_while(|byte| (b' '..=b'/').contains(byte)).count();
@@ -72,9 +73,12 @@ fn control_sequence_length(rest: &str) -> usize {
     }
 }
 
-fn string_length(rest: &str) -> usize {
+/// The bytes of a control string with its end; nothing if it has none. Up to `endless` no end was found before, and nobody looks there
+/// again: an output may have millions of beginnings.
+fn string_length(rest: &str, start: usize, endless: &mut usize) -> usize {
     let window = &rest.as_bytes()[..rest.len().min(MAX_SEQUENCE)];
-    for (index, byte) in window.iter().enumerate() {
+    let known = endless.saturating_sub(start);
+    for (index, byte) in window.iter().enumerate().skip(known) {
         match byte {
             7 => return index + 1,
             0x1b if window.get(index + 1) == Some(&b'\\') => return index + 2,
@@ -82,6 +86,8 @@ fn string_length(rest: &str) -> usize {
             _ => {}
         }
     }
+    // The last byte may be the first half of an end.
+    *endless = start + window.len().saturating_sub(1);
     0
 }
 
@@ -167,6 +173,17 @@ mod tests {
         let raw = [b"\x1b]".as_slice(), &[b'x'; 10_000]].concat();
         assert_eq!(cleaned(&raw).0.len(), 10_000);
         assert_eq!(cleaned(b"\x1b]0;title\nnext").0, "\nnext");
+    }
+
+    #[test]
+    fn many_beginnings_without_an_end_take_no_longer_than_other_text() {
+        let raw = b"\x1b]".repeat(1 << 20);
+        let started = std::time::Instant::now();
+        assert_eq!(cleaned(&raw), (String::new(), 0));
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        // What ends only in the next window is found there.
+        let raw = [b"\x1b]".repeat(3000), vec![7], b"seen".to_vec()].concat();
+        assert_eq!(cleaned(&raw).0, "seen");
     }
 
     proptest! {

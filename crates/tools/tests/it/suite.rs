@@ -124,9 +124,13 @@ impl Bench {
 pub(crate) fn timeless(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in text.split(' ') {
-        let unit = matches!(word.split(|letter: char| !letter.is_alphabetic()).next(), Some("s"));
-        match words.last_mut() {
-            Some(number) if unit && number.parse::<f64>().is_ok() => *number = format!("T{}", &word[1..]),
+        let unit = ["ms", "s"]
+            .into_iter()
+            .find(|unit| word.strip_prefix(unit).is_some_and(|rest| !rest.starts_with(char::is_alphabetic)));
+        match (words.last_mut(), unit) {
+            (Some(number), Some(unit)) if number.parse::<f64>().is_ok() => {
+                *number = format!("T{}", &word[unit.len()..]);
+            }
             _ => words.push(word.to_owned()),
         }
     }
