@@ -27,10 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
-    (
-        "cofferdam-bench",
-        &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-testkit"],
-    ),
+    ("cofferdam-bench", &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-testkit"]),
     (
         "cofferdam",
         &[
@@ -69,7 +66,9 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<String> {
             problems.push(format!("crate {name} is not in the table of arrows (xtask/src/arrows.rs)"));
             continue;
         };
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev")) {
+        for dependency in
+            package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"))
+        {
             let used = dependency.name.as_str();
             let ours = used.starts_with("cofferdam") || used == "xtask";
             if ours && !allowed.contains(&used) {

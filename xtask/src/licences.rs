@@ -38,8 +38,8 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<String> {
 fn allowed(expression: &str) -> bool {
     let expression = expression.replace('/', " OR ");
     let expression = expression.replace(['(', ')'], "");
-    // Without parentheses `AND` binds tighter than `OR`; with them, as crates use them, reading all parts of an `AND` as needed is
-    // the stricter choice.
+    // Without parentheses `AND` binds tighter than `OR`; with them, as crates use them, reading all parts of
+    // an `AND` as needed is the stricter choice.
     expression.split(" AND ").all(|part| part.split(" OR ").any(|licence| ALLOWED.contains(&licence.trim())))
 }
 

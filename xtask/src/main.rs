@@ -45,7 +45,9 @@ fn run() -> Result<()> {
 
 /// The workspace's root: the folder above this crate's.
 fn root() -> Result<PathBuf> {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).context("run it with `cargo run -p xtask`")?;
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .context("run it with `cargo run -p xtask`")?;
     Ok(manifest.parent().context("the manifest has no parent")?.to_owned())
 }
 

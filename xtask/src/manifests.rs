@@ -42,7 +42,9 @@ fn unused(package: &Package, places: &[&Path], kind: Option<&str>) -> Result<Vec
     Ok(package
         .dependencies
         .iter()
-        .filter(|one| is_dev(one.kind.as_deref()) == is_dev(kind) && !names(&sources, &one.name.replace('-', "_")))
+        .filter(|one| {
+            is_dev(one.kind.as_deref()) == is_dev(kind) && !names(&sources, &one.name.replace('-', "_"))
+        })
         .map(|one| format!("{} declares {} and does not use it", package.name, one.name))
         .collect())
 }
@@ -50,9 +52,8 @@ fn unused(package: &Package, places: &[&Path], kind: Option<&str>) -> Result<Vec
 /// Whether `word` stands in `text` as a word of its own.
 fn names(text: &str, word: &str) -> bool {
     let part = |character: char| character.is_alphanumeric() || character == '_';
-    text.match_indices(word).any(|(start, _)| {
-        !text[..start].ends_with(part) && !text[start + word.len()..].starts_with(part)
-    })
+    text.match_indices(word)
+        .any(|(start, _)| !text[..start].ends_with(part) && !text[start + word.len()..].starts_with(part))
 }
 
 /// Appends the Rust sources at or below `place`, which need not exist.
@@ -91,7 +92,8 @@ mod tests {
 
     #[test]
     fn what_no_source_names_is_seen() {
-        let dependency = |name: &str, kind: Option<&str>| Dependency { name: name.into(), kind: kind.map(Into::into) };
+        let dependency =
+            |name: &str, kind: Option<&str>| Dependency { name: name.into(), kind: kind.map(Into::into) };
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let package = Package {
             id: "xtask".into(),

@@ -1,6 +1,9 @@
 //! Habits that a compiler does not check: file headers, sizes, words, and where `unsafe` may be.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -9,10 +12,13 @@ const MAX_LINES: usize = 800;
 /// A `lib.rs` is the crate's documentation, its modules and what it shows; code has files of its own.
 const MAX_LIB_LINES: usize = 120;
 /// Module names that say nothing.
-const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager", "misc", "types", "imp"];
+const EMPTY_NAMES: &[&str] =
+    &["utils", "util", "helpers", "helper", "common", "manager", "misc", "types", "imp"];
 /// Words that have no place in sources, assembled here so that this file does not contain them.
-const BANNED: &[(&str, &str)] = &[("TO", "DO:"), ("FIX", "ME"), ("XX", "X:"), ("todo", "!("), ("unimplemented", "!(")];
-/// Hosts of package registries: which one is used is the configuration of whoever builds, and no file here may choose.
+const BANNED: &[(&str, &str)] =
+    &[("TO", "DO:"), ("FIX", "ME"), ("XX", "X:"), ("todo", "!("), ("unimplemented", "!(")];
+/// Hosts of package registries: which one is used is the configuration of whoever builds, and no file here
+/// may choose.
 const REGISTRIES: &[(&str, &str)] = &[
     ("crates", ".io"),
     ("npmjs", ".org"),
@@ -52,9 +58,11 @@ fn source(shown: &str, text: &str, problems: &mut Vec<String>) {
     let most = if matches!(parts[..], ["crates", _, "src", "lib.rs"]) { MAX_LIB_LINES } else { MAX_LINES };
     let lines = text.lines().count();
     if lines > most {
-        problems.push(format!("{shown} has {lines} lines (at most {most}): split it along a type or a phase"));
+        problems
+            .push(format!("{shown} has {lines} lines (at most {most}): split it along a type or a phase"));
     }
-    let is_root = matches!(parts[..], ["crates", _, "src", "lib.rs" | "main.rs"] | ["xtask", "src", "main.rs"]);
+    let is_root =
+        matches!(parts[..], ["crates", _, "src", "lib.rs" | "main.rs"] | ["xtask", "src", "main.rs"]);
     if is_root && shown != UNSAFE_ROOT && !text.contains("\n#![forbid(unsafe_code)]\n") {
         problems.push(format!("{shown} does not say #![forbid(unsafe_code)]"));
     }
@@ -106,7 +114,11 @@ mod tests {
         assert_eq!(found("crates/x/src/lib.rs", "//! X.\n"), 1, "no forbid");
         assert_eq!(found("crates/x/src/a.rs", "fn a() {}\n"), 1, "no header");
         assert_eq!(found("crates/x/src/utils.rs", "//! X.\n"), 1, "an empty name");
-        assert_eq!(found("crates/x/src/a.rs", &format!("//! {}{}\n", "https://pypi", ".org")), 1, "a registry");
+        assert_eq!(
+            found("crates/x/src/a.rs", &format!("//! {}{}\n", "https://pypi", ".org")),
+            1,
+            "a registry"
+        );
         assert_eq!(found("crates/x/src/a.rs", &format!("//! {}", "\n".repeat(MAX_LINES + 1))), 1, "too long");
         let long = format!("//! X.\n\n#![forbid(unsafe_code)]\n{}", "\n".repeat(MAX_LIB_LINES));
         assert_eq!(found("crates/x/src/lib.rs", &long), 1, "code in lib.rs");

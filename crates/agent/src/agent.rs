@@ -1,4 +1,5 @@
-//! The state of a session's loop: everything that the log says, in the form in which the next decision needs it.
+//! The state of a session's loop: everything that the log says, in the form in which the next decision needs
+//! it.
 
 use std::sync::Arc;
 

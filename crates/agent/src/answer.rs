@@ -1,7 +1,7 @@
 //! What becomes of an answer: the message that stays in the conversation, and the calls that it asks for.
 //!
-//! Whatever a provider or a weak model sends, the conversation stays one that every provider accepts: no empty message, no block of the wrong
-//! kind, no two calls with one id, and a result for every call.
+//! Whatever a provider or a weak model sends, the conversation stays one that every provider accepts: no
+//! empty message, no block of the wrong kind, no two calls with one id, and a result for every call.
 
 use std::collections::HashSet;
 
@@ -112,7 +112,8 @@ fn with_unique_id(call: &ToolCall, id: CallId, taken: &mut HashSet<String>) -> T
     call
 }
 
-/// Whether the arguments are not whole. Empty ones count as cut here: a call is cut before its first argument as easily as later.
+/// Whether the arguments are not whole. Empty ones count as cut here: a call is cut before its first argument
+/// as easily as later.
 fn is_cut(call: &ToolCall) -> bool {
     call.arguments.trim().is_empty() || call.object().is_err()
 }

@@ -1,7 +1,8 @@
 //! How events change the agent.
 //!
-//! The log is followed, not judged: an event that a worker of another version wrote where this one would have decided otherwise is folded all
-//! the same, as long as it can be. Only what has no meaning at its place is left out, and noted.
+//! The log is followed, not judged: an event that a worker of another version wrote where this one would have
+//! decided otherwise is folded all the same, as long as it can be. Only what has no meaning at its place is
+//! left out, and noted.
 
 mod answers;
 mod change;
@@ -13,7 +14,8 @@ use cofferdam_domain::{EventBody, SessionState, Timestamp};
 use crate::Agent;
 
 impl Agent {
-    /// Folds the next event in. Never panics; an event that does not fit is left out and noted in [`Agent::oddities`].
+    /// Folds the next event in. Never panics; an event that does not fit is left out and noted in
+    /// [`Agent::oddities`].
     pub fn apply(&mut self, at: Timestamp, body: &EventBody) {
         self.clock.tick(at);
         let fits =

@@ -83,7 +83,8 @@ impl Calls {
         self.0.iter().find(|call| matches!(call.state, CallState::CutShort)).map(|call| call.id)
     }
 
-    /// The calls that may start now: the first that is not done, and with it those right after it if all of them may run beside others.
+    /// The calls that may start now: the first that is not done, and with it those right after it if all of
+    /// them may run beside others.
     pub(crate) fn startable(&self) -> impl Iterator<Item = (CallId, ToolCall)> {
         let done = self.0.iter().take_while(|call| matches!(call.state, CallState::Done { .. })).count();
         let rest = self.0.get(done..).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! How long the agent has worked, by the times that events carry.
 //!
-//! The clock runs from a claim to the end of the work. It stands while nobody holds the session, so that a session that is resumed a day after
-//! a crash has not lost its budget overnight, and while the work is being delivered.
+//! The clock runs from a claim to the end of the work. It stands while nobody holds the session, so that a
+//! session that is resumed a day after a crash has not lost its budget overnight, and while the work is being
+//! delivered.
 
 use cofferdam_domain::Timestamp;
 

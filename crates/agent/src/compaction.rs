@@ -1,9 +1,10 @@
 //! Making room in the context window: when, and what is tried when the first attempt does not help.
 //!
-//! At four fifths of the window the model itself is asked for a summary, with the same prefix as every other request, so that the provider's
-//! cache still serves it. The task, the summary and the latest messages then start a new epoch. When the provider says that a
-//! prompt does not fit (the estimate was wrong, or one step brought too much), tool results are cut first; the second time the summary is
-//! done without; the third time there is nothing left to cut.
+//! At four fifths of the window the model itself is asked for a summary, with the same prefix as every other
+//! request, so that the provider's cache still serves it. The task, the summary and the latest messages then
+//! start a new epoch. When the provider says that a prompt does not fit (the estimate was wrong, or one step
+//! brought too much), tool results are cut first; the second time the summary is done without; the third time
+//! there is nothing left to cut.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ const RESULTS: u64 = 25;
 const LEAST_RESULTS: usize = 8 * 1024;
 /// Bytes that each tool result keeps after the first overflow and after the second.
 const SQUEEZED: [usize; 2] = [4096, 512];
-/// Answers between two compactions that no overflow asked for: a window that is always full must not be summarised at every step.
+/// Answers between two compactions that no overflow asked for: a window that is always full must not be
+/// summarised at every step.
 const APART: u32 = 3;
 
 /// How short of room the conversation is.
@@ -54,14 +56,16 @@ impl Pressure {
         self.wanted || (full && self.answers.is_none_or(|answers| answers >= APART))
     }
 
-    /// A prompt did not fit. The bytes that each tool result may keep now, or `None` when everything was tried.
+    /// A prompt did not fit. The bytes that each tool result may keep now, or `None` when everything was
+    /// tried.
     pub(crate) fn overflow(&mut self) -> Option<usize> {
         let limit = SQUEEZED.get(self.overflows).copied();
         self.overflows += 1;
         limit
     }
 
-    /// After an overflow there is something to replace: by a summary at first, by none if the request for one did not fit either.
+    /// After an overflow there is something to replace: by a summary at first, by none if the request for one
+    /// did not fit either.
     pub(crate) fn relieve(&mut self, without: &'static str) {
         if self.overflows > 1 {
             self.go_without(without);

@@ -1,7 +1,9 @@
-//! The conversation with the model: messages that are only ever added to, their digest, and how many tokens they are.
+//! The conversation with the model: messages that are only ever added to, their digest, and how many tokens
+//! they are.
 //!
-//! Digest and size are kept as running state, so that a step costs its own new bytes however long the conversation has become. Only a new
-//! epoch (after a compaction, or when the provider said that the prompt does not fit) rewrites anything.
+//! Digest and size are kept as running state, so that a step costs its own new bytes however long the
+//! conversation has become. Only a new epoch (after a compaction, or when the provider said that the prompt
+//! does not fit) rewrites anything.
 
 use std::sync::Arc;
 
@@ -149,7 +151,8 @@ impl Conversation {
         tokens.saturating_add(guess(size.saturating_sub(known)))
     }
 
-    /// How many messages a summary would replace if about `keep` tokens of the latest messages are kept; `None` if that gains nothing.
+    /// How many messages a summary would replace if about `keep` tokens of the latest messages are kept;
+    /// `None` if that gains nothing.
     ///
     /// The first message kept is always an answer, so no tool call is parted from its result.
     pub(crate) fn replaceable(&self, keep: u64) -> Option<u32> {
@@ -179,8 +182,8 @@ impl Conversation {
         true
     }
 
-    /// Starts an epoch in which no tool result is longer than `limit` bytes and the last message, if it is the platform's, is
-    /// taken back. Returns that message, and whether anything became shorter.
+    /// Starts an epoch in which no tool result is longer than `limit` bytes and the last message, if it is
+    /// the platform's, is taken back. Returns that message, and whether anything became shorter.
     pub(crate) fn squeeze(&mut self, limit: usize) -> (Option<Message>, bool) {
         let before: u64 = self.entries.iter().map(|entry| entry.size).sum();
         let taken_back = if self.awaits_answer() { self.entries.pop() } else { None };

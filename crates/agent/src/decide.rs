@@ -17,15 +17,16 @@ const NEAR: u64 = 80;
 /// A model call to be made.
 pub(crate) struct Plan {
     pub(crate) request: ModelRequest,
-    /// The message that the request adds to the conversation, or ends with if it is for a summary; `None` if it adds nothing.
+    /// The message that the request adds to the conversation, or ends with if it is for a summary; `None` if
+    /// it adds nothing.
     pub(crate) tail: Option<Arc<Message>>,
     /// An estimate of its prompt's tokens.
     tokens: u64,
 }
 
 impl Agent {
-    /// What is to be done now, given the log so far. The same log gives the same actions. Empty while everything waits for something
-    /// that is under way, and when the session has ended.
+    /// What is to be done now, given the log so far. The same log gives the same actions. Empty while
+    /// everything waits for something that is under way, and when the session has ended.
     #[must_use]
     pub fn next(&self) -> Vec<Action> {
         if self.outcome.is_some() {
@@ -115,7 +116,8 @@ impl Agent {
     }
 
     fn decide_after_limit(&self, limit: LimitKind) -> Option<EventBody> {
-        // A model that has said nothing has nothing to wrap up, and one that fails or refuses would do so again.
+        // A model that has said nothing has nothing to wrap up, and one that fails or refuses would do so
+        // again.
         if self.wrap == WrapUp::Over || limit == LimitKind::Model || self.steps == 0 {
             let finish = ending::cut_off(self.task(), &self.last_answer(), &self.in_words(limit));
             return Some(EventBody::WorkFinished { finish, limit: Some(limit) });

@@ -1,4 +1,5 @@
-//! The worker's own work: which stages are done, and in which order a finished change is taken to its pull request.
+//! The worker's own work: which stages are done, and in which order a finished change is taken to its pull
+//! request.
 
 use cofferdam_domain::{Side, Stage, Verdict};
 
@@ -98,13 +99,15 @@ impl Stages {
         }
     }
 
-    /// A stretch of work ended or begins again: nothing of its delivery is done, and its sandbox is gone, unless it is still being made.
+    /// A stretch of work ended or begins again: nothing of its delivery is done, and its sandbox is gone,
+    /// unless it is still being made.
     pub(crate) fn renew(&mut self) {
         let sandbox = if self.sandbox == Progress::UnderWay { Progress::UnderWay } else { Progress::Todo };
         *self = Self { repository: self.repository, sandbox, ..Self::default() };
     }
 
-    /// The stages of delivery that may start now. None while a sandbox is still being made over the layer that is to be collected.
+    /// The stages of delivery that may start now. None while a sandbox is still being made over the layer
+    /// that is to be collected.
     pub(crate) fn startable(&self, verdict: Option<Verdict>) -> Vec<Stage> {
         if self.sandbox == Progress::UnderWay {
             return Vec::new();

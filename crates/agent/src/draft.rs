@@ -1,4 +1,5 @@
-//! The next message to the model while it is being put together: tool results in call order, then everything else in the order of the log.
+//! The next message to the model while it is being put together: tool results in call order, then everything
+//! else in the order of the log.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! How work and session end: what is said for an agent that did not say it, and which outcome follows from what is known.
+//! How work and session end: what is said for an agent that did not say it, and which outcome follows from
+//! what is known.
 
 use cofferdam_domain::{
     Finding, Outcome, Severity, Task,

@@ -1,6 +1,7 @@
 //! Cutting text to size without losing both of its ends.
 
-/// `text` if it has at most `limit` bytes; otherwise its beginning and its end with a note between them, `limit` bytes and the note long.
+/// `text` if it has at most `limit` bytes; otherwise its beginning and its end with a note between them,
+/// `limit` bytes and the note long.
 pub(crate) fn excerpt(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();

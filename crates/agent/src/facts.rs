@@ -77,8 +77,8 @@ impl Agent {
         self.outcome.as_ref()
     }
 
-    /// Whether the session can go on when it is claimed: it has not ended, or it failed for want of a model. Until then, what is needed to
-    /// go on (the sandbox's layer) is worth keeping.
+    /// Whether the session can go on when it is claimed: it has not ended, or it failed for want of a model.
+    /// Until then, what is needed to go on (the sandbox's layer) is worth keeping.
     #[must_use]
     pub const fn resumable(&self) -> bool {
         self.outcome.is_none() || self.reopens
@@ -96,8 +96,8 @@ impl Agent {
         Spent { steps: self.steps, usage: self.usage, cost: self.cost, wall_ms: self.clock.worked() }
     }
 
-    /// When the time for the agent's work will be used up, while it works. The worker cuts short at that time what tool calls still run; the
-    /// model's last answer comes after it.
+    /// When the time for the agent's work will be used up, while it works. The worker cuts short at that time
+    /// what tool calls still run; the model's last answer comes after it.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.clock.deadline(self.facts.fixed.as_ref()?.policy.budget.wall_ms)
@@ -219,8 +219,8 @@ impl Agent {
         self.facts.pull_request.as_deref()
     }
 
-    /// Whether the change is only an offer to go on from: a limit ended the work, the agent does not call it done, or it breaks tests
-    /// that passed before.
+    /// Whether the change is only an offer to go on from: a limit ended the work, the agent does not call it
+    /// done, or it breaks tests that passed before.
     #[must_use]
     pub fn is_draft(&self) -> bool {
         let Some(work) = &self.facts.work else { return true };
@@ -232,7 +232,8 @@ impl Agent {
         work.limit.is_some() || work.finish.outcome != FinishOutcome::Done || breaks_tests
     }
 
-    /// The first few events that did not fit the log before them, in words. Empty for every log that a worker wrote.
+    /// The first few events that did not fit the log before them, in words. Empty for every log that a worker
+    /// wrote.
     #[must_use]
     pub fn oddities(&self) -> &[String] {
         &self.oddities

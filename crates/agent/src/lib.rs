@@ -1,23 +1,28 @@
-//! The loop of a session as a state machine over its log: [`Agent::apply`] folds an event in, [`Agent::next`] says what is to be done now.
+//! The loop of a session as a state machine over its log: [`Agent::apply`] folds an event in, [`Agent::next`]
+//! says what is to be done now.
 //!
-//! What this crate is for: deciding. When the model is asked and with what, which tool calls run together, when a budget is spent, when the agent
-//! goes in circles, what a crash cut short, what becomes of the finished work. Resume, replay, audit and property tests are the same function
-//! called on the same log.
+//! What this crate is for: deciding. When the model is asked and with what, which tool calls run together,
+//! when a budget is spent, when the agent goes in circles, what a crash cut short, what becomes of the
+//! finished work. Resume, replay, audit and property tests are the same function called on the same log.
 //!
-//! What it never does: I/O, clock, randomness, tasks. Time and ids arrive inside events. It runs nothing and believes nothing that the
-//! model says about itself.
+//! What it never does: I/O, clock, randomness, tasks. Time and ids arrive inside events. It runs nothing and
+//! believes nothing that the model says about itself.
 //!
-//! **How it is driven.** An action stays in [`Agent::next`] until the event that starts it is applied; from then on it is in flight until
-//! its result is applied. [`Action::Append`] is a decision: it comes alone, and everything else waits for it. A decision stands on the
-//! log as it was, so it is appended after exactly the event that was folded last, or taken anew.
+//! **How it is driven.** An action stays in [`Agent::next`] until the event that starts it is applied; from
+//! then on it is in flight until its result is applied. [`Action::Append`] is a decision: it comes alone, and
+//! everything else waits for it. A decision stands on the log as it was, so it is appended after exactly the
+//! event that was folded last, or taken anew.
 //!
-//! **After a crash** the next `Claimed` tells that whatever was in flight was cut short: the model is asked again with the same bytes, a
-//! stage is done again, a tool call is recorded as lost and the model told that its outcome is unknown.
+//! **After a crash** the next `Claimed` tells that whatever was in flight was cut short: the model is asked
+//! again with the same bytes, a stage is done again, a tool call is recorded as lost and the model told that
+//! its outcome is unknown.
 //!
-//! **After the end** only a session that failed for want of a model goes on when it is claimed again ([`Agent::resumable`]): the key or the
-//! provider can be mended, and no work should be lost for it. Every other end is final.
+//! **After the end** only a session that failed for want of a model goes on when it is claimed again
+//! ([`Agent::resumable`]): the key or the provider can be mended, and no work should be lost for it. Every
+//! other end is final.
 //!
-//! Where to start reading: `agent.rs` (the state), `decide.rs` (what follows from it), `apply.rs` (how events change it).
+//! Where to start reading: `agent.rs` (the state), `decide.rs` (what follows from it), `apply.rs` (how events
+//! change it).
 
 #![forbid(unsafe_code)]
 

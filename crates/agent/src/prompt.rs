@@ -1,4 +1,5 @@
-//! The system prompt: short, the same for every request of a session, and nothing in it that a repository or a task could change.
+//! The system prompt: short, the same for every request of a session, and nothing in it that a repository or
+//! a task could change.
 
 use cofferdam_domain::{ToolSpec, policy::Questions};
 

@@ -1,4 +1,5 @@
-//! Proving that a log is what the agent decided: the same fold, asked before each step whether it would have done the same.
+//! Proving that a log is what the agent decided: the same fold, asked before each step whether it would have
+//! done the same.
 
 use cofferdam_domain::{Event, EventBody, Seq};
 
@@ -29,11 +30,12 @@ pub struct ReplayMismatch {
     pub why: String,
 }
 
-/// Folds a log and checks that every decision and every effect in it is what the agent would have wanted at that place.
+/// Folds a log and checks that every decision and every effect in it is what the agent would have wanted at
+/// that place.
 ///
 /// # Errors
-/// At the first event that does not follow from those before it: an effect that was not wanted, a decision that would have been another,
-/// a result of nothing that was under way.
+/// At the first event that does not follow from those before it: an effect that was not wanted, a decision
+/// that would have been another, a result of nothing that was under way.
 pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
     let Some(first) = events.first() else { return Ok(Replayed::default()) };
     let mut agent = Agent::new(first.session);
@@ -85,7 +87,8 @@ const fn part(body: &EventBody) -> Part {
         EventBody::StageStarted { .. } | EventBody::ModelAsked { .. } | EventBody::ToolStarted { .. } => {
             Part::Effect
         }
-        // What a session may do is not the agent's to decide: intake fixes it with the task, or a worker when the agent asks.
+        // What a session may do is not the agent's to decide: intake fixes it with the task, or a worker when
+        // the agent asks.
         EventBody::TaskAccepted { .. }
         | EventBody::PolicyFixed(_)
         | EventBody::Claimed { .. }

@@ -1,7 +1,8 @@
 //! Seeing that the agent goes in circles: it is told so first, and stopped if that does not help.
 //!
-//! What is compared is a call *with its result*: asking a running process again and again for its output is no circle as long as the output
-//! changes. Nobody is stopped for a pattern without having been told of it in an earlier step.
+//! What is compared is a call *with its result*: asking a running process again and again for its output is
+//! no circle as long as the output changes. Nobody is stopped for a pattern without having been told of it in
+//! an earlier step.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,11 @@
 //! The composition root: builds the parts of Cofferdam once and hands them down as values.
 
-use std::sync::Arc;
+use std::{
+    fs::{DirBuilder, Permissions},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -26,6 +31,25 @@ pub(crate) struct App {
     pub(crate) terminal: Terminal,
 }
 
+/// What of this host a session needs.
+pub(crate) struct Host {
+    /// The git program.
+    pub(crate) git: Git,
+    /// The sandbox driver, still being prepared.
+    driver: JoinHandle<Result<Arc<NativeDriver>>>,
+}
+
+async fn driver(limits: LimitLevel) -> Result<Arc<NativeDriver>> {
+    let options = NativeOptions { environment: HostEnvironment::of_this_host(), limits };
+    match NativeDriver::new(options).await {
+        Ok(driver) => Ok(Arc::new(driver)),
+        Err(error @ SandboxError::Host { .. }) => {
+            bail!("{error}. Weak limits are also accepted by `--limits weak`; `cofferdam doctor` says more")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl App {
     /// Reads the configuration and the environment.
     pub(crate) fn new(arguments: &Arguments) -> Result<Self> {
@@ -43,6 +67,7 @@ impl App {
     /// The store in the data directory.
     pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>> {
         let data = &self.config.data;
+        keep_private(data)?;
         match SqliteStore::open(data).await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error @ StoreError::File { .. }) => Err(error).with_context(|| {
@@ -55,26 +80,33 @@ impl App {
         }
     }
 
+    /// The data directory, for what is kept there without a store.
+    pub(crate) fn data(&self) -> Result<&Path> {
+        keep_private(&self.config.data)?;
+        Ok(&self.config.data)
+    }
+
     /// The sandbox driver.
     pub(crate) async fn driver(&self) -> Result<Arc<NativeDriver>> {
-        let options =
-            NativeOptions { environment: HostEnvironment::of_this_host(), limits: self.config.limits.into() };
-        match NativeDriver::new(options).await {
-            Ok(driver) => Ok(Arc::new(driver)),
-            Err(error @ SandboxError::Host { .. }) => {
-                bail!(
-                    "{error}. Weak limits are also accepted by `--limits weak`; `cofferdam doctor` says more"
-                )
-            }
-            Err(error) => Err(error.into()),
-        }
+        driver(self.config.limits.into()).await
+    }
+
+    /// Finds git, and begins to prepare sandboxes: that takes longer than all else that comes before the first request, and needs none of it.
+    pub(crate) fn host(&self) -> Result<Host> {
+        let driver = tokio::spawn(driver(self.config.limits.into()));
+        Ok(Host { git: Git::find()?, driver })
     }
 
     /// Everything that a worker needs.
-    pub(crate) async fn parts(&self, store: Arc<SqliteStore>, policy: Policy) -> Result<Arc<Parts>> {
+    pub(crate) async fn parts(
+        &self,
+        store: Arc<SqliteStore>,
+        host: Host,
+        policy: Policy,
+    ) -> Result<Arc<Parts>> {
         let data = &self.config.data;
-        let git = Git::find()?;
-        let driver = self.driver().await?;
+        let Host { git, driver } = host;
+        let driver = driver.await.context("preparing sandboxes failed")??;
         let models = Configured { config: self.config.models.clone(), store: store.clone() };
         Ok(Arc::new(Parts {
             store,
@@ -162,6 +194,29 @@ impl App {
         asked
     }
 }
+
+/// What the data directory holds beside the store, which sees to its own.
+const DIRECTORIES: [&str; 6] = ["bases", "demo", "forge", "mirrors", "sandboxes", "sessions"];
+
+/// Makes the data directory, and the directories in it, so that only their user gets in: they hold whole repositories, and an agent may leave
+/// programs in its layer that run as their owner whoever starts them. A data directory that is there already keeps its mode: it may be
+/// anything that `--data` named.
+fn keep_private(data: &Path) -> Result<()> {
+    let private = || DirBuilder::new().recursive(true).mode(PRIVATE).to_owned();
+    let unusable = || format!("the data directory {} cannot be used; --data or COFFERDAM_DATA names another", data.display());
+    private().create(data).with_context(unusable)?;
+    for directory in DIRECTORIES.map(|name| data.join(name)) {
+        private().create(&directory).with_context(unusable)?;
+        let mode = directory.metadata().with_context(unusable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            std::fs::set_permissions(&directory, Permissions::from_mode(PRIVATE)).with_context(unusable)?;
+        }
+    }
+    Ok(())
+}
+
+/// For its user only.
+const PRIVATE: u32 = 0o700;
 
 /// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() -> std::io::Result<()> {

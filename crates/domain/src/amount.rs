@@ -1,4 +1,5 @@
-//! Counts and lengths of time in the words in which people read them, the same on the terminal, in a pull request and in a tool's answer.
+//! Counts and lengths of time in the words in which people read them, the same on the terminal, in a pull
+//! request and in a tool's answer.
 
 use std::time::Duration;
 

@@ -45,7 +45,8 @@ impl FileChange {
     }
 }
 
-/// What happened to a path. Renames are a deletion and an addition: a gate must not be fooled by a similarity guess.
+/// What happened to a path. Renames are a deletion and an addition: a gate must not be fooled by a similarity
+/// guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {

@@ -1,10 +1,12 @@
 //! One session, event by event: the only truth about it.
 //!
-//! An event is durable before its effect starts, and the log is a hash chain: each event's hash covers its place, its
-//! time, its body exactly as stored, and the hash before it. Changing, dropping or reordering anything shows.
+//! An event is durable before its effect starts, and the log is a hash chain: each event's hash covers its
+//! place, its time, its body exactly as stored, and the hash before it. Changing, dropping or reordering
+//! anything shows.
 //!
-//! **Compatibility.** [`SCHEMA`] is stored with every event and covered by its hash. Reading is by the body's stored text, which is never
-//! rewritten. A new variant or field may be added with a default; a change of meaning takes a new schema number and a reader for the old one.
+//! **Compatibility.** [`SCHEMA`] is stored with every event and covered by its hash. Reading is by the body's
+//! stored text, which is never rewritten. A new variant or field may be added with a default; a change of
+//! meaning takes a new schema number and a reader for the old one.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +54,8 @@ pub struct Event {
     pub hash: Digest,
 }
 
-/// The hash of an event: SHA-256 over schema, session, place, id, time, the hash before it, and the body's stored text.
+/// The hash of an event: SHA-256 over schema, session, place, id, time, the hash before it, and the body's
+/// stored text.
 #[must_use]
 pub fn hash(
     session: SessionId,
@@ -92,14 +95,15 @@ pub enum EventBody {
     },
     /// What the session may do and with what. Nothing later in the session changes these except a person.
     PolicyFixed(Box<Fixed>),
-    /// The worker is about to do something that may be cut short; its result is an event of its own. Doing it again is harmless.
+    /// The worker is about to do something that may be cut short; its result is an event of its own. Doing it
+    /// again is harmless.
     StageStarted {
         /// What.
         stage: Stage,
     },
-    /// The worker's own work cannot be done, and doing it again would not help: the base ref does not exist, the agent's objects are not
-    /// acceptable. The session ends as failed with this reason. (A fault of the machine, such as a full disk, is no event: the worker stops, and
-    /// the session is resumed.)
+    /// The worker's own work cannot be done, and doing it again would not help: the base ref does not exist,
+    /// the agent's objects are not acceptable. The session ends as failed with this reason. (A fault of the
+    /// machine, such as a full disk, is no event: the worker stops, and the session is resumed.)
     StageFailed {
         /// What could not be done.
         stage: Stage,
@@ -115,7 +119,8 @@ pub enum EventBody {
         /// What isolates it, in words: the driver and the level in force.
         level: String,
     },
-    /// The model is about to be asked. Again for the same step after a crash, or after a failure that was worth another try.
+    /// The model is about to be asked. Again for the same step after a crash, or after a failure that was
+    /// worth another try.
     ModelAsked {
         /// The step, counted from 1.
         step: u32,
@@ -177,7 +182,8 @@ pub enum EventBody {
         summary: String,
         /// How many of the conversation's messages the summary replaces, counted from the start.
         replaced: u32,
-        /// What the summary cost in tokens is in the `ModelAnswered` before it; this is its own size in bytes.
+        /// What the summary cost in tokens is in the `ModelAnswered` before it; this is its own size in
+        /// bytes.
         size: u64,
     },
     /// Somebody wrote to the session.
@@ -248,7 +254,8 @@ pub enum EventBody {
     },
 }
 
-/// What [`EventBody::PolicyFixed`] fixes: enough to make every request of the session again from the log alone.
+/// What [`EventBody::PolicyFixed`] fixes: enough to make every request of the session again from the log
+/// alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fixed {
     /// What the session may do.

@@ -14,7 +14,8 @@ pub struct Finding {
     /// The line in the new file, counted from 1, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What was seen and why it matters, written by the platform. Quotes nothing secret and nothing invisible.
+    /// What was seen and why it matters, written by the platform. Quotes nothing secret and nothing
+    /// invisible.
     pub why: String,
 }
 

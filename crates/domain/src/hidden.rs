@@ -1,12 +1,13 @@
 //! Characters that a reader does not see, or that move others about: the one table.
 //!
-//! [`Hidden::of`] classifies a character wherever it stands: for names, and for text that must not hold it at all. [`hidden`] also
-//! looks at the neighbours, because in running text some of these characters have a meaning: joiners in emoji and in Indic
-//! scripts, variation selectors after symbols, a byte order mark at the start of a file. The gate's rules, paths and messages shown to
-//! people, commit messages and the terminal all ask here, so that no two of them disagree about what can be seen.
+//! [`Hidden::of`] classifies a character wherever it stands: for names, and for text that must not hold it at
+//! all. [`hidden`] also looks at the neighbours, because in running text some of these characters have a
+//! meaning: joiners in emoji and in Indic scripts, variation selectors after symbols, a byte order mark at
+//! the start of a file. The gate's rules, paths and messages shown to people, commit messages and the
+//! terminal all ask here, so that no two of them disagree about what can be seen.
 //!
-//! Sources: UAX #9 (bidirectional algorithm), UAX #44 (`Default_Ignorable_Code_Point`), UTS #51 (emoji sequences), and the Trojan
-//! Source paper (CVE-2021-42574).
+//! Sources: UAX #9 (bidirectional algorithm), UAX #44 (`Default_Ignorable_Code_Point`), UTS #51 (emoji
+//! sequences), and the Trojan Source paper (CVE-2021-42574).
 
 /// Why a character is suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +29,8 @@ pub enum Hidden {
 }
 
 impl Hidden {
-    /// What a character is, wherever it stands; `None` for what can be seen, which includes the space. Tabs and line ends are
-    /// control characters.
+    /// What a character is, wherever it stands; `None` for what can be seen, which includes the space. Tabs
+    /// and line ends are control characters.
     #[must_use]
     pub const fn of(character: char) -> Option<Self> {
         Some(match character {
@@ -73,11 +74,12 @@ impl Hidden {
     }
 }
 
-/// Emoji tag sequences in use, without the black flag before and the cancel tag after them: England, Scotland, Wales.
+/// Emoji tag sequences in use, without the black flag before and the cancel tag after them: England,
+/// Scotland, Wales.
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
-/// The characters of a text that hide something where they stand, with their index in `characters`. Tabs, line ends and form
-/// feeds are in place in a text.
+/// The characters of a text that hide something where they stand, with their index in `characters`. Tabs,
+/// line ends and form feeds are in place in a text.
 #[must_use]
 pub fn hidden(characters: &[char]) -> Vec<(usize, Hidden)> {
     let mut found = Vec::new();
@@ -118,7 +120,8 @@ pub fn replace_hidden(text: &str, shown: impl Fn(char) -> String) -> String {
     revealed
 }
 
-/// Bytes as one line for people: invalid UTF-8 becomes `\xNN`, and whatever is in the table is escaped, in place or not.
+/// Bytes as one line for people: invalid UTF-8 becomes `\xNN`, and whatever is in the table is escaped, in
+/// place or not.
 #[must_use]
 pub fn visible(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -174,7 +177,8 @@ fn joins_emoji(before: Option<char>, after: Option<char>) -> bool {
         && after.is_some_and(is_pictograph)
 }
 
-/// Whether joiners have a meaning between these two: Arabic, Syriac, N'Ko, Indic and South-East Asian letters, Mongolian.
+/// Whether joiners have a meaning between these two: Arabic, Syriac, N'Ko, Indic and South-East Asian
+/// letters, Mongolian.
 fn between_joining(before: Option<char>, after: Option<char>) -> bool {
     let joins = |character: char| {
         matches!(character, '\u{620}'..='\u{6ff}' | '\u{700}'..='\u{7ff}' | '\u{840}'..='\u{8ff}' | '\u{900}'..='\u{dff}'
@@ -185,7 +189,8 @@ fn between_joining(before: Option<char>, after: Option<char>) -> bool {
     before.is_some_and(joins) && after.is_none_or(|after| joins(after) || !after.is_alphanumeric())
 }
 
-/// Whether a presentation selector after this character has a meaning: emoji, keycap bases, symbols, ideographs.
+/// Whether a presentation selector after this character has a meaning: emoji, keycap bases, symbols,
+/// ideographs.
 fn takes_variation(character: char) -> bool {
     matches!(character, '#' | '*' | '0'..='9' | '\u{a9}' | '\u{ae}' | '\u{2000}'..='\u{2bff}' | '\u{3000}'..='\u{33ff}')
         && !matches!(character, '\u{2000}'..='\u{2010}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{3000}')

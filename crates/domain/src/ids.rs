@@ -1,8 +1,8 @@
 //! One id type for each kind of thing, sortable by time of creation and readable in logs.
 //!
-//! An id is a UUID version 7 (RFC 9562: 48 bits of milliseconds, then random bits) written as a prefix that names
-//! the kind and 26 digits of Crockford's base 32 in lower case, for example `ses_01jd3v8q4me8h6w2k5x7r9t0zb`. The digits
-//! sort as text in the order of creation.
+//! An id is a UUID version 7 (RFC 9562: 48 bits of milliseconds, then random bits) written as a prefix that
+//! names the kind and 26 digits of Crockford's base 32 in lower case, for example
+//! `ses_01jd3v8q4me8h6w2k5x7r9t0zb`. The digits sort as text in the order of creation.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 

@@ -1,11 +1,12 @@
 //! Where content came from and who may see it.
 //!
-//! Content carries its label from the moment it enters. Joining two pieces of content joins their labels: the result
-//! is as untrusted as the worse of the two and for no wider audience than the narrower.
+//! Content carries its label from the moment it enters. Joining two pieces of content joins their labels: the
+//! result is as untrusted as the worse of the two and for no wider audience than the narrower.
 
 use serde::{Deserialize, Serialize};
 
-/// How far what a text *says* may be believed, from most to least. No level lets a text widen what is permitted.
+/// How far what a text *says* may be believed, from most to least. No level lets a text widen what is
+/// permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Integrity {
@@ -50,22 +51,6 @@ impl Label {
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self { integrity: self.integrity.max(other.integrity), audience: self.audience.max(other.audience) }
-    }
-}
-
-/// Content with its label.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Labelled<T> {
-    /// Where it came from and who may see it.
-    pub label: Label,
-    /// The content.
-    pub content: T,
-}
-
-impl<T> Labelled<T> {
-    /// Content that came out of a sandbox or a model.
-    pub const fn untrusted(content: T) -> Self {
-        Self { label: Label::SANDBOX, content }
     }
 }
 

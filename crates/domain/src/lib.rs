@@ -1,13 +1,14 @@
 //! The words of Cofferdam as types: ids, tasks, sessions, events, policy, labels, budgets, changes, evidence.
 //!
-//! What this crate is for: every other crate speaks in these types, so that a wrong state (a finding without a
-//! rule, a secret in a log line, an event without its place in the chain) does not compile or does not parse.
+//! What this crate is for: every other crate speaks in these types, so that a wrong state (a finding without
+//! a rule, a secret in a log line, an event without its place in the chain) does not compile or does not
+//! parse.
 //!
-//! What it never does: I/O. There is no clock, no file, no network, no task runtime here; the only randomness is in
-//! [`Id::generate`], which callers at the edge use. Text that came from outside keeps its [`Label`].
+//! What it never does: I/O. There is no clock, no file, no network, no task runtime here; the only randomness
+//! is in [`Id::generate`], which callers at the edge use. Text that came from outside keeps its [`Label`].
 //!
-//! Where to start reading: [`event`] (one session, event by event), then [`message`] (what a model is sent and
-//! answers), then [`policy`].
+//! Where to start reading: [`event`] (one session, event by event), then [`message`] (what a model is sent
+//! and answers), then [`policy`].
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +37,7 @@ pub use event::{Event, EventBody, Seq, Stage};
 pub use evidence::{EvidenceRun, Side};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{EventId, Id, SandboxId, SessionId};
-pub use label::{Audience, Integrity, Label, Labelled};
+pub use label::{Audience, Integrity, Label};
 pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
 pub use money::{Cost, Usage};
 pub use policy::{Budget, Policy, Spent};

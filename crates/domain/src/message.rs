@@ -56,8 +56,8 @@ impl Block {
 pub struct Reasoning {
     /// What a person may read of it; empty when the provider hides it.
     pub text: String,
-    /// What the provider wants back untouched (a signature, encrypted content, an item id), in the provider's own
-    /// JSON text. Sent back only to the provider family that made it.
+    /// What the provider wants back untouched (a signature, encrypted content, an item id), in the provider's
+    /// own JSON text. Sent back only to the provider family that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opaque: Option<Opaque>,
 }
@@ -90,7 +90,8 @@ pub enum Family {
 /// A model's wish to call a tool. Its place in the answer, not the provider's id, identifies it in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The id that the provider gave the call and wants to see again; made up by us where it gives none. Unique in its answer.
+    /// The id that the provider gave the call and wants to see again; made up by us where it gives none.
+    /// Unique in its answer.
     pub provider_id: String,
     /// The tool's name as the model wrote it.
     pub name: String,
@@ -142,8 +143,8 @@ pub struct Image {
 
 /// Everything a provider needs for one model call.
 ///
-/// Within one `epoch` the messages of a later request begin with all the messages of every earlier one, so an encoder may keep
-/// the bytes that it has already made; a new epoch (after compaction) starts over.
+/// Within one `epoch` the messages of a later request begin with all the messages of every earlier one, so an
+/// encoder may keep the bytes that it has already made; a new epoch (after compaction) starts over.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {
     /// The system prompt; the same for the whole session.

@@ -71,7 +71,8 @@ impl fmt::Display for Cost {
     }
 }
 
-/// What a model charges, in millionths of a US dollar for a million tokens (so: dollars for a million tokens times 10⁶).
+/// What a model charges, in millionths of a US dollar for a million tokens (so: dollars for a million tokens
+/// times 10⁶).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prices {

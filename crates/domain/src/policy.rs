@@ -14,10 +14,11 @@ pub struct Policy {
     pub limits: Limits,
     /// What the agent hears when it asks a question and nobody is there.
     pub questions: Questions,
-    /// Globs of paths (from the root of the repository, case-insensitive) that a change may not touch without a person, beside
-    /// the built-in ones.
+    /// Globs of paths (from the root of the repository, case-insensitive) that a change may not touch without
+    /// a person, beside the built-in ones.
     pub protected_paths: Vec<String>,
-    /// The command that tests the repository, run by `sh -c` at its root; `None` means that it is found out from the files.
+    /// The command that tests the repository, run by `sh -c` at its root; `None` means that it is found out
+    /// from the files.
     pub test_command: Option<String>,
     /// How often the gate may send findings back to the agent before it holds the change for a person.
     pub gate_rounds: u32,
@@ -47,8 +48,8 @@ pub enum Questions {
     Stop,
 }
 
-/// Hard limits of a session. Reaching one is a soft landing: the agent gets one more answer to wrap up in, then what there is
-/// is delivered as a draft.
+/// Hard limits of a session. Reaching one is a soft landing: the agent gets one more answer to wrap up in,
+/// then what there is is delivered as a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
@@ -56,9 +57,11 @@ pub struct Budget {
     pub steps: u32,
     /// Prompt and answer tokens of all model calls together.
     pub tokens: u64,
-    /// Money for all model calls together, in millionths of a dollar. Never reached by models without a price.
+    /// Money for all model calls together, in millionths of a dollar. Never reached by models without a
+    /// price.
     pub cost: Cost,
-    /// Milliseconds from the first claim to the end of the agent's work. Time in which no worker has the session does not count.
+    /// Milliseconds from the first claim to the end of the agent's work. Time in which no worker has the
+    /// session does not count.
     pub wall_ms: u64,
 }
 

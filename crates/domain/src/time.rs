@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Taken by whoever writes an event; nothing in this crate reads a clock.
+/// Milliseconds since 1970-01-01T00:00:00Z. Taken by whoever writes an event; nothing in this crate reads a
+/// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);

@@ -15,7 +15,8 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON Schema (2020-12) of its arguments; an object schema.
     pub parameters: serde_json::Value,
-    /// Whether calls of it may run beside others of the same answer. Calls of tools that may not run alone, in order.
+    /// Whether calls of it may run beside others of the same answer. Calls of tools that may not run alone,
+    /// in order.
     pub parallel: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Where a repository is: a path on this machine or a URL, parsed strictly. What git would understand beyond that (`ext::` commands, helpers,
-//! options, passwords in URLs) is refused with a reason.
+//! Where a repository is: a path on this machine or a URL, parsed strictly. What git would understand beyond
+//! that (`ext::` commands, helpers, options, passwords in URLs) is refused with a reason.
 
 use std::{
     fmt,
@@ -135,8 +135,8 @@ pub enum AddressError {
 }
 
 impl RepositoryAddress {
-    /// The address in `text`, a path being relative to `current`. A path is looked up: it may be a work tree, a bare repository, or
-    /// anywhere inside one.
+    /// The address in `text`, a path being relative to `current`. A path is looked up: it may be a work tree,
+    /// a bare repository, or anywhere inside one.
     ///
     /// # Errors
     /// [`AddressError`], each naming what to give instead.

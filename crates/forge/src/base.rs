@@ -19,7 +19,8 @@ const RECENT_HISTORY: u32 = 200;
 const MANY_FILES: u64 = 20_000;
 /// Trees with more output than this are not listed: about two million files, or a tree built to explode.
 const LISTING_LIMIT: u64 = 256 << 20;
-/// Git LFS pointers are shorter: "Pointer files must be less than 1024 bytes in size" (git-lfs specification).
+/// Git LFS pointers are shorter: "Pointer files must be less than 1024 bytes in size" (git-lfs
+/// specification).
 const LFS_POINTER_LIMIT: u64 = 1024;
 const LFS_POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
@@ -53,8 +54,9 @@ impl From<&Base> for Repository {
 
 /// How much of the base's history goes into a sandbox.
 ///
-/// Agents read history (`git log`, `git blame`), so they get all of it where that is cheap. A seed has only what the base reaches and shares
-/// no file with the mirror, so its cost is a copy; past a few thousand commits that is minutes and gigabytes for nothing.
+/// Agents read history (`git log`, `git blame`), so they get all of it where that is cheap. A seed has only
+/// what the base reaches and shares no file with the mirror, so its cost is a copy; past a few thousand
+/// commits that is minutes and gigabytes for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
     /// All that the mirror has.
@@ -122,7 +124,8 @@ struct Reference {
 }
 
 impl Mirror {
-    /// The base that `name` stands for: a branch, a tag, a whole or abbreviated commit name; the source's `HEAD` if `None`.
+    /// The base that `name` stands for: a branch, a tag, a whole or abbreviated commit name; the source's
+    /// `HEAD` if `None`.
     ///
     /// # Errors
     /// [`ResolveError`], with the nearest names.
@@ -241,8 +244,8 @@ impl Mirror {
         Err(ResolveError::NotACommit { name: name.to_owned(), kind })
     }
 
-    /// The branch that a pull request on a commit that was not named by its branch is meant for: the default branch if there is one,
-    /// else a branch that has the commit.
+    /// The branch that a pull request on a commit that was not named by its branch is meant for: the default
+    /// branch if there is one, else a branch that has the commit.
     async fn branch_for(&self, commit: &ObjectId, default: Option<&str>) -> Result<String, ResolveError> {
         if let Some(default) = default {
             return Ok(default.to_owned());
@@ -349,7 +352,8 @@ impl Listing {
                 small.push(id);
             }
         }
-        // Without the attribute a pointer is just a file; and almost no repository has the attribute, so almost none is searched.
+        // Without the attribute a pointer is just a file; and almost no repository has the attribute, so
+        // almost none is searched.
         if contains(&mirror.git, &repository, &attributes, |text| has(text, b"filter=lfs")).await? > 0 {
             let is_pointer = |text: &[u8]| text.starts_with(LFS_POINTER_START);
             listing.lfs_pointers = contains(&mirror.git, &repository, &small, is_pointer).await?;

@@ -1,6 +1,8 @@
-//! The header of a git bundle, parsed strictly (gitformat-bundle(5)): a signature, capabilities, prerequisites, references, an empty line, a pack.
+//! The header of a git bundle, parsed strictly (gitformat-bundle(5)): a signature, capabilities,
+//! prerequisites, references, an empty line, a pack.
 //!
-//! Git's own reading of it is not used: it would accept several references, a filter, and names that we have no use for.
+//! Git's own reading of it is not used: it would accept several references, a filter, and names that we have
+//! no use for.
 
 use crate::ObjectId;
 
@@ -47,7 +49,8 @@ impl Header {
                     return Err(MalformedBundle("it asks for a capability that is not taken"));
                 }
             } else if line.starts_with(b"-") {
-                // A prerequisite. Whether all is there that the head needs is found out by walking, not by believing this list.
+                // A prerequisite. Whether all is there that the head needs is found out by walking, not by
+                // believing this list.
             } else {
                 let name = parse_reference(line)?;
                 if head.replace(name).is_some() {

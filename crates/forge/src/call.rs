@@ -1,4 +1,5 @@
-//! One run of the git program: hardened, bounded in time, memory and output, killed with all its children when dropped.
+//! One run of the git program: hardened, bounded in time, memory and output, killed with all its children
+//! when dropped.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::{Git, GitError};
 
-/// Settings that have the last word over every configuration file. A repository's own configuration is the one file that is still
-/// read, so whatever in it names a program, or starts one, is named here.
+/// Settings that have the last word over every configuration file. A repository's own configuration is the
+/// one file that is still read, so whatever in it names a program, or starts one, is named here.
 const SETTINGS: &[&str] = &[
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -43,10 +44,12 @@ const SETTINGS: &[&str] = &[
     "http.lowSpeedTime=60",
 ];
 
-/// How `ssh` is run: never asks, gives up on a dead connection, leaves no process behind that holds our pipes.
+/// How `ssh` is run: never asks, gives up on a dead connection, leaves no process behind that holds our
+/// pipes.
 const SSH: &str = "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4 -oControlMaster=no -oForwardAgent=no -oClearAllForwardings=yes -oPermitLocalCommand=no";
 
-/// Variables of our own environment that reach a network transport: how to get out, whom to trust, and the user's key agent.
+/// Variables of our own environment that reach a network transport: how to get out, whom to trust, and the
+/// user's key agent.
 const NETWORK_VARIABLES: &[&str] = &[
     "SSH_AUTH_SOCK",
     "https_proxy",
@@ -147,8 +150,9 @@ impl Git {
         }
     }
 
-    /// What a local transport is to run as its other end. Git hands it to a shell together with the quoted path, and does not hand
-    /// down our settings, so they are repeated. `--strict`: the path is the git directory itself, not one in which to look for `.git`.
+    /// What a local transport is to run as its other end. Git hands it to a shell together with the quoted
+    /// path, and does not hand down our settings, so they are repeated. `--strict`: the path is the git
+    /// directory itself, not one in which to look for `.git`.
     pub(crate) fn upload_pack(&self) -> OsString {
         let mut command = OsString::from("--upload-pack=");
         command.push(shell_quoted(self.program().as_os_str()));
@@ -178,7 +182,8 @@ pub(crate) fn shell_quoted(word: &OsStr) -> OsString {
 }
 
 impl<'a> Call<'a> {
-    /// Runs it in `directory` rather than at the root, for commands that look for the repository that they are in.
+    /// Runs it in `directory` rather than at the root, for commands that look for the repository that they
+    /// are in.
     pub(crate) fn within(self, directory: &'a Path) -> Self {
         Self { directory, ..self }
     }
@@ -236,7 +241,8 @@ impl<'a> Call<'a> {
         Self { memory: Some(bytes), ..self }
     }
 
-    /// It is short and leaves a lock behind when it is killed: once started, it comes to its own end, whoever waits for it or not.
+    /// It is short and leaves a lock behind when it is killed: once started, it comes to its own end, whoever
+    /// waits for it or not.
     pub(crate) fn finishes(self) -> Self {
         Self { finishes: true, ..self }
     }

@@ -1,7 +1,7 @@
 //! How many files a tree has, without listing them.
 //!
-//! A tree can hold the same directory many times over, so that a handful of objects spells out more files than any program can
-//! list. Here each directory is read once and the numbers are added up.
+//! A tree can hold the same directory many times over, so that a handful of objects spells out more files
+//! than any program can list. Here each directory is read once and the numbers are added up.
 
 use std::collections::HashMap;
 
@@ -53,7 +53,8 @@ struct Sum {
     height: usize,
 }
 
-/// Adds up, each directory once. `depth` is how deep this one is; a small pack can hold a chain of directories that is deeper than any stack.
+/// Adds up, each directory once. `depth` is how deep this one is; a small pack can hold a chain of
+/// directories that is deeper than any stack.
 fn sum<'a>(
     id: &'a ObjectId,
     depth: usize,

@@ -1,6 +1,8 @@
-//! A received change as data: which entries of the tree differ, their contents, the commits' own words, and a patch for people.
+//! A received change as data: which entries of the tree differ, their contents, the commits' own words, and a
+//! patch for people.
 //!
-//! Read from objects by plumbing that looks at no attribute, configuration or work tree. Renames are not guessed.
+//! Read from objects by plumbing that looks at no attribute, configuration or work tree. Renames are not
+//! guessed.
 
 use std::time::Duration;
 
@@ -69,7 +71,8 @@ pub(crate) struct Place {
 }
 
 impl Quarantine {
-    /// All that differs between two commits (or trees), `head` usually being [`cofferdam_domain::change::Received::head`].
+    /// All that differs between two commits (or trees), `head` usually being
+    /// [`cofferdam_domain::change::Received::head`].
     ///
     /// # Errors
     /// [`ChangeError`].

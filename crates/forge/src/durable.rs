@@ -51,8 +51,8 @@ pub(crate) fn publish_directory(finished: &Path, name: &Path) -> Result<(), File
     sync_parent(name)
 }
 
-/// Writes a file so that after a crash at any instant it has its old content or its new one. `path` has a file name and a directory; only one
-/// process writes it at a time (its lock is held).
+/// Writes a file so that after a crash at any instant it has its old content or its new one. `path` has a
+/// file name and a directory; only one process writes it at a time (its lock is held).
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = path.with_extension("new");
     let write = || {

@@ -1,7 +1,8 @@
 //! What a forge is to the worker: a place that takes one branch and keeps one pull request for each session.
 //!
-//! Notes for implementors. Every call may be the second one for the same effect, after a crash: look first, then do. A push goes to the session's branch
-//! and nowhere else, never forced. Times come from the caller. Who may merge is for the caller to know.
+//! Notes for implementors. Every call may be the second one for the same effect, after a crash: look first,
+//! then do. A push goes to the session's branch and nowhere else, never forced. Times come from the caller.
+//! Who may merge is for the caller to know.
 
 use async_trait::async_trait;
 use cofferdam_domain::{PullRequest, SessionId};
@@ -33,8 +34,8 @@ pub trait Forge: Send + Sync {
     /// When the forge cannot be asked.
     async fn list(&self) -> Result<Vec<PullRequest>, ForgeError>;
 
-    /// Makes the session's branch stand on the commit, and returns the branch's name. The branch must not be there, or the commit must
-    /// follow from where it is.
+    /// Makes the session's branch stand on the commit, and returns the branch's name. The branch must not be
+    /// there, or the commit must follow from where it is.
     ///
     /// # Errors
     /// When the branch has something else, or is in use, or the repository does not take it.
@@ -46,10 +47,12 @@ pub trait Forge: Send + Sync {
     /// When it is merged or closed already with another head, or cannot be recorded.
     async fn open(&self, new: &NewPullRequest) -> Result<PullRequest, ForgeError>;
 
-    /// Merges the session's pull request into its base branch: by moving the branch forward, or by a merge commit under the platform's name.
+    /// Merges the session's pull request into its base branch: by moving the branch forward, or by a merge
+    /// commit under the platform's name.
     ///
     /// # Errors
-    /// When there is none or it is closed, its branch has moved, there are conflicts, or the base branch is checked out; says what to do.
+    /// When there is none or it is closed, its branch has moved, there are conflicts, or the base branch is
+    /// checked out; says what to do.
     async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError>;
 
     /// Closes the session's pull request without merging. The branch stays.

@@ -14,17 +14,21 @@ use std::{
 ///
 /// Every command runs
 /// - as an argument vector, with options and operands that cannot be mistaken for each other,
-/// - with an empty environment but for what [`Git`] sets: no system or user configuration, no prompt, no askpass, no credential
-///   helper, no replacement objects, no fetching of missing objects on the side, messages in English;
-/// - with the settings of a repository's own configuration that name programs overridden on the command line, which has the last word;
-/// - with every transport refused but the one that the operation needs (`GIT_ALLOW_PROTOCOL`, which no configuration can widen);
+/// - with an empty environment but for what [`Git`] sets: no system or user configuration, no prompt, no
+///   askpass, no credential helper, no replacement objects, no fetching of missing objects on the side,
+///   messages in English;
+/// - with the settings of a repository's own configuration that name programs overridden on the command line,
+///   which has the last word;
+/// - with every transport refused but the one that the operation needs (`GIT_ALLOW_PROTOCOL`, which no
+///   configuration can widen);
 /// - in its own process group, which is killed on time-out and on drop, with bounded output.
 ///
-/// **`safe.directory=*`.** Git refuses to work in a repository of another user, because its configuration could run programs as
-/// whoever runs git. A user named the repository to us on purpose, and of the commands that we run in it none takes a program from its
-/// configuration: reading is `git upload-pack`, which git itself holds safe to run in an untrusted repository
-/// (git-upload-pack(1), "SECURITY"), `rev-parse`, `config`, `for-each-ref`, `ls-files` and `diff-index --cached`; writing is `index-pack` and
-/// `update-ref` without hooks. So the check would only keep an administrator from serving a user's repository.
+/// **`safe.directory=*`.** Git refuses to work in a repository of another user, because its configuration
+/// could run programs as whoever runs git. A user named the repository to us on purpose, and of the commands
+/// that we run in it none takes a program from its configuration: reading is `git upload-pack`, which git
+/// itself holds safe to run in an untrusted repository (git-upload-pack(1), "SECURITY"), `rev-parse`,
+/// `config`, `for-each-ref`, `ls-files` and `diff-index --cached`; writing is `index-pack` and `update-ref`
+/// without hooks. So the check would only keep an administrator from serving a user's repository.
 #[derive(Debug, Clone)]
 pub struct Git(Arc<Inner>);
 
@@ -47,7 +51,8 @@ pub struct GitVersion {
 }
 
 impl GitVersion {
-    /// The oldest version that has all that is needed (`merge-tree --write-tree`, `fetch.fsckObjects` with skip lists).
+    /// The oldest version that has all that is needed (`merge-tree --write-tree`, `fetch.fsckObjects` with
+    /// skip lists).
     pub const OLDEST: Self = Self { major: 2, minor: 39, patch: 0 };
 
     /// Reads what `git version` prints.
@@ -157,8 +162,8 @@ impl Git {
         Self::find_in(&env::var_os("PATH").unwrap_or_default())
     }
 
-    /// Finds git in the directories of `search_path`, which has the form of `PATH`. Relative directories are passed over. Programs
-    /// that git runs itself (`ssh`) are looked for there too.
+    /// Finds git in the directories of `search_path`, which has the form of `PATH`. Relative directories are
+    /// passed over. Programs that git runs itself (`ssh`) are looked for there too.
     ///
     /// # Errors
     /// As [`Git::find`].

@@ -1,12 +1,15 @@
-//! Git and the forge: mirrors of repositories, the quarantine that takes in what a sandbox made, and pull requests.
+//! Git and the forge: mirrors of repositories, the quarantine that takes in what a sandbox made, and pull
+//! requests.
 //!
-//! What this crate is for: a repository comes in ([`RepositoryAddress`] → [`Mirrors`] → [`Mirror::resolve`] → [`Mirror::seed`]),
-//! the agent's objects come out ([`Quarantine::receive`] → [`Quarantine::change`] → [`Quarantine::recreate`]), and a branch with its pull
-//! request stands ([`Forge`]). It is the git door: nothing else moves objects between a sandbox and the outside.
+//! What this crate is for: a repository comes in ([`RepositoryAddress`] → [`Mirrors`] → [`Mirror::resolve`] →
+//! [`Mirror::seed`]), the agent's objects come out ([`Quarantine::receive`] → [`Quarantine::change`] →
+//! [`Quarantine::recreate`]), and a branch with its pull request stands ([`Forge`]). It is the git door:
+//! nothing else moves objects between a sandbox and the outside.
 //!
-//! What it never does: write a work tree on the host, run a hook, filter, helper or command that a repository names, force a push, touch a
-//! reference other than the session's own branch (and the base branch, when a person merges), or read a clock. Repositories and bundles are
-//! hostile input; see [`Git`] for what every command is run with.
+//! What it never does: write a work tree on the host, run a hook, filter, helper or command that a repository
+//! names, force a push, touch a reference other than the session's own branch (and the base branch, when a
+//! person merges), or read a clock. Repositories and bundles are hostile input; see [`Git`] for what every
+//! command is run with.
 //!
 //! Everything can be killed at any instant and done again: each operation first looks at what is there.
 //!

@@ -1,8 +1,9 @@
 //! The built-in forge: branches in the user's own repository, pull requests as files in the data directory.
 //!
-//! For a repository on this machine the session's branch is made in that repository: one pack and one reference are added, and nothing else in it is
-//! written, neither `HEAD` nor index nor work tree nor reflog nor another reference, and no hook runs. For a repository behind a URL, which a
-//! local forge cannot push to, the branch is made in a bare repository of the forge's own.
+//! For a repository on this machine the session's branch is made in that repository: one pack and one
+//! reference are added, and nothing else in it is written, neither `HEAD` nor index nor work tree nor reflog
+//! nor another reference, and no hook runs. For a repository behind a URL, which a local forge cannot push
+//! to, the branch is made in a bare repository of the forge's own.
 
 mod merge;
 mod record;
@@ -92,7 +93,8 @@ pub enum PublishError {
         /// What the user can run.
         command: String,
     },
-    /// The repository lost the commit that the change starts from, and the quarantine has only recent history.
+    /// The repository lost the commit that the change starts from, and the quarantine has only recent
+    /// history.
     #[error(
         "the repository no longer has the base commit {0}: fetch it back, or start again from a newer base"
     )]

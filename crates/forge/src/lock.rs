@@ -56,7 +56,8 @@ impl Lock {
         }
     }
 
-    /// The lock as a descriptor for a child. If we are killed and the child lives on, the lock is held until it has ended as well.
+    /// The lock as a descriptor for a child. If we are killed and the child lives on, the lock is held until
+    /// it has ended as well.
     pub(crate) fn share(&self) -> Result<File, LockError> {
         Ok(self.file.try_clone().map_err(FileError::at("share the lock", &self.path))?)
     }

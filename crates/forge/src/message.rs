@@ -1,5 +1,6 @@
-//! A commit message that an agent wrote, made fit to stand under the platform's name: no hidden text, no trailer that claims somebody's word, no
-//! mention or reference that makes a forge act, no marker that makes it skip its checks.
+//! A commit message that an agent wrote, made fit to stand under the platform's name: no hidden text, no
+//! trailer that claims somebody's word, no mention or reference that makes a forge act, no marker that makes
+//! it skip its checks.
 
 use cofferdam_domain::hidden::Hidden;
 
@@ -36,8 +37,8 @@ pub(crate) fn subject(message: &str) -> String {
     clean(message).lines().next().unwrap_or_default().to_owned()
 }
 
-/// Without characters that are not seen, or that move others about, whatever they mean where they stand: between the letters of
-/// a trailer's name they would make two names that look the same.
+/// Without characters that are not seen, or that move others about, whatever they mean where they stand:
+/// between the letters of a trailer's name they would make two names that look the same.
 fn visible(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
     text.chars()

@@ -1,7 +1,8 @@
 //! Mirrors: bare copies of repositories, kept up to date, one directory for each address.
 //!
-//! A mirror has the source's branches and tags and its `HEAD`, nothing else. It is written under a lock that a killed update's surviving
-//! children keep until they have ended; whoever has the lock may therefore remove what a killed update left behind.
+//! A mirror has the source's branches and tags and its `HEAD`, nothing else. It is written under a lock that
+//! a killed update's surviving children keep until they have ended; whoever has the lock may therefore remove
+//! what a killed update left behind.
 
 use std::{
     fs, io,
@@ -23,8 +24,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(31 * 60);
 /// Where the source's `HEAD` is kept when it is on no branch.
 pub(crate) const DETACHED_HEAD: &str = "refs/cofferdam/head";
 
-/// Flaws of old, published history that harm nobody: git's own names for them (git-fsck(1)). Everything else that fsck holds for an error
-/// is refused on its way in, above all names that another system takes for `.git`.
+/// Flaws of old, published history that harm nobody: git's own names for them (git-fsck(1)). Everything else
+/// that fsck holds for an error is refused on its way in, above all names that another system takes for
+/// `.git`.
 const HARMLESS_FLAWS: &[&str] = &[
     "badDate",
     "badDateOverflow",
@@ -156,8 +158,8 @@ struct Advertised {
     sha256: bool,
 }
 
-/// A partial clone would run the program that its configuration names for fetching what it lacks (older versions of git know no switch against that),
-/// and could not serve whole history anyway.
+/// A partial clone would run the program that its configuration names for fetching what it lacks (older
+/// versions of git know no switch against that), and could not serve whole history anyway.
 pub(crate) async fn refuse_partial_clone(
     git: &Git,
     repository: &Path,
@@ -288,7 +290,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// Makes the mirror's `HEAD` what the source's is: on a branch, or on no branch and kept as a reference of its own.
+    /// Makes the mirror's `HEAD` what the source's is: on a branch, or on no branch and kept as a reference
+    /// of its own.
     async fn set_head(&self, advertised: &Advertised) -> Result<(), MirrorError> {
         let repository = self.repository();
         let target = match (&advertised.branch, &advertised.head) {

@@ -1,4 +1,5 @@
-//! Questions about objects, many at a time, over `git cat-file --batch`. What is asked for travels on standard input, never as an argument.
+//! Questions about objects, many at a time, over `git cat-file --batch`. What is asked for travels on
+//! standard input, never as an argument.
 
 use std::path::Path;
 
@@ -43,7 +44,8 @@ impl ObjectInfo {
     }
 }
 
-/// What each of `names` (object names or revisions without white space) stands for; `None` where that is nothing or several things.
+/// What each of `names` (object names or revisions without white space) stands for; `None` where that is
+/// nothing or several things.
 pub(crate) async fn look_up<N: AsRef<str>>(
     git: &Git,
     repository: &Path,

@@ -1,8 +1,10 @@
-//! Quarantine: the repository that takes in what a sandbox made, where it is examined and from which it is published.
+//! Quarantine: the repository that takes in what a sandbox made, where it is examined and from which it is
+//! published.
 //!
-//! It is a bare repository that borrows the seed's objects and no others. A bundle from a hijacked agent can therefore neither build on an object
-//! that the sandbox was not shown (a thin pack with a delta against another branch's file would have copied that file out) nor refer to
-//! one. It has no references, for nothing is ever collected in it, and nothing is ever checked out of it.
+//! It is a bare repository that borrows the seed's objects and no others. A bundle from a hijacked agent can
+//! therefore neither build on an object that the sandbox was not shown (a thin pack with a delta against
+//! another branch's file would have copied that file out) nor refer to one. It has no references, for nothing
+//! is ever collected in it, and nothing is ever checked out of it.
 
 use std::{
     fs,
@@ -22,7 +24,8 @@ use crate::{
     objects,
 };
 
-/// Address space for taking in a pack: unpacked trees and deltas are held in memory, and a small pack can claim huge ones.
+/// Address space for taking in a pack: unpacked trees and deltas are held in memory, and a small pack can
+/// claim huge ones.
 const MEMORY: u64 = 4 << 30;
 const TIME: Duration = Duration::from_secs(180);
 
@@ -78,7 +81,9 @@ pub enum ReceiveError {
         limit: u64,
     },
     /// It has directories too deep in each other.
-    #[error("the change is too deep: more than {limit} directories within each other; leave generated files out")]
+    #[error(
+        "the change is too deep: more than {limit} directories within each other; leave generated files out"
+    )]
     TooDeep {
         /// The limit.
         limit: usize,
@@ -126,7 +131,8 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// The quarantine in `path` (absolute), made if it is not there or is for another base. The seed must stay as long as it does.
+    /// The quarantine in `path` (absolute), made if it is not there or is for another base. The seed must
+    /// stay as long as it does.
     ///
     /// # Errors
     /// [`ReceiveError::File`] or [`ReceiveError::Git`] when it cannot be made.
@@ -170,8 +176,8 @@ impl Quarantine {
         &self.base
     }
 
-    /// Takes in a bundle that [`crate::collect_script`]'s command wrote, or that a hijacked agent wrote in its place. Doing it again with the same
-    /// bytes gives the same result.
+    /// Takes in a bundle that [`crate::collect_script`]'s command wrote, or that a hijacked agent wrote in
+    /// its place. Doing it again with the same bytes gives the same result.
     ///
     /// Submodule entries and symbolic links are taken in: what they mean for the tree is for the gate to say.
     ///

@@ -1,9 +1,10 @@
-//! The agent's commits made again by the platform: its identity, its clock, its trailers, messages without claims, and no content that the
-//! gate has not examined.
+//! The agent's commits made again by the platform: its identity, its clock, its trailers, messages without
+//! claims, and no content that the gate has not examined.
 //!
-//! The gate examines the difference between base and head. A commit in between could carry something that a later one takes back (a secret, a
-//! workflow file): published, it would be there for everybody to read. So a commit of the chain is kept only if every entry in which its tree differs from the
-//! base is one in which the head differs too; otherwise it is folded into the next. Merges and other shapes become one commit.
+//! The gate examines the difference between base and head. A commit in between could carry something that a
+//! later one takes back (a secret, a workflow file): published, it would be there for everybody to read. So a
+//! commit of the chain is kept only if every entry in which its tree differs from the base is one in which
+//! the head differs too; otherwise it is folded into the next. Merges and other shapes become one commit.
 
 use std::{collections::HashSet, path::Path};
 
@@ -43,13 +44,14 @@ pub struct Authorship {
     pub at: Timestamp,
     /// The session, named in a trailer.
     pub session: SessionId,
-    /// The subject if the change becomes one commit and the agent made several, or none by itself. Cleaned like a message.
+    /// The subject if the change becomes one commit and the agent made several, or none by itself. Cleaned
+    /// like a message.
     pub title: String,
 }
 
 impl Quarantine {
-    /// Makes the change from `base` to `head` again on top of `base`, and returns the last commit, whose tree is the head's. For a later turn `base` is what was
-    /// published before.
+    /// Makes the change from `base` to `head` again on top of `base`, and returns the last commit, whose tree
+    /// is the head's. For a later turn `base` is what was published before.
     ///
     /// # Errors
     /// [`ChangeError::Empty`] when there is nothing to publish.
@@ -103,7 +105,8 @@ impl Quarantine {
                 folded.push(&commit.message);
             }
         }
-        // The head itself is always kept unless the commit before it had the same tree already: then its words go there.
+        // The head itself is always kept unless the commit before it had the same tree already: then its
+        // words go there.
         if let (Some(last), false) = (steps.last_mut(), folded.is_empty()) {
             last.message = with_folded(&last.message, &folded);
         }

@@ -1,22 +1,24 @@
 //! What is run inside a sandbox to make a workspace and to take the change out of it.
 //!
-//! Both are POSIX shell and need only git and the usual tools. They run among untrusted programs and are no more trusted than those: what
-//! they print and write is data, which [`crate::Quarantine`] examines.
+//! Both are POSIX shell and need only git and the usual tools. They run among untrusted programs and are no
+//! more trusted than those: what they print and write is data, which [`crate::Quarantine`] examines.
 
 use crate::ObjectId;
 
 const CHECKOUT: &str = include_str!("scripts/checkout.sh");
 const COLLECT: &str = include_str!("scripts/collect.sh");
 
-/// The command that makes `workspace` a whole, private repository with the seed's branch checked out, both being paths inside the sandbox. The directory may
-/// exist if it is empty. No remote is left, nothing is fetched.
+/// The command that makes `workspace` a whole, private repository with the seed's branch checked out, both
+/// being paths inside the sandbox. The directory may exist if it is empty. No remote is left, nothing is
+/// fetched.
 #[must_use]
 pub fn checkout_script(seed: &str, workspace: &str) -> Vec<String> {
     command(CHECKOUT, &["checkout", seed, workspace])
 }
 
-/// The command that writes what `workspace` has beyond `base` to the file `bundle`, both being paths inside the sandbox. The bundle is
-/// for [`crate::Quarantine::receive`]; what the command prints is for [`Collected::parse`]. The workspace is left as it was.
+/// The command that writes what `workspace` has beyond `base` to the file `bundle`, both being paths inside
+/// the sandbox. The bundle is for [`crate::Quarantine::receive`]; what the command prints is for
+/// [`Collected::parse`]. The workspace is left as it was.
 #[must_use]
 pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str) -> Vec<String> {
     command(COLLECT, &["collect", base.as_str(), workspace, bundle])
@@ -26,7 +28,8 @@ fn command(script: &str, arguments: &[&str]) -> Vec<String> {
     ["sh", "-c", script].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
 }
 
-/// What [`collect_script`]'s command says it has done. Untrusted: it decides only whether there is a bundle to look at.
+/// What [`collect_script`]'s command says it has done. Untrusted: it decides only whether there is a bundle
+/// to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Collected {
     /// The files are as they were at the base.

@@ -1,8 +1,9 @@
 //! Seeds: what a sandbox is given of a repository.
 //!
-//! A seed is a bare repository with one branch on the base commit and nothing that the base does not reach: no other branch, tag, reflog
-//! or unreachable object, and no file shared with the mirror. What else the repository holds (later commits, other people's branches, the fix that
-//! is already upstream) cannot be found in it.
+//! A seed is a bare repository with one branch on the base commit and nothing that the base does not reach:
+//! no other branch, tag, reflog or unreachable object, and no file shared with the mirror. What else the
+//! repository holds (later commits, other people's branches, the fix that is already upstream) cannot be
+//! found in it.
 
 use std::{
     fs,
@@ -91,7 +92,8 @@ impl Mirror {
     }
 }
 
-/// A sandbox reads the seed under another user id. The data directory above it decides who on the host gets that far.
+/// A sandbox reads the seed under another user id. The data directory above it decides who on the host gets
+/// that far.
 fn make_readable(directory: &Path) -> Result<(), FileError> {
     let change = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
     change(directory, 0o755).map_err(FileError::at("make readable", directory))?;

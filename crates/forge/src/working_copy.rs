@@ -1,8 +1,10 @@
-//! Whether a user's work tree has something that is not committed, found out without running anything that its repository names.
+//! Whether a user's work tree has something that is not committed, found out without running anything that
+//! its repository names.
 //!
-//! `git status` and its kin compare contents through clean filters, which are programs from the repository's configuration, and ask
-//! submodules. So this asks git only for what the index and `HEAD` say, and compares with the files itself: by size and time first, as git does,
-//! then by content as it is. A file that a filter would turn into what is committed may be counted although it is clean.
+//! `git status` and its kin compare contents through clean filters, which are programs from the repository's
+//! configuration, and ask submodules. So this asks git only for what the index and `HEAD` say, and compares
+//! with the files itself: by size and time first, as git does, then by content as it is. A file that a filter
+//! would turn into what is committed may be counted although it is clean.
 
 use std::{
     collections::HashSet,
@@ -20,7 +22,8 @@ const MOST_READ: usize = 1_000;
 const LARGEST_READ: u64 = 16 << 20;
 const OUTPUT_LIMIT: u64 = 512 << 20;
 
-/// How many paths of the work tree differ from `HEAD` or are new and not ignored. Nothing is written in the repository.
+/// How many paths of the work tree differ from `HEAD` or are new and not ignored. Nothing is written in the
+/// repository.
 pub(crate) async fn uncommitted(git: &Git, local: &LocalRepository, scratch: &Path) -> Result<u64, GitError> {
     let mut paths: HashSet<Vec<u8>> = staged(git, local).await?;
     paths.extend(untracked(git, local).await?);
@@ -87,7 +90,8 @@ async fn modified(git: &Git, local: &LocalRepository, scratch: &Path) -> Result<
     Ok(different)
 }
 
-/// Sorts files into those that differ for certain and those whose content must be read; drops those that are as the index says.
+/// Sorts files into those that differ for certain and those whose content must be read; drops those that are
+/// as the index says.
 fn compare(root: &Path, indexed: Vec<Indexed>) -> (HashSet<Vec<u8>>, Vec<(PathBuf, Indexed)>) {
     let (mut different, mut unsure) = (HashSet::new(), Vec::new());
     for file in indexed {
@@ -105,7 +109,8 @@ fn compare(root: &Path, indexed: Vec<Indexed>) -> (HashSet<Vec<u8>>, Vec<(PathBu
     (different, unsure)
 }
 
-/// Reads `git ls-files --stage --debug -z`: for each path a line that ends in NUL and five indented lines. Submodules are left out.
+/// Reads `git ls-files --stage --debug -z`: for each path a line that ends in NUL and five indented lines.
+/// Submodules are left out.
 fn parse_index(output: &[u8]) -> Option<Vec<Indexed>> {
     let mut rest = output;
     let mut files = Vec::new();

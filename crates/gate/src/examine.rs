@@ -32,7 +32,8 @@ const RULES: &[(&str, Rule)] = &[
 
 /// Everything that a reviewer must know about a change, the most severe first, then by path and line.
 ///
-/// Running time is linear in the size of the change, and at most a few dozen findings of each rule are listed one by one.
+/// Running time is linear in the size of the change, and at most a few dozen findings of each rule are listed
+/// one by one.
 #[must_use]
 pub fn examine(change: &Change, policy: &GatePolicy) -> Vec<Finding> {
     let view = View::new(change);

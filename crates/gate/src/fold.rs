@@ -1,9 +1,9 @@
 //! One spelling for all the spellings that some file system takes for the same path.
 //!
-//! A protected path must not be reachable by a name that looks different here and means the same on the reviewer's or the
-//! runner's machine. So paths are compared after folding: composed (NFC), in one case, without the characters that HFS+
-//! ignores, with `\` as a separator, and without what NTFS drops (trailing dots and spaces, streams after `:`). Two paths
-//! that fold to the same text clash on some machine.
+//! A protected path must not be reachable by a name that looks different here and means the same on the
+//! reviewer's or the runner's machine. So paths are compared after folding: composed (NFC), in one case,
+//! without the characters that HFS+ ignores, with `\` as a separator, and without what NTFS drops (trailing
+//! dots and spaces, streams after `:`). Two paths that fold to the same text clash on some machine.
 
 use cofferdam_domain::hidden::Hidden;
 use unicode_normalization::UnicodeNormalization;
@@ -17,7 +17,8 @@ pub(crate) fn fold_path(path: &[u8]) -> String {
 
 /// Folds case, composition and ignorable characters, and nothing that belongs to paths alone.
 pub(crate) fn fold_text(text: &str) -> String {
-    // Upper before lower case: U+017F and U+212A are letters whose lower case alone is not the one they are matched with.
+    // Upper before lower case: U+017F and U+212A are letters whose lower case alone is not the one they are
+    // matched with.
     let visible: String = text.chars().filter(|character| !is_ignored(*character)).collect();
     visible.to_uppercase().to_lowercase().nfc().collect()
 }
@@ -31,12 +32,14 @@ fn fold_part(part: &str) -> String {
     stem.trim_end_matches(['.', ' ']).trim_start_matches(' ').to_owned()
 }
 
-/// Characters that HFS+ ignores when it compares names, and others that nobody sees. Control characters stay: no file system drops them.
+/// Characters that HFS+ ignores when it compares names, and others that nobody sees. Control characters stay:
+/// no file system drops them.
 fn is_ignored(character: char) -> bool {
     Hidden::of(character).is_some_and(|kind| kind != Hidden::Control)
 }
 
-/// Whether a folded part of a path is git's own directory on some file system: `.git`, or its short name on NTFS.
+/// Whether a folded part of a path is git's own directory on some file system: `.git`, or its short name on
+/// NTFS.
 pub(crate) fn is_dot_git(folded_part: &str) -> bool {
     folded_part == ".git"
         || folded_part.strip_prefix("git~").is_some_and(|rest| {

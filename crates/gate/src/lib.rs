@@ -1,13 +1,14 @@
 //! The gate: what a finished change contains, what its tests show, and what the pull request may say.
 //!
-//! What this crate is for: [`examine`] lists what a reviewer must know about a change before anything is published, and
-//! [`verdict`] decides whether it may be; [`detect_test_command`], [`parse_report`] and [`judge`] turn runs of the
-//! repository's own tests into facts; [`PullRequestText`] and [`evidence_statement`] write those facts down, with the
-//! agent's prose apart from them and made inert.
+//! What this crate is for: [`examine`] lists what a reviewer must know about a change before anything is
+//! published, and [`verdict`] decides whether it may be; [`detect_test_command`], [`parse_report`] and
+//! [`judge`] turn runs of the repository's own tests into facts; [`PullRequestText`] and
+//! [`evidence_statement`] write those facts down, with the agent's prose apart from them and made inert.
 //!
-//! What it never does: I/O, processes, clocks, randomness. Everything here is a function from data to data, so a log can be
-//! judged again and gives the same answer. It knows no model and no sandbox. All that it examines is hostile: sizes, counts
-//! and running time are bounded, regular expressions are linear, no input may panic.
+//! What it never does: I/O, processes, clocks, randomness. Everything here is a function from data to data,
+//! so a log can be judged again and gives the same answer. It knows no model and no sandbox. All that it
+//! examines is hostile: sizes, counts and running time are bounded, regular expressions are linear, no input
+//! may panic.
 //!
 //! Where to start reading: `examine.rs` (the rules in one table), then any file under `rules/`; for the text,
 //! `pull_request/prose.rs` says how prose is made inert.

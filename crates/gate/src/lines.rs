@@ -1,8 +1,8 @@
 //! Which lines a change adds and removes.
 //!
-//! Not a minimal diff, on purpose: a line counts as added when the new file has more copies of it than the old one. That is
-//! linear in the size of the files whatever they hold, and no arrangement of lines can hide an addition. A line that only
-//! moved is neither added nor removed.
+//! Not a minimal diff, on purpose: a line counts as added when the new file has more copies of it than the
+//! old one. That is linear in the size of the files whatever they hold, and no arrangement of lines can hide
+//! an addition. A line that only moved is neither added nor removed.
 
 use std::collections::HashMap;
 

@@ -32,7 +32,8 @@ impl GatePolicy {
         let mut set = GlobSetBuilder::new();
         for text in &policy.protected_paths {
             let invalid = |source| InvalidGlob { glob: text.clone(), source };
-            // Globs are compared with folded paths, so they are folded too. A directory protects what is in it.
+            // Globs are compared with folded paths, so they are folded too. A directory protects what is in
+            // it.
             let folded = fold_text(text.trim_start_matches("./").trim_start_matches('/'));
             let folded = folded.trim_end_matches('/');
             set.add(Glob::new(folded).map_err(invalid)?);

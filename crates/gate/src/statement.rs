@@ -1,7 +1,8 @@
 //! The evidence as a statement that can be signed and checked by others.
 //!
-//! The shape is the in-toto Statement, version 1 (in-toto attestation framework, `spec/v1/statement.md`); the digests of the subject
-//! use its names for git objects (`gitCommit`, `gitTree`). Unsigned: an envelope around it is somebody else's work.
+//! The shape is the in-toto Statement, version 1 (in-toto attestation framework, `spec/v1/statement.md`); the
+//! digests of the subject use its names for git objects (`gitCommit`, `gitTree`). Unsigned: an envelope
+//! around it is somebody else's work.
 
 use cofferdam_domain::{EvidenceRun, Severity, evidence::Exit};
 use serde_json::{Value, json};

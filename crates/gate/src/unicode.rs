@@ -1,6 +1,7 @@
 //! Unicode as a reviewer meets it: letters that look Latin, and a text in which what is hidden is shown.
 //!
-//! Which characters hide something, and where, is [`cofferdam_domain::hidden`]'s to say. Sources: UTS #39 (confusables), CVE-2021-42694.
+//! Which characters hide something, and where, is [`cofferdam_domain::hidden`]'s to say. Sources: UTS #39
+//! (confusables), CVE-2021-42694.
 
 use cofferdam_domain::hidden::replace_hidden;
 
@@ -9,7 +10,8 @@ pub(crate) fn reveal(text: &str) -> String {
     replace_hidden(text, |character| format!("⟨U+{:04X}⟩", u32::from(character)))
 }
 
-/// A letter that is not Latin and looks like one: the Latin letter. Cyrillic, Greek, Armenian and Cherokee, from UTS #39.
+/// A letter that is not Latin and looks like one: the Latin letter. Cyrillic, Greek, Armenian and Cherokee,
+/// from UTS #39.
 pub(crate) const fn latin_lookalike(character: char) -> Option<char> {
     Some(match character {
         'а' => 'a',

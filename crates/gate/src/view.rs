@@ -9,7 +9,8 @@ use crate::{
     lines::{Line, only_in_new},
 };
 
-/// Bytes of content, old and new together, that are examined of one change. The rest is reported as not examined.
+/// Bytes of content, old and new together, that are examined of one change. The rest is reported as not
+/// examined.
 const MAX_TOTAL: usize = 128 << 20;
 
 /// Findings that one rule may make one by one; the rest becomes one finding that counts them.

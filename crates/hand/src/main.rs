@@ -1,7 +1,8 @@
 //! The one static program on the far side: makes sandboxes (`zygote`) and works in them (`init`).
 //!
-//! The role is the first argument, or the name that the program was started under. The zygote takes its control socket as standard input,
-//! process 1 of a sandbox as descriptor 3. Both read no configuration and no environment, and print nothing but a wrong start.
+//! The role is the first argument, or the name that the program was started under. The zygote takes its
+//! control socket as standard input, process 1 of a sandbox as descriptor 3. Both read no configuration and
+//! no environment, and print nothing but a wrong start.
 
 #![deny(unsafe_code)]
 

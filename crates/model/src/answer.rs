@@ -6,10 +6,12 @@ use cofferdam_domain::{Answer, Block, StopReason, ToolCall, Usage};
 
 use crate::failure::Failure;
 
-/// The most tool calls that one answer may have: their index must fit a call id, and no model has reason for more.
+/// The most tool calls that one answer may have: their index must fit a call id, and no model has reason for
+/// more.
 const MAX_CALLS: usize = 256;
 
-/// Puts an answer together: empty blocks go, call ids become unique, and an answer with calls waits for their results whatever it says.
+/// Puts an answer together: empty blocks go, call ids become unique, and an answer with calls waits for their
+/// results whatever it says.
 pub(crate) fn assemble(
     blocks: Vec<Block>,
     stop: StopReason,

@@ -6,7 +6,8 @@ use cofferdam_domain::Digest;
 /// Content by its digest.
 #[async_trait]
 pub trait BlobSource: Send + Sync {
-    /// The content, or `None` where it is not there or cannot be read: the model is then told that the picture is missing.
+    /// The content, or `None` where it is not there or cannot be read: the model is then told that the
+    /// picture is missing.
     async fn get(&self, digest: Digest) -> Option<Vec<u8>>;
 }
 

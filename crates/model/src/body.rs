@@ -1,7 +1,7 @@
 //! Request bodies that grow at their end only.
 //!
-//! The bytes of earlier messages are kept and sent again as they are: nothing is serialised twice, and the prefix that a provider's prompt cache
-//! sees is the same from request to request by construction.
+//! The bytes of earlier messages are kept and sent again as they are: nothing is serialised twice, and the
+//! prefix that a provider's prompt cache sees is the same from request to request by construction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -32,7 +32,8 @@ struct Kept {
 }
 
 impl Kept {
-    /// Whether `request` goes on where this ends. Messages are shared, so this compares addresses in all but odd cases.
+    /// Whether `request` goes on where this ends. Messages are shared, so this compares addresses in all but
+    /// odd cases.
     fn is_begun_by(&self, request: &ModelRequest) -> bool {
         self.epoch == request.epoch
             && (Arc::ptr_eq(&self.system, &request.system) || self.system == request.system)

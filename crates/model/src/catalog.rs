@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::config::{DollarPrices, ModelConfig};
 
-/// The window that an unknown model is taken to have: most have more, and too much is refused by the server while too little only
-/// compacts earlier.
+/// The window that an unknown model is taken to have: most have more, and too much is refused by the server
+/// while too little only compacts earlier.
 pub(crate) const UNKNOWN_WINDOW: u64 = 32_768;
 /// The longest answer that an unknown model is taken to give.
 const UNKNOWN_OUTPUT: u32 = 8_192;
@@ -113,7 +113,8 @@ pub(crate) fn known(model: &str) -> Option<&'static KnownModel> {
     })
 }
 
-/// A name in the form in which names are compared: resellers put the maker before it and write versions with dots.
+/// A name in the form in which names are compared: resellers put the maker before it and write versions with
+/// dots.
 fn plain(model: &str) -> String {
     let name = model.rsplit('/').next().unwrap_or(model);
     name.to_lowercase().replace('.', "-")

@@ -20,8 +20,8 @@
 //! prices = { input = 0.2, output = 0.8 }           # US dollars for a million tokens
 //! ```
 //!
-//! The providers `anthropic`, `openai`, `gemini`, `openrouter`, `ollama` and `llamacpp` are known without configuration; a
-//! table with such a name changes only the keys that it has.
+//! The providers `anthropic`, `openai`, `gemini`, `openrouter`, `ollama` and `llamacpp` are known without
+//! configuration; a table with such a name changes only the keys that it has.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -54,7 +54,8 @@ pub struct RetryConfig {
     pub longest_delay_ms: u64,
     /// Milliseconds to wait for a connection.
     pub connect_timeout_ms: u64,
-    /// Milliseconds to wait for the first byte of an answer. Local models read a long prompt for minutes before they say anything.
+    /// Milliseconds to wait for the first byte of an answer. Local models read a long prompt for minutes
+    /// before they say anything.
     pub first_byte_timeout_ms: u64,
     /// Milliseconds without a byte after which a begun answer counts as stalled.
     pub idle_timeout_ms: u64,
@@ -96,10 +97,12 @@ impl RetryConfig {
 pub struct ProviderConfig {
     /// The wire format; must be given for a name that is not built in.
     pub kind: Option<Family>,
-    /// Where the provider answers, up to and including the version part of the path (`https://api.openai.com/v1`).
+    /// Where the provider answers, up to and including the version part of the path
+    /// (`https://api.openai.com/v1`).
     pub base_url: Option<String>,
-    /// The environment variable that holds the key. Without this and `key_file`, a provider of your own is asked without a key, and so is a
-    /// built-in one whose `base_url` is changed: its key is not for another address.
+    /// The environment variable that holds the key. Without this and `key_file`, a provider of your own is
+    /// asked without a key, and so is a built-in one whose `base_url` is changed: its key is not for another
+    /// address.
     pub key_env: Option<String>,
     /// A file that holds the key and nothing else.
     pub key_file: Option<PathBuf>,

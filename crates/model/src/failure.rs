@@ -1,5 +1,5 @@
-//! What went wrong with one try, and what may be done about it. One reader serves the error bodies of all providers, because
-//! compatible servers mix each other's forms.
+//! What went wrong with one try, and what may be done about it. One reader serves the error bodies of all
+//! providers, because compatible servers mix each other's forms.
 
 use std::time::Duration;
 
@@ -82,7 +82,8 @@ impl Failure {
         Self { remedy, message: what, retry_after }
     }
 
-    /// The failure that an error inside a stream stands for. There the provider's words stand in for the status.
+    /// The failure that an error inside a stream stands for. There the provider's words stand in for the
+    /// status.
     pub(crate) fn from_stream(body: &Value) -> Self {
         let error = ErrorBody::from_value(body);
         let words = error.words();
@@ -122,8 +123,9 @@ impl ErrorBody {
         }
     }
 
-    /// Anthropic and OpenAI: `{"error":{"type","code","message"}}`; Gemini: the same with `status`, sometimes in an array;
-    /// Ollama: `{"error":"…"}`; vLLM: `{"object":"error","message","type","code"}`; FastAPI: `{"detail"}`.
+    /// Anthropic and OpenAI: `{"error":{"type","code","message"}}`; Gemini: the same with `status`, sometimes
+    /// in an array; Ollama: `{"error":"…"}`; vLLM: `{"object":"error","message","type","code"}`; FastAPI:
+    /// `{"detail"}`.
     fn from_value(value: &Value) -> Self {
         let value = value.get(0).unwrap_or(value);
         let error = value.get("error").or_else(|| value.pointer("/response/error")).unwrap_or(value);
@@ -186,7 +188,8 @@ fn is_out_of_credit(words: &str) -> bool {
         .any(|sign| words.contains(sign))
 }
 
-/// How the providers say that reasoning sent back is not theirs: the model, the account or the conversation has changed since.
+/// How the providers say that reasoning sent back is not theirs: the model, the account or the conversation
+/// has changed since.
 fn is_about_reasoning(words: &str) -> bool {
     [
         "thinking` block",

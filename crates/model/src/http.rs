@@ -1,4 +1,5 @@
-//! Connections to providers: one client that is kept for the session, and streams that are bounded in time and size.
+//! Connections to providers: one client that is kept for the session, and streams that are bounded in time
+//! and size.
 
 use std::{error::Error, net::IpAddr, sync::Arc, time::SystemTime};
 
@@ -157,14 +158,16 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Waits a moment for the end of a stream whose answer is whole, so that the connection can serve the next request.
+/// Waits a moment for the end of a stream whose answer is whole, so that the connection can serve the next
+/// request.
 async fn drain(mut response: Response) {
     let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
     // A connection that does not end in time is closed; nothing else depends on it.
     timeout(std::time::Duration::from_millis(100), rest).await.ok();
 }
 
-/// A header with the key, marked so that no debug output shows it. `None` without a key, or where the key does not fit into a header.
+/// A header with the key, marked so that no debug output shows it. `None` without a key, or where the key
+/// does not fit into a header.
 pub(crate) fn key_header(
     name: &'static str,
     prefix: &str,
@@ -181,7 +184,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A client for `base`. Proxies from the environment are honoured, except for this machine, which no proxy can reach.
+/// A client for `base`. Proxies from the environment are honoured, except for this machine, which no proxy
+/// can reach.
 pub(crate) fn client(base: &str, limits: &RetryConfig) -> Result<Client, Failure> {
     let unusable =
         |what: &str| Failure::new(Remedy::Nothing, format!("no HTTP client could be made: {what}"));

@@ -1,12 +1,14 @@
 //! Model providers behind one interface.
 //!
-//! What this crate is for: turning a [`cofferdam_domain::ModelRequest`] into the bytes that one provider wants and its stream of events into an
-//! [`cofferdam_domain::Answer`]; trying again when that helps; knowing what an answer costs.
+//! What this crate is for: turning a [`cofferdam_domain::ModelRequest`] into the bytes that one provider
+//! wants and its stream of events into an [`cofferdam_domain::Answer`]; trying again when that helps; knowing
+//! what an answer costs.
 //!
 //! What it never does: decide what is asked, run a tool, or show a key, a prompt or an answer to a log.
 //!
-//! Where to start reading: `provider.rs` (the interface), `wire.rs` (what a wire format has to say), then one format, say `anthropic`;
-//! `body.rs` is why a prompt's prefix never changes, `remote.rs` tries again and falls back, [`Transcript`] needs no network at all.
+//! Where to start reading: `provider.rs` (the interface), `wire.rs` (what a wire format has to say), then one
+//! format, say `anthropic`; `body.rs` is why a prompt's prefix never changes, `remote.rs` tries again and
+//! falls back, [`Transcript`] needs no network at all.
 
 #![forbid(unsafe_code)]
 

@@ -21,7 +21,8 @@ pub(crate) struct Local {
     pub(crate) window: Option<u64>,
 }
 
-/// Asks the server at the provider's address what it has. `None` when nothing answers there as such a server does.
+/// Asks the server at the provider's address what it has. `None` when nothing answers there as such a server
+/// does.
 pub(crate) async fn ask(provider: &Provider, limits: &RetryConfig) -> Option<Local> {
     let url = Url::parse(&provider.base_url).ok().filter(http::is_loopback)?;
     let client = http::client(&provider.base_url, limits).ok()?;

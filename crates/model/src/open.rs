@@ -121,11 +121,13 @@ pub struct ModelRow {
     pub note: Option<String>,
 }
 
-/// Opens the model `name`: `provider/model`, `provider`, the name of a model alone, or `scripted:PATH`. Without a name, the configured default,
-/// else the first provider with a key, else a local server that answers.
+/// Opens the model `name`: `provider/model`, `provider`, the name of a model alone, or `scripted:PATH`.
+/// Without a name, the configured default, else the first provider with a key, else a local server that
+/// answers.
 ///
 /// # Errors
-/// When the name means nothing, or what it means cannot be asked. Nothing is sent to a provider here, so a wrong key shows later.
+/// When the name means nothing, or what it means cannot be asked. Nothing is sent to a provider here, so a
+/// wrong key shows later.
 pub async fn open(
     config: &ModelsConfig,
     env: EnvLookup<'_>,

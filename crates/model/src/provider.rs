@@ -10,14 +10,15 @@ use cofferdam_domain::{
 
 /// A model that can be asked.
 ///
-/// Notes for implementors: one value serves one session, so it may keep the encoded bytes of the messages it has sent (see
-/// [`ModelRequest`]) and its connection. It never logs or prints a key, a prompt or an answer.
+/// Notes for implementors: one value serves one session, so it may keep the encoded bytes of the messages it
+/// has sent (see [`ModelRequest`]) and its connection. It never logs or prints a key, a prompt or an answer.
 #[async_trait]
 pub trait Model: Send {
     /// What the agent needs to know about it.
     fn info(&self) -> &ModelInfo;
 
-    /// Asks, and waits for the whole answer. What arrives meanwhile is told to `progress`. Retries and fallbacks happen inside.
+    /// Asks, and waits for the whole answer. What arrives meanwhile is told to `progress`. Retries and
+    /// fallbacks happen inside.
     ///
     /// # Errors
     /// After all tries and fallbacks, or at once where trying again is useless.

@@ -1,4 +1,5 @@
-//! The providers there are: those that are built in, as the configuration changes them, and those that it adds.
+//! The providers there are: those that are built in, as the configuration changes them, and those that it
+//! adds.
 
 use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
 
@@ -45,7 +46,8 @@ pub(crate) enum KeySource {
     File(PathBuf),
 }
 
-/// All providers: the configured ones first, by name, then the others that are built in, in the catalogue's order.
+/// All providers: the configured ones first, by name, then the others that are built in, in the catalogue's
+/// order.
 pub(crate) fn all(config: &ModelsConfig) -> Result<Vec<Provider>, OpenError> {
     let known = &catalog().providers;
     let configured = config.providers.iter().map(|(name, told)| {
@@ -214,7 +216,8 @@ fn thinking(model: &str, effort: Option<Effort>) -> Thinking {
     }
 }
 
-/// Whether a model at OpenAI is a reasoning model: all since o1 and GPT-5. Others refuse the parameters about reasoning.
+/// Whether a model at OpenAI is a reasoning model: all since o1 and GPT-5. Others refuse the parameters about
+/// reasoning.
 fn reasons(model: &str, effort: Option<Effort>) -> bool {
     effort.is_some()
         || Maker::of(model) == Some(Maker::Openai)

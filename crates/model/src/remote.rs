@@ -125,8 +125,8 @@ impl Remote {
         Self { routes, limits, blobs, fallen_back: None, info }
     }
 
-    /// Where to begin: a fallback stays in use for a while, so that a provider's bad hour costs its tries only now and then, and the fallback's
-    /// prompt cache is of use.
+    /// Where to begin: a fallback stays in use for a while, so that a provider's bad hour costs its tries
+    /// only now and then, and the fallback's prompt cache is of use.
     fn begin(&self) -> usize {
         let patience = Duration::from_secs(self.limits.fallback_minutes.saturating_mul(60));
         self.fallen_back.filter(|(_, since)| since.elapsed() < patience).map_or(0, |(at, _)| at)

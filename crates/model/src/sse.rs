@@ -1,7 +1,9 @@
-//! The one parser of server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
+//! The one parser of server-sent events
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
 //!
-//! It is fed bytes as they arrive, in whatever pieces, and gives the same events for every way of cutting them. Where it leaves the
-//! standard it does so because providers do: an event that is not followed by an empty line counts when the stream ends.
+//! It is fed bytes as they arrive, in whatever pieces, and gives the same events for every way of cutting
+//! them. Where it leaves the standard it does so because providers do: an event that is not followed by an
+//! empty line counts when the stream ends.
 
 /// The longest line that is accepted, in bytes.
 const MAX_LINE: usize = 16 << 20;
@@ -85,7 +87,8 @@ impl SseParser {
                 self.data.push_str(value);
             }
             "event" => value.clone_into(&mut self.name),
-            // Comments (an empty field name), ids, reconnection times and anything unknown say nothing about the answer.
+            // Comments (an empty field name), ids, reconnection times and anything unknown say nothing about
+            // the answer.
             _ => (),
         }
         Ok(None)

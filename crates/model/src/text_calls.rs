@@ -1,15 +1,17 @@
 //! Tool calls that a model writes into its text.
 //!
-//! Small local models know tools from their training but not always the form that their server's template reads. What they write instead is
-//! recognised: `<tool_call>` around a JSON object, a fenced `json` block, or an answer that is nothing but JSON. Except inside `<tool_call>`, the
-//! name must be that of a tool on offer: JSON in an answer usually means something else. Models of the large makers never need this.
+//! Small local models know tools from their training but not always the form that their server's template
+//! reads. What they write instead is recognised: `<tool_call>` around a JSON object, a fenced `json` block,
+//! or an answer that is nothing but JSON. Except inside `<tool_call>`, the name must be that of a tool on
+//! offer: JSON in an answer usually means something else. Models of the large makers never need this.
 
 use cofferdam_domain::{Block, ModelRequest, ToolCall};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{catalog::Maker, wire::json as text_of};
 
-/// The tools whose calls are looked for in the text of an answer to `request`; none where the model knows better.
+/// The tools whose calls are looked for in the text of an answer to `request`; none where the model knows
+/// better.
 pub(crate) fn offered(model: &str, request: &ModelRequest) -> Vec<String> {
     match Maker::of(model) {
         Some(_) => Vec::new(),
@@ -120,7 +122,8 @@ fn calls(json: &str, offered: &[String], any_name: bool) -> Vec<Block> {
     calls
 }
 
-/// The JSON values that the text consists of; those of an array singly. Brackets too many at the end are a slip that hides nothing.
+/// The JSON values that the text consists of; those of an array singly. Brackets too many at the end are a
+/// slip that hides nothing.
 fn values(json: &str) -> Option<Vec<&RawValue>> {
     if json.starts_with('[') {
         return serde_json::from_str(json).ok();

@@ -14,8 +14,9 @@ use crate::{Progress, failure::Failure, sse::SseEvent};
 
 /// A wire format's encoder, with what it must remember of the messages it has written.
 ///
-/// A request body is `header`, then every message in order through `append`, then `tail`. What `append` has written is never written again:
-/// the next request of the epoch has it as a prefix. So whatever changes from request to request belongs in the tail.
+/// A request body is `header`, then every message in order through `append`, then `tail`. What `append` has
+/// written is never written again: the next request of the epoch has it as a prefix. So whatever changes from
+/// request to request belongs in the tail.
 pub(crate) trait Wire: Send {
     /// The path to post to, below the provider's base URL.
     fn path(&self) -> String;
@@ -32,7 +33,8 @@ pub(crate) trait Wire: Send {
     /// Ends the body.
     fn tail(&self, request: &ModelRequest, out: &mut Vec<u8>);
 
-    /// Told when the provider refused what was said about reasoning. What was sent back of it is left out by the caller.
+    /// Told when the provider refused what was said about reasoning. What was sent back of it is left out by
+    /// the caller.
     fn reasoning_refused(&mut self) {}
 
     /// A reader for the answer to `request`.
@@ -100,7 +102,8 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// A call's arguments as the text of a JSON object, whatever the model wrote: providers and chat templates parse them.
+/// A call's arguments as the text of a JSON object, whatever the model wrote: providers and chat templates
+/// parse them.
 pub(crate) fn arguments(call: &ToolCall) -> String {
     let text = call.arguments.trim();
     if text.is_empty() {
@@ -112,8 +115,8 @@ pub(crate) fn arguments(call: &ToolCall) -> String {
     }
 }
 
-/// A tool's name or a call's id in the alphabet that all providers accept (`[a-zA-Z0-9_-]`, at most 64 characters): a model may have
-/// made up anything, and history comes from other providers too.
+/// A tool's name or a call's id in the alphabet that all providers accept (`[a-zA-Z0-9_-]`, at most 64
+/// characters): a model may have made up anything, and history comes from other providers too.
 pub(crate) fn plain_name(name: &str) -> String {
     const MAX: usize = 64;
     let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };

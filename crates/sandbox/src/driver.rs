@@ -138,6 +138,9 @@ pub trait Process: Send {
     /// The output so far that has not been taken yet. Does not wait.
     fn take_output(&mut self) -> Vec<u8>;
 
+    /// Waits until there is output that has not been taken, the command has ended, or `patience` is over.
+    async fn stir(&mut self, patience: Duration);
+
     /// Writes to its standard input, for a command started with `terminal`.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! How fast events become durable, beside the floor that the disk sets: `cargo bench -p cofferdam-store`.
 //!
-//! Everything is measured in turn in one run on one file system, so that the ratios hold whatever else the machine does. The floor appends the
-//! same bytes to a plain file and calls `fdatasync(2)`; a second floor overwrites them in place, which needs no change of the file's size.
-//! Name another directory to measure on with `COFFERDAM_BENCH_DIR`.
+//! Everything is measured in turn in one run on one file system, so that the ratios hold whatever else the
+//! machine does. The floor appends the same bytes to a plain file and calls `fdatasync(2)`; a second floor
+//! overwrites them in place, which needs no change of the file's size. Name another directory to measure on
+//! with `COFFERDAM_BENCH_DIR`.
 
 use std::{
     error::Error,

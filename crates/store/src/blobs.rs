@@ -1,7 +1,8 @@
 //! Content by its digest, one file each: `blobs/<first two hexadecimal digits>/<the other 62>`.
 //!
-//! A file appears under its name only when its content is on the disk (write, fsync, rename, fsync of the directory), so that a name
-//! that exists stands for whole content, and an event may refer to it as soon as [`Blobs::put`] has returned.
+//! A file appears under its name only when its content is on the disk (write, fsync, rename, fsync of the
+//! directory), so that a name that exists stands for whole content, and an event may refer to it as soon as
+//! [`Blobs::put`] has returned.
 
 use std::{
     collections::HashSet,

@@ -24,8 +24,8 @@ impl Head {
     pub(crate) const START: Self =
         Self { seq: Seq::START, id: EventId::from_u128(0), at: Timestamp(0), hash: Digest::ZERO };
 
-    /// The stamp of the next event: its time is no earlier and its id no smaller than those of the event before, whatever the clocks of the
-    /// machines that wrote them say.
+    /// The stamp of the next event: its time is no earlier and its id no smaller than those of the event
+    /// before, whatever the clocks of the machines that wrote them say.
     pub(crate) fn stamp(self, session: SessionId, at: Timestamp, text: &str) -> Stamp {
         let seq = self.seq.next();
         let id = EventId::generate().max(EventId::from_u128(self.id.as_u128().saturating_add(1)));

@@ -1,11 +1,14 @@
 //! The session log, blobs and claims: the only SQL in Cofferdam.
 //!
-//! What this crate is for: [`Store`] keeps what must not be lost. Appends are durable when they return; readers follow a log live without
-//! polling. [`SqliteStore`] is one directory on one machine, shared by any number of processes; PostgreSQL will implement the same interface.
+//! What this crate is for: [`Store`] keeps what must not be lost. Appends are durable when they return;
+//! readers follow a log live without polling. [`SqliteStore`] is one directory on one machine, shared by any
+//! number of processes; PostgreSQL will implement the same interface.
 //!
-//! What it never does: interpret events beyond their place in the chain and the line that they leave in a list of sessions, or decide anything.
+//! What it never does: interpret events beyond their place in the chain and the line that they leave in a
+//! list of sessions, or decide anything.
 //!
-//! Where to start reading: [`Store`], then `chain` (how events are linked), then `sqlite` (how they are kept).
+//! Where to start reading: [`Store`], then `chain` (how events are linked), then `sqlite` (how they are
+//! kept).
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The store on one machine: a directory with an SQLite database, blobs, and the files by which processes share it.
+//! The store on one machine: a directory with an SQLite database, blobs, and the files by which processes
+//! share it.
 //!
 //! ```text
 //! cofferdam.db     events and sessions (migrations/sqlite/*.sql), in WAL mode
@@ -7,8 +8,8 @@
 //! bells/           an empty file for each session: rings when events were appended
 //! ```
 //!
-//! Any number of processes may have it open. What they agree on is in the database and in the kernel's locks; nothing that matters is kept in
-//! the memory of one of them.
+//! Any number of processes may have it open. What they agree on is in the database and in the kernel's locks;
+//! nothing that matters is kept in the memory of one of them.
 
 mod claims;
 mod column;
@@ -59,14 +60,16 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in `dir`, which is made (for this user alone) if it is not there. Needs a Tokio runtime with I/O and time enabled.
+    /// Opens the store in `dir`, which is made (for this user alone) if it is not there. Needs a Tokio
+    /// runtime with I/O and time enabled.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] when a newer version of Cofferdam has written it, [`StoreError::Corrupt`] when it is no database, [`StoreError::Full`],
-    /// or a failure to make or open its files.
+    /// [`StoreError::Newer`] when a newer version of Cofferdam has written it, [`StoreError::Corrupt`] when
+    /// it is no database, [`StoreError::Full`], or a failure to make or open its files.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         let root = dir.to_owned();
-        // One process at a time makes files and migrates: changing to WAL mode cannot wait for others in SQLite itself.
+        // One process at a time makes files and migrates: changing to WAL mode cannot wait for others in
+        // SQLite itself.
         let (alone, blobs) = blocking(move || prepare_folders(&root)).await?;
         let path = dir.join("cofferdam.db");
         let options = schema::writing(&path);
@@ -80,8 +83,8 @@ impl SqliteStore {
         Ok(Self { writer, readers: schema::readers(&path), news, claims, blobs: Arc::new(blobs) })
     }
 
-    /// Finishes what is being written and closes the database. A store that is dropped instead loses nothing, but the database keeps a longer
-    /// write-ahead log for whoever opens it next.
+    /// Finishes what is being written and closes the database. A store that is dropped instead loses nothing,
+    /// but the database keeps a longer write-ahead log for whoever opens it next.
     ///
     /// # Errors
     /// [`StoreError::Closed`] when the writing task has died.

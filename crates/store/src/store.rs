@@ -21,12 +21,12 @@ pub trait Store: Send + Sync {
         rest: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError>;
 
-    /// Appends events in order, in one transaction, durable on return. `at` is taken for each of them unless the log's last event is later
-    /// (time never goes back within a log).
+    /// Appends events in order, in one transaction, durable on return. `at` is taken for each of them unless
+    /// the log's last event is later (time never goes back within a log).
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] under an old claim, [`StoreError::Behind`] when the log has moved on, [`StoreError::UnknownSession`],
-    /// or a failure to write. Nothing is written then.
+    /// [`StoreError::Fenced`] under an old claim, [`StoreError::Behind`] when the log has moved on,
+    /// [`StoreError::UnknownSession`], or a failure to write. Nothing is written then.
     async fn append(
         &self,
         session: SessionId,
@@ -41,7 +41,8 @@ pub trait Store: Send + Sync {
     /// When the session is unknown, or an event cannot be read or its hash does not fit the chain.
     async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError>;
 
-    /// Events after `after`, first those that exist, then each new one as it is appended, by whatever process. Never ends by itself.
+    /// Events after `after`, first those that exist, then each new one as it is appended, by whatever
+    /// process. Never ends by itself.
     async fn follow(
         &self,
         session: SessionId,
@@ -69,10 +70,12 @@ pub trait Store: Send + Sync {
     /// Content by its digest, checked against it.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBlob`], [`StoreError::Corrupt`] when the content does not hash to its name, or a failure to read.
+    /// [`StoreError::UnknownBlob`], [`StoreError::Corrupt`] when the content does not hash to its name, or a
+    /// failure to read.
     async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
 
-    /// Checks every event's hash and its link to the one before, and that every blob that is referred to is there.
+    /// Checks every event's hash and its link to the one before, and that every blob that is referred to is
+    /// there.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] naming the first event that does not fit.
@@ -82,8 +85,9 @@ pub trait Store: Send + Sync {
 /// Who appends.
 #[derive(Debug, Clone, Copy)]
 pub enum Writer<'a> {
-    /// The worker that has the session. It has folded the log up to `after` and decided on that ground: if anything was appended since,
-    /// the write is refused, so that the log always shows decisions after all that they were based on.
+    /// The worker that has the session. It has folded the log up to `after` and decided on that ground: if
+    /// anything was appended since, the write is refused, so that the log always shows decisions after all
+    /// that they were based on.
     Worker {
         /// Its claim.
         claim: &'a Claim,

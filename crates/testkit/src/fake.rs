@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -29,7 +29,8 @@ use crate::{
 
 /// A server that speaks one wire format, plays a transcript, and holds requests against the format's rules.
 ///
-/// A request that breaks a rule is answered with HTTP 400 and remembered; [`FakeProvider::assert_clean`] tells. Dropping it ends the server.
+/// A request that breaks a rule is answered with HTTP 400 and remembered; [`FakeProvider::assert_clean`]
+/// tells. Dropping it ends the server.
 #[derive(Debug)]
 pub struct FakeProvider {
     address: SocketAddr,
@@ -43,6 +44,8 @@ pub struct FakeProvider {
 pub struct Recorded {
     /// When its last byte was there.
     pub at: Instant,
+    /// The other end of the connection: requests that came over one connection have it in common.
+    pub peer: SocketAddr,
     /// The path with its query.
     pub path: String,
     /// Its headers.
@@ -84,9 +87,10 @@ impl FakeProvider {
         let shared = Arc::new(Shared { family, transcript, state: Mutex::default() });
         let router =
             Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&shared));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move {
             // Ends only by being aborted.
-            axum::serve(listener, router).await.ok();
+            axum::serve(listener, service).await.ok();
         });
         Ok(Self { address, family, shared, server })
     }
@@ -131,9 +135,15 @@ impl Drop for FakeProvider {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let family = shared.family;
-    match decide(&shared, &uri, &headers, body) {
+    match decide(&shared, peer, &uri, &headers, body) {
         Decision::Plain(response) => response,
         Decision::Stream { received, played, fault } => {
             tokio::time::sleep(played.delay).await;
@@ -148,12 +158,12 @@ enum Decision {
     Stream { received: Received, played: Played, fault: Option<Fault> },
 }
 
-fn decide(shared: &Shared, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Decision {
+fn decide(shared: &Shared, peer: SocketAddr, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Decision {
     let family = shared.family;
     let received = wire::read(family, uri, headers, &body);
     let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut log = shared.log();
-    log.requests.push(Recorded { at: Instant::now(), path, headers: headers.clone(), body });
+    log.requests.push(Recorded { at: Instant::now(), peer, path, headers: headers.clone(), body });
     let refuse = |message: &str| {
         let status = StatusCode::BAD_REQUEST;
         let body = fault::error(family, status, "invalid_request_error", message);
@@ -237,7 +247,20 @@ fn streamed(family: Family, received: &Received, played: &Played, fault: Option<
             let bytes = events.concat().into_bytes();
             Body::from_stream(stream::iter(bytes.into_iter().map(|byte| Ok::<_, io::Error>(vec![byte]))))
         }
-        _ => Body::from(events.concat()),
+        // The other faults are whole answers by themselves, and were given as such.
+        Some(
+            Fault::RateLimited(_)
+            | Fault::ServerError
+            | Fault::Overloaded
+            | Fault::Unauthorised
+            | Fault::NoSuchModel
+            | Fault::ContextOverflow
+            | Fault::OutOfCredit
+            | Fault::BadReasoning
+            | Fault::Redirect
+            | Fault::WebPage,
+        )
+        | None => Body::from(events.concat()),
     };
     ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
 }

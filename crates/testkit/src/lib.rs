@@ -1,10 +1,11 @@
 //! Fakes that speak the real protocol and assert its invariants.
 //!
-//! What this crate is for: tests and benchmarks that need a model provider. [`FakeProvider`] is a server on this machine that speaks one of the four wire
-//! formats, plays a [`cofferdam_model::Transcript`], misbehaves when told to, and holds every request against the rules that the real
-//! provider enforces.
+//! What this crate is for: tests and benchmarks that need a model provider. [`FakeProvider`] is a server on
+//! this machine that speaks one of the four wire formats, plays a [`cofferdam_model::Transcript`], misbehaves
+//! when told to, and holds every request against the rules that the real provider enforces.
 //!
-//! What it never does: share code with the encoders that it checks. It reads requests by the providers' documentation.
+//! What it never does: share code with the encoders that it checks. It reads requests by the providers'
+//! documentation.
 //!
 //! Where to start reading: `fake.rs`.
 

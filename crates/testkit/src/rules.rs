@@ -39,8 +39,8 @@ impl Rules {
         );
     }
 
-    /// The rules of every conversation: it begins and ends with the user, and the calls of an answer have one result each, in the
-    /// message that follows.
+    /// The rules of every conversation: it begins and ends with the user, and the calls of an answer have one
+    /// result each, in the message that follows.
     pub(crate) fn conversation(&mut self, messages: &[Message]) {
         let role = |message: Option<&Message>| message.map(|message| message.role);
         self.need(role(messages.first()) == Some(Role::User), "the conversation must begin with the user");

@@ -12,9 +12,6 @@ use crate::tool::{Context, Failure};
 
 /// Commands that may run in the background at the same time.
 const MAX_RUNNING: usize = 16;
-/// How often output is taken from a command that runs, while somebody waits for it: at first, and at most.
-const TICKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-
 /// All background commands of a session.
 #[derive(Default)]
 pub(crate) struct Background(Mutex<Commands>);
@@ -94,12 +91,12 @@ pub(crate) async fn follow(
     kept: u64,
 ) -> Result<(Option<Finished>, Output), SandboxError> {
     let until = Instant::now() + patience;
-    let (mut tick, longest) = TICKS;
     let mut printed =
         Printed { half: usize::try_from(kept / 2).unwrap_or(usize::MAX / 4), output: Output::default() };
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let finished = process.wait(tick.min(left)).await?;
+        process.stir(left).await;
+        let finished = process.wait(Duration::ZERO).await?;
         let fresh = process.take_output();
         if !fresh.is_empty() {
             (context.watch)(&fresh);
@@ -108,7 +105,6 @@ pub(crate) async fn follow(
         if finished.is_some() || left.is_zero() {
             return Ok((finished, printed.finish()));
         }
-        tick = (tick * 2).min(longest);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Files as tools read and write them: whole texts, the versions that the agent has seen, and help with paths that lead nowhere.
+//! Files as tools read and write them: whole texts, the versions that the agent has seen, and help with paths
+//! that lead nowhere.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -13,7 +14,8 @@ pub(crate) const CHUNK: u64 = 1 << 20;
 /// Entries of a directory among which a name is looked for.
 const NEIGHBOURS: usize = 2000;
 
-/// Which state of each file the agent has last read or written. Empty after a crash: then files have to be read again.
+/// Which state of each file the agent has last read or written. Empty after a crash: then files have to be
+/// read again.
 #[derive(Default)]
 pub(crate) struct Seen(Mutex<HashMap<Place, Version>>);
 

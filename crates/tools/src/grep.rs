@@ -126,7 +126,8 @@ fn nothing(result: &SearchResult, hidden: bool) -> String {
     format!("No matches.{hint}")
 }
 
-/// Lines under the name of their file: `12:` before a match, `12-` before context, `--` where lines are left out.
+/// Lines under the name of their file: `12:` before a match, `12-` before context, `--` where lines are left
+/// out.
 fn by_lines(root: &Place, result: &SearchResult) -> String {
     let mut text = String::new();
     let mut full = false;

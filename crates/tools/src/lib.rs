@@ -2,10 +2,12 @@
 //!
 //! What this crate is for: [`Toolbox`] offers the tools and carries out calls.
 //!
-//! What it never does: touch the host's files or processes, or trust an argument. It knows nothing of agents or models. Whatever a
-//! call does, its outcome's text is at most [`MAX_TEXT`] bytes, and says how to go on: where the rest is, what was wrong, what to try.
+//! What it never does: touch the host's files or processes, or trust an argument. It knows nothing of agents
+//! or models. Whatever a call does, its outcome's text is at most [`MAX_TEXT`] bytes, and says how to go on:
+//! where the rest is, what was wrong, what to try.
 //!
-//! Where to start reading: `tool.rs` (what a tool is), `toolbox.rs` (how a call becomes an outcome), then any tool: one file each.
+//! Where to start reading: `tool.rs` (what a tool is), `toolbox.rs` (how a call becomes an outcome), then any
+//! tool: one file each.
 
 #![forbid(unsafe_code)]
 

@@ -79,7 +79,8 @@ impl Tool for List {
     }
 }
 
-/// Opens directories level by level, so that a large one deep down takes no room from its betters. The first is the root.
+/// Opens directories level by level, so that a large one deep down takes no room from its betters. The first
+/// is the root.
 async fn open_all(context: &Context<'_>, root: &Place, depth: u64) -> Result<Vec<Opened>, SandboxError> {
     let mut opened: Vec<Opened> = Vec::new();
     let mut room = MAX_ENTRIES;

@@ -1,6 +1,7 @@
 //! Patches in the `*** Begin Patch` format: how they are read, and how they are applied to one file.
 //!
-//! The format has no line numbers. A hunk says what stands around the change, and `@@` lines say in which function or class it is:
+//! The format has no line numbers. A hunk says what stands around the change, and `@@` lines say in which
+//! function or class it is:
 //!
 //! ```text
 //! *** Begin Patch

@@ -9,7 +9,8 @@ use crate::tool::Failure;
 /// Longer paths do not exist on Linux (PATH_MAX, limits.h).
 const MAX_PATH: usize = 4096;
 
-/// An absolute path in the sandbox without `.` and `..`. Shown to models relative to the workspace where it is in it.
+/// An absolute path in the sandbox without `.` and `..`. Shown to models relative to the workspace where it
+/// is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place(String);
 

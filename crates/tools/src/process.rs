@@ -150,7 +150,8 @@ async fn write(command: &BackgroundCommand, input: &str) -> Result<(), Failure> 
     }
 }
 
-/// Waits for a background command for a while and reports what it printed since the last report, and its end if it came.
+/// Waits for a background command for a while and reports what it printed since the last report, and its end
+/// if it came.
 pub(crate) async fn look(
     context: &Context<'_>,
     background: &Background,

@@ -266,7 +266,8 @@ fn picture(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What kind of file it is, if it is not text: by its first bytes, or because there is a NUL among the first 8 kB.
+/// What kind of file it is, if it is not text: by its first bytes, or because there is a NUL among the first
+/// 8 kB.
 fn binary(bytes: &[u8]) -> Option<String> {
     let kinds: [(&[u8], &str); 9] = [
         (b"\x7fELF", "ELF program or library"),

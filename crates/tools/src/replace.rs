@@ -1,7 +1,8 @@
 //! Exact replacement of text: several at once, all matched against the original, all or nothing.
 //!
-//! Line ends are not the model's concern: a file is matched as if it ended its lines with LF, what is put in gets the file's own line
-//! ends, and what is not replaced keeps every byte. A byte order mark stays where it is.
+//! Line ends are not the model's concern: a file is matched as if it ended its lines with LF, what is put in
+//! gets the file's own line ends, and what is not replaced keeps every byte. A byte order mark stays where it
+//! is.
 
 use std::ops::Range;
 

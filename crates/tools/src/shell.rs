@@ -29,7 +29,8 @@ use crate::{
 
 /// How much of an output is shown.
 const SHOWN: Bounds = Bounds { bytes: 30_000, lines: 1000, line: 2000 };
-/// How long a background command is watched before the call returns: one that fails at once has failed by then.
+/// How long a background command is watched before the call returns: one that fails at once has failed by
+/// then.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// No command is given less time, in milliseconds.
 const SHORTEST: u64 = 100;
@@ -61,7 +62,8 @@ static DEFINITION: Definition = Definition {
     bare: None,
 };
 
-/// Other tool sets have `timeout`, in seconds or in milliseconds. Nobody means less than two seconds, or more than half an hour.
+/// Other tool sets have `timeout`, in seconds or in milliseconds. Nobody means less than two seconds, or more
+/// than half an hour.
 fn understand_timeout(arguments: &mut Map<String, Value>) {
     if let Some(given) = arguments.remove("timeout") {
         let given = given.as_f64().map_or(given, |number| {
@@ -169,7 +171,8 @@ impl Tool for Shell {
     }
 }
 
-/// The outcome of a command that has ended, with `printed` as its output. `name` stands before its status, if it has one.
+/// The outcome of a command that has ended, with `printed` as its output. `name` stands before its status, if
+/// it has one.
 pub(crate) async fn ended(
     context: &Context<'_>,
     name: &str,
@@ -201,7 +204,8 @@ pub(crate) async fn ended(
     ToolOutcome { status, ..report(context, name, notes, printed).await }
 }
 
-/// A command's output for the model: notes in brackets first, then what it printed, bounded, the rest kept elsewhere.
+/// A command's output for the model: notes in brackets first, then what it printed, bounded, the rest kept
+/// elsewhere.
 pub(crate) async fn report(
     context: &Context<'_>,
     name: &str,

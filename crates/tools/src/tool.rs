@@ -39,7 +39,8 @@ pub struct Context<'a> {
 /// Keeps whole outputs.
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Stores content; `None` when that is not possible, in which case the output's middle is lost and says so.
+    /// Stores content; `None` when that is not possible, in which case the output's middle is lost and says
+    /// so.
     async fn put(&self, content: &[u8]) -> Option<BlobRef>;
 }
 

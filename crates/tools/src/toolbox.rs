@@ -50,10 +50,11 @@ const FOREIGN_NAMES: [(&str, &str); 22] = [
     ("submit", "finish"),
 ];
 
-/// The tools of one session, with what they remember: which state of each file the agent has seen, and what runs in the background.
+/// The tools of one session, with what they remember: which state of each file the agent has seen, and what
+/// runs in the background.
 ///
-/// All of that is lost with the value, and a new one is as good: after a crash the agent is told to read files again, and the
-/// background commands have ended with their sandbox.
+/// All of that is lost with the value, and a new one is as good: after a crash the agent is told to read
+/// files again, and the background commands have ended with their sandbox.
 pub struct Toolbox {
     tools: Vec<Box<dyn Tool>>,
 }
@@ -91,8 +92,9 @@ impl Toolbox {
         self.tools.iter().map(|tool| tool.definition().spec()).collect()
     }
 
-    /// Carries out a call. Never fails: whatever goes wrong is an outcome whose text lets a model recover. The text is at most
-    /// [`MAX_TEXT`](crate::MAX_TEXT) bytes. Dropping the future kills what the call has started, but for background commands.
+    /// Carries out a call. Never fails: whatever goes wrong is an outcome whose text lets a model recover.
+    /// The text is at most [`MAX_TEXT`](crate::MAX_TEXT) bytes. Dropping the future kills what the call has
+    /// started, but for background commands.
     pub async fn call(&self, context: &Context<'_>, call: &ToolCall) -> ToolOutcome {
         let outcome = self.attempt(context, call).await.unwrap_or_else(ToolOutcome::from);
         ToolOutcome { text: capped(outcome.text), ..outcome }

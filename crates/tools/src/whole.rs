@@ -1,4 +1,5 @@
-//! Whole outputs of calls whose text shows only a part: as a blob for people, as a file in the sandbox for the agent.
+//! Whole outputs of calls whose text shows only a part: as a blob for people, as a file in the sandbox for
+//! the agent.
 
 use cofferdam_domain::BlobRef;
 use cofferdam_sandbox::HOME;
@@ -13,7 +14,8 @@ pub(crate) struct Whole {
     pub(crate) hint: String,
 }
 
-/// Keeps an output: `raw` in the store, `text` in the sandbox, outside the workspace so that it is never part of the change.
+/// Keeps an output: `raw` in the store, `text` in the sandbox, outside the workspace so that it is never part
+/// of the change.
 pub(crate) async fn keep(context: &Context<'_>, raw: &[u8], text: &str) -> Whole {
     let path = format!("{HOME}/.cofferdam/outputs/{}.txt", context.call);
     let (blob, written) =

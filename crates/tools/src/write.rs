@@ -62,7 +62,8 @@ impl Tool for Write {
             }
             Err(error) => return Err(error.into()),
         };
-        // What the agent has read and what changed since behind its back is not overwritten; what it never read, it may mean to replace.
+        // What the agent has read and what changed since behind its back is not overwritten; what it never
+        // read, it may mean to replace.
         let expected = before.and_then(|_| self.seen.version(&place));
         let version = match context.sandbox.write(place.absolute(), content.as_bytes(), expected).await {
             Ok(version) => version,

@@ -1,4 +1,5 @@
-//! What holds in every world: random models, tools, gates, crashes, messages, cancellations and orders of completion.
+//! What holds in every world: random models, tools, gates, crashes, messages, cancellations and orders of
+//! completion.
 
 use cofferdam_agent::{Agent, replay};
 use cofferdam_domain::{
@@ -115,8 +116,8 @@ fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// The world itself asserts that requests are well-formed and extend each other, that no call is run twice, that a
-    /// decision comes alone, that `next` is stable, and that the session ends within its bound.
+    /// The world itself asserts that requests are well-formed and extend each other, that no call is run
+    /// twice, that a decision comes alone, that `next` is stable, and that the session ends within its bound.
     #[test]
     fn every_world_ends_and_its_log_replays(seed: u64, crashes in 0u32..8) {
         let mut world = random_world(seed);
@@ -183,7 +184,8 @@ proptest! {
         prop_assert!(replay(&log).is_err());
     }
 
-    /// Events in any order, as a broken store might give them: nothing panics, and the agent stays one that can be asked.
+    /// Events in any order, as a broken store might give them: nothing panics, and the agent stays one that
+    /// can be asked.
     #[test]
     fn nonsense_does_no_harm(seed: u64, crashes in 0u32..3) {
         let mut world = random_world(seed);

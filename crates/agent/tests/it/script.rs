@@ -59,8 +59,8 @@ pub(crate) fn outcome(status: ToolStatus, text: &str, effect: Option<ToolEffect>
     ToolOutcome { status, text: text.into(), images: vec![], whole: None, label: Label::SANDBOX, effect }
 }
 
-/// What the tools of these tests do: `finish`, `ask`, `plan`, `edit` have their effects, `fail` fails, `same` returns the same every
-/// time, all others return their arguments.
+/// What the tools of these tests do: `finish`, `ask`, `plan`, `edit` have their effects, `fail` fails, `same`
+/// returns the same every time, all others return their arguments.
 pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
     let ok = |text: &str, effect| outcome(ToolStatus::Ok, text, effect);
     match call.name.as_str() {
@@ -90,7 +90,8 @@ pub(crate) fn task() -> Task {
     Task::new("Fix the bug\nin a.rs".into(), "/repo".into(), None, "ann".into(), Source::Cli).unwrap()
 }
 
-/// What a session is given when a test does not say otherwise: `read` and `poll` may run beside others, the rest not.
+/// What a session is given when a test does not say otherwise: `read` and `poll` may run beside others, the
+/// rest not.
 pub(crate) fn fixed() -> Fixed {
     let tool = |name: &str| ToolSpec {
         name: name.into(),

@@ -1,5 +1,5 @@
-//! A worker, a model, tools, a gate and a forge in memory, which drive an agent exactly as the real worker does (facts, decisions and
-//! intents in one append) and hold it to its promises at every event.
+//! A worker, a model, tools, a gate and a forge in memory, which drive an agent exactly as the real worker
+//! does (facts, decisions and intents in one append) and hold it to its promises at every event.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -154,7 +154,8 @@ impl World {
         self.complete(index);
     }
 
-    /// Appends facts, then whatever the agent decides, then the intents of what it wants, as one append of the worker would.
+    /// Appends facts, then whatever the agent decides, then the intents of what it wants, as one append of
+    /// the worker would.
     pub(crate) fn happen(&mut self, facts: Vec<EventBody>) {
         facts.into_iter().for_each(|fact| self.append(fact));
         loop {

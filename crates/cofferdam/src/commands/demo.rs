@@ -36,10 +36,11 @@ const PROMPT: &str = "`seconds(\"6h 12\")` returns six hours instead of an error
 
 /// Runs the demo and shows the pull request.
 pub(crate) async fn demo(app: &App, arguments: &DemoArguments) -> Result<Exit> {
-    let directory = app.config.data.join("demo");
+    let directory = app.data()?.join("demo");
     let repository = directory.join("tide-clock");
     let transcript = directory.join("transcript.toml");
-    let git = Git::find()?;
+    let host = app.host()?;
+    let git = host.git.clone();
     ensure!(
         on_path("cargo"),
         "the demo's sample repository is a Rust project, and there is no `cargo` in PATH: install Rust, or try `cofferdam run` on a \
@@ -61,7 +62,7 @@ pub(crate) async fn demo(app: &App, arguments: &DemoArguments) -> Result<Exit> {
         model: Some(format!("scripted:{}", transcript.display())),
         json: arguments.json,
     };
-    let exit = accept_and_work(app, request).await?;
+    let exit = accept_and_work(app, host, request).await?;
     if exit == Exit::Success && !arguments.json {
         let store = app.store().await?;
         let session = app.session_or_latest(&*store as &dyn Store, None).await?;

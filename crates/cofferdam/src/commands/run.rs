@@ -4,14 +4,14 @@ use std::{io::Read as _, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::{Event, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
-use cofferdam_forge::{Git, RepositoryAddress};
+use cofferdam_forge::RepositoryAddress;
 use cofferdam_model::Model;
 use cofferdam_store::{Store, StoreError};
 use cofferdam_worker::{Ended, Watch, WorkerError};
 
 use crate::{
     args::RunArguments,
-    compose::App,
+    compose::{App, Host},
     exit::Exit,
     show::{JsonLines, LiveView, show_result},
     terminal::{Style, complain},
@@ -21,11 +21,12 @@ use crate::{
 pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let prompt = prompt(arguments)?;
     let here = std::env::current_dir().context("the current directory is gone")?;
-    let address = RepositoryAddress::parse(&Git::find()?, &arguments.repo, &here).await?;
+    let host = app.host()?;
+    let address = RepositoryAddress::parse(&host.git, &arguments.repo, &here).await?;
     let task = Task::new(prompt, address.to_string(), arguments.base.clone(), app.user(), Source::Cli)?;
     let policy = narrowed(app.config.policy.clone(), arguments);
     let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
-    accept_and_work(app, request).await
+    accept_and_work(app, host, request).await
 }
 
 /// A task with what it may use.
@@ -37,9 +38,9 @@ pub(crate) struct Request {
 }
 
 /// Makes a session and works on it.
-pub(crate) async fn accept_and_work(app: &App, request: Request) -> Result<Exit> {
+pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> Result<Exit> {
     let store = app.store().await?;
-    let parts = app.parts(store.clone(), request.policy).await?;
+    let parts = app.parts(store.clone(), host, request.policy).await?;
     // Opened before the session exists: without a model there is nothing to accept.
     let model = parts.models.open(request.model.as_deref()).await?;
     let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model);

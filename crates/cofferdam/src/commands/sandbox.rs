@@ -13,8 +13,8 @@ use crate::{
     terminal::{Style, complain, inert},
 };
 
-/// How often output is shown while the command runs.
-const REFRESH: Duration = Duration::from_millis(50);
+/// Longer than anybody waits for a piece of output.
+const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the command and shows its output as it comes.
 pub(crate) async fn run(app: &App, arguments: &SandboxRunArguments) -> Result<Exit> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(app: &App, arguments: &SandboxRunArguments) -> Result<Ex
     }
     let driver = app.driver().await?;
     let id = SandboxId::generate();
-    let layer = app.config.data.join("sandboxes").join(id.to_string());
+    let layer = app.data()?.join("sandboxes").join(id.to_string());
     let spec = SandboxSpec {
         id,
         lower,
@@ -58,13 +58,15 @@ async fn show_output(app: &App, sandbox: &dyn cofferdam_sandbox::Sandbox, comman
     let mut stop = app.stop_on_interrupt();
     let mut process = sandbox.start(command).await?;
     let finished = loop {
-        let finished = tokio::select! {
-            finished = process.wait(REFRESH) => finished?,
+        tokio::select! {
+            () = process.stir(LONG) => {}
             _ = stop.changed() => {
                 process.kill().await?;
-                None
+                show(app, &process.take_output());
+                return Ok(Exit::Interrupted);
             }
-        };
+        }
+        let finished = process.wait(Duration::ZERO).await?;
         show(app, &process.take_output());
         if let Some(finished) = finished {
             break finished;

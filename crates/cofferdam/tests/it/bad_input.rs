@@ -120,7 +120,14 @@ fn tasks_that_cannot_be_accepted() {
     ] {
         refused(&world, invocation, words);
     }
-    for limit in ["--max-cost=nan", "--max-cost=-1", "--max-cost=inf", "--max-steps=0", "--max-minutes=0", "--max-minutes=-5"] {
+    for limit in [
+        "--max-cost=nan",
+        "--max-cost=-1",
+        "--max-cost=inf",
+        "--max-steps=0",
+        "--max-minutes=0",
+        "--max-minutes=-5",
+    ] {
         let output = world.run(&run(repository.address(), "scripted:x", &[limit, "Do it"]));
         let name = limit.split('=').next().unwrap();
         assert!(output.status == 2 && output.stderr.contains(name), "{output}");
@@ -133,7 +140,9 @@ fn sessions_that_are_none() {
     let world = World::new();
     let unknown = "ses_00000000000000000000000000";
     for command in ["show", "diff", "pr", "merge", "close", "replay", "resume", "cancel"] {
-        for wrong in ["ses_1", "evt_00000000000000000000000000", "../../etc/passwd", "SES_00000000000000000000000000"] {
+        for wrong in
+            ["ses_1", "evt_00000000000000000000000000", "../../etc/passwd", "SES_00000000000000000000000000"]
+        {
             let output = world.run(&[command, wrong]);
             assert!(output.status == 2 && output.stderr.contains("is not an id of this kind"), "{output}");
         }
@@ -173,13 +182,21 @@ fn a_host_without_git() {
     let world = World::new();
     let repository = notes(&world);
     for arguments in [&run(repository.address(), "scripted:x", &["Do it"])[..], &["demo"]] {
-        refused(&world, world.cofferdam(arguments).env("PATH", "/no/such/place"), &["git was not found in PATH", "install git"]);
+        refused(
+            &world,
+            world.cofferdam(arguments).env("PATH", "/no/such/place"),
+            &["git was not found in PATH", "install git"],
+        );
     }
     let old = world.file("old/git", "#!/bin/sh\necho git version 1.8.3\n");
     Command::new("chmod").arg("+x").arg(&old).status().unwrap();
     let path = old.parent().unwrap().to_str().unwrap();
     let arguments = run(repository.address(), "scripted:x", &["Do it"]);
-    refused(&world, world.cofferdam(&arguments).env("PATH", path), &["git version 1.8.3", "or later is needed"]);
+    refused(
+        &world,
+        world.cofferdam(&arguments).env("PATH", path),
+        &["git version 1.8.3", "or later is needed"],
+    );
 }
 
 #[test]
@@ -188,8 +205,14 @@ fn a_host_without_user_namespaces() {
     let repository = notes(&world);
     // A user namespace in which no other may be made.
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let none = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", script, "sh"];
-    if !Command::new(none[0]).args(&none[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+    let none =
+        ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", script, "sh"];
+    if !Command::new(none[0])
+        .args(&none[1..])
+        .arg("true")
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return skip("user namespaces cannot be switched off in a user namespace here");
     }
     let model = idle(&world);
@@ -203,7 +226,8 @@ fn a_host_without_user_namespaces() {
 fn models_that_cannot_be_had() {
     let Some(world) = World::with_sandboxes() else { return };
     // Nobody answers at the first port.
-    let local = ["ollama", "llamacpp"].map(|name| format!("[models.providers.{name}]\nbase_url = \"http://127.0.0.1:1\"\n"));
+    let local = ["ollama", "llamacpp"]
+        .map(|name| format!("[models.providers.{name}]\nbase_url = \"http://127.0.0.1:1\"\n"));
     world.add_to_configuration(&local.concat());
     let repository = notes(&world);
     let transcript = world.transcript("name = \"x\"\n[[step]]\ntexts = \"a\"\n");
@@ -255,7 +279,10 @@ fn a_provider_that_fails() {
     fake.inject([Fault::NoSuchModel]);
     let unknown = work();
     assert_eq!(unknown.status, 1, "{unknown}");
-    assert!(unknown.stdout.contains("no-such-model") || unknown.stdout.contains("cofferdam models"), "{unknown}");
+    assert!(
+        unknown.stdout.contains("no-such-model") || unknown.stdout.contains("cofferdam models"),
+        "{unknown}"
+    );
     assert_eq!((fake.requests().len(), repository.refs()), (2, before.clone()));
 
     // Nothing was lost with the wrong key.
@@ -264,7 +291,9 @@ fn a_provider_that_fails() {
     assert_eq!(resumed.status, 0, "{resumed}");
 
     // What passes by itself is waited for, and shown.
-    for faults in [[Fault::Overloaded, Fault::RateLimited("0".to_owned())], [Fault::Cut, Fault::ErrorInStream]] {
+    for faults in
+        [[Fault::Overloaded, Fault::RateLimited("0".to_owned())], [Fault::Cut, Fault::ErrorInStream]]
+    {
         fake.inject(faults);
         let output = work();
         assert_eq!(output.status, 0, "{output}");
@@ -302,19 +331,30 @@ fn repositories_of_every_kind() {
     plain.commit("Go on");
     let clone = |name: &str, options: &[&str]| {
         let to = Repository::at(world.path(name));
-        git(&[&["clone", "--quiet"], options, &[&format!("file://{}", plain.address()), to.address()]].concat());
+        git(&[&["clone", "--quiet"], options, &[&format!("file://{}", plain.address()), to.address()]]
+            .concat());
         to
     };
     let dirty = clone("dirty", &[]);
     dirty.replace("notes.txt", "two", "three");
     fs::write(dirty.path.join("new"), "").unwrap();
     dirty.git(&["add", "new"]);
-    let lfs = world.repository("lfs", &[
-        (".gitattributes", "*.bin filter=lfs -text\n"),
-        ("a.bin", &format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", "0".repeat(64))),
-    ]);
+    let lfs = world.repository(
+        "lfs",
+        &[
+            (".gitattributes", "*.bin filter=lfs -text\n"),
+            (
+                "a.bin",
+                &format!(
+                    "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n",
+                    "0".repeat(64)
+                ),
+            ),
+        ],
+    );
     let link = format!("160000,{},inner", plain.refs()["refs/heads/main"]);
-    let submodule = world.repository("outer", &[(".gitmodules", "[submodule \"inner\"]\n\tpath = inner\n\turl = ../inner\n")]);
+    let submodule = world
+        .repository("outer", &[(".gitmodules", "[submodule \"inner\"]\n\tpath = inner\n\turl = ../inner\n")]);
     submodule.git(&["update-index", "--add", "--cacheinfo", &link]);
     submodule.git(&["commit", "--quiet", "--no-gpg-sign", "--message=Add"]);
     let hostile = world.repository("hostile", &[(
@@ -391,13 +431,18 @@ fn a_hundred_thousand_files() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = Repository::at(world.path("large.git"));
     git(&["init", "--quiet", "--bare", "--initial-branch=main", repository.address()]);
-    let mut import = String::from("blob\nmark :1\ndata 2\nx\n\ncommit refs/heads/main\ncommitter a <a@b> 1 +0000\ndata 1\nx\n");
+    let mut import = String::from(
+        "blob\nmark :1\ndata 2\nx\n\ncommit refs/heads/main\ncommitter a <a@b> 1 +0000\ndata 1\nx\n",
+    );
     for file in 0..100_000 {
         import.push_str(&format!("M 100644 :1 {}/{}/{file}\n", file / 10_000, file / 100));
     }
     fs::write(world.path("import"), import).unwrap();
     let input = fs::File::open(world.path("import")).unwrap();
-    let imported = Command::new("git").args(["-C", repository.address(), "fast-import", "--quiet"]).stdin(input).status();
+    let imported = Command::new("git")
+        .args(["-C", repository.address(), "fast-import", "--quiet"])
+        .stdin(input)
+        .status();
     assert!(imported.unwrap().success());
 
     let change = shell("echo y > 3/333/33333");
@@ -414,7 +459,10 @@ fn a_hundred_thousand_files() {
     let (first, second) = (work(), work());
     // The base tree is prepared once; a second session on the same commit does not wait for it.
     assert!(second < 10_000 && second * 2 < first, "{first} ms, then {second} ms");
-    assert_eq!(repository.git(&["diff", "--stat=200", "main", &world.pull_request().branch]).lines().count(), 2);
+    assert_eq!(
+        repository.git(&["diff", "--stat=200", "main", &world.pull_request().branch]).lines().count(),
+        2
+    );
     world.assert_nothing_is_left();
 }
 
@@ -446,7 +494,10 @@ fn a_disk_that_is_full() {
     for line in ["full: 1", "resumed: 0", "replayed: 0", "pull request: 0"] {
         assert!(output.stdout.lines().any(|said| said == line), "{line:?} is not there: {output}");
     }
-    assert!(output.stderr.contains("no space left for the store") && output.stderr.contains("free some space"), "{output}");
+    assert!(
+        output.stderr.contains("no space left for the store") && output.stderr.contains("free some space"),
+        "{output}"
+    );
     assert_eq!(output.stdout.matches("\"id\":\"ses_").count(), 1, "{output}");
     assert_eq!(repository.refs().len(), 2, "one branch");
     let branch = repository.refs().into_keys().find(|name| name.contains("cofferdam/")).unwrap();
@@ -458,7 +509,8 @@ fn a_disk_that_is_full() {
 fn two_workers_for_one_session() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = notes(&world);
-    let model = world.recording(&json!([shell("echo two >> notes.txt; sleep 30"), shell("true"), finish("done")]));
+    let model =
+        world.recording(&json!([shell("echo two >> notes.txt; sleep 30"), shell("true"), finish("done")]));
     let mut first = world.cofferdam(&run(repository.address(), &model, &["Do it"])).start();
     first.until("→ shell");
     let second = world.run(&["resume"]);
@@ -469,11 +521,16 @@ fn two_workers_for_one_session() {
     first.signal(Signal::TERM);
     let ended = first.finish();
     assert!(ended.status == 6 && ended.stderr.contains("cofferdam resume ses_"), "{ended}");
-    let mut two = [world.cofferdam(&["resume"]).start(), world.cofferdam(&["resume"]).start()].map(|run| run.finish().status);
+    let mut two = [world.cofferdam(&["resume"]).start(), world.cofferdam(&["resume"]).start()]
+        .map(|run| run.finish().status);
     two.sort_unstable();
     assert!(two == [0, 1] || two == [0, 0], "{two:?}");
     assert_eq!(repository.refs().len(), 2, "one branch");
-    let opened = world.events(None).iter().filter(|event| matches!(event.body, EventBody::PullRequestOpened(_))).count();
+    let opened = world
+        .events(None)
+        .iter()
+        .filter(|event| matches!(event.body, EventBody::PullRequestOpened(_)))
+        .count();
     assert_eq!(opened, 1);
     let before = world.ok(&["show", "--json"]).stdout;
     world.ok(&["resume"]);
@@ -512,7 +569,8 @@ fn without_write_ahead_log(database: &Path) {
 fn stores_that_are_damaged() {
     let Some(world) = World::with_sandboxes() else { return };
     let repository = notes(&world);
-    let model = world.recording(&json!([call("read", &json!({ "path": "notes.txt" })), finish("nothing_to_do")]));
+    let model =
+        world.recording(&json!([call("read", &json!({ "path": "notes.txt" })), finish("nothing_to_do")]));
     assert_eq!(world.run(&run(repository.address(), &model, &["Do it"])).status, 3);
     let session = world.events(None)[0].session.to_string();
     let path = world.data().join("cofferdam.db");
@@ -523,7 +581,8 @@ fn stores_that_are_damaged() {
         change(&mut bytes);
         fs::write(&path, bytes).unwrap();
     };
-    let find = |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
+    let find =
+        |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
 
     // One letter of what the model answered.
     damaged(&|bytes| {
@@ -540,7 +599,9 @@ fn stores_that_are_damaged() {
     }
     damaged(&|bytes| bytes.truncate(5_000));
     says(&world.run(&["sessions"]), 1, &["the store is damaged", "cofferdam.db"]);
-    damaged(&|bytes| *bytes = b"not a database at all, and never was one: only text of some length".repeat(10));
+    damaged(&|bytes| {
+        *bytes = b"not a database at all, and never was one: only text of some length".repeat(10)
+    });
     says(&world.run(&["sessions"]), 1, &["the store is damaged", "cofferdam.db"]);
 
     damaged(&|_| ());

@@ -10,4 +10,5 @@ mod demo;
 mod harness;
 mod hijacked;
 mod llama;
+mod private;
 mod real_projects;

@@ -1,7 +1,8 @@
 //! Merging a pull request into its base branch, without a work tree.
 //!
-//! Git's merge may run a merge driver that the repository's configuration names for a path. So the merge is computed in a repository of
-//! ours, which has a configuration of ours and borrows the other's objects, and only its result goes over.
+//! Git's merge may run a merge driver that the repository's configuration names for a path. So the merge is
+//! computed in a repository of ours, which has a configuration of ours and borrows the other's objects, and
+//! only its result goes over.
 
 use std::path::Path;
 
@@ -19,7 +20,8 @@ use crate::{
 
 const MOST_FILES_NAMED: usize = 5;
 
-/// Makes the base branch contain the pull request's head, and returns what the branch is at. If it does already, that is all.
+/// Makes the base branch contain the pull request's head, and returns what the branch is at. If it does
+/// already, that is all.
 pub(super) async fn merge(
     git: &Git,
     directory: &Path,
@@ -93,7 +95,8 @@ impl<'a> Scratch<'a> {
         Ok(Self { git, path })
     }
 
-    /// The tree of the merge (git-merge-tree(1): exit status 1 means conflicts, and the list of files follows the tree).
+    /// The tree of the merge (git-merge-tree(1): exit status 1 means conflicts, and the list of files follows
+    /// the tree).
     async fn merge_trees(
         &self,
         target: &Target,

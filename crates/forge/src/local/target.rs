@@ -1,4 +1,5 @@
-//! The repository that a branch goes to, and the few commands that write it: `index-pack` adds objects, `update-ref` moves one reference.
+//! The repository that a branch goes to, and the few commands that write it: `index-pack` adds objects,
+//! `update-ref` moves one reference.
 
 use std::{
     fs::{self, File},
@@ -30,7 +31,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The repository for an address: itself if it is on this machine, else one of the forge's own, made if it is not there.
+    /// The repository for an address: itself if it is on this machine, else one of the forge's own, made if
+    /// it is not there.
     pub(super) async fn prepare(
         git: &Git,
         directory: &Path,
@@ -69,7 +71,8 @@ impl Target {
         found.next().transpose()
     }
 
-    /// Refuses a repository in which `refs/heads/cofferdam` is a branch: git keeps references like files, and it is no directory then.
+    /// Refuses a repository in which `refs/heads/cofferdam` is a branch: git keeps references like files, and
+    /// it is no directory then.
     pub(super) async fn refuse_taken_name(&self) -> Result<(), PublishError> {
         if self.own && !self.path.exists() {
             return Ok(());
@@ -101,7 +104,8 @@ impl Target {
         Ok(None)
     }
 
-    /// Copies a commit and all that it needs and the repository lacks out of `from`. The commit was vetted there.
+    /// Copies a commit and all that it needs and the repository lacks out of `from`. The commit was vetted
+    /// there.
     pub(super) async fn take_objects(
         &self,
         directory: &Path,
@@ -159,7 +163,8 @@ impl Target {
         old: Option<&ObjectId>,
     ) -> Result<(), PublishError> {
         if self.own || name.starts_with("refs/heads/cofferdam/") {
-            // Nobody but the holder of the forge's lock writes this reference: what locks it is left from before a crash of the machine.
+            // Nobody but the holder of the forge's lock writes this reference: what locks it is left from
+            // before a crash of the machine.
             remove_file(&self.common.join(format!("{name}.lock")))?;
         }
         let command = match old {

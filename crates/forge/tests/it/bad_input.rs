@@ -1,4 +1,5 @@
-//! What users get wrong, and repositories that lack something: a clear error that names the remedy, or a note.
+//! What users get wrong, and repositories that lack something: a clear error that names the remedy, or a
+//! note.
 
 use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
@@ -20,7 +21,8 @@ fn no_git_or_an_old_one() {
     assert!(error.to_string().contains("install git"), "{error}");
 
     let old = empty.path().join("git");
-    // Written by another process: a program that this one has just had open for writing cannot be started while another test forks.
+    // Written by another process: a program that this one has just had open for writing cannot be started
+    // while another test forks.
     let script = "printf '#!/bin/sh\\necho git version 2.20.1\\n' > \"$0\"; chmod 755 \"$0\"";
     std::process::Command::new("sh").args(["-c", script]).arg(&old).status().unwrap();
     let error = Git::find_in(empty.path().as_os_str()).unwrap_err();
@@ -35,7 +37,8 @@ async fn paths_that_are_no_repository() {
     let parse =
         async |text: &str| RepositoryAddress::parse(&world.git, text, &world.path("")).await.unwrap_err();
     assert!(matches!(parse("nowhere").await, AddressError::Missing { .. }));
-    // The temporary directory may itself be inside a repository of whoever runs the tests; a file never is one.
+    // The temporary directory may itself be inside a repository of whoever runs the tests; a file never is
+    // one.
     assert!(matches!(parse("plain/file").await, AddressError::NotARepository { .. }));
     assert!(parse("nowhere").await.to_string().contains("give the path of a git repository"));
 }

@@ -1,4 +1,5 @@
-//! What a hijacked agent may hand out in place of its change: every object and bundle that git can be made to write.
+//! What a hijacked agent may hand out in place of its change: every object and bundle that git can be made to
+//! write.
 
 use std::{fs, io::Write};
 
@@ -7,7 +8,8 @@ use cofferdam_forge::{ReceiveError, ReceiveLimits};
 
 use crate::fixture::{Session, command, git, git_with_input, id, small_world, write};
 
-/// Makes a commit on the base with a tree of these entries (`mode type object\tpath`), as raw as `mktree` and `hash-object` allow.
+/// Makes a commit on the base with a tree of these entries (`mode type object\tpath`), as raw as `mktree` and
+/// `hash-object` allow.
 fn commit_of(session: &Session, entries: &str) -> String {
     let tree = git_with_input(&session.workspace, &["mktree", "--missing"], entries.as_bytes());
     git(&session.workspace, &["commit-tree", &tree, "-p", session.base.commit.as_str(), "-m", "x"])

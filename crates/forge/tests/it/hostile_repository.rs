@@ -1,5 +1,6 @@
-//! Repositories whose configuration, hooks, attributes or layout want to run something when git works in them. Each trap writes a file; the
-//! file must not be there after a session has gone from the first look to the pull request and its merge.
+//! Repositories whose configuration, hooks, attributes or layout want to run something when git works in
+//! them. Each trap writes a file; the file must not be there after a session has gone from the first look to
+//! the pull request and its merge.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 

@@ -1,4 +1,5 @@
-//! Work cut short anywhere and done again: by leftovers put in place, and by ending the work at many instants.
+//! Work cut short anywhere and done again: by leftovers put in place, and by ending the work at many
+//! instants.
 
 use std::{fs, time::Duration};
 
@@ -54,7 +55,8 @@ async fn an_update_dropped_at_any_instant_can_be_done_again() {
     let tip = id(&git(&world.source, &["rev-parse", "HEAD"]));
     for round in 0..12_u64 {
         let mirrors = Mirrors::new(world.git.clone(), world.path(&format!("data/round{round}")));
-        // Dropping the future kills git: cut at ever later instants, from before the first command to after the last.
+        // Dropping the future kills git: cut at ever later instants, from before the first command to after
+        // the last.
         let cut = tokio::time::timeout(Duration::from_millis(3 * round), mirrors.update(&address)).await;
         drop(cut);
         let mirror = mirrors.update(&address).await.unwrap();

@@ -83,7 +83,8 @@ async fn a_long_history_is_cut_in_the_seed() {
     assert_eq!(session.receive().await.stat.files, 1);
 }
 
-/// A git that reaches `ssh://` addresses through a program that stands in for ssh and runs the other end here.
+/// A git that reaches `ssh://` addresses through a program that stands in for ssh and runs the other end
+/// here.
 fn git_with_ssh(world: &crate::fixture::World) -> Git {
     let bin = world.path("bin");
     fs::create_dir_all(&bin).unwrap();

@@ -1,7 +1,8 @@
 //! Which command tests a repository.
 //!
-//! Decided from the *base* tree, so that a change cannot choose its own examination, and from names and a few small files at the
-//! root alone. Every command works without a network, ends by itself, and asks its runner for the names of single tests.
+//! Decided from the *base* tree, so that a change cannot choose its own examination, and from names and a few
+//! small files at the root alone. Every command works without a network, ends by itself, and asks its runner
+//! for the names of single tests.
 
 use serde_json::Value;
 
@@ -59,14 +60,16 @@ impl TestCommand {
     }
 }
 
-/// Finds out how a repository is tested: the policy's `test_command` if there is one, else by the files at its root.
+/// Finds out how a repository is tested: the policy's `test_command` if there is one, else by the files at
+/// its root.
 #[must_use]
 pub fn detect_test_command(entries: &[RootEntry<'_>], configured: Option<&str>) -> Option<TestCommand> {
     if let Some(command) = configured.map(str::trim).filter(|command| !command.is_empty()) {
         return Some(TestCommand::new(command, "named by the policy (test_command)"));
     }
     let root = Root { entries };
-    // Languages whose own runner needs no further choice first; makefiles last, since "make test" may mean anything.
+    // Languages whose own runner needs no further choice first; makefiles last, since "make test" may mean
+    // anything.
     [cargo, go, node, python, maven, gradle, mix, dotnet, ruby, php, just, make]
         .iter()
         .find_map(|detect| detect(&root))
@@ -170,7 +173,8 @@ fn python(root: &Root<'_>) -> Option<TestCommand> {
     }
     if let Some(folder) = folder {
         let folder = folder.trim_end_matches('/');
-        // Only a folder that is a package can be imported from the root, and only then do its relative imports work.
+        // Only a folder that is a package can be imported from the root, and only then do its relative
+        // imports work.
         let top = format!("$(test -f {folder}/__init__.py && echo '-t .')");
         let command = format!("{path}python3 -m unittest discover -v -s {folder} {top}");
         return Some(TestCommand::new(
@@ -244,7 +248,8 @@ fn make(root: &Root<'_>) -> Option<TestCommand> {
     Some(TestCommand::new(format!("make {target}"), format!("target {target} of the {file}")))
 }
 
-/// Whether a makefile or justfile defines a target: at the start of a line, before a colon that is not an assignment.
+/// Whether a makefile or justfile defines a target: at the start of a line, before a colon that is not an
+/// assignment.
 fn has_target(text: &str, target: &str) -> bool {
     text.lines().any(|line| {
         let Some((names, rest)) = line.split_once(':') else { return false };

@@ -78,7 +78,8 @@ pub struct EvidenceSummary {
     pub compared: bool,
 }
 
-/// What the runs on base and head show together: test by test where both have a report, else by how they ended.
+/// What the runs on base and head show together: test by test where both have a report, else by how they
+/// ended.
 ///
 /// A run counts as green only if it exited with zero *and* its report names no failure.
 #[must_use]
@@ -104,7 +105,8 @@ fn light(run: &EvidenceRun) -> Light {
     let failures = run.tests.as_ref().is_some_and(|tests| !tests.failed.is_empty());
     match run.exit {
         Exit::Code(0) if !failures => Light::Green,
-        // What a shell says of a program that is not there or may not be run (POSIX, exit status for commands).
+        // What a shell says of a program that is not there or may not be run (POSIX, exit status for
+        // commands).
         Exit::Code(126 | 127) => Light::NotStarted,
         Exit::Code(_) | Exit::Signal(_) => Light::Red,
         Exit::TimedOut => Light::TimedOut,

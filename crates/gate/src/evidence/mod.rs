@@ -1,4 +1,5 @@
-//! Runs of the repository's own tests as facts: which command, what its report says, what the two sides show together.
+//! Runs of the repository's own tests as facts: which command, what its report says, what the two sides show
+//! together.
 
 mod detect;
 mod judge;

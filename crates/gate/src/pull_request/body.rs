@@ -1,7 +1,8 @@
 //! The pull request as a reviewer reads it.
 //!
-//! The order is the order of trust: what the platform saw, then, clearly apart, what the agent says. Every value that comes
-//! from outside (the task, paths, names of tests and branches, commands) stands in code; nothing in it is active.
+//! The order is the order of trust: what the platform saw, then, clearly apart, what the agent says. Every
+//! value that comes from outside (the task, paths, names of tests and branches, commands) stands in code;
+//! nothing in it is active.
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -1,7 +1,8 @@
 //! Plain contradictions between what the agent says and what the platform saw.
 //!
-//! Only claims that can be checked without judgement: which files change, whether the tests pass, whether tests are gone. A claim
-//! that is hedged or denied is left alone; a missed contradiction costs nothing, since the facts stand above the prose.
+//! Only claims that can be checked without judgement: which files change, whether the tests pass, whether
+//! tests are gone. A claim that is hedged or denied is left alone; a missed contradiction costs nothing,
+//! since the facts stand above the prose.
 
 use std::sync::LazyLock;
 

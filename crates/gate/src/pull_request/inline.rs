@@ -1,9 +1,10 @@
 //! Untrusted text inside a Markdown document that the platform writes: as code, or as inert words.
 //!
-//! Forges find mentions, references, addresses and closing keywords partly in the *rendered* text, where a backslash no longer
-//! helps. They do not look into code. So a word that could be any of these becomes a code span; every other character with a
-//! meaning to Markdown or HTML is escaped. Code spans are made here, balanced on their line, and a stray backtick never
-//! reaches the output: what this module takes for code is code for every parser.
+//! Forges find mentions, references, addresses and closing keywords partly in the *rendered* text, where a
+//! backslash no longer helps. They do not look into code. So a word that could be any of these becomes a code
+//! span; every other character with a meaning to Markdown or HTML is escaped. Code spans are made here,
+//! balanced on their line, and a stray backtick never reaches the output: what this module takes for code is
+//! code for every parser.
 
 use crate::unicode::reveal;
 
@@ -14,7 +15,8 @@ pub(crate) fn code(text: &str) -> String {
         return "(empty)".to_owned();
     }
     let fence = "`".repeat(longest_run(&text, '`') + 1);
-    // CommonMark 6.1: one space inside each delimiter is stripped if the content starts or ends with a backtick or space.
+    // CommonMark 6.1: one space inside each delimiter is stripped if the content starts or ends with a
+    // backtick or space.
     let space = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
     format!("{fence}{space}{text}{space}{fence}")
 }

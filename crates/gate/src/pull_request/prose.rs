@@ -1,9 +1,9 @@
 //! The agent's prose as Markdown in which nothing is active.
 //!
-//! Every line of the result starts with `> `: whatever stands in it stays inside one block quote, which ends where the platform
-//! ends it. Headings become bold text, so none can imitate a section of the facts; fenced blocks are taken apart and fenced
-//! again; trailers are dropped and counted; everything else goes through [`super::inline`]. Lists, emphasis, code and
-//! paragraphs survive, which is what prose needs.
+//! Every line of the result starts with `> `: whatever stands in it stays inside one block quote, which ends
+//! where the platform ends it. Headings become bold text, so none can imitate a section of the facts; fenced
+//! blocks are taken apart and fenced again; trailers are dropped and counted; everything else goes through
+//! [`super::inline`]. Lists, emphasis, code and paragraphs survive, which is what prose needs.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,8 @@ const MAX_LINES: usize = 200;
 /// Bytes of a title: what forges show without cutting it, with room to spare.
 const MAX_TITLE: usize = 120;
 
-/// Git trailers (git-interpret-trailers(1)) that claim a person's or a machine's consent, and those that steer machines.
+/// Git trailers (git-interpret-trailers(1)) that claim a person's or a machine's consent, and those that
+/// steer machines.
 static TRAILER: LazyLock<Regex> = LazyLock::new(|| {
     super::pattern(
         r"(?i)^[\s>*_+-]*(?:(?:signed-off|(?:co-)?(?:authored|developed|committed)|approved|acked|reviewed|tested|reported|suggested|requested|merged|verified|generated)-by|change-id|reviewed-on|cc|skip-checks|on-behalf-of|release-as)[*_]{0,2}[ \t]*:",
@@ -125,8 +126,8 @@ fn paragraph_line(line: &str) -> String {
     format!("{indent}{}", words(body))
 }
 
-/// A title in one inert line: no mention, reference, address, markup or instruction to machines survives, also not in the message of a
-/// squashed commit. Empty if nothing is left.
+/// A title in one inert line: no mention, reference, address, markup or instruction to machines survives,
+/// also not in the message of a squashed commit. Empty if nothing is left.
 #[must_use]
 pub fn sanitise_title(title: &str) -> String {
     let line = reveal(title.trim().lines().next().unwrap_or_default());

@@ -1,9 +1,9 @@
 //! `binary`: new content that cannot be read.
 //!
-//! **What.** Added or changed files that are not text. **Why.** Nobody reviews what nobody can read; a program, an archive or a model
-//! in a change is a place to hide anything. **Severity.** Blocking, except pictures, fonts, sounds and documents that are what
-//! their name says by their first bytes: a warning. Text in another encoding than UTF-8 is a warning, since the other rules see only
-//! part of it.
+//! **What.** Added or changed files that are not text. **Why.** Nobody reviews what nobody can read; a
+//! program, an archive or a model in a change is a place to hide anything. **Severity.** Blocking, except
+//! pictures, fonts, sounds and documents that are what their name says by their first bytes: a warning. Text
+//! in another encoding than UTF-8 is a warning, since the other rules see only part of it.
 
 use cofferdam_domain::{FileMode, Severity};
 

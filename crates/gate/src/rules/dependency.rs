@@ -1,8 +1,9 @@
 //! `dependency`: what a change makes others download and run.
 //!
-//! **What.** Changed manifests and lock files; packages from new hosts, from git or from addresses; scripts that run when a package is
-//! installed or built. **Why.** A new package is new code with the rights of the build, and nobody reads it here. **Severity.** A note for
-//! a changed manifest; a warning for new hosts and for code that runs on installation.
+//! **What.** Changed manifests and lock files; packages from new hosts, from git or from addresses; scripts
+//! that run when a package is installed or built. **Why.** A new package is new code with the rights of the
+//! build, and nobody reads it here. **Severity.** A note for a changed manifest; a warning for new hosts and
+//! for code that runs on installation.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

@@ -1,7 +1,7 @@
 //! One layer of base64 or hexadecimal, taken off: what looks like noise may be a text.
 //!
-//! Lenient on purpose, since it looks for what somebody wants to hide: both alphabets, with or without padding, one line or
-//! several. The output is never longer than the input, so the work stays linear.
+//! Lenient on purpose, since it looks for what somebody wants to hide: both alphabets, with or without
+//! padding, one line or several. The output is never longer than the input, so the work stays linear.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,8 @@ static BASE64: Pattern = LazyLock::new(|| pattern(r"[A-Za-z0-9+/_\-]{20,}={0,2}"
 static HEXADECIMAL: Pattern = LazyLock::new(|| pattern(r"(?:[0-9a-fA-F]{2}){16,}"));
 static ALL_BASE64: Pattern = LazyLock::new(|| pattern(r"^\s*[A-Za-z0-9+/_\-]{20,}={0,2}\s*$"));
 
-/// What stands behind base64 or hexadecimal in added lines: the line where it starts, the encoding's name, the text.
+/// What stands behind base64 or hexadecimal in added lines: the line where it starts, the encoding's name,
+/// the text.
 pub(super) fn decoded(added: &[Line<'_>]) -> Vec<(u32, &'static str, Vec<u8>)> {
     let mut found = Vec::new();
     let mut block: Option<(u32, Vec<u8>)> = None;

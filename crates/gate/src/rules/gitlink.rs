@@ -1,7 +1,8 @@
 //! `gitlink`: submodules.
 //!
-//! **What.** New, moved or removed submodule commits. **Why.** A gitlink brings in a whole tree that is not part of this change and that
-//! nobody examined here. **Severity.** Blocking when one appears or moves; a warning when one goes.
+//! **What.** New, moved or removed submodule commits. **Why.** A gitlink brings in a whole tree that is not
+//! part of this change and that nobody examined here. **Severity.** Blocking when one appears or moves; a
+//! warning when one goes.
 
 use cofferdam_domain::{FileMode, Severity};
 

@@ -1,10 +1,11 @@
 //! `hidden-unicode`: characters that a reviewer does not see or takes for others.
 //!
-//! **What.** In added lines: bidirectional controls, tag characters, runs of variation selectors, zero-width and filling characters,
-//! control characters, and identifiers that mix Latin letters with letters that look Latin. In paths the same. **Why.** What is
-//! reviewed must be what is run, and what a person reads must be what the next model reads. **Severity.** Blocking where code can be
-//! made to look different from what it does, or where a text can be smuggled (tags, long runs); a warning for single invisible
-//! characters in code; in prose and translations, where some of these are part of the language, one step lower. Letters of
+//! **What.** In added lines: bidirectional controls, tag characters, runs of variation selectors, zero-width
+//! and filling characters, control characters, and identifiers that mix Latin letters with letters that look
+//! Latin. In paths the same. **Why.** What is reviewed must be what is run, and what a person reads must be
+//! what the next model reads. **Severity.** Blocking where code can be made to look different from what it
+//! does, or where a text can be smuggled (tags, long runs); a warning for single invisible characters in
+//! code; in prose and translations, where some of these are part of the language, one step lower. Letters of
 //! any script, emoji and their joiners are no finding at all.
 
 use std::collections::BTreeMap;
@@ -131,8 +132,9 @@ const fn is_ascii_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
-/// Words in which every letter that is not ASCII is a lookalike of a Latin one, beside at least one ASCII letter; and words that
-/// become ASCII when an interpreter normalises identifiers (PEP 3131), written in letters for mathematics.
+/// Words in which every letter that is not ASCII is a lookalike of a Latin one, beside at least one ASCII
+/// letter; and words that become ASCII when an interpreter normalises identifiers (PEP 3131), written in
+/// letters for mathematics.
 fn lookalikes(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|character: char| !character.is_alphanumeric() && character != '_')
         .filter(|word| {

@@ -1,7 +1,8 @@
 //! `mode`: files that become executable.
 //!
-//! **What.** The executable bit appears, or a file becomes something else than a file. **Why.** It is easily overlooked in a diff, and it
-//! is what makes a text run by name. **Severity.** A note for a new script with a `#!` line; a warning otherwise.
+//! **What.** The executable bit appears, or a file becomes something else than a file. **Why.** It is easily
+//! overlooked in a diff, and it is what makes a text run by name. **Severity.** A note for a new script with
+//! a `#!` line; a warning otherwise.
 
 use cofferdam_domain::{FileMode, Severity};
 

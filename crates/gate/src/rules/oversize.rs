@@ -1,9 +1,9 @@
 //! `oversize`: more than anybody reads.
 //!
-//! **What.** Files too large to be examined; very large additions; source files with lines of thousands of characters, as minified
-//! programs have; changes of very many files. **Why.** What is too long to read is not reviewed, and what was not examined may
-//! hold anything that the other rules look for. **Severity.** Blocking where content was not examined or a program came in minified;
-//! a warning for size alone.
+//! **What.** Files too large to be examined; very large additions; source files with lines of thousands of
+//! characters, as minified programs have; changes of very many files. **Why.** What is too long to read is
+//! not reviewed, and what was not examined may hold anything that the other rules look for. **Severity.**
+//! Blocking where content was not examined or a program came in minified; a warning for size alone.
 
 use cofferdam_domain::{Severity, change::MAX_CONTENT};
 
@@ -19,7 +19,8 @@ const MANY_FILES: usize = 1_000;
 /// Bytes of an added line that nobody wrote by hand.
 const LONG_LINE: usize = 4_000;
 
-/// Extensions of programs, which have no business in one line. Data (JSON, CSV, SVG, snapshots) often comes so.
+/// Extensions of programs, which have no business in one line. Data (JSON, CSV, SVG, snapshots) often comes
+/// so.
 const PROGRAMS: &[&str] = &[
     "js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "py", "rb", "php", "sh", "bash", "rs", "go", "java", "kt",
     "c", "h", "cc", "cpp", "hpp", "cs", "swift", "pl", "lua", "ps1", "bat", "vue", "svelte", "ex", "exs",

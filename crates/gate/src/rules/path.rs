@@ -1,9 +1,10 @@
 //! `path`: names that mean something else on another machine.
 //!
-//! **What.** Paths that are not plain UTF-8, hold control characters, empty parts, `.` or `..`, look like `.git`, are reserved on Windows, or are
-//! too long; two paths of the change that are one and the same on a file system without case. **Why.** A checkout of such a tree
-//! writes where it should not, or writes one file over another. **Severity.** Blocking where a checkout could leave the tree or
-//! reach git's own folder, and for clashes; a warning for what only fails elsewhere.
+//! **What.** Paths that are not plain UTF-8, hold control characters, empty parts, `.` or `..`, look like
+//! `.git`, are reserved on Windows, or are too long; two paths of the change that are one and the same on a
+//! file system without case. **Why.** A checkout of such a tree writes where it should not, or writes one
+//! file over another. **Severity.** Blocking where a checkout could leave the tree or reach git's own folder,
+//! and for clashes; a warning for what only fails elsewhere.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,11 @@
 //! `protected-path`: files that decide what other machines and other agents do.
 //!
-//! **What.** Any change of CI configuration, hooks, code ownership, agent instructions, git's own control files, editor and
-//! container configuration that runs commands on opening, and configuration that redirects package managers; beside these,
-//! the policy's own `protected_paths`. **Why.** Such a file takes effect with somebody else's rights, often before anybody reads it:
-//! on a runner with secrets, on a colleague's machine, in the next agent's session. **Severity.** Always blocking. Paths are compared
-//! in their folded form, so that no spelling that some file system takes for the same name gets by.
+//! **What.** Any change of CI configuration, hooks, code ownership, agent instructions, git's own control
+//! files, editor and container configuration that runs commands on opening, and configuration that redirects
+//! package managers; beside these, the policy's own `protected_paths`. **Why.** Such a file takes effect with
+//! somebody else's rights, often before anybody reads it: on a runner with secrets, on a colleague's machine,
+//! in the next agent's session. **Severity.** Always blocking. Paths are compared in their folded form, so
+//! that no spelling that some file system takes for the same name gets by.
 
 use cofferdam_domain::Severity;
 

@@ -1,9 +1,10 @@
 //! `removed-tests`: a change that makes the tests say less.
 //!
-//! **What.** Test files and test functions that are gone or renamed, new skip marks, fewer assertions, assertions that cannot fail, hooks
-//! that decide what a runner reports, exits from inside a test, and a loosened test command, coverage limit or lint. **Why.** The
-//! shortest way to green is to remove what is red; the evidence is worth what the tests are worth. **Severity.** A warning, since
-//! tests are also removed for good reasons; blocking where the test command itself is made to succeed, because then the evidence
+//! **What.** Test files and test functions that are gone or renamed, new skip marks, fewer assertions,
+//! assertions that cannot fail, hooks that decide what a runner reports, exits from inside a test, and a
+//! loosened test command, coverage limit or lint. **Why.** The shortest way to green is to remove what is
+//! red; the evidence is worth what the tests are worth. **Severity.** A warning, since tests are also removed
+//! for good reasons; blocking where the test command itself is made to succeed, because then the evidence
 //! shows nothing; a note for a moved test and for a silenced lint.
 
 use std::{collections::BTreeSet, sync::LazyLock};

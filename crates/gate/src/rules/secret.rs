@@ -1,10 +1,11 @@
 //! `secret`: credentials in what a change adds.
 //!
-//! **What.** Added lines, the paths and the commit messages are searched for the forms in `secret.toml`, for private keys, for values of
-//! high entropy that are assigned to names such as `api_key`, and for all of these behind one layer of base64 or hexadecimal.
-//! **Why.** What is pushed once is public for good. **Severity.** Blocking. A warning for weak forms, for private keys among test data,
-//! and for assigned values of middling entropy; a note for obvious placeholders. A finding never quotes a secret: it shows four
-//! characters and the length.
+//! **What.** Added lines, the paths and the commit messages are searched for the forms in `secret.toml`, for
+//! private keys, for values of high entropy that are assigned to names such as `api_key`, and for all of
+//! these behind one layer of base64 or hexadecimal. **Why.** What is pushed once is public for good.
+//! **Severity.** Blocking. A warning for weak forms, for private keys among test data, and for assigned
+//! values of middling entropy; a note for obvious placeholders. A finding never quotes a secret: it shows
+//! four characters and the length.
 
 use std::{collections::HashSet, sync::LazyLock};
 

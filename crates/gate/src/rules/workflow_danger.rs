@@ -1,9 +1,10 @@
 //! `workflow-danger`: what turns a pipeline or a script against its owner.
 //!
-//! **What.** In CI configuration: triggers that run a stranger's code with the repository's secrets, raised permissions, runners of one's
-//! own, text of an event pasted into a script. There and in scripts: a download that is run unseen. **Why.** These are the known ways from
-//! a pull request to the secrets of a pipeline. **Severity.** Blocking in CI configuration, which is protected anyway: the finding says
-//! what exactly is dangerous; a warning elsewhere.
+//! **What.** In CI configuration: triggers that run a stranger's code with the repository's secrets, raised
+//! permissions, runners of one's own, text of an event pasted into a script. There and in scripts: a download
+//! that is run unseen. **Why.** These are the known ways from a pull request to the secrets of a pipeline.
+//! **Severity.** Blocking in CI configuration, which is protected anyway: the finding says what exactly is
+//! dangerous; a warning elsewhere.
 
 use std::sync::LazyLock;
 

@@ -13,21 +13,16 @@ use crate::changes::{added, findings};
 /// Files larger than this are not source.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Prints how many findings each rule makes on every file below `GATE_SCAN` (the registry's sources if unset), taken as new, and where
-/// secrets block. For people: nothing is right or wrong about the numbers but that they should be small.
+/// Prints how many findings each rule makes on every file below the folder that `GATE_SCAN` names, taken as
+/// new, and where secrets block. For people: nothing is right or wrong about the numbers but that they should
+/// be small.
 #[test]
 #[ignore = "reads hundreds of megabytes; run by hand with --ignored --nocapture"]
 fn count_findings_on_a_tree() {
-    let root = env::var_os("GATE_SCAN").map_or_else(
-        || {
-            let home = env::var_os("CARGO_HOME").map(PathBuf::from).unwrap_or_else(|| {
-                PathBuf::from(env::var_os("HOME").expect("HOME or CARGO_HOME or GATE_SCAN must be set"))
-                    .join(".cargo")
-            });
-            home.join("registry/src")
-        },
-        PathBuf::from,
-    );
+    let Some(root) = env::var_os("GATE_SCAN").map(PathBuf::from) else {
+        eprintln!("SKIPPED: nothing to scan: set GATE_SCAN to a folder of sources");
+        return;
+    };
     let mut files = Vec::new();
     walk(&root, &mut files);
     let (mut counts, mut bytes) = (BTreeMap::<(Severity, String), usize>::new(), 0);

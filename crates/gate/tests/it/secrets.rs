@@ -1,6 +1,7 @@
 //! Credentials are found where they stand, never quoted, and placeholders are left alone.
 //!
-//! The samples are put together at run time from random-looking parts, so that no scanner takes this file for a leak.
+//! The samples are put together at run time from random-looking parts, so that no scanner takes this file for
+//! a leak.
 
 use cofferdam_domain::{
     Change, Policy,

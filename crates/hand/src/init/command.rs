@@ -1,13 +1,15 @@
 //! Commands, and the watcher that each of them has.
 //!
-//! A watcher is a fork of process 1 that forks the command, reports how that went and how the command ended, and lives on until nothing
-//! that the command started is left. It is there for two reasons. It is the subreaper of its command, so that whatever a command does to
-//! detach a process, the process stays below the watcher and is known as that command's (a control group would do as well, but a
-//! sandbox has none that it may write to). And it is the command's parent, so that the command's own status and usage arrive at once,
+//! A watcher is a fork of process 1 that forks the command, reports how that went and how the command ended,
+//! and lives on until nothing that the command started is left. It is there for two reasons. It is the
+//! subreaper of its command, so that whatever a command does to detach a process, the process stays below the
+//! watcher and is known as that command's (a control group would do as well, but a sandbox has none that it
+//! may write to). And it is the command's parent, so that the command's own status and usage arrive at once,
 //! whatever else still runs.
 //!
-//! A watcher holds no descriptor but the one to report on, is not dumpable, and blocks every signal, so that from inside it can be killed or stopped
-//! but nothing else. Process 1 does not rely on its being alive: see [`super::kill`].
+//! A watcher holds no descriptor but the one to report on, is not dumpable, and blocks every signal, so that
+//! from inside it can be killed or stopped but nothing else. Process 1 does not rely on its being alive: see
+//! [`super::kill`].
 
 use std::{
     convert::Infallible,

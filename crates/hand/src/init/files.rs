@@ -1,9 +1,10 @@
 //! File operations inside the sandbox: read, write, remove, stat, list.
 //!
-//! Paths resolve under the sandbox's own root, so a link or a race leads nowhere else. What has to be kept out is waiting and surprise: a
-//! pipe or device in the place of a file (opened without waiting, refused by its type), a terminal (never made the controlling one), the links of
-//! `/proc` (they would lead to this process's own descriptors), sizes and counts without bound. Content goes through memfds, which
-//! take and give without waiting.
+//! Paths resolve under the sandbox's own root, so a link or a race leads nowhere else. What has to be kept
+//! out is waiting and surprise: a pipe or device in the place of a file (opened without waiting, refused by
+//! its type), a terminal (never made the controlling one), the links of `/proc` (they would lead to this
+//! process's own descriptors), sizes and counts without bound. Content goes through memfds, which take and
+//! give without waiting.
 
 use std::{
     collections::BinaryHeap,
@@ -129,8 +130,9 @@ fn write_checked(path: &SandboxPath, length: u64, expected: Option<Version>, con
     }
 }
 
-/// Writes a new file beside the old one and renames it, so that nobody ever sees a part of it. Something that writes to the same
-/// file between the look at it and the rename loses: there is no lock that commands would respect.
+/// Writes a new file beside the old one and renames it, so that nobody ever sees a part of it. Something that
+/// writes to the same file between the look at it and the rename loses: there is no lock that commands would
+/// respect.
 fn write(
     path: &SandboxPath,
     content: io::Take<File>,

@@ -1,15 +1,19 @@
-//! Ends everything below a process, whatever it has done to get away: new sessions, process groups, double forks.
+//! Ends everything below a process, whatever it has done to get away: new sessions, process groups, double
+//! forks.
 //!
-//! A watcher and process 1 are subreapers, so "below" in the process table is exact at any instant: an orphan becomes the child of its
-//! nearest ancestor of the two. But the table changes while it is read, and a process that does nothing but fork and end can be missed by
-//! any one reading. So this goes on until somebody who knows says that nothing is left: a watcher ends when the kernel tells it
-//! that it has no children any more.
+//! A watcher and process 1 are subreapers, so "below" in the process table is exact at any instant: an orphan
+//! becomes the child of its nearest ancestor of the two. But the table changes while it is read, and a
+//! process that does nothing but fork and end can be missed by any one reading. So this goes on until
+//! somebody who knows says that nothing is left: a watcher ends when the kernel tells it that it has no
+//! children any more.
 //!
-//! Whole process groups are killed at once, also that of a member which has just ended: the kernel holds the list of processes
-//! meanwhile, so that members which fork at this moment go too. A group cannot span two commands, because each command begins its
-//! own session. The newest processes are looked at first, since those are the ones that run away.
+//! Whole process groups are killed at once, also that of a member which has just ended: the kernel holds the
+//! list of processes meanwhile, so that members which fork at this moment go too. A group cannot span two
+//! commands, because each command begins its own session. The newest processes are looked at first, since
+//! those are the ones that run away.
 //!
-//! Reading `/proc` is sound here: no process inside can mount, and its `stat` files are readable whoever owns them.
+//! Reading `/proc` is sound here: no process inside can mount, and its `stat` files are readable whoever owns
+//! them.
 
 use std::{
     collections::BTreeSet,
@@ -19,13 +23,14 @@ use std::{
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 
-/// How long to go on. Only a swarm that outruns the reading of the table needs longer; the host then destroys the whole sandbox.
+/// How long to go on. Only a swarm that outruns the reading of the table needs longer; the host then destroys
+/// the whole sandbox.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause between two rounds; dying takes processes a moment.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
-/// Kills every process below `root`, but not `root`, nor `spared` and what is below those, until `is_done`. Returns how many were
-/// still there when patience was over.
+/// Kills every process below `root`, but not `root`, nor `spared` and what is below those, until `is_done`.
+/// Returns how many were still there when patience was over.
 pub(super) fn below(root: Pid, spared: &[Pid], mut is_done: impl FnMut(&Round) -> bool) -> u32 {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(20);
@@ -51,7 +56,8 @@ pub(super) struct Round {
     pub(super) alive: usize,
     /// Those below the root that had ended, but were not reaped yet.
     pub(super) zombies: Vec<Pid>,
-    /// Whether some process of the table ended before it could be looked at. What it may have forked was not in the table.
+    /// Whether some process of the table ended before it could be looked at. What it may have forked was not
+    /// in the table.
     pub(super) vanished: bool,
 }
 
@@ -152,7 +158,8 @@ fn processes() -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
-/// Parses `/proc/PID/stat` (proc_pid_stat(5)): `PID (NAME) STATE PARENT GROUP …`, where NAME may hold anything, also parentheses.
+/// Parses `/proc/PID/stat` (proc_pid_stat(5)): `PID (NAME) STATE PARENT GROUP …`, where NAME may hold
+/// anything, also parentheses.
 fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = str::from_utf8(stat.get(after_name..)?).ok()?.split_ascii_whitespace();

@@ -1,18 +1,22 @@
 //! The hand: process 1 of a sandbox, which carries out what the host asks.
 //!
-//! One thread, one loop: it waits for a request, a report of one of its children, or the end of one, and handles that to its end. File
-//! operations happen here, on memfds, so that nothing can make them wait; everything that can take its time is a child: each command has
-//! a watcher (see [`command`]), each search is a forked copy of this program.
+//! One thread, one loop: it waits for a request, a report of one of its children, or the end of one, and
+//! handles that to its end. File operations happen here, on memfds, so that nothing can make them wait;
+//! everything that can take its time is a child: each command has a watcher (see [`command`]), each search is
+//! a forked copy of this program.
 //!
 //! What holds, and why:
-//! * The control socket exists in this process only. It is not dumpable, so nobody in the sandbox can read its memory or take its
-//!   descriptors; children close theirs first of all. As process 1 it gets no signal from inside.
-//! * Every process of the sandbox is below one of its children. A watcher can be killed by a command (they share a user), and its
-//!   descendants then become children of this process; as they are no child it knows, they are killed at once (see [`reap`](Hand::reap)). So no
-//!   process escapes from the command that it belongs to.
+//! * The control socket exists in this process only. It is not dumpable, so nobody in the sandbox can read
+//!   its memory or take its descriptors; children close theirs first of all. As process 1 it gets no signal
+//!   from inside.
+//! * Every process of the sandbox is below one of its children. A watcher can be killed by a command (they
+//!   share a user), and its descendants then become children of this process; as they are no child it knows,
+//!   they are killed at once (see [`reap`](Hand::reap)). So no process escapes from the command that it
+//!   belongs to.
 //! * No zombies: whatever is reparented here is reaped.
 //!
-//! Outside a sandbox (in tests) it makes itself the subreaper of its descendants, and the same holds but for signals.
+//! Outside a sandbox (in tests) it makes itself the subreaper of its descendants, and the same holds but for
+//! signals.
 
 mod children;
 mod command;
@@ -46,7 +50,8 @@ const PROTOCOL_BROKEN: u8 = 76;
 /// Exit status when the system refused something that must work (`EX_OSERR`).
 const SYSTEM_FAILED: u8 = 71;
 
-/// Serves the host on `socket` until it asks for the end or closes the socket; nothing that was started is left then.
+/// Serves the host on `socket` until it asks for the end or closes the socket; nothing that was started is
+/// left then.
 pub(crate) fn run(socket: OwnedFd) -> ExitCode {
     let ended = Hand::new(socket).and_then(|mut hand| {
         let ended = hand.serve();
@@ -226,8 +231,9 @@ impl Hand {
         }
     }
 
-    /// Reaps every child that has ended, and tells the host. If one of them was a watcher that did not end by itself, its descendants are
-    /// now children of this process, without a request that they belong to: they are killed. Returns how many of them are left.
+    /// Reaps every child that has ended, and tells the host. If one of them was a watcher that did not end by
+    /// itself, its descendants are now children of this process, without a request that they belong to: they
+    /// are killed. Returns how many of them are left.
     fn reap(&mut self) -> io::Result<u32> {
         let mut signal = [0; 128];
         while rustix::io::read(&self.child_signal, &mut signal).is_ok() {}

@@ -1,6 +1,8 @@
-//! The socket that carries frames, and descriptors with them: unix domain, `SOCK_SEQPACKET`, so that one send is one receive.
+//! The socket that carries frames, and descriptors with them: unix domain, `SOCK_SEQPACKET`, so that one send
+//! is one receive.
 //!
-//! The calls do not wait on a non-blocking socket: [`ChannelError::System`] then holds `WouldBlock`. Received descriptors close on exec.
+//! The calls do not wait on a non-blocking socket: [`ChannelError::System`] then holds `WouldBlock`. Received
+//! descriptors close on exec.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -55,7 +57,8 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Sends a message with descriptors. The receiver gets copies of them.
 ///
 /// # Errors
-/// When the message does not fit in a frame, there are more descriptors than its kind allows, or the socket fails.
+/// When the message does not fit in a frame, there are more descriptors than its kind allows, or the socket
+/// fails.
 pub fn send<M: Message>(
     socket: impl AsFd,
     message: &M,
@@ -80,7 +83,8 @@ pub fn send<M: Message>(
     }
 }
 
-/// Receives one message. Whatever is wrong with a packet, its descriptors are closed and the packet is used up.
+/// Receives one message. Whatever is wrong with a packet, its descriptors are closed and the packet is used
+/// up.
 ///
 /// # Errors
 /// When the packet is not exactly one frame of the expected kind, or the socket fails or is closed.

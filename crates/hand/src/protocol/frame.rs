@@ -1,9 +1,10 @@
 //! Frames: how one message is laid out in one packet of a `SOCK_SEQPACKET` socket.
 //!
-//! A frame is four bytes that name the kind of message, the protocol version (two bytes, little endian), and the message in postcard
-//! encoding (<https://postcard.jamesmunns.com/wire-format>) up to the end of the packet. Decoding is strict: another kind, another version, a
-//! byte left over, a packet over the kind's bound, or an encoding that is not the one [`encode`] would have chosen is an error. So a
-//! decoded message always encodes to the very bytes that it came from.
+//! A frame is four bytes that name the kind of message, the protocol version (two bytes, little endian), and
+//! the message in postcard encoding (<https://postcard.jamesmunns.com/wire-format>) up to the end of the
+//! packet. Decoding is strict: another kind, another version, a byte left over, a packet over the kind's
+//! bound, or an encoding that is not the one [`encode`] would have chosen is an error. So a decoded message
+//! always encodes to the very bytes that it came from.
 
 use serde::{Serialize, de::DeserializeOwned};
 

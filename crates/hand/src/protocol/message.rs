@@ -1,11 +1,13 @@
 //! What the host asks of a hand, and what the hand answers.
 //!
-//! The host chooses a [`RequestId`] for each request; every reply names the request that it belongs to. A request has one reply, except
+//! The host chooses a [`RequestId`] for each request; every reply names the request that it belongs to. A
+//! request has one reply, except
 //! [`RequestBody::Start`]: [`ReplyBody::Started`] is followed by [`ReplyBody::Exited`] when the command itself has ended and by
-//! [`ReplyBody::Emptied`] when nothing that it started is left. Replies to different requests come in any order.
+//! [`ReplyBody::Emptied`] when nothing that it started is left. Replies to different requests come in any
+//! order.
 //!
-//! The first request must be [`RequestBody::Hello`]. After a frame that breaks the protocol the hand sends [`ReplyBody::Broken`], kills everything
-//! and ends.
+//! The first request must be [`RequestBody::Hello`]. After a frame that breaks the protocol the hand sends
+//! [`ReplyBody::Broken`], kills everything and ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +25,8 @@ pub const MAX_FOUND: u32 = 100_000;
 /// The most lines of context around a match.
 pub const MAX_CONTEXT: u32 = 100;
 
-/// Names a request, and the command or search that it started. Chosen by the host, never used twice on one connection.
+/// Names a request, and the command or search that it started. Chosen by the host, never used twice on one
+/// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
@@ -43,7 +46,8 @@ pub struct Request {
 
 impl Message for Request {
     const KIND: [u8; 4] = *b"CofQ";
-    // One argument of the longest that Linux takes (128 KiB) and room beside it, yet below the usual send buffer of a socket (208 KiB).
+    // One argument of the longest that Linux takes (128 KiB) and room beside it, yet below the usual send
+    // buffer of a socket (208 KiB).
     const MAX_FRAME: usize = 192 << 10;
     const MAX_DESCRIPTORS: usize = 2;
 }
@@ -55,13 +59,15 @@ pub enum RequestBody {
     Hello,
     /// Starts a command. Descriptors: see [`Streams`].
     Start(Start),
-    /// Kills a command and everything that it started, or a search. Answered with [`ReplyBody::Killed`], also when it has ended already.
-    /// That is the last word: a reply to the killed request itself usually comes before it, but do not wait for one after it.
+    /// Kills a command and everything that it started, or a search. Answered with [`ReplyBody::Killed`], also
+    /// when it has ended already. That is the last word: a reply to the killed request itself usually comes
+    /// before it, but do not wait for one after it.
     Kill {
         /// The request that started it.
         target: RequestId,
     },
-    /// Copies a part of a regular file. Symbolic links are followed. Descriptor: a memfd that receives the bytes.
+    /// Copies a part of a regular file. Symbolic links are followed. Descriptor: a memfd that receives the
+    /// bytes.
     Read {
         /// The file.
         path: SandboxPath,
@@ -89,14 +95,16 @@ pub enum RequestBody {
         /// The path.
         path: SandboxPath,
     },
-    /// Lists a directory. Descriptor: a memfd that receives [`super::records::Entry`] records, sorted by name.
+    /// Lists a directory. Descriptor: a memfd that receives [`super::records::Entry`] records, sorted by
+    /// name.
     List {
         /// The directory.
         path: SandboxPath,
         /// The most entries; [`MAX_ENTRIES`] if that is less.
         limit: u32,
     },
-    /// Searches files. Descriptor: a pipe or memfd that receives [`super::records::Found`] records until the reply.
+    /// Searches files. Descriptor: a pipe or memfd that receives [`super::records::Found`] records until the
+    /// reply.
     Search(Search),
     /// Asks for a sign of life.
     Ping,
@@ -152,8 +160,8 @@ impl Streams {
     }
 }
 
-/// Limits on each process of a command (setrlimit(2)); `None` leaves what the sandbox has. Core dumps are always off. A limit above the
-/// sandbox's own is taken as the sandbox's.
+/// Limits on each process of a command (setrlimit(2)); `None` leaves what the sandbox has. Core dumps are
+/// always off. A limit above the sandbox's own is taken as the sandbox's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessLimits {
     /// Open descriptors.

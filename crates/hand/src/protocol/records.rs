@@ -1,7 +1,8 @@
-//! Records: how listings and search results are written to the descriptor that the host passed, one after another.
+//! Records: how listings and search results are written to the descriptor that the host passed, one after
+//! another.
 //!
-//! A record is its length (four bytes, little endian) and one value in postcard encoding. The host reads them with [`Decoder`], which holds
-//! at most one record and refuses what is over a bound.
+//! A record is its length (four bytes, little endian) and one value in postcard encoding. The host reads them
+//! with [`Decoder`], which holds at most one record and refuses what is over a bound.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -76,7 +77,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Adds bytes. Take all records out with [`Self::next_record`] before adding more: what is pending is not bounded otherwise.
+    /// Adds bytes. Take all records out with [`Self::next_record`] before adding more: what is pending is not
+    /// bounded otherwise.
     pub fn push(&mut self, bytes: &[u8]) {
         self.pending.drain(..self.taken);
         self.taken = 0;

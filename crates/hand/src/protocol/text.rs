@@ -123,7 +123,8 @@ impl VariableName {
     }
 }
 
-/// A sentence from inside, at most 1,024 bytes of UTF-8. Untrusted: whoever shows it must neutralise control characters.
+/// A sentence from inside, at most 1,024 bytes of UTF-8. Untrusted: whoever shows it must neutralise control
+/// characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Notice(String);
 

@@ -1,8 +1,10 @@
-//! What the worker and its zygote say to each other, over one socket that keeps message boundaries (`SOCK_SEQPACKET`).
+//! What the worker and its zygote say to each other, over one socket that keeps message boundaries
+//! (`SOCK_SEQPACKET`).
 //!
-//! The worker asks, the zygote answers once per request, in order. Both are trusted and always of the same build: the worker starts
-//! the zygote from the bytes that it carries, so there is no version to agree on. Descriptors travel with the messages
-//! (`SCM_RIGHTS`, unix(7)). Paths are raw bytes: nothing says that a path on Linux is text.
+//! The worker asks, the zygote answers once per request, in order. Both are trusted and always of the same
+//! build: the worker starts the zygote from the bytes that it carries, so there is no version to agree on.
+//! Descriptors travel with the messages (`SCM_RIGHTS`, unix(7)). Paths are raw bytes: nothing says that a
+//! path on Linux is text.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +21,12 @@ pub const ZYGOTE_ROLE: &str = "zygote";
 pub enum Request {
     /// What sandboxes need of this host, tried one by one in a process of its own; makes nothing that stays.
     Probe(Owner),
-    /// Once, before any sandbox. With it come directories of control groups: when the worker ends, every `sbx_` group in them is removed, and
-    /// then they themselves are, from their own parents. Descriptors: pairs of (parent directory, directory).
+    /// Once, before any sandbox. With it come directories of control groups: when the worker ends, every
+    /// `sbx_` group in them is removed, and then they themselves are, from their own parents. Descriptors:
+    /// pairs of (parent directory, directory).
     Prepare(Prepare),
-    /// Make a sandbox. Descriptors, in this order: the control socket of its process 1, the writing end of its status pipe, and
-    /// one for each of [`Create::groups`].
+    /// Make a sandbox. Descriptors, in this order: the control socket of its process 1, the writing end of
+    /// its status pipe, and one for each of [`Create::groups`].
     Create(Create),
 }
 
@@ -34,7 +37,8 @@ pub struct Prepare {
     pub owner: Owner,
     /// What every sandbox finds in its root directory.
     pub root: Vec<RootEntry>,
-    /// The names, in the parents that came as descriptors, of the directories of control groups that came after them.
+    /// The names, in the parents that came as descriptors, of the directories of control groups that came
+    /// after them.
     pub groups: Vec<Vec<u8>>,
 }
 
@@ -97,11 +101,13 @@ pub struct Create {
 pub struct Overlay {
     /// Read-only layers, lowest first. May be empty: then it is just the upper layer.
     pub lower: Vec<Vec<u8>>,
-    /// The directory of the host that holds the writable layer as `upper`, and the kernel's working directory as `work`.
+    /// The directory of the host that holds the writable layer as `upper`, and the kernel's working directory
+    /// as `work`.
     pub own: Vec<u8>,
 }
 
-/// A directory of the host that appears in the home directory; what is written to it stays in the sandbox's own layer.
+/// A directory of the host that appears in the home directory; what is written to it stays in the sandbox's
+/// own layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
     /// Path below the home directory, whose parents are made if missing.
@@ -119,8 +125,8 @@ pub struct ReadOnlyBind {
     pub inside: Vec<u8>,
 }
 
-/// How a process joins a control group, by a descriptor of which file. Moving a process from outside waits for all processors (an RCU
-/// grace period, milliseconds on a busy machine); these two ways do not.
+/// How a process joins a control group, by a descriptor of which file. Moving a process from outside waits
+/// for all processors (an RCU grace period, milliseconds on a busy machine); these two ways do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Join {
     /// Version 1: its file `tasks`, to which the process itself writes.

@@ -1,8 +1,9 @@
 //! Searches: finds lines by a pattern, or files by a glob, with ripgrep's own libraries.
 //!
-//! A search runs in a fork of process 1, not in process 1 itself: it can take long, it reads whatever is there, and it may be killed. A
-//! fork rather than the program run anew: it is faster, it is not dumpable (so no command can reach into it or at the
-//! program's file), and it needs no way to hand over the request. Results go straight to the host's descriptor.
+//! A search runs in a fork of process 1, not in process 1 itself: it can take long, it reads whatever is
+//! there, and it may be killed. A fork rather than the program run anew: it is faster, it is not dumpable (so
+//! no command can reach into it or at the program's file), and it needs no way to hand over the request.
+//! Results go straight to the host's descriptor.
 
 mod lines;
 mod walk;

@@ -49,8 +49,8 @@ pub(crate) enum Cloned {
     Child,
 }
 
-/// Makes a new process in new namespaces, a copy of this one, by clone3(2); in the control group `group` (a directory of version 2) if one
-/// is given. The child gets no signal at the parent's end by itself.
+/// Makes a new process in new namespaces, a copy of this one, by clone3(2); in the control group `group` (a
+/// directory of version 2) if one is given. The child gets no signal at the parent's end by itself.
 ///
 /// # Errors
 /// The system's answer: usually that namespaces are not permitted here.
@@ -65,8 +65,9 @@ pub(crate) fn clone_process(namespaces: Namespaces, group: Option<BorrowedFd<'_>
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = group.as_raw_fd().unsigned_abs().into();
     }
-    // SAFETY: without CLONE_VM the child has its own copy of memory and returns on its own copy of this stack, as with fork(2). The
-    // zygote has one thread, so no lock can be held by a thread that the child lacks. The pointers are valid for the call.
+    // SAFETY: without CLONE_VM the child has its own copy of memory and returns on its own copy of this
+    // stack, as with fork(2). The zygote has one thread, so no lock can be held by a thread that the child
+    // lacks. The pointers are valid for the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_clone3,
@@ -79,7 +80,8 @@ pub(crate) fn clone_process(namespaces: Namespaces, group: Option<BorrowedFd<'_>
         0 => Ok(Cloned::Child),
         pid => {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-            // SAFETY: the call succeeded, so the kernel has put a new descriptor, owned by nobody else, into `pidfd`.
+            // SAFETY: the call succeeded, so the kernel has put a new descriptor, owned by nobody else, into
+            // `pidfd`.
             Ok(Cloned::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
         }
     }
@@ -148,8 +150,8 @@ fn mount_setattr(
 
 /// Closes every descriptor but standard input, output and error and those given.
 ///
-/// The caller must not use any other descriptor that it still owns, except to forget it: this is for a process that is about to
-/// become something else.
+/// The caller must not use any other descriptor that it still owns, except to forget it: this is for a
+/// process that is about to become something else.
 ///
 /// # Errors
 /// The system's answer.
@@ -168,7 +170,8 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     if first > last {
         return Ok(());
     }
-    // SAFETY: closing descriptors touches no memory; that nobody uses them afterwards is the documented duty of the caller.
+    // SAFETY: closing descriptors touches no memory; that nobody uses them afterwards is the documented duty
+    // of the caller.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -211,10 +214,12 @@ pub(crate) struct Instruction {
     pub(crate) operand: u32,
 }
 
-/// Puts this process and all its future children under a system call filter, by seccomp(2). It cannot be taken off again.
+/// Puts this process and all its future children under a system call filter, by seccomp(2). It cannot be
+/// taken off again.
 ///
 /// # Errors
-/// The system's answer; `EACCES` when neither `no_new_privs` is set nor the process may administer the system.
+/// The system's answer; `EACCES` when neither `no_new_privs` is set nor the process may administer the
+/// system.
 pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     #[repr(C)]
     struct Program {
@@ -223,7 +228,8 @@ pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
     }
     let length = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = Program { length, instructions: filter.as_ptr() };
-    // SAFETY: `Program` and `Instruction` have the layout of `sock_fprog` and `sock_filter`; the kernel copies them during the call.
+    // SAFETY: `Program` and `Instruction` have the layout of `sock_fprog` and `sock_filter`; the kernel
+    // copies them during the call.
     let result = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program))
     };
@@ -234,7 +240,8 @@ pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
 #[must_use]
 pub(crate) fn landlock_version() -> u32 {
     const CREATE_RULESET_VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no structure and only returns a number (landlock_create_ruleset(2)).
+    // SAFETY: with this flag the call takes no structure and only returns a number
+    // (landlock_create_ruleset(2)).
     let result = unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,
@@ -246,7 +253,8 @@ pub(crate) fn landlock_version() -> u32 {
     u32::try_from(result).unwrap_or(0)
 }
 
-/// Lets the system reap children by itself, or (`false`) turns back to the normal state, in which they wait to be asked for.
+/// Lets the system reap children by itself, or (`false`) turns back to the normal state, in which they wait
+/// to be asked for.
 ///
 /// # Errors
 /// The system's answer.

@@ -26,7 +26,8 @@ pub(crate) enum Fork {
 /// # Errors
 /// When there is no such descriptor.
 pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_SETFD takes no pointer; it fails with EBADF if the descriptor is not open, which is what is tested here.
+    // SAFETY: F_SETFD takes no pointer; it fails with EBADF if the descriptor is not open, which is what is
+    // tested here.
     if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -34,12 +35,14 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Forks. Only for a process with a single thread; with more, the child could find locks that nobody will ever release.
+/// Forks. Only for a process with a single thread; with more, the child could find locks that nobody will
+/// ever release.
 ///
 /// # Errors
 /// When the system has no room for another process.
 pub(crate) fn fork() -> io::Result<Fork> {
-    // SAFETY: every caller is a role of this program before it starts any thread, so the child may run any code.
+    // SAFETY: every caller is a role of this program before it starts any thread, so the child may run any
+    // code.
     match unsafe { libc::fork() } {
         0 => Ok(Fork::Child),
         id => process_id(id).map(Fork::Parent),
@@ -52,8 +55,9 @@ pub(crate) fn exit_now(status: u8) -> ! {
     unsafe { libc::_exit(i32::from(status)) }
 }
 
-/// Closes every descriptor above standard error but those in `keep`. What still owns one of the closed ones in this process must be
-/// forgotten, not dropped: this is for forked children, which never return to their parent's code.
+/// Closes every descriptor above standard error but those in `keep`. What still owns one of the closed ones
+/// in this process must be forgotten, not dropped: this is for forked children, which never return to their
+/// parent's code.
 ///
 /// # Errors
 /// When the kernel is older than 5.9.
@@ -82,18 +86,21 @@ pub(crate) fn close_on_exec() -> io::Result<()> {
 const FIRST_ABOVE_STANDARD: u32 = 3;
 
 fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
-    // SAFETY: no pointer is passed. That nothing uses the closed numbers afterwards is what the callers above ask for.
+    // SAFETY: no pointer is passed. That nothing uses the closed numbers afterwards is what the callers above
+    // ask for.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })
 }
 
-/// Gives every signal its default action: a parent may have left some ignored, and that is inherited, even through exec.
+/// Gives every signal its default action: a parent may have left some ignored, and that is inherited, even
+/// through exec.
 pub(crate) fn reset_signals() {
-    // The kernel's `struct sigaction` is four words at most; all zero is the default action without flags. The C library's own call
-    // would refuse the two signals that it keeps for itself.
+    // The kernel's `struct sigaction` is four words at most; all zero is the default action without flags.
+    // The C library's own call would refuse the two signals that it keeps for itself.
     let default = [0_u64; 4];
     for signal in 1..=HIGHEST_SIGNAL {
-        // SAFETY: `default` is readable for the call, the old action is not asked for, and a set of signals has eight bytes. The
-        // default action runs no code of ours. SIGKILL and SIGSTOP are refused, which is fine.
+        // SAFETY: `default` is readable for the call, the old action is not asked for, and a set of signals
+        // has eight bytes. The default action runs no code of ours. SIGKILL and SIGSTOP are refused, which is
+        // fine.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -109,8 +116,8 @@ pub(crate) fn reset_signals() {
 /// The highest signal on the machines that this runs on (signal(7)).
 const HIGHEST_SIGNAL: libc::c_int = 64;
 
-/// Blocks every signal that can be blocked, and makes the one that tells of ended children readable from a descriptor instead. Forked
-/// children inherit the block.
+/// Blocks every signal that can be blocked, and makes the one that tells of ended children readable from a
+/// descriptor instead. Forked children inherit the block.
 ///
 /// # Errors
 /// When the system has no more descriptors.
@@ -160,7 +167,8 @@ fn set_mask(set: &libc::sigset_t) -> io::Result<()> {
 pub(crate) fn execute(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
     let args = pointers(args);
     let env = pointers(env);
-    // SAFETY: all three point to NUL-terminated strings, the arrays end with a null pointer, and all of them outlive the call.
+    // SAFETY: all three point to NUL-terminated strings, the arrays end with a null pointer, and all of them
+    // outlive the call.
     unsafe { libc::execve(program.as_ptr(), args.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
 }

@@ -1,9 +1,10 @@
-//! What process 1 of a new sandbox does before it becomes the hand: builds the sandbox around itself, then gives up every privilege.
+//! What process 1 of a new sandbox does before it becomes the hand: builds the sandbox around itself, then
+//! gives up every privilege.
 //!
-//! The order is the design. First everything that needs privileges in the new namespaces, on a private copy of the mounts and with paths that
-//! only trusted processes have written. Then the old root goes away, then every descriptor but the control socket, then capabilities;
-//! the system call filter comes last because the steps before it use calls that it forbids. A step that fails ends the process: there is no
-//! weaker sandbox.
+//! The order is the design. First everything that needs privileges in the new namespaces, on a private copy
+//! of the mounts and with paths that only trusted processes have written. Then the old root goes away, then
+//! every descriptor but the control socket, then capabilities; the system call filter comes last because the
+//! steps before it use calls that it forbids. A step that fails ends the process: there is no weaker sandbox.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -38,7 +39,8 @@ use super::{
 };
 use crate::sys::namespace::{self, Instruction, MountChange, change_mount};
 
-/// Files of `/proc` that tell of the machine rather than of the sandbox, or are the way to something dangerous.
+/// Files of `/proc` that tell of the machine rather than of the sandbox, or are the way to something
+/// dangerous.
 const MASKED_FILES: [&str; 9] =
     ["cmdline", "kallsyms", "kcore", "key-users", "keys", "kmsg", "modules", "sysrq-trigger", "timer_list"];
 /// Directories of the same kind.
@@ -50,7 +52,8 @@ const SCRATCH_DIRECTORIES: [(&str, &str, u32); 4] = [
     ("run", "run", 0o755),
     ("shm", "dev/shm", 0o1777),
 ];
-/// Files and directories in the scratch filesystem per MiB of it: a file of the usual smallest size is a page.
+/// Files and directories in the scratch filesystem per MiB of it: a file of the usual smallest size is a
+/// page.
 const SCRATCH_FILES_PER_MIB: u64 = 256;
 
 /// Of the 128 inotify instances that a user has on most hosts, so many are for all of a sandbox.
@@ -136,8 +139,9 @@ fn attach_root(root: &str) -> rustix::io::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Programs need `/proc/self`, `cpuinfo`, `meminfo`, `stat`, `sys`, so `subset=pid` is not an option. What belongs to the host's root in
-/// there cannot be written, because that user does not exist in the sandbox; what could still be read and should not be is covered.
+/// Programs need `/proc/self`, `cpuinfo`, `meminfo`, `stat`, `sys`, so `subset=pid` is not an option. What
+/// belongs to the host's root in there cannot be written, because that user does not exist in the sandbox;
+/// what could still be read and should not be is covered.
 fn mount_proc(root: &OwnedFd) -> std::io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let path = format!("{NEW_ROOT}/proc");
@@ -190,7 +194,8 @@ fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
     let home = make_directories(root, b"home/agent").step("find the home directory")?;
     attach(&layers.home, &home).step("mount the home directory")?;
     for (number, (inside, overlay)) in layers.caches.into_iter().enumerate() {
-        // The agent of an earlier sandbox may have put something else there; then it has no cache, and that is its own doing.
+        // The agent of an earlier sandbox may have put something else there; then it has no cache, and that
+        // is its own doing.
         if let Ok(target) = make_directories(&layers.home, &inside) {
             mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
         }
@@ -203,8 +208,8 @@ fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts layers at `target`. They are attached to the scratch filesystem under short names first: the overlay filesystem takes no
-/// detached mounts on older kernels, and its options must fit on a page.
+/// Mounts layers at `target`. They are attached to the scratch filesystem under short names first: the
+/// overlay filesystem takes no detached mounts on older kernels, and its options must fit on a page.
 fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<()> {
     let stage = format!("{SCRATCH}/{name}");
     mkdirat(CWD, &stage, Mode::from_raw_mode(0o755))?;
@@ -240,8 +245,9 @@ fn enter(root: OwnedFd) -> rustix::io::Result<()> {
     chdir("/")
 }
 
-/// What the kernel counts for a user and not for a process. It counts the same things once more for whoever made the namespace, which is
-/// the host's root or the worker's user: one sandbox that took all of them would leave none to anybody (user_namespaces(7)).
+/// What the kernel counts for a user and not for a process. It counts the same things once more for whoever
+/// made the namespace, which is the host's root or the worker's user: one sandbox that took all of them would
+/// leave none to anybody (user_namespaces(7)).
 fn limit_user() -> std::io::Result<()> {
     std::fs::write("/proc/sys/user/max_user_namespaces", "0")?;
     // Where the kernel has no inotify, there is nothing to limit.
@@ -283,8 +289,8 @@ fn drop_privileges() -> rustix::io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
-/// Asks to be killed with the zygote. Changes of user and capabilities take that back, so it comes after them; had the zygote ended
-/// before, its end of the pipe would be closed.
+/// Asks to be killed with the zygote. Changes of user and capabilities take that back, so it comes after
+/// them; had the zygote ended before, its end of the pipe would be closed.
 fn die_with_zygote(alive: &OwnedFd) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the sandbox to its zygote")?;
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,5 +1,5 @@
-//! Control groups, as far as the zygote has to do with them: it puts process 1 into its groups, and clears up after a worker that could
-//! not do so itself.
+//! Control groups, as far as the zygote has to do with them: it puts process 1 into its groups, and clears up
+//! after a worker that could not do so itself.
 
 use std::{
     io::{self, ErrorKind},
@@ -18,7 +18,8 @@ use crate::sys::namespace::{self, Cloned, Namespaces, c_string};
 
 /// What the names of sandboxes' groups begin with.
 const SANDBOX_PREFIX: &[u8] = b"sbx_";
-/// How often, and how far apart, removal of a group is tried again: the kernel empties groups a moment after the processes are gone.
+/// How often, and how far apart, removal of a group is tried again: the kernel empties groups a moment after
+/// the processes are gone.
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long all sandboxes together may take to end.
@@ -63,7 +64,8 @@ impl ToJoin {
         Ok(cloned)
     }
 
-    /// In process 1: joins the other groups. The files have been opened by the worker, and it is the worker's rights that count.
+    /// In process 1: joins the other groups. The files have been opened by the worker, and it is the worker's
+    /// rights that count.
     pub(super) fn join(&self) -> io::Result<()> {
         for file in &self.tasks {
             rustix::io::write(file, b"0")?;
@@ -105,7 +107,8 @@ impl Groups {
         self.sandboxes.push(pidfd);
     }
 
-    /// Kills every sandbox and removes the groups. What cannot be removed is left for the next worker's start.
+    /// Kills every sandbox and removes the groups. What cannot be removed is left for the next worker's
+    /// start.
     pub(super) fn clear(self) {
         for sandbox in &self.sandboxes {
             // Has ended by itself otherwise.

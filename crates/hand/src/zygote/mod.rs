@@ -1,20 +1,24 @@
 //! The zygote: the small process, without secrets and with one thread, that makes sandboxes for one worker.
 //!
-//! Why there is one: a fork of the worker would copy its secrets into the sandbox's first process, is not safe in a program with
-//! threads, and takes longer the more memory the worker uses. The worker starts the zygote from a sealed copy of this program, with no
-//! environment and one descriptor, its control socket; whatever the zygote is cloned into can know nothing more.
+//! Why there is one: a fork of the worker would copy its secrets into the sandbox's first process, is not
+//! safe in a program with threads, and takes longer the more memory the worker uses. The worker starts the
+//! zygote from a sealed copy of this program, with no environment and one descriptor, its control socket;
+//! whatever the zygote is cloned into can know nothing more.
 //!
-//! How it makes a sandbox, in two steps. [`root`] keeps, in a mount namespace of the zygote's own, a finished read-only root directory
-//! for each kind of sandbox. For each request the zygote opens the sandbox's layers, clones process 1 into new namespaces, writes its
-//! id maps, puts it into its control groups, and is done. [`build`] then runs in process 1: it copies the root directory (one call,
-//! however many mounts), mounts what is its own, gives up every privilege, and goes on as the role `init`.
+//! How it makes a sandbox, in two steps. [`root`] keeps, in a mount namespace of the zygote's own, a finished
+//! read-only root directory for each kind of sandbox. For each request the zygote opens the sandbox's layers,
+//! clones process 1 into new namespaces, writes its id maps, puts it into its control groups, and is done.
+//! [`build`] then runs in process 1: it copies the root directory (one call, however many mounts), mounts
+//! what is its own, gives up every privilege, and goes on as the role `init`.
 //!
-//! As root, the zygote opens layers with its privileges and hands them on as detached mounts, so that the sandbox's user needs no way
-//! to them. As an ordinary user it first makes a user namespace for itself, in which it may do the same with that user's files. Host
-//! mounts that come and go later do so here too; nothing that is mounted here is ever seen by the host.
+//! As root, the zygote opens layers with its privileges and hands them on as detached mounts, so that the
+//! sandbox's user needs no way to them. As an ordinary user it first makes a user namespace for itself, in
+//! which it may do the same with that user's files. Host mounts that come and go later do so here too;
+//! nothing that is mounted here is ever seen by the host.
 //!
-//! How it ends: its socket is closed when the worker ends, however that happens. It then kills every sandbox, waits for their ends and
-//! removes the worker's control groups. If the zygote is killed, the kernel kills every process 1 (`PR_SET_PDEATHSIG`).
+//! How it ends: its socket is closed when the worker ends, however that happens. It then kills every sandbox,
+//! waits for their ends and removes the worker's control groups. If the zygote is killed, the kernel kills
+//! every process 1 (`PR_SET_PDEATHSIG`).
 
 mod build;
 mod groups;
@@ -91,7 +95,8 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Moves the control socket off standard input, and leaves the worker's process group, whose signals are not meant for sandboxes.
+/// Moves the control socket off standard input, and leaves the worker's process group, whose signals are not
+/// meant for sandboxes.
 fn take_socket() -> Result<OwnedFd, Errno> {
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
@@ -163,7 +168,8 @@ impl Zygote {
                     .step("map the sandbox's user id")?;
                 let kept = pidfd.try_clone().step("duplicate a descriptor")?;
                 self.groups.watch(kept);
-                // Process 1 does nothing before this; if we fail before it, the end of the pipe tells it to exit.
+                // Process 1 does nothing before this; if we fail before it, the end of the pipe tells it to
+                // exit.
                 rustix::io::write(&start, b"g").step("let process 1 go on")?;
                 Ok((raw.unsigned_abs(), pidfd))
             }

@@ -1,4 +1,5 @@
-//! Mounts by descriptor: opening trees of the host, walking to mount points without following links, and a sandbox's own layers.
+//! Mounts by descriptor: opening trees of the host, walking to mount points without following links, and a
+//! sandbox's own layers.
 
 use std::{
     io,
@@ -50,8 +51,8 @@ pub(super) fn components(path: &[u8]) -> io::Result<Vec<&[u8]>> {
     if names.contains(&&b".."[..]) { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(names) }
 }
 
-/// Walks from `root` along `path`, making missing directories. No symbolic link is followed, so whoever may write there cannot lead
-/// the way out of it.
+/// Walks from `root` along `path`, making missing directories. No symbolic link is followed, so whoever may
+/// write there cannot lead the way out of it.
 pub(super) fn make_directories(root: &OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
     let mut directory = root.try_clone()?;
     for name in components(path)? {
@@ -68,7 +69,8 @@ pub(super) fn make_directories(root: &OwnedFd, path: &[u8]) -> io::Result<OwnedF
     Ok(directory)
 }
 
-/// Walks to `path`, making an empty directory or file there if nothing is, and opens it as a place for a mount.
+/// Walks to `path`, making an empty directory or file there if nothing is, and opens it as a place for a
+/// mount.
 pub(super) fn make_mount_point(root: &OwnedFd, path: &[u8], directory: bool) -> io::Result<OwnedFd> {
     if directory {
         return make_directories(root, path);
@@ -89,7 +91,8 @@ pub(super) fn make_parent(root: &OwnedFd, path: &[u8]) -> io::Result<(OwnedFd, s
     Ok((make_directories(root, &parents.join(&b'/'))?, c_string(name)?))
 }
 
-/// Everything of the host that one sandbox gets, opened with the zygote's rights and not attached anywhere yet.
+/// Everything of the host that one sandbox gets, opened with the zygote's rights and not attached anywhere
+/// yet.
 pub(super) struct Layers {
     pub(super) workspace: OpenOverlay,
     pub(super) home: OwnedFd,

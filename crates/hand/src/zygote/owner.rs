@@ -1,8 +1,9 @@
 //! Who files and processes belong to: id maps of user namespaces, and mounts that show other owners.
 //!
-//! Exactly one user and one group are mapped in a sandbox, so everything in it is either the agent's or nobody's. A layer that belongs
-//! to another user (root's working copy, say) would be nobody's, and the agent could not change a file of it even in its own
-//! layer. As root such a layer is mounted with its one owner shown as the agent; for all others nothing changes. Nothing is changed on disk.
+//! Exactly one user and one group are mapped in a sandbox, so everything in it is either the agent's or
+//! nobody's. A layer that belongs to another user (root's working copy, say) would be nobody's, and the agent
+//! could not change a file of it even in its own layer. As root such a layer is mounted with its one owner
+//! shown as the agent; for all others nothing changes. Nothing is changed on disk.
 
 use std::{
     fs,
@@ -21,9 +22,11 @@ use crate::sys::{
     process::exit_now,
 };
 
-/// Writes the maps of a process that has just got a user namespace: `inside` ids stand for those of `outside`.
+/// Writes the maps of a process that has just got a user namespace: `inside` ids stand for those of
+/// `outside`.
 pub(super) fn write_maps(process: &str, inside: (u32, u32), outside: Owner) -> io::Result<()> {
-    // As an ordinary user a group may be mapped only after groups can no longer be dropped (user_namespaces(7)).
+    // As an ordinary user a group may be mapped only after groups can no longer be dropped
+    // (user_namespaces(7)).
     write(&format!("{process}/setgroups"), "deny")?;
     write(&format!("{process}/uid_map"), &format!("{} {} 1", inside.0, outside.uid))?;
     write(&format!("{process}/gid_map"), &format!("{} {} 1", inside.1, outside.gid))
@@ -48,8 +51,8 @@ impl OwnerMaps {
         Self { privileged, agent, made: Vec::new() }
     }
 
-    /// Shows `mount`'s files as the agent's own if they belong to somebody else. Does nothing where the system or the filesystem
-    /// cannot: then the files are nobody's, which is less useful and as safe.
+    /// Shows `mount`'s files as the agent's own if they belong to somebody else. Does nothing where the
+    /// system or the filesystem cannot: then the files are nobody's, which is less useful and as safe.
     pub(super) fn show_as_agent(&mut self, mount: &OwnedFd) -> io::Result<()> {
         let status = rustix::fs::fstat(mount)?;
         let owner = Owner { uid: status.st_uid, gid: status.st_gid };

@@ -1,4 +1,5 @@
-//! Tries what sandboxes need, so that a person can be told what a host lacks. Nothing is guessed from the names of files.
+//! Tries what sandboxes need, so that a person can be told what a host lacks. Nothing is guessed from the
+//! names of files.
 
 use std::{
     io::{self, Read as _, Write as _},

@@ -1,9 +1,10 @@
 //! Root directories, finished and read-only, ready to be copied into a sandbox.
 //!
-//! A root directory starts as an empty `tmpfs` to which is added what the worker listed: directories and files of the host as read-only
-//! mounts, small files of our own making, device nodes that are harmless. Nothing is ever hidden from a directory of the host, because
-//! what a sandbox may not see is never put there. Sandboxes of one kind (with the same places for mounts of their own) share one: they
-//! can read it and nothing else, so they learn nothing from each other.
+//! A root directory starts as an empty `tmpfs` to which is added what the worker listed: directories and
+//! files of the host as read-only mounts, small files of our own making, device nodes that are harmless.
+//! Nothing is ever hidden from a directory of the host, because what a sandbox may not see is never put
+//! there. Sandboxes of one kind (with the same places for mounts of their own) share one: they can read it
+//! and nothing else, so they learn nothing from each other.
 
 use std::{
     io::{self, Write as _},
@@ -22,8 +23,8 @@ use super::{
 };
 use crate::sys::namespace::{MountChange, c_string, change_mount};
 
-/// Where all of this happens: a directory that every Linux system has, and in which no layer of a sandbox can be. What the host has
-/// there is covered in the zygote's own mount namespace only.
+/// Where all of this happens: a directory that every Linux system has, and in which no layer of a sandbox can
+/// be. What the host has there is covered in the zygote's own mount namespace only.
 const STAGE: &str = "/sys";
 /// Where process 1 of a new sandbox, in its own copy of the namespace, attaches its copy of a root directory.
 pub(super) const NEW_ROOT: &str = "/sys/root";
@@ -61,7 +62,8 @@ struct Made {
 }
 
 impl Roots {
-    /// Sets the stage and makes the plain kind of root directory, so that what is wrong with the host shows now.
+    /// Sets the stage and makes the plain kind of root directory, so that what is wrong with the host shows
+    /// now.
     pub(super) fn new(mut entries: Vec<RootEntry>) -> Result<Self, Failure> {
         // Not private: when the host unmounts something, it should not stay in use here.
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)

@@ -1,4 +1,5 @@
-//! What the hand does with a host that breaks the protocol. (The other direction, a hostile hand, is the decoder's: see `protocol`.)
+//! What the hand does with a host that breaks the protocol. (The other direction, a hostile hand, is the
+//! decoder's: see `protocol`.)
 
 use std::{
     io::{self, Read},

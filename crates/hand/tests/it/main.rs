@@ -1,4 +1,5 @@
-//! The real program in its role `init`, as an ordinary child without namespaces, spoken to as the host speaks to it.
+//! The real program in its role `init`, as an ordinary child without namespaces, spoken to as the host speaks
+//! to it.
 
 #[cfg(test)]
 mod commands;

@@ -140,7 +140,8 @@ fn found() -> impl Strategy<Value = Found> {
     ]
 }
 
-/// What holds of any bytes at all, whoever sent them. The fuzz targets `hand_frame_hand` and `hand_frame_host` check the same.
+/// What holds of any bytes at all, whoever sent them. The fuzz targets `hand_frame_hand` and
+/// `hand_frame_host` check the same.
 fn is_rejected_or_canonical<M: Message>(bytes: &[u8]) {
     if let Ok(message) = frame::decode::<M>(bytes) {
         assert_eq!(frame::encode(&message).unwrap(), bytes);

@@ -1,4 +1,5 @@
-//! The event stream of the Anthropic Messages format (<https://platform.claude.com/docs/en/build-with-claude/streaming>).
+//! The event stream of the Anthropic Messages format
+//! (<https://platform.claude.com/docs/en/build-with-claude/streaming>).
 
 use cofferdam_domain::{
     Answer, Block, StopReason, ToolCall, Usage,

@@ -1,7 +1,8 @@
 //! Requests in the Anthropic Messages format.
 //!
-//! The last block of the last message is written without its closing brace: the tail closes it, with a `cache_control` mark, and the next message
-//! closes it without. So the mark moves on with every request and the bytes before it stay as they are.
+//! The last block of the last message is written without its closing brace: the tail closes it, with a
+//! `cache_control` mark, and the next message closes it without. So the mark moves on with every request and
+//! the bytes before it stay as they are.
 
 use cofferdam_domain::{
     Block, Message, ModelRequest, Role, Secret, ToolSpec,
@@ -37,7 +38,8 @@ pub(crate) struct Anthropic {
     open: Option<Role>,
     /// Whether the block that the bytes end in may carry a cache mark.
     markable: bool,
-    /// Whether every turn of the model since the last word of a person began with thinking: only then does the API take a budget.
+    /// Whether every turn of the model since the last word of a person began with thinking: only then does
+    /// the API take a budget.
     loop_thinks: bool,
 }
 
@@ -171,7 +173,8 @@ impl Wire for Anthropic {
                 written = true;
             }
         }
-        // An assistant message of which nothing is left is left out and its neighbours merge; a user message must stay.
+        // An assistant message of which nothing is left is left out and its neighbours merge; a user message
+        // must stay.
         if !written && message.role == Role::User {
             self.block(message.role, r#"{"type":"text","text":"(nothing)"}"#, out);
         }

@@ -144,8 +144,8 @@ impl Decode {
         Ok(())
     }
 
-    /// A fragment belongs to the call with its index; without one, to the last call. A new id with a name always begins a new call: some servers
-    /// number all their calls 0.
+    /// A fragment belongs to the call with its index; without one, to the last call. A new id with a name
+    /// always begins a new call: some servers number all their calls 0.
     fn fragment(&mut self, fragment: Fragment, hear: &mut Hear<'_>) -> Result<(), Failure> {
         let id = fragment.id.unwrap_or_default();
         let function = fragment.function.unwrap_or_default();

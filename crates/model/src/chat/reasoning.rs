@@ -41,7 +41,8 @@ impl Thoughts {
         }
     }
 
-    /// Takes what stands between `<think>` and `</think>` at the start of a text, where a server leaves that to its clients; gives back the rest.
+    /// Takes what stands between `<think>` and `</think>` at the start of a text, where a server leaves that
+    /// to its clients; gives back the rest.
     pub(super) fn split_from(&mut self, text: String) -> String {
         let Some(inside) = text.trim_start().strip_prefix("<think>") else { return text };
         let (thought, rest) = inside.split_once("</think>").unwrap_or((inside, ""));

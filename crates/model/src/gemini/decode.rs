@@ -1,4 +1,5 @@
-//! The event stream of the Gemini format: every event is a `GenerateContentResponse` with the next parts of the answer.
+//! The event stream of the Gemini format: every event is a `GenerateContentResponse` with the next parts of
+//! the answer.
 
 use cofferdam_domain::{
     Answer, Block, StopReason, ToolCall, Usage,

@@ -1,6 +1,7 @@
 //! Requests in the Gemini format.
 //!
-//! The last content is left open, so that a following message of the same role can join it: the API wants the roles to alternate.
+//! The last content is left open, so that a following message of the same role can join it: the API wants the
+//! roles to alternate.
 
 use cofferdam_domain::{
     Block, Message, ModelRequest, Role, Secret, ToolSpec,

@@ -1,4 +1,5 @@
-//! Google Gemini: `POST /v1beta/models/MODEL:streamGenerateContent?alt=sse` (<https://ai.google.dev/api/generate-content>).
+//! Google Gemini: `POST /v1beta/models/MODEL:streamGenerateContent?alt=sse`
+//! (<https://ai.google.dev/api/generate-content>).
 
 mod decode;
 mod encode;

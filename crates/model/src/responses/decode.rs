@@ -1,7 +1,9 @@
-//! The event stream of the OpenAI Responses format (<https://developers.openai.com/api/reference/resources/responses/streaming-events>).
+//! The event stream of the OpenAI Responses format
+//! (<https://developers.openai.com/api/reference/resources/responses/streaming-events>).
 //!
-//! Deltas are only told to whoever listens; what counts are the items as they stand when each is done. A message's `phase`, which newer models
-//! want to see again, is kept as a reasoning block without text before it.
+//! Deltas are only told to whoever listens; what counts are the items as they stand when each is done. A
+//! message's `phase`, which newer models want to see again, is kept as a reasoning block without text before
+//! it.
 
 use cofferdam_domain::{
     Answer, Block, StopReason, ToolCall, Usage,

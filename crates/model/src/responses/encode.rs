@@ -17,7 +17,8 @@ use crate::{
 /// The encoder.
 pub(crate) struct Responses {
     model: String,
-    /// Whether it is a reasoning model, which alone takes the parameters about reasoning; and how hard it is to think.
+    /// Whether it is a reasoning model, which alone takes the parameters about reasoning; and how hard it is
+    /// to think.
     reasons: bool,
     effort: Option<Effort>,
     /// Whether summaries of the reasoning are asked for: some accounts may not have them.

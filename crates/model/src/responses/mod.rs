@@ -1,5 +1,6 @@
-//! OpenAI Responses: `POST /v1/responses` (<https://developers.openai.com/api/reference/resources/responses>), without state on the server:
-//! `store` is off and reasoning travels encrypted.
+//! OpenAI Responses: `POST /v1/responses`
+//! (<https://developers.openai.com/api/reference/resources/responses>), without state on the server: `store`
+//! is off and reasoning travels encrypted.
 
 mod decode;
 mod encode;

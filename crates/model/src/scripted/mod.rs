@@ -1,4 +1,5 @@
-//! A model that plays a transcript: the same loop, tools, sandbox and gate as with any model, without a key or a network.
+//! A model that plays a transcript: the same loop, tools, sandbox and gate as with any model, without a key
+//! or a network.
 //!
 //! A transcript is a TOML file. Its steps are answers, given in order:
 //!
@@ -35,13 +36,15 @@
 //! text = "The tests fail in sum.py."
 //! ```
 //!
-//! **Which step comes next** is read off the request, so that a resumed session goes on where it stood and the same request gets the same answer: a
-//! step's calls carry its number in their ids (`call_s0_0`), and every answer after the last such call counts one. Without any such call,
-//! all answers in the request are counted. Both survive compaction, because the agent keeps the latest answers word for word; a summary
-//! also ends in `[transcript at step N]`, which counts where no answer with a call is left. A request is one for a summary when the
-//! last text in it matches `summary.when`; the words of Cofferdam's agent are the default.
+//! **Which step comes next** is read off the request, so that a resumed session goes on where it stood and
+//! the same request gets the same answer: a step's calls carry its number in their ids (`call_s0_0`), and
+//! every answer after the last such call counts one. Without any such call, all answers in the request are
+//! counted. Both survive compaction, because the agent keeps the latest answers word for word; a summary also
+//! ends in `[transcript at step N]`, which counts where no answer with a call is left. A request is one for a
+//! summary when the last text in it matches `summary.when`; the words of Cofferdam's agent are the default.
 //!
-//! **Usage** is made up from sizes, four bytes to a token: what the request shares with the one before counts as read from the cache.
+//! **Usage** is made up from sizes, four bytes to a token: what the request shares with the one before counts
+//! as read from the cache.
 
 mod model;
 mod play;

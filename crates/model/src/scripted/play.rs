@@ -36,7 +36,8 @@ impl Transcript {
     /// The answer to `request`.
     ///
     /// # Errors
-    /// When the transcript is at its end, or the step expects something else than was sent. The message names the step.
+    /// When the transcript is at its end, or the step expects something else than was sent. The message names
+    /// the step.
     pub fn play(&self, request: &ModelRequest) -> Result<Played, Mismatch> {
         let at = position(&request.messages);
         let last = request.messages.last().map(|message| texts(message)).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! A real model, where a llama.cpp server is at hand: set `COFFERDAM_LLAMA_URL` to its address (`http://127.0.0.1:8080`). It speaks three of the four formats.
+//! A real model, where a llama.cpp server is at hand: set `COFFERDAM_LLAMA_URL` to its address
+//! (`http://127.0.0.1:8080`). It speaks three of the four formats.
 
 use std::{env, sync::Arc};
 

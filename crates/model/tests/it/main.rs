@@ -1,4 +1,5 @@
-//! Whole requests and answers: against servers that speak the real wire formats, recorded streams, and (if there is one) a real model.
+//! Whole requests and answers: against servers that speak the real wire formats, recorded streams, and (if
+//! there is one) a real model.
 
 #![expect(
     clippy::unwrap_used,

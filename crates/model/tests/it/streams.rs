@@ -1,4 +1,5 @@
-//! Event streams that real providers once sent, replayed to the decoder over HTTP; and requests of a real session, which must extend each other.
+//! Event streams that real providers once sent, replayed to the decoder over HTTP; and requests of a real
+//! session, which must extend each other.
 
 use std::{env, fs, path::PathBuf, sync::Arc};
 
@@ -11,17 +12,14 @@ use crate::support::{ask, request, user};
 
 /// A folder of the test data, or `None` (loudly) where it is missing.
 fn data(folder: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let root = env::var_os("COFFERDAM_TEST_DATA").map_or(beside, PathBuf::from);
-    let folder = root.join(folder);
-    if folder.is_dir() {
-        return Some(folder);
+    let found = env::var_os("COFFERDAM_TEST_DATA").map(|root| PathBuf::from(root).join(folder));
+    let found = found.filter(|folder| folder.is_dir());
+    if found.is_none() {
+        eprintln!(
+            "SKIPPED: no recorded streams: set COFFERDAM_TEST_DATA to the folder that has them in {folder}"
+        );
     }
-    eprintln!(
-        "SKIPPED: no recorded streams at {}: set COFFERDAM_TEST_DATA to the folder that has them",
-        folder.display()
-    );
-    None
+    found
 }
 
 fn files(folder: PathBuf, prefix: &str) -> Vec<Value> {
@@ -80,7 +78,8 @@ async fn every_recorded_stream_is_understood() {
     }
 }
 
-/// The requests that a real session logged, sent through our encoder: each extends the one before, byte for byte.
+/// The requests that a real session logged, sent through our encoder: each extends the one before, byte for
+/// byte.
 #[tokio::test]
 async fn a_real_session_keeps_its_prefix() {
     let Some(folder) = data("llm-logs") else { return };

@@ -11,7 +11,8 @@ use cofferdam_hand::protocol::{
     channel::{self, Received},
     frame,
     message::{
-        EntryKind, Exited, FilePart, Reply, ReplyBody, Request, RequestBody, RequestId, Status, Usage, Version,
+        EntryKind, Exited, FilePart, Reply, ReplyBody, Request, RequestBody, RequestId, Status, Usage,
+        Version,
     },
     records,
     text::Bytes,

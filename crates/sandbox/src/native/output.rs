@@ -32,6 +32,11 @@ impl Bounded {
         self.dropped += (skipped + over) as u64;
     }
 
+    /// Whether nothing has come since it was made or last taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.tail.is_empty() && self.dropped == 0
+    }
+
     /// A copy of what is kept.
     pub(super) fn output(&self) -> Output {
         let (front, back) = self.tail.as_slices();

@@ -16,7 +16,7 @@ use cofferdam_domain::evidence::Exit;
 use cofferdam_hand::protocol::message::{Exited, ReplyBody, RequestBody, RequestId, Status};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::{sleep_until, timeout},
 };
 
@@ -52,6 +52,7 @@ pub(super) struct NativeProcess {
     connection: Arc<Connection>,
     id: RequestId,
     shared: Arc<Mutex<Shared>>,
+    more: Arc<Notify>,
     stage: watch::Receiver<Stage>,
     host: Arc<AsyncFd<OwnedFd>>,
     terminal: bool,
@@ -92,15 +93,21 @@ impl NativeProcess {
             all: Bounded::new(output_limit),
             untaken: Bounded::new(output_limit),
         }));
+        let more = Arc::new(Notify::new());
         let (sender, stage) = watch::channel(Stage::Running);
         let id = replies.id;
         let (ended_in, ended) = oneshot::channel();
         let follow =
             Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
-        let collect = Collect { host: Arc::clone(&host), shared: Arc::clone(&shared), stage: sender };
+        let collect = Collect {
+            host: Arc::clone(&host),
+            shared: Arc::clone(&shared),
+            more: Arc::clone(&more),
+            stage: sender,
+        };
         tokio::spawn(follow.run(ended_in));
         tokio::spawn(collect.run(ended));
-        Ok(Self { connection, id, shared, stage, host, terminal })
+        Ok(Self { connection, id, shared, more, stage, host, terminal })
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -182,6 +189,7 @@ async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), Sandbox
 struct Collect {
     host: Arc<AsyncFd<OwnedFd>>,
     shared: Arc<Mutex<Shared>>,
+    more: Arc<Notify>,
     stage: watch::Sender<Stage>,
 }
 
@@ -243,6 +251,7 @@ impl Collect {
                 let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
                 shared.all.push(piece);
                 shared.untaken.push(piece);
+                self.more.notify_one();
                 Read::Piece(length)
             }
             Err(rustix::io::Errno::AGAIN) => Read::NothingYet,
@@ -262,6 +271,20 @@ enum Read {
 impl Process for NativeProcess {
     fn take_output(&mut self) -> Vec<u8> {
         self.shared().untaken.take().joined()
+    }
+
+    async fn stir(&mut self, patience: Duration) {
+        if !self.shared().untaken.is_empty() {
+            return;
+        }
+        let stirred = async {
+            tokio::select! {
+                () = self.more.notified() => {}
+                // An error means that nobody is left who could say more.
+                _ = self.stage.wait_for(|stage| *stage != Stage::Running) => {}
+            }
+        };
+        timeout(patience, stirred).await.ok();
     }
 
     async fn write_input(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {

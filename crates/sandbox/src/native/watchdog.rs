@@ -83,7 +83,8 @@ fn nearly_full(system: &StatVfs) -> bool {
 fn deleted(first: u32) -> u64 {
     let mut seen = HashSet::new();
     let processes = descendants(first).into_iter();
-    let open = processes.flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten());
+    let open =
+        processes.flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten());
     open.take(MOST_DESCRIPTORS).filter_map(|entry| nameless(&entry.path(), &mut seen)).sum()
 }
 

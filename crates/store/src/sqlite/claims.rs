@@ -1,11 +1,13 @@
 //! Claims: one process at a time works on a session.
 //!
-//! A claim is an exclusive `flock(2)` on `claims/<session>`. The kernel gives it up when the process ends, however it ends, so a crash needs
-//! no timeout and no heartbeat. A lock that is only *probed* for a list is taken shared, so that probes do not get in each other's way; a
-//! claimer that meets one sees from a shared lock of its own that nobody works on the session, and tries again.
+//! A claim is an exclusive `flock(2)` on `claims/<session>`. The kernel gives it up when the process ends,
+//! however it ends, so a crash needs no timeout and no heartbeat. A lock that is only *probed* for a list is
+//! taken shared, so that probes do not get in each other's way; a claimer that meets one sees from a shared
+//! lock of its own that nobody works on the session, and tries again.
 //!
-//! The lock belongs to the open file, which a child process shares until it runs its program. So a claim is given up by unlocking, not by closing:
-//! otherwise one that ends while another thread starts a program would seem to go on.
+//! The lock belongs to the open file, which a child process shares until it runs its program. So a claim is
+//! given up by unlocking, not by closing: otherwise one that ends while another thread starts a program would
+//! seem to go on.
 
 use std::{
     fs::{File, OpenOptions},
@@ -112,7 +114,8 @@ fn holder(path: &Path) -> String {
     let read = File::open(path).and_then(|file| file.take(MAX_NAME as u64).read_to_end(&mut name));
     match read {
         Ok(length) if length > 0 => String::from_utf8_lossy(&name).into_owned(),
-        // It is between taking the lock and writing its name, or the file cannot be read: the claim stands all the same.
+        // It is between taking the lock and writing its name, or the file cannot be read: the claim stands
+        // all the same.
         Ok(_) | Err(_) => "another worker".to_owned(),
     }
 }

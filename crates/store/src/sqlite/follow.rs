@@ -22,8 +22,8 @@ struct Follower {
     ready: VecDeque<Event>,
 }
 
-/// Starts to follow. Listening begins before anything is read, and every ring is noted before the read that it may be about: an
-/// event is either found by that read, or its bell rings after it.
+/// Starts to follow. Listening begins before anything is read, and every ring is noted before the read that
+/// it may be about: an event is either found by that read, or its bell rings after it.
 pub(super) fn follow(
     readers: SqlitePool,
     news: &News,

@@ -1,7 +1,8 @@
-//! A session as a write sees it: where its log ends and what its row says. The statements of a write transaction.
+//! A session as a write sees it: where its log ends and what its row says. The statements of a write
+//! transaction.
 //!
-//! The way to the database's thread and back costs more than most statements do, so what can go together goes together: an append is three
-//! trips, whatever the number of its events (up to [`MAX_ROWS`]).
+//! The way to the database's thread and back costs more than most statements do, so what can go together goes
+//! together: an append is three trips, whatever the number of its events (up to [`MAX_ROWS`]).
 
 use cofferdam_domain::{Seq, SessionId, Timestamp, event::SCHEMA};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -13,7 +14,8 @@ use crate::{
     summary::Summary,
 };
 
-/// The most events in one statement. Each number of them is a statement of its own, which the connection keeps prepared.
+/// The most events in one statement. Each number of them is a statement of its own, which the connection
+/// keeps prepared.
 const MAX_ROWS: usize = 16;
 
 /// The text of a statement that begins with the one given.
@@ -30,7 +32,8 @@ macro_rules! find {
 /// Finds a session's row, and where its log ends.
 pub(super) const FIND: &str = find!("");
 
-/// The same, at the start of a transaction. `IMMEDIATE` takes the write lock at once: what is found stays so until the end.
+/// The same, at the start of a transaction. `IMMEDIATE` takes the write lock at once: what is found stays so
+/// until the end.
 pub(super) const BEGIN_AND_FIND: &str = find!("BEGIN IMMEDIATE; ");
 
 /// What must still be so when a worker's events are written.

@@ -1,13 +1,15 @@
 //! How readers hear of an append, in whatever process it happens, without polling.
 //!
-//! Every session has an empty file, its bell: `bells/<session>`. A writer opens it for writing before it commits and closes it afterwards;
-//! closing is what rings it (`IN_CLOSE_WRITE` of inotify(7)). The order matters: by the time a bell rings, what it rings for can be read, and
-//! a writer that dies between its commit and the ring has its files closed by the kernel, so that an event that was committed is always
-//! heard of. Watching the database's own files would not do: they change before the commit is visible, and the last step of a
-//! commit in a write-ahead log is a store to shared memory, of which inotify says nothing.
+//! Every session has an empty file, its bell: `bells/<session>`. A writer opens it for writing before it
+//! commits and closes it afterwards; closing is what rings it (`IN_CLOSE_WRITE` of inotify(7)). The order
+//! matters: by the time a bell rings, what it rings for can be read, and a writer that dies between its
+//! commit and the ring has its files closed by the kernel, so that an event that was committed is always
+//! heard of. Watching the database's own files would not do: they change before the commit is visible, and
+//! the last step of a commit in a write-ahead log is a store to shared memory, of which inotify says nothing.
 //!
-//! All followers of a store share one watch on the folder, which ends with the last of them. A ring only says "look again": whoever listens reads
-//! the log from where it was, so that rings may come late, twice, or for nothing.
+//! All followers of a store share one watch on the folder, which ends with the last of them. A ring only says
+//! "look again": whoever listens reads the log from where it was, so that rings may come late, twice, or for
+//! nothing.
 
 use std::{
     collections::HashMap,

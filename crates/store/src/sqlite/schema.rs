@@ -14,10 +14,12 @@ use sqlx::{
 
 use crate::StoreError;
 
-/// The steps that lead to the present schema. A step is never changed once released; `PRAGMA user_version` counts those that were taken.
+/// The steps that lead to the present schema. A step is never changed once released; `PRAGMA user_version`
+/// counts those that were taken.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_log.sql")];
 
-/// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would take forever.
+/// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would
+/// take forever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Readers at one time. Each is a thread with a page cache of [`READER_CACHE`].
@@ -26,8 +28,9 @@ const READERS: u32 = 4;
 /// In KiB when negative: see `PRAGMA cache_size`.
 const READER_CACHE: &str = "-512";
 
-/// How connections that write are made. WAL keeps readers and the writer out of each other's way; with `synchronous=FULL` a commit has
-/// reached the disk when it returns (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+/// How connections that write are made. WAL keeps readers and the writer out of each other's way; with
+/// `synchronous=FULL` a commit has reached the disk when it returns
+/// (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)

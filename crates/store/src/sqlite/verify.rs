@@ -60,7 +60,8 @@ pub(super) async fn verify(
 }
 
 impl Folded {
-    /// Folds an event in. Returns its references to content that no event before it referred to in the same way.
+    /// Folds an event in. Returns its references to content that no event before it referred to in the same
+    /// way.
     fn fold(&mut self, event: &Event) -> Vec<BlobRef> {
         self.summary.apply(&Effect::of(&event.body));
         self.created.get_or_insert(event.at);

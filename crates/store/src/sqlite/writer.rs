@@ -1,8 +1,9 @@
 //! The one connection that writes, and the task that owns it.
 //!
-//! Requests that wait while a transaction is on its way to the disk are carried out together in the next one, so that many sessions at once
-//! share the cost of a flush. One that is refused writes nothing and does not disturb the others; when the database itself fails, nothing
-//! of the transaction stays, and each request is tried again alone, on a new connection.
+//! Requests that wait while a transaction is on its way to the disk are carried out together in the next one,
+//! so that many sessions at once share the cost of a flush. One that is refused writes nothing and does not
+//! disturb the others; when the database itself fails, nothing of the transaction stays, and each request is
+//! tried again alone, on a new connection.
 //!
 //! A request is carried out whether or not its caller still waits for it.
 
@@ -108,7 +109,8 @@ impl Desk {
             self.answer(&mut batch).await;
         }
         if let Some(connection) = self.connection {
-            // All is durable already; a failure here only leaves the log of the database longer than it could be.
+            // All is durable already; a failure here only leaves the log of the database longer than it could
+            // be.
             drop(connection.close().await);
         }
     }
@@ -135,7 +137,8 @@ impl Desk {
         if outcome.is_ok() {
             self.connection = Some(connection);
         } else {
-            // After a failure nothing is assumed of the connection. Whatever closing it says, the transaction is not committed.
+            // After a failure nothing is assumed of the connection. Whatever closing it says, the transaction
+            // is not committed.
             drop(connection.close().await);
         }
         outcome
@@ -149,7 +152,8 @@ impl Desk {
         let mut answers = Vec::with_capacity(batch.len());
         let mut bells = Vec::with_capacity(batch.len());
         for (place, request) in batch.iter().enumerate() {
-            // A connection that is left in the middle of a transaction is closed, which undoes it: see `commit`.
+            // A connection that is left in the middle of a transaction is closed, which undoes it: see
+            // `commit`.
             let find = if place == 0 { BEGIN_AND_FIND } else { FIND };
             let row =
                 find_row(connection, request.session, find).await.map_err(|error| self.failure(error))?;
@@ -166,7 +170,8 @@ impl Desk {
         Ok(answers)
     }
 
-    /// One request. The outer error is the database's and ends the transaction; the inner one is a refusal, and nothing was written.
+    /// One request. The outer error is the database's and ends the transaction; the inner one is a refusal,
+    /// and nothing was written.
     async fn carry_out(
         &self,
         connection: &mut SqliteConnection,

@@ -1,6 +1,7 @@
 //! What every store must do, whatever it is made of.
 //!
-//! A [`Subject`] is one storage that can be opened any number of times; [`contract_tests`] makes a test of each promise for it.
+//! A [`Subject`] is one storage that can be opened any number of times; [`contract_tests`] makes a test of
+//! each promise for it.
 
 use std::{collections::BTreeSet, future::Future, sync::Arc};
 

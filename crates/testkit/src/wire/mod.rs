@@ -1,4 +1,5 @@
-//! The wire formats as a provider sees them: requests are read and held against the rules, answers are written as event streams.
+//! The wire formats as a provider sees them: requests are read and held against the rules, answers are
+//! written as event streams.
 
 mod anthropic;
 mod chat;

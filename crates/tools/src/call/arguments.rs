@@ -76,7 +76,8 @@ fn shown_problems(problems: &[String]) -> String {
     }
 }
 
-/// A JSON object, also one that was encoded twice. Nothing at all counts as an empty object; a bare text is the argument `bare`.
+/// A JSON object, also one that was encoded twice. Nothing at all counts as an empty object; a bare text is
+/// the argument `bare`.
 fn parse(text: &str, bare: Option<&str>) -> Result<Map<String, Value>, String> {
     let start = text.trim_start();
     if start.is_empty() {
@@ -123,7 +124,8 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The fields under their own names, with values of their own kinds. What does not fit is described in `problems`.
+/// The fields under their own names, with values of their own kinds. What does not fit is described in
+/// `problems`.
 fn check(
     object: Map<String, Value>,
     fields: &[Field],
@@ -182,7 +184,8 @@ fn unknown(name: &str, fields: &[Field], prefix: &str) -> String {
     }
 }
 
-/// The value as the field's kind, with the slips that models make mended: numbers and flags as strings, lists as JSON text.
+/// The value as the field's kind, with the slips that models make mended: numbers and flags as strings, lists
+/// as JSON text.
 fn take(value: Value, field: &Field, path: &str, problems: &mut Vec<String>) -> Option<Value> {
     let taken = match (&field.kind, &value) {
         (Kind::Text | Kind::CommandLine, Value::String(_)) => Some(value.clone()),

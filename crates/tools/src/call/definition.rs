@@ -1,4 +1,5 @@
-//! A tool as data: one table from which the schema is made, the arguments are checked, and the error texts are written.
+//! A tool as data: one table from which the schema is made, the arguments are checked, and the error texts
+//! are written.
 
 use cofferdam_domain::ToolSpec;
 use serde_json::{Map, Value, json};
@@ -17,8 +18,8 @@ pub(crate) struct Definition {
     pub(crate) example: &'static str,
     /// Brings arguments of a known foreign shape into this tool's shape before they are checked.
     pub(crate) adapt: fn(&mut Map<String, Value>),
-    /// The argument that a text is taken for that is no JSON at all: models call a tool so when they were trained on one that takes
-    /// plain text.
+    /// The argument that a text is taken for that is no JSON at all: models call a tool so when they were
+    /// trained on one that takes plain text.
     pub(crate) bare: Option<&'static str>,
 }
 

@@ -1,8 +1,9 @@
 //! Applies the hunks of a patch to one file's text.
 //!
-//! A hunk's old lines are looked for from the hunk before on, first exactly, then without regard to white space at the end of lines, then
-//! at both ends, then with typographic punctuation taken as its plain form. Lines that stay are kept as the file has them, not as the
-//! patch has them; lines that come get the file's line ends; the last line ends as it did.
+//! A hunk's old lines are looked for from the hunk before on, first exactly, then without regard to white
+//! space at the end of lines, then at both ends, then with typographic punctuation taken as its plain form.
+//! Lines that stay are kept as the file has them, not as the patch has them; lines that come get the file's
+//! line ends; the last line ends as it did.
 
 use crate::text::{line_numbers, nearest_difference};
 

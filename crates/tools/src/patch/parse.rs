@@ -1,4 +1,5 @@
-//! Reads a patch. Strict about what could be misunderstood, lenient about wrapping: heredocs, code fences, unified-diff headers.
+//! Reads a patch. Strict about what could be misunderstood, lenient about wrapping: heredocs, code fences,
+//! unified-diff headers.
 
 use std::{iter::Peekable, str::Lines};
 
@@ -213,8 +214,8 @@ fn hunks(lines: &mut Numbered<'_>) -> Result<Vec<Hunk>, BadPatch> {
     Ok(hunks)
 }
 
-/// Removes empty lines after the last change of a hunk that has none of its own context after it: they are layout of the patch.
-/// False if nothing is left.
+/// Removes empty lines after the last change of a hunk that has none of its own context after it: they are
+/// layout of the patch. False if nothing is left.
 fn trim_layout(hunk: &mut Hunk) -> bool {
     let empty = |line: &HunkLine| *line == HunkLine::Context(String::new());
     if hunk.lines.iter().all(empty) {

@@ -16,7 +16,8 @@ pub(crate) struct Bounds {
     pub(crate) line: usize,
 }
 
-/// The beginning and the end of a text. Three quarters of what is shown are its end: there a command says how it went.
+/// The beginning and the end of a text. Three quarters of what is shown are its end: there a command says how
+/// it went.
 ///
 /// The second value tells whether anything was left out.
 pub(crate) fn head_and_tail(text: &str, bounds: Bounds) -> (String, bool) {

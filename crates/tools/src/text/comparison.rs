@@ -11,7 +11,8 @@ const MAX_LINES: usize = 30;
 /// Characters of one of them.
 const MAX_LINE: usize = 300;
 
-/// Says where in a file the lines most like `wanted` are, and how they differ; `None` if nothing is like them.
+/// Says where in a file the lines most like `wanted` are, and how they differ; `None` if nothing is like
+/// them.
 pub(crate) fn nearest_difference(lines: &[&str], wanted: &[&str]) -> Option<String> {
     let near = nearest_lines(lines, wanted)?;
     let (first, last) = (near.start + 1, near.end);

@@ -13,7 +13,8 @@ const MAX_LINE: usize = 300;
 /// Longer computation falls back to a coarser diff.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A unified diff with two lines of context and no file header, cut after [`MAX_LINES`], and the counts of added and removed lines.
+/// A unified diff with two lines of context and no file header, cut after [`MAX_LINES`], and the counts of
+/// added and removed lines.
 pub(crate) fn changes(old: &str, new: &str) -> (String, usize, usize) {
     let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(old, new);
     let (mut added, mut removed) = (0, 0);

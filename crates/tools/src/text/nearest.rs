@@ -27,7 +27,8 @@ pub(crate) fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>
     (best >= 0.5).then_some(name)
 }
 
-/// The run of lines most like `wanted`, of the same number of lines (fewer at the end of the file); `None` if nothing is like it.
+/// The run of lines most like `wanted`, of the same number of lines (fewer at the end of the file); `None` if
+/// nothing is like it.
 pub(crate) fn nearest_lines(lines: &[&str], wanted: &[&str]) -> Option<Range<usize>> {
     let lines = &lines[..lines.len().min(MAX_LINES)];
     // The longest line tells most.
@@ -95,7 +96,8 @@ impl Pairs {
     }
 }
 
-/// Between 0 and 1, by the edits that turn one short name into the other (Levenshtein distance): sees slips that spoil most pairs.
+/// Between 0 and 1, by the edits that turn one short name into the other (Levenshtein distance): sees slips
+/// that spoil most pairs.
 fn typing_likeness(a: &str, b: &str) -> f64 {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();

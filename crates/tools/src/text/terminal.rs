@@ -1,7 +1,9 @@
-//! What a person would see of a command's output, as plain text: no escape sequences, no redrawn progress bars.
+//! What a person would see of a command's output, as plain text: no escape sequences, no redrawn progress
+//! bars.
 //!
-//! Sequences are recognised by their form (ECMA-48, "Control functions for coded character sets", 5.4 and 8.3.89): a cursor that moves
-//! is not simulated, so a full-screen program comes out as the text that it drew, in the order in which it drew it.
+//! Sequences are recognised by their form (ECMA-48, "Control functions for coded character sets", 5.4 and
+//! 8.3.89): a cursor that moves is not simulated, so a full-screen program comes out as the text that it
+//! drew, in the order in which it drew it.
 
 /// Escape sequences longer than this are taken as text: nothing may swallow a whole output.
 const MAX_SEQUENCE: usize = 4096;
@@ -47,12 +49,14 @@ fn without_controls(text: &str) -> (String, usize) {
     screen.finish()
 }
 
-/// The bytes of an escape sequence after its `ESC`. `rest` begins at `start`; see [`string_length`] for `endless`.
+/// The bytes of an escape sequence after its `ESC`. `rest` begins at `start`; see [`string_length`] for
+/// `endless`.
 fn escape_length(rest: &str, start: usize, endless: &mut usize) -> usize {
     let mut characters = rest.chars();
     match characters.next() {
         Some('[') => 1 + control_sequence_length(&rest[1..]),
-        // Operating system command, device control, start of string, privacy message, application command: up to BEL or ST.
+        // Operating system command, device control, start of string, privacy message, application command: up
+        // to BEL or ST.
         Some(']' | 'P' | 'X' | '^' | '_') => 1 + string_length(&rest[1..], start + 1, endless),
         // Designates a character set: one or more intermediate bytes, one final byte.
         Some(' '..='/') => {
@@ -73,8 +77,8 @@ fn control_sequence_length(rest: &str) -> usize {
     }
 }
 
-/// The bytes of a control string with its end; nothing if it has none. Up to `endless` no end was found before, and nobody looks there
-/// again: an output may have millions of beginnings.
+/// The bytes of a control string with its end; nothing if it has none. Up to `endless` no end was found
+/// before, and nobody looks there again: an output may have millions of beginnings.
 fn string_length(rest: &str, start: usize, endless: &mut usize) -> usize {
     let window = &rest.as_bytes()[..rest.len().min(MAX_SEQUENCE)];
     let known = endless.saturating_sub(start);

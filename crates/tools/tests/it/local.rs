@@ -1,5 +1,5 @@
-//! A sandbox that isolates nothing: a temporary directory and ordinary processes. It lets every case run on every host in
-//! milliseconds; `native.rs` runs the same cases where they belong.
+//! A sandbox that isolates nothing: a temporary directory and ordinary processes. It lets every case run on
+//! every host in milliseconds; `native.rs` runs the same cases where they belong.
 
 mod process;
 mod search;

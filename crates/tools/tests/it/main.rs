@@ -1,4 +1,5 @@
-//! The tools from the outside: calls as a model writes them, against a sandbox that really runs commands and keeps files.
+//! The tools from the outside: calls as a model writes them, against a sandbox that really runs commands and
+//! keeps files.
 
 #![expect(
     clippy::unwrap_used,

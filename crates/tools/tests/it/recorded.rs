@@ -1,6 +1,8 @@
-//! Edits that agents have made, from recordings of SWE-agent (MIT licence): the same edit gives the same change.
+//! Edits that agents have made, from recordings of SWE-agent (MIT licence): the same edit gives the same
+//! change.
 //!
-//! The recordings are no part of this repository. `COFFERDAM_TEST_DATA` names a directory with a folder `trajectories` of `.traj` files.
+//! The recordings are no part of this repository. `COFFERDAM_TEST_DATA` names a directory with a folder
+//! `trajectories` of `.traj` files.
 
 use std::path::PathBuf;
 
@@ -9,16 +11,13 @@ use serde_json::{Value, json};
 use crate::suite::Bench;
 
 pub(crate) async fn edits_of_recorded_runs(bench: Bench) {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let directory =
-        std::env::var_os("COFFERDAM_TEST_DATA").map_or(beside, PathBuf::from).join("trajectories");
-    if !directory.is_dir() {
+    let named = std::env::var_os("COFFERDAM_TEST_DATA").map(|root| PathBuf::from(root).join("trajectories"));
+    let Some(directory) = named.filter(|directory| directory.is_dir()) else {
         eprintln!(
-            "SKIPPED: no recorded edits at {}: set COFFERDAM_TEST_DATA to the folder that has them",
-            directory.display()
+            "SKIPPED: no recorded edits: set COFFERDAM_TEST_DATA to the folder that has them in trajectories"
         );
         return;
-    }
+    };
     let mut edits = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let recording: Value =

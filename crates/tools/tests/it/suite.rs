@@ -1,4 +1,5 @@
-//! The bench on which tools are tried, and the list of all cases, so that every kind of sandbox runs every case.
+//! The bench on which tools are tried, and the list of all cases, so that every kind of sandbox runs every
+//! case.
 
 use std::{
     any::Any,
@@ -137,7 +138,8 @@ pub(crate) fn timeless(text: &str) -> String {
     words.join(" ")
 }
 
-/// All cases, as tests in the module that says how a bench is opened. A host that cannot open one says so and passes over.
+/// All cases, as tests in the module that says how a bench is opened. A host that cannot open one says so and
+/// passes over.
 macro_rules! cases {
     ($open:ident) => {
         crate::suite::cases! { $open:

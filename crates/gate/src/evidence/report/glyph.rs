@@ -1,4 +1,5 @@
-//! Reporters for people: node's `spec`, jest, vitest, mocha, PHPUnit's testdox. A sign before each test, groups by indentation.
+//! Reporters for people: node's `spec`, jest, vitest, mocha, PHPUnit's testdox. A sign before each test,
+//! groups by indentation.
 
 use std::sync::LazyLock;
 
@@ -62,7 +63,8 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
     }
 }
 
-/// Reports that speak of whole files: single tests below them show only on failure, so they cannot be compared.
+/// Reports that speak of whole files: single tests below them show only on failure, so they cannot be
+/// compared.
 fn files(lines: &[&str], found: &mut Collector) -> bool {
     let tests = lines.iter().any(|line| TEST.is_match(line) && !WHOLE_FILE.is_match(line));
     for line in lines {
@@ -86,7 +88,8 @@ fn fate(sign: &str) -> Fate {
     }
 }
 
-/// The name of a group, if the line is one. Lines at the margin are mostly noise: only a file's, and a heading right above tests.
+/// The name of a group, if the line is one. Lines at the margin are mostly noise: only a file's, and a
+/// heading right above tests.
 fn group<'a>(line: &'a str, next: Option<&str>, open: &[(usize, &str)]) -> Option<(usize, &'a str)> {
     if let Some(file) = FILE.captures(line) {
         return file.get(2).map(|name| (0, name.as_str()));

@@ -11,7 +11,8 @@ static CLASS: LazyLock<Regex> = LazyLock::new(|| {
         r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+), Time elapsed: [^<]*?(?:<<< \w+!)? *(?:--?) *in (\S+)$",
     )
 });
-/// `com.x.FooTest.testBar -- Time elapsed: 0.002 s <<< FAILURE!`, and in older versions `testBar(com.x.FooTest)  Time elapsed: …`.
+/// `com.x.FooTest.testBar -- Time elapsed: 0.002 s <<< FAILURE!`, and in older versions
+/// `testBar(com.x.FooTest)  Time elapsed: …`.
 static METHOD: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^(?:\[ERROR\] +)?(?:([\w.$]+\.[\w$]+)|([\w$\[\]]+)\(([\w.$]+)\)) +(?:-- )? *Time elapsed: [\d.,]+ s(?:ec)? +<<< (?:FAILURE|ERROR)!$",

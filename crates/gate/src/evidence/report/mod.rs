@@ -1,8 +1,8 @@
 //! What a test runner's output says about single tests.
 //!
-//! Output is untrusted: a program under test can print anything, also lines in the form of a report. So a report refines the
-//! exit code and never replaces it. Names and their number are bounded; a report with more tests than [`MAX_TESTS`] is no report,
-//! since half of one would show tests as removed that are not.
+//! Output is untrusted: a program under test can print anything, also lines in the form of a report. So a
+//! report refines the exit code and never replaces it. Names and their number are bounded; a report with more
+//! tests than [`MAX_TESTS`] is no report, since half of one would show tests as removed that are not.
 
 mod glyph;
 mod go;

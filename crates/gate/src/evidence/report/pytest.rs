@@ -14,7 +14,8 @@ static VERBOSE: LazyLock<Regex> = LazyLock::new(|| {
 static DISTRIBUTED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^\[gw\d+\](?: \[\s*\d+%\])? (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+\.py::.+?)\s*$")
 });
-/// `FAILED tests/test_a.py::test_x - AssertionError`, and `SUBFAILED(i=1) …` for a part of a test that passes as a whole.
+/// `FAILED tests/test_a.py::test_x - AssertionError`, and `SUBFAILED(i=1) …` for a part of a test that passes
+/// as a whole.
 static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS|SUBFAILED)(?:\([^)]*\)|\[[^\]]*\])? (\S+\.py.*)$")
 });

@@ -1,4 +1,5 @@
-//! Python's `unittest -v`: `test_x (module.Class.test_x) ... ok`, where output of the test may stand before the result.
+//! Python's `unittest -v`: `test_x (module.Class.test_x) ... ok`, where output of the test may stand before
+//! the result.
 
 use std::sync::LazyLock;
 

@@ -19,7 +19,8 @@ mod missing {
     pub(super) const CACHESTAT: c_long = 451;
     pub(super) const FCHMODAT2: c_long = 452;
 }
-/// Numbers that the `libc` crate lacks on one of the architectures (the kernel's `unistd.h` for all newer ones).
+/// Numbers that the `libc` crate lacks on one of the architectures (the kernel's `unistd.h` for all newer
+/// ones).
 #[cfg(target_arch = "aarch64")]
 mod missing {
     use libc::c_long;
@@ -107,11 +108,12 @@ const CHECKED: [(c_long, Check); 6] = [
     (SYS_seccomp, Check::Seccomp),
 ];
 
-/// Calls that programs try first and have a replacement for if the kernel is too old to know them. (The arguments of `clone3` are in
-/// memory, out of a filter's sight.)
+/// Calls that programs try first and have a replacement for if the kernel is too old to know them. (The
+/// arguments of `clone3` are in memory, out of a filter's sight.)
 const UNKNOWN: [c_long; 4] = [SYS_clone3, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register];
 
-/// The last call that was looked at for this list. Later ones are unknown here, and programs are told so, as on an older kernel.
+/// The last call that was looked at for this list. Later ones are unknown here, and programs are told so, as
+/// on an older kernel.
 const LAST_KNOWN: c_long = missing::FCHMODAT2;
 
 const ENOSYS: u16 = 38;

@@ -1,13 +1,14 @@
 //! The system call filter of every sandbox.
 //!
-//! It is an allow-list: a call that is not named in [`calls`] does not exist. Where that matters, arguments are compared as well. What is
-//! left out, compared with the usual profile of container engines: everything that makes or enters namespaces or mounts, `io_uring` (a
-//! second way to do what is filtered here), `bpf`, `userfaultfd`, keyrings, performance events, access to other processes' memory and
-//! descriptors, file handles, and sockets of other families than local, internet and routing information. A program can still be debugged by
-//! its own user (`ptrace`): process 1 cannot be, as it is not dumpable.
+//! It is an allow-list: a call that is not named in [`calls`] does not exist. Where that matters, arguments
+//! are compared as well. What is left out, compared with the usual profile of container engines: everything
+//! that makes or enters namespaces or mounts, `io_uring` (a second way to do what is filtered here), `bpf`,
+//! `userfaultfd`, keyrings, performance events, access to other processes' memory and descriptors, file
+//! handles, and sockets of other families than local, internet and routing information. A program can still
+//! be debugged by its own user (`ptrace`): process 1 cannot be, as it is not dumpable.
 //!
-//! The kernel runs the filter for each call, so it is a balanced tree of number ranges ([`tree`]) rather than a list: a fifth of the time to
-//! load, and at most eight comparisons.
+//! The kernel runs the filter for each call, so it is a balanced tree of number ranges ([`tree`]) rather than
+//! a list: a fifth of the time to load, and at most eight comparisons.
 
 mod calls;
 mod tree;

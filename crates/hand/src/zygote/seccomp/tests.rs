@@ -1,4 +1,5 @@
-//! The filter, run by an interpreter of our own: every call number against the rules, and the arguments that rules look at.
+//! The filter, run by an interpreter of our own: every call number against the rules, and the arguments that
+//! rules look at.
 
 use super::{
     Check, Rule, calls, filter,

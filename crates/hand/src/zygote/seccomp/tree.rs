@@ -1,4 +1,5 @@
-//! From rules by call number to a filter program: classic BPF, as the kernel takes it (seccomp(2), `linux/bpf_common.h`).
+//! From rules by call number to a filter program: classic BPF, as the kernel takes it (seccomp(2),
+//! `linux/bpf_common.h`).
 
 use std::io;
 
@@ -145,7 +146,8 @@ fn none_of(index: u32, bits: u32) -> Vec<Instruction> {
 pub(super) const EPERM: u16 = 1;
 const EAFNOSUPPORT: u16 = 97;
 
-/// Where the lower half of an argument is (both architectures are little-endian). All arguments looked at are 32 bits wide in the kernel.
+/// Where the lower half of an argument is (both architectures are little-endian). All arguments looked at are
+/// 32 bits wide in the kernel.
 pub(super) const fn argument(index: u32) -> u32 {
     ARGUMENTS + 8 * index
 }

@@ -125,6 +125,13 @@ impl Process for LocalProcess {
         self.all[std::mem::replace(&mut self.taken, self.all.len())..].to_vec()
     }
 
+    async fn stir(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while self.finished.is_none() && self.all.len() == self.taken && Instant::now() < until {
+            self.wait(Duration::from_millis(2)).await.ok();
+        }
+    }
+
     async fn write_input(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
         let refused = |problem: String| SandboxError::Start { program: "its input".to_owned(), problem };
         if !self.terminal {
