@@ -36,7 +36,8 @@ impl Options {
     pub(crate) fn counts(&self, name: &str, default: &[usize]) -> Result<Vec<usize>> {
         let Some(text) = self.values.get(name) else { return Ok(default.to_vec()) };
         let counts: Result<Vec<usize>, _> = text.split(',').map(usize::from_str).collect();
-        let counts = counts.with_context(|| format!("--{name} {text}: write numbers with commas between them"))?;
+        let counts =
+            counts.with_context(|| format!("--{name} {text}: write numbers with commas between them"))?;
         ensure!(counts.iter().all(|count| *count > 0), "--{name} must all be at least 1");
         Ok(counts)
     }

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
 use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
 use cofferdam_model::{BlobSource, Model, ModelsConfig};
-use cofferdam_sandbox::{HostEnvironment, NativeDriver, NativeOptions, SandboxError};
+use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError};
 use cofferdam_store::{SessionFilter, SqliteStore, Store, StoreError};
 use cofferdam_worker::{Models, Parts, StopSignal, WorkerError};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     args::{Arguments, Command},
@@ -203,7 +203,12 @@ const DIRECTORIES: [&str; 6] = ["bases", "demo", "forge", "mirrors", "sandboxes"
 /// anything that `--data` named.
 fn keep_private(data: &Path) -> Result<()> {
     let private = || DirBuilder::new().recursive(true).mode(PRIVATE).to_owned();
-    let unusable = || format!("the data directory {} cannot be used; --data or COFFERDAM_DATA names another", data.display());
+    let unusable = || {
+        format!(
+            "the data directory {} cannot be used; --data or COFFERDAM_DATA names another",
+            data.display()
+        )
+    };
     private().create(data).with_context(unusable)?;
     for directory in DIRECTORIES.map(|name| data.join(name)) {
         private().create(&directory).with_context(unusable)?;

@@ -48,20 +48,6 @@ const SETTINGS: &[&str] = &[
 /// pipes.
 const SSH: &str = "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4 -oControlMaster=no -oForwardAgent=no -oClearAllForwardings=yes -oPermitLocalCommand=no";
 
-/// Variables of our own environment that reach a network transport: how to get out, whom to trust, and the
-/// user's key agent.
-const NETWORK_VARIABLES: &[&str] = &[
-    "SSH_AUTH_SOCK",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
-
 const ERROR_OUTPUT_LIMIT: usize = 16 << 10;
 
 /// Which transports a command may use.
@@ -362,7 +348,7 @@ impl<'a> Call<'a> {
             .env("GIT_SSH_COMMAND", SSH)
             .env("GIT_SSH_VARIANT", "ssh");
         if self.transport == Transport::Network {
-            command.envs(NETWORK_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+            command.envs(self.git.network_variables().iter().map(|(name, value)| (name, value)));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         for setting in SETTINGS.iter().copied().chain(self.settings.iter().map(String::as_str)) {

@@ -10,6 +10,20 @@ use std::{
     time::Duration,
 };
 
+/// Variables of the process that reach a network transport: how to get out, whom to trust, and the
+/// user's key agent.
+const NETWORK_VARIABLES: &[&str] = &[
+    "SSH_AUTH_SOCK",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// The git program. Cheap to clone.
 ///
 /// Every command runs
@@ -36,6 +50,7 @@ pub struct Git(Arc<Inner>);
 struct Inner {
     program: PathBuf,
     search_path: OsString,
+    network_variables: Vec<(&'static str, OsString)>,
     version: GitVersion,
 }
 
@@ -163,7 +178,8 @@ impl Git {
     }
 
     /// Finds git in the directories of `search_path`, which has the form of `PATH`. Relative directories are
-    /// passed over. Programs that git runs itself (`ssh`) are looked for there too.
+    /// passed over. Programs that git runs itself (`ssh`) are looked for there too. What network transports
+    /// need of the process's environment (proxies, certificates, the key agent) is read here, once.
     ///
     /// # Errors
     /// As [`Git::find`].
@@ -184,7 +200,10 @@ impl Git {
         let answer: String = String::from_utf8_lossy(&output.stdout).trim().chars().take(100).collect();
         match GitVersion::parse(&answer) {
             Some(version) if version >= GitVersion::OLDEST => {
-                Ok(Self(Arc::new(Inner { program, search_path: search_path.to_owned(), version })))
+                let network_variables =
+                    NETWORK_VARIABLES.iter().filter_map(|name| Some((*name, env::var_os(name)?))).collect();
+                let search_path = search_path.to_owned();
+                Ok(Self(Arc::new(Inner { program, search_path, network_variables, version })))
             }
             Some(_) | None => Err(GitError::TooOld { program, answer }),
         }
@@ -200,6 +219,10 @@ impl Git {
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.0.program
+    }
+
+    pub(crate) fn network_variables(&self) -> &[(&'static str, OsString)] {
+        &self.0.network_variables
     }
 
     pub(crate) fn search_path(&self) -> &OsStr {

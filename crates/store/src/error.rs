@@ -11,7 +11,7 @@ pub enum StoreError {
     #[error("there is no session {0}: `cofferdam sessions` lists them")]
     UnknownSession(SessionId),
     /// There is no such blob.
-    #[error("the content {0} is not in the store")]
+    #[error("the content {0} is not in the store: put a copy of the data directory back")]
     UnknownBlob(Digest),
     /// The session exists already.
     #[error("session {0} exists already")]

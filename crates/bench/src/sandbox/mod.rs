@@ -16,8 +16,8 @@ use cofferdam_sandbox::{
     remove_layer,
 };
 
-pub(crate) use self::rounds::{ROUNDS, rounds};
 use self::rounds::Timed;
+pub(crate) use self::rounds::{ROUNDS, rounds};
 use crate::{
     figures::{Samples, head, row, say},
     options::Options,
@@ -120,7 +120,8 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
         ping.push(timed(async { Ok(ensure!(sandbox.read("none", 0, 1).await.is_err())) }).await?);
         read.push(timed(async { Ok(ensure!(fs::read(&host)?.len() == FILE)) }).await?);
         read_inside.push(
-            timed(async { Ok(ensure!(sandbox.read("file", 0, FILE as u64).await?.bytes.len() == FILE)) }).await?,
+            timed(async { Ok(ensure!(sandbox.read("file", 0, FILE as u64).await?.bytes.len() == FILE)) })
+                .await?,
         );
         write.push(
             timed(async {
@@ -129,7 +130,10 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
             })
             .await?,
         );
-        write_inside.push(timed(async { Ok(ensure!(sandbox.write("file", &content, None).await?.size == FILE as u64)) }).await?);
+        write_inside.push(
+            timed(async { Ok(ensure!(sandbox.write("file", &content, None).await?.size == FILE as u64)) })
+                .await?,
+        );
     }
     sandbox.destroy().await?;
     let [spawn, inside, bash, bash_inside, ping, read, read_inside, write, write_inside] = &times;

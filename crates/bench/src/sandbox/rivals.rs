@@ -16,8 +16,16 @@ const FLOOR: &str = include_str!("../../floor.c");
 /// Seen read-only in every sandbox that is compared.
 const SHOWN: [&str; 6] = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64"];
 /// Takes cgroup v2 out of this mount namespace: `crun` works with v1 or v2, not with a host that has both.
-const WITHOUT_UNIFIED: [&str; 8] =
-    ["unshare", "--mount", "--propagation", "private", "sh", "-c", r#"umount /sys/fs/cgroup/unified && exec "$@""#, "sh"];
+const WITHOUT_UNIFIED: [&str; 8] = [
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-c",
+    r#"umount /sys/fs/cgroup/unified && exec "$@""#,
+    "sh",
+];
 
 /// Makes the directories of an overlay: what a workspace starts from, and its own layer.
 pub(super) fn workspace(folder: &Path) -> Result<PathBuf> {
@@ -129,9 +137,10 @@ fn container(overlay: &Path) -> Value {
         ] }),
     ];
     let shown = SHOWN.into_iter().filter(|path| fs::read_link(path).is_err() && Path::new(path).exists());
-    mounts.extend(
-        shown.map(|path| json!({ "destination": path, "source": path, "options": ["rbind", "ro", "nosuid"] })),
-    );
+    mounts
+        .extend(shown.map(
+            |path| json!({ "destination": path, "source": path, "options": ["rbind", "ro", "nosuid"] }),
+        ));
     let namespaces: Vec<Value> = ["user", "pid", "mount", "network", "ipc", "uts", "cgroup"]
         .map(|kind| json!({ "type": kind }))
         .to_vec();

@@ -25,7 +25,8 @@ pub(super) struct Timed {
 impl Timed {
     /// Starts it; fails when its first round does.
     pub(super) fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut timed = Self { name: name.to_owned(), child, input, output, samples: Samples::default() };

@@ -72,7 +72,8 @@ pub(crate) fn program(named: Option<PathBuf>) -> Result<PathBuf> {
     let built = Command::new(cargo).args(["build", "--release", "--package", "cofferdam"]).status()?;
     ensure!(built.success(), "the program could not be built");
     let ourselves = std::env::current_exe()?;
-    let release = ourselves.parent().and_then(Path::parent).context("this program is in no target directory")?;
+    let release =
+        ourselves.parent().and_then(Path::parent).context("this program is in no target directory")?;
     Ok(release.join("release").join("cofferdam"))
 }
 

@@ -103,7 +103,8 @@ fn children_cpu() -> Result<f64> {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     // After the name in brackets comes field 3.
     let ticks: Result<Vec<f64>, _> = fields.split_whitespace().skip(16 - 3).take(2).map(str::parse).collect();
-    Ok(ticks.context("/proc/self/stat has another form than proc_pid_stat(5) says")?.iter().sum::<f64>() / TICKS)
+    Ok(ticks.context("/proc/self/stat has another form than proc_pid_stat(5) says")?.iter().sum::<f64>()
+        / TICKS)
 }
 
 /// Looks at the memory of a process and its descendants until it is told to stop.
@@ -168,5 +169,7 @@ fn field(pid: u32, file: &str, name: &str) -> u64 {
 fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(path(pid, "task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }

@@ -115,9 +115,11 @@ pub(crate) fn serve(arguments: impl Iterator<Item = String>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let provider = FakeProvider::start(family, transcript).await?;
-        let (host, path) = provider.base_url().split_once("//").and_then(|(_, rest)| {
-            rest.split_once('/').map(|(host, path)| (host.to_owned(), path.to_owned()))
-        }).context("the server's address is not one")?;
+        let (host, path) = provider
+            .base_url()
+            .split_once("//")
+            .and_then(|(_, rest)| rest.split_once('/').map(|(host, path)| (host.to_owned(), path.to_owned())))
+            .context("the server's address is not one")?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         say(&format!("http://{}/{path}", listener.local_addr()?));
         let book = Arc::new(Mutex::new(Book::default()));
@@ -140,8 +142,9 @@ pub(crate) fn serve(arguments: impl Iterator<Item = String>) -> Result<()> {
 
 /// The wire format of a name as the configuration writes it.
 pub(crate) fn family(name: &str) -> Result<Family> {
-    serde_json::from_value(name.into())
-        .with_context(|| format!("--wire {name}: known are anthropic, openai_responses, openai_chat and gemini"))
+    serde_json::from_value(name.into()).with_context(|| {
+        format!("--wire {name}: known are anthropic, openai_responses, openai_chat and gemini")
+    })
 }
 
 /// When what passed. Requests come one at a time, so one book serves all connections.
@@ -171,7 +174,9 @@ impl Book {
 }
 
 async fn relay(listener: TcpListener, to: SocketAddr, book: Arc<Mutex<Book>>) {
-    let locked = |book: &Mutex<Book>, note: fn(&mut Book)| note(&mut book.lock().unwrap_or_else(PoisonError::into_inner));
+    let locked = |book: &Mutex<Book>, note: fn(&mut Book)| {
+        note(&mut book.lock().unwrap_or_else(PoisonError::into_inner))
+    };
     while let Ok((client, _)) = listener.accept().await {
         locked(&book, |book| book.connections += 1);
         let Ok(server) = TcpStream::connect(to).await else { return };

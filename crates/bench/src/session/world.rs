@@ -47,14 +47,27 @@ impl World {
         for arguments in [
             &["init", "--quiet", "--initial-branch=main"][..],
             &["add", "--all"],
-            &["-c", "user.name=Bench", "-c", "user.email=bench@localhost", "commit", "--quiet", "--message=Begin"],
+            &[
+                "-c",
+                "user.name=Bench",
+                "-c",
+                "user.email=bench@localhost",
+                "commit",
+                "--quiet",
+                "--message=Begin",
+            ],
         ] {
             let output = Command::new("git")
                 .args(arguments)
                 .current_dir(&repository)
                 .output()
                 .context("failed to run git")?;
-            ensure!(output.status.success(), "git {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
+            ensure!(
+                output.status.success(),
+                "git {}: {}",
+                arguments[0],
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(world)
     }

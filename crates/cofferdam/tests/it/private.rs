@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::harness::World;
+use serde_json::json;
+
+use crate::{
+    commands::{finish, shell},
+    harness::World,
+};
 
 /// Paths below `directory` that others than its user can get to.
 fn open_to_others(directory: &Path) -> Vec<PathBuf> {
@@ -32,11 +37,8 @@ fn a_data_directory_that_was_there_keeps_its_mode_and_lets_nobody_in() {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let repository = world.repository("repository", &[("README.md", "hello\n")]);
-    let model = world.recording(&serde_json::json!([
-        { "call": [{ "tool": "shell", "arguments": { "command": "cp /bin/sh sh && chmod 4755 sh && echo changed > README.md" } }] },
-        { "call": [{ "tool": "finish", "arguments": { "outcome": "done", "title": "Change", "summary": "Changed." } }] },
-    ]));
-    world.run(&["run", "--model", &model, "--repo", repository.path.to_str().unwrap(), "Change it"]);
+    let model = world.recording(&json!([shell("cp /bin/sh sh; chmod 4755 sh"), finish("done")]));
+    world.run(&["run", "--model", &model, "--repo", repository.address(), "Change it"]);
     assert_eq!(world.data().metadata().unwrap().permissions().mode() & 0o777, 0o755);
     let open = open_to_others(&world.data());
     assert!(world.data().join("sessions").read_dir().unwrap().count() > 0, "a session has run");

@@ -2,13 +2,14 @@
 //!
 //! **What.** Paths that are not plain UTF-8, hold control characters, empty parts, `.` or `..`, look like
 //! `.git`, are reserved on Windows, or are too long; two paths of the change that are one and the same on a
-//! file system without case. **Why.** A checkout of such a tree writes where it should not, or writes one
-//! file over another. **Severity.** Blocking where a checkout could leave the tree or reach git's own folder,
-//! and for clashes; a warning for what only fails elsewhere.
+//! file system without case; a file that makes its folder a git repository. **Why.** A checkout of such a
+//! tree writes where it should not, or writes one file over another; git in such a folder runs what the
+//! folder's settings name. **Severity.** Blocking where a checkout could leave the tree or reach git's own folder,
+//! for clashes and for repositories; a warning for what only fails elsewhere.
 
 use std::collections::HashMap;
 
-use cofferdam_domain::Severity;
+use cofferdam_domain::{FileMode, Severity};
 
 use crate::{
     GatePolicy,
@@ -33,11 +34,24 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
         if let Some((severity, why)) = problem(file) {
             sink.add(severity, &file.shown, None, why);
         }
+        if is_repository_head(file) {
+            let why = "with this file a folder can be a repository of its own, whose settings git obeys in it: they name programs";
+            sink.add(Severity::Blocking, &file.shown, None, why);
+        }
         if let Some(other) = folded.insert(&file.folded, file) {
             let why = format!("the same name as {} on file systems that do not tell them apart", other.shown);
             sink.add(Severity::Blocking, &file.shown, None, why);
         }
     }
+}
+
+/// Whether git would take this for the `HEAD` of a repository (gitrepository-layout(5)). It needs `objects`, `refs` and `config` beside it, but
+/// those may come with other changes; without a `HEAD` there is no repository.
+fn is_repository_head(file: &FileView<'_>) -> bool {
+    let content = file.new.trim_ascii();
+    let id = matches!(content.len(), 40 | 64) && content.iter().all(u8::is_ascii_hexdigit);
+    let link = file.new_side().is_some_and(|side| side.mode == FileMode::Symlink);
+    file.name() == "head" && (id || content.starts_with(b"ref:") || (link && content.starts_with(b"refs/")))
 }
 
 fn problem(file: &FileView<'_>) -> Option<(Severity, &'static str)> {

@@ -51,19 +51,27 @@ fn problem(path: &[u8], target: &[u8]) -> Option<&'static str> {
     let folded_path = fold_path(path);
     let mut place: Vec<&str> = folded_path.split('/').collect();
     place.pop();
+    let mut down = false;
     for part in folded.split('/') {
         match part {
             "" | "." => {}
+            // The folder above a link's target is not the folder above the link, so nothing but a checkout tells where this leads.
+            ".." if down => return Some("goes up again from a place that may be a link itself"),
             ".." => {
                 if place.pop().is_none() {
                     return Some("leads out of the tree");
                 }
             }
             part if is_dot_git(part) => return Some("leads into git's own folder"),
-            part => place.push(part),
+            part => {
+                down = true;
+                place.push(part);
+            }
         }
     }
-    protected(&place.join("/")).is_some().then_some("leads to a protected path")
+    // A part may be a link to the root, behind which a protected path begins.
+    let leads = |start| protected(&place[start..].join("/")).is_some();
+    (0..place.len()).any(leads).then_some("leads to a protected path")
 }
 
 #[cfg(test)]
@@ -86,6 +94,9 @@ mod tests {
             ("a", "~/.ssh"),
             ("docs/x", "../.github/workflows"),
             ("a", "\\\\host\\x"),
+            // With "a/b/up" a link to the root, which is harmless by itself.
+            ("out", "a/b/up/../etc"),
+            ("ci", "a/b/up/.github/workflows"),
         ] {
             assert!(problem(path.as_bytes(), target.as_bytes()).is_some(), "{path} -> {target}");
         }
@@ -94,7 +105,7 @@ mod tests {
             ("a/b", "../c"),
             ("a/b/c", "../../x/y"),
             ("bin/tool", "../src/tool.sh"),
-            ("a", "./b/../c"),
+            ("a", "./b/c"),
         ] {
             assert_eq!(problem(path.as_bytes(), target.as_bytes()), None, "{path} -> {target}");
         }
