@@ -202,16 +202,16 @@ const DIRECTORIES: [&str; 6] = ["bases", "demo", "forge", "mirrors", "sandboxes"
 /// programs in its layer that run as their owner whoever starts them. A data directory that is there already keeps its mode: it may be
 /// anything that `--data` named.
 fn keep_private(data: &Path) -> Result<()> {
-    let private = || DirBuilder::new().recursive(true).mode(PRIVATE).to_owned();
+    let make = |directory: &Path| DirBuilder::new().recursive(true).mode(PRIVATE).create(directory);
     let unusable = || {
         format!(
             "the data directory {} cannot be used; --data or COFFERDAM_DATA names another",
             data.display()
         )
     };
-    private().create(data).with_context(unusable)?;
+    make(data).with_context(unusable)?;
     for directory in DIRECTORIES.map(|name| data.join(name)) {
-        private().create(&directory).with_context(unusable)?;
+        make(&directory).with_context(unusable)?;
         let mode = directory.metadata().with_context(unusable)?.permissions().mode();
         if mode & 0o077 != 0 {
             std::fs::set_permissions(&directory, Permissions::from_mode(PRIVATE)).with_context(unusable)?;

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use cofferdam_domain::hidden::replace_hidden;
+use cofferdam_domain::hidden::{Hidden, replace_hidden};
 
 /// Standard output, with or without colours.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,12 @@ impl Terminal {
         let mut out = io::stdout().lock();
         // Nothing can be told to anybody if standard output is gone.
         drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    /// Writes a JSON text as a line, which a person may look at too: what acts on a terminal or hides from a reader is escaped, and means the
+    /// same to a program.
+    pub(crate) fn json(self, text: &str) {
+        self.line(&inert_json(text));
     }
 
     /// Writes bytes as they are: for patches and the output of sandboxed commands into files and pipes.
@@ -82,6 +88,26 @@ pub(crate) fn inert(text: &str) -> String {
     shown.replace('\r', &escaped('\r')).replace('\u{c}', &escaped('\u{c}'))
 }
 
+/// The same JSON text without characters that could act on a terminal or hide from a reader. They can stand only in its strings; the line ends
+/// between its parts stay.
+fn inert_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || Hidden::of(character).is_none() {
+            shown.push(character);
+        } else {
+            // RFC 8259, section 7: two escapes for what is beyond the basic plane.
+            let units = character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            shown.push_str(&units);
+        }
+    }
+    shown
+}
+
 /// The beginning of a text in one line, inert, at most `most` characters.
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
     cut_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), most)
@@ -106,6 +132,20 @@ mod tests {
         assert_eq!(inert("a\x1b]0;owned\x07b\u{202e}c\r\n"), "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\\u{d}\n");
         assert_eq!(inert("a\u{c}b\u{feff}\u{e0041}\u{9b}2J"), "a\\u{c}b\\u{feff}\\u{e0041}\\u{9b}2J");
         assert_eq!(inert("naïve 漢字 🦀\tok"), "naïve 漢字 🦀\tok");
+    }
+
+    #[test]
+    fn json_means_the_same_and_acts_on_nothing() {
+        let text = "a\u{9b}2J\u{7f}\u{202e}\u{e0041}\u{1b}\n\u{2028}ok 漢";
+        for json in [serde_json::to_string(&[text]).unwrap(), serde_json::to_string_pretty(&[text]).unwrap()]
+        {
+            let shown = inert_json(&json);
+            assert!(
+                shown.chars().all(|character| character == '\n' || Hidden::of(character).is_none()),
+                "{shown}"
+            );
+            assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), [text]);
+        }
     }
 
     #[test]

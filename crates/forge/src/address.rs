@@ -40,7 +40,7 @@ impl LocalRepository {
 
     /// Its git directory (of this work tree, where a repository has several).
     #[must_use]
-    pub fn git_directory(&self) -> &Path {
+    pub(crate) fn git_directory(&self) -> &Path {
         &self.git_directory
     }
 

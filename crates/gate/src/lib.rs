@@ -27,10 +27,10 @@ mod unicode;
 mod view;
 
 pub use evidence::{
-    EvidenceSummary, Headline, MAX_TESTS, RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command,
-    judge, parse_report,
+    EvidenceSummary, Headline, RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, judge,
+    parse_report,
 };
 pub use examine::{examine, verdict};
 pub use policy::{GatePolicy, InvalidGlob};
 pub use pull_request::{Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title};
-pub use statement::{STATEMENT_TYPE, evidence_statement};
+pub use statement::evidence_statement;

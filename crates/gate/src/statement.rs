@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{Facts, judge};
 
 /// What a statement says of itself, by the in-toto specification.
-pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// The form of the predicate, which this module defines.
 const PREDICATE_TYPE: &str = "urn:cofferdam:evidence:v1";

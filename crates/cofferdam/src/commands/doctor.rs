@@ -17,7 +17,7 @@ pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     report.findings.push(git());
     for finding in &report.findings {
         if arguments.json {
-            app.terminal.line(&json(finding).to_string());
+            app.terminal.json(&json(finding).to_string());
         } else {
             show(app, finding);
         }

@@ -16,7 +16,7 @@ pub(crate) async fn models(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     let rows = cofferdam_model::list(&app.config.models, &environment).await?;
     if arguments.json {
         for row in &rows {
-            app.terminal.line(&json(row).to_string());
+            app.terminal.json(&json(row).to_string());
         }
         return Ok(Exit::Success);
     }

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn show(app: &App, arguments: &PrArguments) -> Result<Exit> {
     let (_, _, pull_request) = find(app, arguments.id).await?;
     if arguments.json {
-        app.terminal.line(&serde_json::to_string_pretty(&pull_request)?);
+        app.terminal.json(&serde_json::to_string_pretty(&pull_request)?);
     } else {
         print(app, &pull_request);
     }

@@ -19,7 +19,7 @@ pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result
     let rows = cofferdam_store::Store::sessions(&*store, filter).await?;
     if arguments.json {
         for row in &rows {
-            app.terminal.line(&json(row).to_string());
+            app.terminal.json(&json(row).to_string());
         }
         return Ok(Exit::Success);
     }

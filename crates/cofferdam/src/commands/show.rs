@@ -20,7 +20,7 @@ pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
     let mut timeline = Timeline::new(app.terminal, detail);
     let mut print = |event: &Event| -> Result<()> {
         if arguments.json {
-            app.terminal.line(&serde_json::to_string(event)?);
+            app.terminal.json(&serde_json::to_string(event)?);
         } else {
             for line in timeline.lines(event) {
                 app.terminal.line(&line);

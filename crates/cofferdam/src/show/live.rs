@@ -86,7 +86,7 @@ pub(crate) struct JsonLines(pub(crate) Terminal);
 impl Watch for JsonLines {
     fn event(&self, event: &Event) {
         if let Ok(json) = serde_json::to_string(event) {
-            self.0.line(&json);
+            self.0.json(&json);
         }
     }
 

@@ -7,4 +7,4 @@ mod report;
 
 pub use detect::{RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command};
 pub use judge::{EvidenceSummary, Headline, judge};
-pub use report::{MAX_TESTS, parse_report};
+pub use report::parse_report;

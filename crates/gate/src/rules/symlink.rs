@@ -2,8 +2,8 @@
 //!
 //! **What.** New or changed symbolic links. **Why.** A link is followed by whoever writes or reads through it
 //! later: a checkout, a build, a container, an agent. **Severity.** Blocking if the target is absolute,
-//! leaves the tree, leads into a `.git` folder or to a protected path, or is not a plain path; a note
-//! otherwise.
+//! leaves the tree or may do so by way of another link, leads into a `.git` folder or to a protected path,
+//! or is not a plain path; a note otherwise.
 
 use cofferdam_domain::{FileMode, Severity, hidden::visible};
 

@@ -112,6 +112,27 @@ fn paths_that_mean_something_else_elsewhere() {
     assert_eq!(worst("path", vec![deleted("README", "x"), added("readme", "x")]), None);
 }
 
+/// Git obeys the settings of any folder that has the form of a repository, among them names of programs.
+#[test]
+fn a_folder_cannot_become_a_repository() {
+    let id = "0".repeat(40);
+    for content in ["ref: refs/heads/main\n", "ref:\trefs/heads/main", &id] {
+        assert_eq!(worst("path", vec![added("docs/HEAD", content)]), Some(Blocking), "{content}");
+    }
+    let link = side(FileMode::Symlink, b"refs/heads/main");
+    assert_eq!(worst("path", vec![file("x/head", None, Some(link))]), Some(Blocking));
+    assert_eq!(worst("path", vec![added("HEAD", "ref: refs/heads/main")]), Some(Blocking));
+    assert_eq!(worst("path", vec![added("docs/HEAD", "How to use the HEAD method\n")]), None);
+    assert_eq!(worst("path", vec![added("head.rs", "ref: x")]), None);
+}
+
+#[test]
+fn links_that_lead_out_by_way_of_another_link() {
+    let link = |path: &str, target: &str| file(path, None, Some(side(FileMode::Symlink, target.as_bytes())));
+    assert_eq!(worst("symlink", vec![link("a/b/up", "../.."), link("out", "a/b/up/..")]), Some(Blocking));
+    assert_eq!(worst("symlink", vec![link("ci", "a/b/up/.github/workflows")]), Some(Blocking));
+}
+
 #[test]
 fn tests_that_say_less() {
     let two = "def test_a():\n    assert f() == 1\n\ndef test_b():\n    assert g() == 2\n";

@@ -7,6 +7,9 @@
 //! heard of. Watching the database's own files would not do: they change before the commit is visible, and
 //! the last step of a commit in a write-ahead log is a store to shared memory, of which inotify says nothing.
 //!
+//! A user may have only so many watches (`fs.inotify.max_user_instances`). Where they are used up, followers look for themselves now and then:
+//! a little late is better than not at all.
+//!
 //! All followers of a store share one watch on the folder, which ends with the last of them. A ring only says
 //! "look again": whoever listens reads the log from where it was, so that rings may come late, twice, or for
 //! nothing.
@@ -20,6 +23,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use cofferdam_domain::SessionId;
@@ -30,6 +34,9 @@ use rustix::{
 use tokio::{io::unix::AsyncFd, sync::watch, task::JoinHandle};
 
 use crate::StoreError;
+
+/// How often followers look for themselves where they cannot be told.
+const NOW_AND_THEN: Duration = Duration::from_millis(500);
 
 /// The folder with the bells, and the watch on it while there are followers.
 #[derive(Debug)]
@@ -126,6 +133,35 @@ impl Listener {
 
 impl Watcher {
     fn start(root: &Path) -> io::Result<Self> {
+        let used_up = |error: &io::Error| {
+            // inotify_init(2), inotify_add_watch(2): the user's instances or watches, or the system's files.
+            [Errno::MFILE, Errno::NFILE, Errno::NOSPC]
+                .iter()
+                .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+        };
+        match Self::on_folder(root) {
+            Err(error) if used_up(&error) => Ok(Self::now_and_then()),
+            started => started,
+        }
+    }
+
+    /// Rings every bell again and again.
+    fn now_and_then() -> Self {
+        let listeners: Listeners = Arc::new(Mutex::new(Some(HashMap::new())));
+        let heard = Arc::clone(&listeners);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(NOW_AND_THEN).await;
+                let guard = lock(&heard);
+                guard.iter().flat_map(HashMap::values).for_each(|rings| {
+                    rings.send_replace(());
+                });
+            }
+        });
+        Self { listeners, task }
+    }
+
+    fn on_folder(root: &Path) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         inotify::add_watch(&inotify, root, WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR)?;
         #[expect(
@@ -182,4 +218,20 @@ fn ended(root: &Path) -> StoreError {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_watch_followers_look_for_themselves() {
+        let news = News::new(PathBuf::from("bells"));
+        let watcher = Arc::new(Watcher::now_and_then());
+        let mut listener = news.subscribe(watcher, SessionId::generate()).unwrap();
+        for _ in 0..3 {
+            listener.mark();
+            tokio::time::timeout(NOW_AND_THEN * 20, listener.rung()).await.unwrap().unwrap();
+        }
+    }
 }

@@ -24,7 +24,7 @@ use regex::Regex;
 use crate::{unicode::reveal, view::bounded};
 
 /// Tests in one report. A larger one is not read.
-pub const MAX_TESTS: usize = 20_000;
+const MAX_TESTS: usize = 20_000;
 /// Bytes of output that are read.
 const MAX_OUTPUT: usize = 32 << 20;
 /// Bytes of one line that are read; longer lines are no report.
