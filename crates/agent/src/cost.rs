@@ -66,6 +66,7 @@ fn step(agent: &mut Agent) {
                     stop: StopReason::ToolUse,
                     usage: Usage::default(),
                     model: "m".into(),
+                    cost: None,
                 };
                 vec![
                     EventBody::ModelAsked { step, request: request.digest, compaction },

@@ -83,9 +83,11 @@ pub(crate) fn complain(text: &str) {
 /// The text with everything that could act on a terminal or hide from a reader made visible. Newlines and tabs stay.
 pub(crate) fn inert(text: &str) -> String {
     let escaped = |character: char| character.escape_unicode().to_string();
-    let shown = replace_hidden(text, escaped);
-    // In a file a carriage return and a form feed are in place; here they move the cursor.
-    shown.replace('\r', &escaped('\r')).replace('\u{c}', &escaped('\u{c}'))
+    // In place in a file; here two of them move the cursor, and no file begins.
+    let only_in_files = ['\r', '\u{c}', '\u{feff}'];
+    only_in_files
+        .into_iter()
+        .fold(replace_hidden(text, escaped), |shown, character| shown.replace(character, &escaped(character)))
 }
 
 /// The same JSON text without characters that could act on a terminal or hide from a reader. They can stand only in its strings; the line ends
@@ -130,7 +132,10 @@ mod tests {
     #[test]
     fn nothing_acts_on_the_terminal() {
         assert_eq!(inert("a\x1b]0;owned\x07b\u{202e}c\r\n"), "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\\u{d}\n");
-        assert_eq!(inert("a\u{c}b\u{feff}\u{e0041}\u{9b}2J"), "a\\u{c}b\\u{feff}\\u{e0041}\\u{9b}2J");
+        assert_eq!(
+            inert("\u{feff}a\u{c}b\u{feff}\u{e0041}\u{9b}2J"),
+            "\\u{feff}a\\u{c}b\\u{feff}\\u{e0041}\\u{9b}2J"
+        );
         assert_eq!(inert("naïve 漢字 🦀\tok"), "naïve 漢字 🦀\tok");
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, Digest, ToolSpec, Usage};
+use crate::{BlobRef, Cost, Digest, ToolSpec, Usage, money::Prices};
 
 /// Who a message is from, as the provider sees it. Tool results travel in user messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,9 @@ pub struct Answer {
     pub usage: Usage,
     /// The model that answered, as the provider names it.
     pub model: String,
+    /// What it cost, by the prices of the model that answered, which may be a fallback; `None` where they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Answer {
@@ -183,6 +186,12 @@ impl Answer {
             Block::ToolCall(call) => Some(call),
             Block::Text { .. } | Block::Reasoning(_) | Block::ToolResult(_) | Block::Image(_) => None,
         })
+    }
+
+    /// What it cost: as the model's side worked it out, else by `prices`, else nothing.
+    #[must_use]
+    pub fn cost_by(&self, prices: Option<&Prices>) -> Cost {
+        self.cost.or_else(|| prices.map(|prices| prices.cost(&self.usage))).unwrap_or_default()
     }
 
     /// The text blocks, joined by blank lines.

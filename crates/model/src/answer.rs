@@ -43,7 +43,7 @@ pub(crate) fn assemble(
         | StopReason::ContextFull
         | StopReason::Other { .. }) => other,
     };
-    Ok(Answer { blocks, stop, usage: believable(usage), model })
+    Ok(Answer { blocks, stop, usage: believable(usage), model, cost: None })
 }
 
 /// Token counts come from outside and are added up later: none is so large that a sum could overflow.

@@ -161,7 +161,8 @@ impl Model for Remote {
                 request
             };
             let failure = match route.ask(request, self.blobs.as_ref(), &self.limits, progress).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
+                    answer.cost = route.info.prices.map(|prices| prices.cost(&answer.usage));
                     self.fallen_back = match self.fallen_back {
                         Some((known, since)) if known == at => Some((known, since)),
                         _ => (at > 0).then(|| (at, Instant::now())),

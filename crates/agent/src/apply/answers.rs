@@ -63,9 +63,8 @@ impl Agent {
     pub(super) fn model_answered(&mut self, step: u32, answer: &Answer) -> bool {
         let Some(asked) = self.take_running(step) else { return false };
         self.usage += answer.usage;
-        if let Some(prices) = self.facts.fixed.as_ref().and_then(|fixed| fixed.model.prices) {
-            self.cost += prices.cost(&answer.usage);
-        }
+        let prices = self.facts.fixed.as_ref().and_then(|fixed| fixed.model.prices.as_ref());
+        self.cost += answer.cost_by(prices);
         if asked.compaction {
             self.summarised(answer);
         } else {

@@ -24,7 +24,7 @@ pub(crate) fn says(blocks: Vec<Block>) -> Reply {
 }
 
 pub(crate) fn stops(blocks: Vec<Block>, stop: StopReason) -> Reply {
-    Reply::Answer(Answer { blocks, stop, usage: Usage::default(), model: "m".into() })
+    Reply::Answer(Answer { blocks, stop, usage: Usage::default(), model: "m".into(), cost: None })
 }
 
 pub(crate) fn refuses() -> Reply {

@@ -145,7 +145,7 @@ impl Memory {
         while let Some(process) = open.pop() {
             tree += field(process, "smaps_rollup", "Pss:");
             let program = fs::read_link(path(process, "exe")).unwrap_or_default();
-            if program.starts_with("/memfd:cofferdam-hand") {
+            if program.to_string_lossy().starts_with("/memfd:cofferdam-hand") {
                 self.hand = self.hand.max(field(process, "status", "VmHWM:"));
             }
             open.extend(children(process));

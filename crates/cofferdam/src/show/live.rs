@@ -47,9 +47,7 @@ impl State {
         }
         let EventBody::ModelAnswered { answer, .. } = body else { return false };
         self.usage += answer.usage;
-        if let Some(prices) = self.model.as_ref().and_then(|model| model.prices) {
-            self.cost += prices.cost(&answer.usage);
-        }
+        self.cost += answer.cost_by(self.model.as_ref().and_then(|model| model.prices.as_ref()));
         true
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use cofferdam_domain::{Event, EventBody, event::Stage, message::Family};
 use cofferdam_model::Transcript;
+use cofferdam_store::SqliteStore;
 use cofferdam_testkit::{FakeProvider, Fault};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -445,24 +446,18 @@ fn a_hundred_thousand_files() {
         .status();
     assert!(imported.unwrap().success());
 
-    let change = shell("echo y > 3/333/33333");
-    let model = world.recording(&json!([change, finish("done")]));
+    let model = idle(&world);
     let work = || {
-        let output = world.run(&run(repository.address(), &model, &["--test", "true", "Do it"]));
-        assert_eq!(output.status, 0, "{output}");
-        assert!(output.stdout.contains("100000 files"), "{output}");
+        let output = world.run(&run(repository.address(), &model, &["Do it"]));
+        assert!(output.status == 3 && output.stdout.contains("100000 files"), "{output}");
         let events = world.events(Some(output.session()));
         let at = |wanted: fn(&EventBody) -> bool| events.iter().find(|event| wanted(&event.body)).unwrap().at;
         let ready = at(|body| matches!(body, EventBody::SandboxReady { .. }));
         ready.millis_since(at(|body| matches!(body, EventBody::TaskAccepted { .. })))
     };
-    let (first, second) = (work(), work());
     // The base tree is prepared once; a second session on the same commit does not wait for it.
+    let (first, second) = (work(), work());
     assert!(second < 10_000 && second * 2 < first, "{first} ms, then {second} ms");
-    assert_eq!(
-        repository.git(&["diff", "--stat=200", "main", &world.pull_request().branch]).lines().count(),
-        2
-    );
     world.assert_nothing_is_left();
 }
 
@@ -511,8 +506,8 @@ fn two_workers_for_one_session() {
     let repository = notes(&world);
     let model =
         world.recording(&json!([shell("echo two >> notes.txt; sleep 30"), shell("true"), finish("done")]));
-    let mut first = world.cofferdam(&run(repository.address(), &model, &["Do it"])).start();
-    first.until("→ shell");
+    let mut first = world.cofferdam(&run(repository.address(), &model, &["--json", "Do it"])).start();
+    first.until("\"event\":\"tool_started\"");
     let second = world.run(&["resume"]);
     says(&second, 1, &["is being worked on by", "wait for it, or end that process"]);
     assert!(!second.stderr.contains("goes on with it"), "{second}");
@@ -553,16 +548,10 @@ fn a_reader_that_goes_away() {
     world.assert_nothing_is_left();
 }
 
-/// Brings everything into the database file itself.
-fn without_write_ahead_log(database: &Path) {
-    use sqlx::{ConnectOptions as _, Connection as _};
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
-    let done = async {
-        let mut connection = options.connect().await?;
-        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
-        connection.close().await
-    };
-    tokio::runtime::Runtime::new().unwrap().block_on(done).unwrap();
+/// Brings everything into the database file itself, which is what the last to leave does.
+fn without_write_ahead_log(world: &World) {
+    let close = async { SqliteStore::open(&world.data()).await?.close().await };
+    tokio::runtime::Runtime::new().unwrap().block_on(close).unwrap();
 }
 
 #[test]
@@ -574,20 +563,20 @@ fn stores_that_are_damaged() {
     assert_eq!(world.run(&run(repository.address(), &model, &["Do it"])).status, 3);
     let session = world.events(None)[0].session.to_string();
     let path = world.data().join("cofferdam.db");
-    without_write_ahead_log(&path);
+    without_write_ahead_log(&world);
     let good = fs::read(&path).unwrap();
     let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = good.clone();
         change(&mut bytes);
         fs::write(&path, bytes).unwrap();
     };
-    let find =
-        |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
 
-    // One letter of what the model answered.
+    // One letter of what the model answered, wherever a page has it.
     damaged(&|bytes| {
-        let at = find(bytes, "notes.txt\\\"}");
-        bytes[at] = b'v';
+        let text = b"notes.txt\\\"}";
+        let places: Vec<_> = (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text)).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at] = b'v');
     });
     for command in ["show", "replay", "resume", "diff"] {
         says(&world.run(&[command]), 1, &["the store is damaged", &session]);

@@ -78,7 +78,7 @@ impl Transcript {
 
     fn answer(&self, blocks: Vec<Block>, stop: StopReason, request: &ModelRequest) -> Answer {
         let usage = usage(&blocks, request);
-        Answer { blocks, stop, usage, model: self.info.name.clone() }
+        Answer { blocks, stop, usage, model: self.info.name.clone(), cost: None }
     }
 }
 

@@ -156,7 +156,12 @@ async fn another_model_steps_in_and_stays_for_a_while() {
     let mut model =
         cofferdam_model::open(&config, &env, None, Arc::new(cofferdam_model::NoBlobs)).await.unwrap();
     let (answer, heard) = ask(model.as_mut(), &request(vec![user("go")])).await;
-    answer.unwrap();
+    let answer = answer.unwrap();
+    // It costs what the model that answered charges, not what the one that was asked for does.
+    let rows = cofferdam_model::list(&config, &env).await.unwrap();
+    let prices = |name: &str| rows.iter().find(|row| row.name == name).and_then(|row| row.prices).unwrap();
+    assert_eq!(answer.cost, Some(prices("openai/gpt-6.1-sol").cost(&answer.usage)));
+    assert_ne!(answer.cost, Some(prices("anthropic/claude-opus-5-5").cost(&answer.usage)));
     let named = heard.iter().any(|progress| matches!(progress, Progress::Retry { fallback: Some(name), .. } if name == "two/gpt-6.1-sol"));
     assert!(named, "{heard:?}");
     ask(model.as_mut(), &request(vec![user("go")])).await.0.unwrap();
