@@ -76,7 +76,8 @@ async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled
     let base: ObjectId = object_id(&context.repository()?.base_commit)?;
     let inside = format!("{HOME}/.cofferdam-bundle");
     let argv = collect_script(&base, WORKSPACE, &inside);
-    let Some(finished) = script::run(sandbox, argv, COLLECT_TIME, 64 * 1024).await? else {
+    // Not in the workspace: the agent may have left it so that nothing can be started there.
+    let Some(finished) = script::run(sandbox, argv, "/", COLLECT_TIME, 64 * 1024).await? else {
         return Ok(Bundled::Impossible("committing what the agent left took too long".to_owned()));
     };
     match Collected::parse(&finished.output.joined()) {

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use cofferdam_domain::{EventBody, EvidenceRun, Side, evidence::Exit};
 use cofferdam_gate::{RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, parse_report};
-use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox};
+use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox, WORKSPACE};
 
 use crate::{
     WorkerError, base,
@@ -118,7 +118,7 @@ async fn check_out(sandbox: &dyn Sandbox, commit: &str) -> Result<Result<(), Str
          git -c core.hooksPath=/dev/null -c advice.detachedHead=false checkout --quiet --force --detach {commit}\n\
          git clean -ffdxq\n"
     );
-    let finished = script::run(sandbox, shell(&script), CHECKOUT_TIME, 64 * 1024).await?;
+    let finished = script::run(sandbox, shell(&script), WORKSPACE, CHECKOUT_TIME, 64 * 1024).await?;
     Ok(match finished {
         Some(finished) if finished.exit.success() => Ok(()),
         Some(finished) => Err(String::from_utf8_lossy(&finished.output.joined()).trim().to_owned()),
@@ -136,7 +136,7 @@ async fn measure(
     let limits = context.limits();
     let started = std::time::Instant::now();
     let timeout = Duration::from_millis(limits.command_max_ms);
-    let finished = script::run(sandbox, shell(&test.command), timeout, limits.output).await?;
+    let finished = script::run(sandbox, shell(&test.command), WORKSPACE, timeout, limits.output).await?;
     let millis = millis_since(started);
     let (exit, output) = match finished {
         Some(Finished { exit, output, .. }) => (exit, output.joined()),

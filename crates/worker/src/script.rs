@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cofferdam_sandbox::{Command, Finished, Sandbox, WORKSPACE};
+use cofferdam_sandbox::{Command, Finished, Sandbox};
 
 use crate::WorkerError;
 
@@ -14,17 +14,18 @@ pub(crate) fn shell(script: &str) -> Vec<String> {
     ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
 }
 
-/// Runs a command in the workspace and waits for its end. `None` if it ran longer than `timeout`.
+/// Runs a command in the directory `cwd` and waits for its end. `None` if it ran longer than `timeout`.
 pub(crate) async fn run(
     sandbox: &dyn Sandbox,
     argv: Vec<String>,
+    cwd: &str,
     timeout: Duration,
     output_limit: u64,
 ) -> Result<Option<Finished>, WorkerError> {
     let command = Command {
         argv,
         env: Vec::new(),
-        cwd: WORKSPACE.to_owned(),
+        cwd: cwd.to_owned(),
         stdin: Vec::new(),
         terminal: false,
         timeout,

@@ -15,6 +15,8 @@ export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1 GIT
 export GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=
 export GIT_AUTHOR_NAME=Agent GIT_AUTHOR_EMAIL=agent@localhost GIT_COMMITTER_NAME=Agent GIT_COMMITTER_EMAIL=agent@localhost
 
+# The directory itself may have been left closed; its mode is no part of the change.
+chmod u+rwx "$workspace" 2>/dev/null || :
 own=$(mktemp -d)
 aside=$own/aside
 mkdir "$aside"
