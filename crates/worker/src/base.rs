@@ -86,7 +86,8 @@ async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError>
     let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
     let limits = context.limits();
     let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits).await?;
-    let result = script::run(&*sandbox, checkout_script(SEED, WORKSPACE), WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
+    let result =
+        script::run(&*sandbox, checkout_script(SEED, WORKSPACE), WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
     sandbox.destroy().await?;
     let problem = match result? {
         Some(finished) if finished.exit.success() => None,

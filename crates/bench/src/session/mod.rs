@@ -140,6 +140,7 @@ impl Length {
         }
         self.wall.push_micros(micros(run.started, run.ended));
         self.cpu.push_micros(run.cpu * 1e6);
+        self.memory.steps = self.memory.steps.max(run.memory.steps);
         self.memory.worker = self.memory.worker.max(run.memory.worker);
         self.memory.hand = self.memory.hand.max(run.memory.hand);
         self.memory.tree = self.memory.tree.max(run.memory.tree);
@@ -192,7 +193,7 @@ fn steps(length: &Length, floors: &Floors) {
 fn whole(measured: &[Length]) {
     say("");
     say(
-        "steps  wall s  CPU s  CPU ms/step  worker kB  hand kB  tree kB (PSS)  sent kB  first→last request kB  extending  connections",
+        "steps  wall s  CPU s  CPU ms/step  steps kB  worker kB  hand kB  tree kB (PSS)  sent kB  first→last request kB  extending  connections",
     );
     let least = measured.iter().min_by_key(|length| length.steps);
     for length in measured {
@@ -208,10 +209,11 @@ fn whole(measured: &[Length]) {
             },
         );
         say(&format!(
-            "{:>5} {:>7.2} {:>6.2} {slope:>12} {:>10} {:>8} {:>14} {:>8.0} {:>22} {:>10} {:>12}",
+            "{:>5} {:>7.2} {:>6.2} {slope:>12} {:>9} {:>10} {:>8} {:>14} {:>8.0} {:>22} {:>10} {:>12}",
             length.steps,
             length.wall.median() / 1e6,
             length.cpu.median() / 1e6,
+            length.memory.steps,
             length.memory.worker,
             length.memory.hand,
             length.memory.tree,

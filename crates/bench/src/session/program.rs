@@ -39,7 +39,9 @@ pub(crate) struct Run {
 /// The most memory that was seen, in kB.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
-    /// Resident in the program's own process (`VmHWM`).
+    /// Resident in the program's own process until the model's last answer.
+    pub(crate) steps: u64,
+    /// The same until its end, delivery included (`VmHWM`).
     pub(crate) worker: u64,
     /// Resident in any one of the sandboxes' own processes, the zygote and the hands (`VmHWM`).
     pub(crate) hand: u64,
@@ -68,7 +70,7 @@ pub(crate) fn run(program: &Path, world: &World, wire: &str, steps: usize) -> Re
     let watcher = Watcher::start(child.id());
     let output = child.wait_with_output()?;
     let ended = now();
-    let memory = watcher.finish();
+    let (mut memory, looks) = watcher.finish();
     let cpu = children_cpu()? - before;
     ensure!(
         output.status.success(),
@@ -80,6 +82,8 @@ pub(crate) fn run(program: &Path, world: &World, wire: &str, steps: usize) -> Re
     let seen = server.finish()?;
     ensure!(seen.broken.is_empty(), "requests broke the rules: {}", seen.broken.join("\n"));
     ensure!(seen.asked.len() == steps + 1, "{} requests for {steps} steps", seen.asked.len());
+    let last = seen.answered.last().copied().unwrap_or(ended);
+    memory.steps = looks.iter().take_while(|(at, _)| *at <= last).map(|(_, kb)| *kb).max().unwrap_or(0);
     Ok(Run { started, ended, cpu, memory, seen })
 }
 
@@ -107,10 +111,13 @@ fn children_cpu() -> Result<f64> {
         / TICKS)
 }
 
+/// When a process was looked at, and how many kB had been resident in it by then.
+type Look = (u64, u64);
+
 /// Looks at the memory of a process and its descendants until it is told to stop.
 struct Watcher {
     stop: Sender<()>,
-    thread: JoinHandle<Memory>,
+    thread: JoinHandle<(Memory, Vec<Look>)>,
 }
 
 impl Watcher {
@@ -118,20 +125,20 @@ impl Watcher {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let mut memory = Memory::default();
-            let mut looks = 0;
+            let mut looks = Vec::new();
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                memory.worker = memory.worker.max(field(pid, "status", "VmHWM:"));
-                if looks % TREE == 0 {
+                looks.push((now(), field(pid, "status", "VmHWM:")));
+                if looks.len() % TREE == 1 {
                     memory.look_at_tree(pid);
                 }
-                looks += 1;
             }
-            memory
+            memory.worker = looks.iter().map(|(_, kb)| *kb).max().unwrap_or(0);
+            (memory, looks)
         });
         Self { stop, thread }
     }
 
-    fn finish(self) -> Memory {
+    fn finish(self) -> (Memory, Vec<Look>) {
         // A watcher that has ended by itself has said what it saw.
         self.stop.send(()).ok();
         self.thread.join().unwrap_or_default()

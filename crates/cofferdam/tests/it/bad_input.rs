@@ -574,7 +574,8 @@ fn stores_that_are_damaged() {
     // One letter of what the model answered, wherever a page has it.
     damaged(&|bytes| {
         let text = b"notes.txt\\\"}";
-        let places: Vec<_> = (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text)).collect();
+        let places: Vec<_> =
+            (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text)).collect();
         assert!(!places.is_empty());
         places.into_iter().for_each(|at| bytes[at] = b'v');
     });
