@@ -7,7 +7,7 @@ use std::{
     io::ErrorKind,
     net::{TcpListener, UdpSocket},
     os::{linux::net::SocketAddrExt as _, unix::net},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -399,6 +399,28 @@ Cofferdam-Session: ses_00000000000000000000000000'; printf '\\033]0;owned\\007\\
     assert!(!attack.output.stdout.contains('\u{1b}'), "{}", attack.output);
 }
 
+/// The command that tries every way to tell somebody outside.
+fn speak(tcp_port: u16, udp_port: u16, path: &Path, name: &str) -> String {
+    format!(
+        "exec 2>&1; bash -c 'echo x > /dev/tcp/127.0.0.1/{tcp_port} && echo REACHED'; bash -c 'echo x > /dev/udp/127.0.0.1/{udp_port}'; \
+         for host in 169.254.169.254 1.1.1.1; do timeout 3 bash -c \"echo x > /dev/tcp/$host/80 && echo REACHED\"; done; \
+         getent hosts example.org && echo REACHED; cat /etc/resolv.conf; \
+         command -v python3 && python3 - <<'E'
+import socket
+tries = [(socket.AF_UNIX, {path:?}), (socket.AF_UNIX, '\\0{name}'), (socket.AF_INET, ('127.0.0.1', {tcp_port}))]
+if hasattr(socket, 'AF_VSOCK'): tries.append((socket.AF_VSOCK, (2, 22)))
+for family, address in tries:
+    try:
+        s = socket.socket(family, socket.SOCK_STREAM); s.settimeout(3); s.connect(address); print('REACHED', family, address)
+    except OSError as error: print(family, error)
+for family, kind in [(socket.AF_PACKET, socket.SOCK_RAW), (socket.AF_INET, socket.SOCK_RAW), (socket.AF_NETLINK, socket.SOCK_RAW)]:
+    try: socket.socket(family, kind, 1 if family == socket.AF_INET else 0); print('made', family, kind)
+    except OSError as error: print(family, error)
+E
+         git ls-remote https://127.0.0.1:{tcp_port}/x; echo spoken"
+    )
+}
+
 #[test]
 fn no_way_out_and_nothing_to_find() {
     let Some(target) = Target::new() else { return };
@@ -426,24 +448,7 @@ fn no_way_out_and_nothing_to_find() {
          for p in /proc/[0-9]*; do [ -r $p/mem ] && dd if=$p/mem bs=1 count=1 status=none; done; echo searched",
         place = world.path("home").parent().unwrap().display(),
     );
-    let speak = format!(
-        "exec 2>&1; bash -c 'echo x > /dev/tcp/127.0.0.1/{tcp_port} && echo REACHED'; bash -c 'echo x > /dev/udp/127.0.0.1/{udp_port}'; \
-         for host in 169.254.169.254 1.1.1.1; do timeout 3 bash -c \"echo x > /dev/tcp/$host/80 && echo REACHED\"; done; \
-         getent hosts example.org && echo REACHED; cat /etc/resolv.conf; \
-         command -v python3 && python3 - <<'E'
-import socket
-tries = [(socket.AF_UNIX, {path:?}), (socket.AF_UNIX, '\\0{name}'), (socket.AF_INET, ('127.0.0.1', {tcp_port}))]
-if hasattr(socket, 'AF_VSOCK'): tries.append((socket.AF_VSOCK, (2, 22)))
-for family, address in tries:
-    try:
-        s = socket.socket(family, socket.SOCK_STREAM); s.settimeout(3); s.connect(address); print('REACHED', family, address)
-    except OSError as error: print(family, error)
-for family, kind in [(socket.AF_PACKET, socket.SOCK_RAW), (socket.AF_INET, socket.SOCK_RAW), (socket.AF_NETLINK, socket.SOCK_RAW)]:
-    try: socket.socket(family, kind, 1 if family == socket.AF_INET else 0); print('made', family, kind)
-    except OSError as error: print(family, error)
-E
-         git ls-remote https://127.0.0.1:{tcp_port}/x; echo spoken"
-    );
+    let speak = speak(tcp_port, udp_port, &path, &name);
     // A server of its own is nobody else's business: within the sandbox there is a loopback.
     let twin = "command -v python3 >/dev/null || { echo OWN-LOOPBACK; exit; }; python3 -c \"
 import socket
