@@ -44,7 +44,7 @@ async fn driver(limits: LimitLevel) -> Result<Arc<NativeDriver>> {
     match NativeDriver::new(options).await {
         Ok(driver) => Ok(Arc::new(driver)),
         Err(error @ SandboxError::Host { .. }) => {
-            bail!("{error}. Weak limits are also accepted by `--limits weak`; `cofferdam doctor` says more")
+            bail!("{error}. `cofferdam doctor` says more about this host")
         }
         Err(error) => Err(error.into()),
     }

@@ -114,26 +114,29 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         let [spawn, inside, bash, bash_inside, ping, read, read_inside, write, write_inside] = &mut times;
         spawn.push(spawned(&["/bin/true"]).await?);
-        inside.push(timed(run(&*sandbox, &["/bin/true"])).await?);
+        inside.push(run(&*sandbox, &["/bin/true"]).await?);
         bash.push(spawned(&["bash", "-c", "echo hello"]).await?);
-        bash_inside.push(timed(run(&*sandbox, &["bash", "-c", "echo hello"])).await?);
-        ping.push(timed(async { Ok(ensure!(sandbox.read("none", 0, 1).await.is_err())) }).await?);
-        read.push(timed(async { Ok(ensure!(fs::read(&host)?.len() == FILE)) }).await?);
-        read_inside.push(
-            timed(async { Ok(ensure!(sandbox.read("file", 0, FILE as u64).await?.bytes.len() == FILE)) })
-                .await?,
-        );
-        write.push(
-            timed(async {
-                fs::write(&fresh, &content)?;
-                Ok(fs::rename(&fresh, &host)?)
-            })
-            .await?,
-        );
-        write_inside.push(
-            timed(async { Ok(ensure!(sandbox.write("file", &content, None).await?.size == FILE as u64)) })
-                .await?,
-        );
+        bash_inside.push(run(&*sandbox, &["bash", "-c", "echo hello"]).await?);
+        let started = Instant::now();
+        let nothing = sandbox.read("none", 0, 1).await;
+        ping.push(started.elapsed());
+        ensure!(nothing.is_err(), "a file that is not there was read");
+        let started = Instant::now();
+        let bytes = fs::read(&host)?;
+        read.push(started.elapsed());
+        ensure!(bytes == content, "the host's file was not read whole");
+        let started = Instant::now();
+        let data = sandbox.read("file", 0, FILE as u64).await?;
+        read_inside.push(started.elapsed());
+        ensure!(data.bytes == content, "the sandbox's file was not read whole");
+        let started = Instant::now();
+        fs::write(&fresh, &content)?;
+        fs::rename(&fresh, &host)?;
+        write.push(started.elapsed());
+        let started = Instant::now();
+        let version = sandbox.write("file", &content, None).await?;
+        write_inside.push(started.elapsed());
+        ensure!(version.size == content.len() as u64, "the sandbox's file was not written whole");
     }
     sandbox.destroy().await?;
     let [spawn, inside, bash, bash_inside, ping, read, read_inside, write, write_inside] = &times;
@@ -150,13 +153,8 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-async fn timed(what: impl Future<Output = Result<()>>) -> Result<Duration> {
-    let started = Instant::now();
-    what.await?;
-    Ok(started.elapsed())
-}
-
-async fn run(sandbox: &dyn Sandbox, argv: &[&str]) -> Result<()> {
+/// Runs a command in the sandbox and waits for its success.
+async fn run(sandbox: &dyn Sandbox, argv: &[&str]) -> Result<Duration> {
     let command = Command {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         env: Vec::new(),
@@ -166,16 +164,18 @@ async fn run(sandbox: &dyn Sandbox, argv: &[&str]) -> Result<()> {
         timeout: LONG,
         output_limit: 1 << 16,
     };
+    let started = Instant::now();
     let ended = sandbox.start(command).await?.wait(LONG).await?.context("the command did not end")?;
+    let elapsed = started.elapsed();
     ensure!(ended.exit.success(), "{argv:?} failed: {}", String::from_utf8_lossy(&ended.output.joined()));
-    Ok(())
+    Ok(elapsed)
 }
 
 /// The same on the host, with output collected.
 async fn spawned(argv: &[&str]) -> Result<Duration> {
-    timed(async {
-        let output = tokio::process::Command::new(argv[0]).args(&argv[1..]).output().await?;
-        Ok(ensure!(output.status.success(), "{argv:?} failed"))
-    })
-    .await
+    let started = Instant::now();
+    let output = tokio::process::Command::new(argv[0]).args(&argv[1..]).output().await?;
+    let elapsed = started.elapsed();
+    ensure!(output.status.success(), "{argv:?} failed");
+    Ok(elapsed)
 }

@@ -217,7 +217,7 @@ fn a_host_without_user_namespaces() {
         return skip("user namespaces cannot be switched off in a user namespace here");
     }
     let model = idle(&world);
-    let words = ["user namespace", "cofferdam doctor"];
+    let words = ["user namespace", "sysctl -w user.max_user_namespaces", "cofferdam doctor"];
     refused(&world, world.cofferdam(&run(repository.address(), &model, &["Do it"])).under(&none), &words);
     refused(&world, world.cofferdam(&["sandbox", "run", "--", "true"]).under(&none), &words);
     world.assert_nothing_is_left();

@@ -131,6 +131,11 @@ impl Settings {
     }
 }
 
+/// How to permit user namespaces on this host.
+pub(super) fn namespaces_remedy() -> String {
+    Settings::of_this_host().remedy_for_namespaces()
+}
+
 fn kernel(release: &str) -> Finding {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -19,7 +19,7 @@ use rustix::{
 };
 use tokio::{io::Interest, task::spawn_blocking, time::timeout};
 
-use super::{hand, ready::register};
+use super::{hand, probe::namespaces_remedy, ready::register};
 use crate::SandboxError;
 
 /// How long the zygote may take for one answer. It does a few dozen system calls.
@@ -159,7 +159,11 @@ fn host_problem(failure: &Failure) -> SandboxError {
     let source = io::Error::from_raw_os_error(failure.errno);
     SandboxError::Host {
         missing: format!("failed to {}: {source}", failure.step),
-        remedy: "Run `cofferdam doctor` to see what this host lacks and how to mend it".to_owned(),
+        remedy: if failure.step.contains("user namespace") {
+            namespaces_remedy()
+        } else {
+            "Run `cofferdam doctor` to see what this host lacks and how to mend it".to_owned()
+        },
     }
 }
 

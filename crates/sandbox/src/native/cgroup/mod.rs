@@ -150,7 +150,7 @@ fn weak() -> SandboxError {
     SandboxError::Host {
         missing: "memory and processes of a sandbox cannot be limited: no control group here may be written to".to_owned(),
         remedy: "Start it in a delegated group (`systemd-run --user --scope -p Delegate=yes cofferdam …`), or accept weak limits by name \
-                 (`limits = \"weak\"` in the section `sandbox` of cofferdam.toml)"
+                 (`--limits weak`, or `limits = \"weak\"` in the section `sandbox` of cofferdam.toml)"
             .to_owned(),
     }
 }
