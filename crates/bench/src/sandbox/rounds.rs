@@ -76,7 +76,7 @@ impl Drop for Timed {
 pub(crate) fn rounds(argv: impl Iterator<Item = String>) -> Result<()> {
     let argv: Vec<String> = argv.collect();
     let (program, arguments) = argv.split_first().context("no command")?;
-    for byte in std::io::stdin().bytes() {
+    for byte in std::io::stdin().lock().bytes() {
         byte?;
         say(&format!("{:.1}", once(program, arguments)?.as_secs_f64() * 1e6));
     }
