@@ -7,11 +7,14 @@
 //! values of middling entropy; a note for obvious placeholders. A finding never quotes a secret: it shows
 //! four characters and the length.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, OnceLock},
+};
 
 use aho_corasick::AhoCorasick;
 use cofferdam_domain::Severity;
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use serde::Deserialize;
 
 use super::{Pattern, encoded::decoded, pattern};
@@ -42,9 +45,22 @@ struct Data {
     rule: Vec<Entry>,
 }
 
+/// A form with its pattern, which is compiled when a text has one of its keywords: all of them together are megabytes, and most changes
+/// need none.
+struct Form {
+    entry: Entry,
+    pattern: OnceLock<Regex>,
+}
+
+impl Form {
+    fn pattern(&self) -> &Regex {
+        self.pattern.get_or_init(|| super::pattern(&self.entry.pattern))
+    }
+}
+
 /// The forms, ready for use.
 struct Forms {
-    entries: Vec<(Entry, Regex)>,
+    entries: Vec<Form>,
     /// Finds all keywords in one pass; most texts have none, and then no pattern runs.
     keywords: AhoCorasick,
     /// For each keyword, which entry it belongs to.
@@ -66,11 +82,7 @@ fn forms() -> Forms {
         .ascii_case_insensitive(true)
         .build(keywords)
         .expect("the keywords of secret.toml must build");
-    let entries =
-        data.rule.into_iter().map(|entry| (RegexBuilder::new(&entry.pattern).unicode(false).build(), entry));
-    let entries = entries
-        .map(|(regex, entry)| (entry, regex.expect("a pattern of secret.toml must compile")))
-        .collect();
+    let entries = data.rule.into_iter().map(|entry| Form { entry, pattern: OnceLock::new() }).collect();
     Forms { entries, keywords, owners }
 }
 
@@ -196,10 +208,9 @@ impl Text {
             wanted[forms.owners[keyword.pattern().as_usize()]] = true;
         }
         let mut hits = Vec::new();
-        for (entry, regex) in
-            forms.entries.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(form, _)| form)
-        {
-            for found in regex.captures_iter(&self.bytes).take(MAX_MATCHES) {
+        for (form, _) in forms.entries.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            let entry = &form.entry;
+            for found in form.pattern().captures_iter(&self.bytes).take(MAX_MATCHES) {
                 let Some(secret) = found.get(1).or_else(|| found.get(0)) else { continue };
                 if entropy(secret.as_bytes()) < entry.entropy {
                     continue;
@@ -467,10 +478,11 @@ mod tests {
     fn the_data_file_is_sound() {
         let forms = &*FORMS;
         assert!(forms.entries.len() >= 30);
-        let ids: HashSet<&str> = forms.entries.iter().map(|(entry, _)| entry.id.as_str()).collect();
+        let ids: HashSet<&str> = forms.entries.iter().map(|form| form.entry.id.as_str()).collect();
         assert_eq!(ids.len(), forms.entries.len(), "ids are unique");
-        for (entry, regex) in &forms.entries {
-            assert!(regex.captures_len() == 2, "{}: exactly one group", entry.id);
+        for form in &forms.entries {
+            let entry = &form.entry;
+            assert!(form.pattern().captures_len() == 2, "{}: exactly one group", entry.id);
             assert!(
                 !entry.keywords.is_empty() && entry.keywords.iter().all(|word| *word == word.to_lowercase()),
                 "{}",
