@@ -1,6 +1,6 @@
 //! The gate: what a finished change contains, what its tests show, and what the pull request may say.
 //!
-//! What this crate is for: [`examine`] lists what a reviewer must know about a change before anything is
+//! What this crate is for: [`examine()`] lists what a reviewer must know about a change before anything is
 //! published, and [`verdict`] decides whether it may be; [`detect_test_command`], [`parse_report`] and
 //! [`judge`] turn runs of the repository's own tests into facts; [`PullRequestText`] and
 //! [`evidence_statement`] write those facts down, with the agent's prose apart from them and made inert.
