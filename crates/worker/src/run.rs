@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cofferdam_agent::{Agent, PromptInput};
 use cofferdam_domain::{
-    Answer, CallId, Event, EventBody, Label, ModelRequest, Outcome, Policy, SessionId, Stage, Timestamp,
+    Answer, CallId, Event, EventBody, Label, ModelRequest, Outcome, Policy, Seq, SessionId, Stage, Timestamp,
     ToolCall, ToolOutcome, ToolStatus, event::Fixed,
 };
 use cofferdam_model::{Model, ModelError};
@@ -49,7 +49,7 @@ enum Happened {
     /// A piece of the worker's own work ended.
     Stage { stage: Stage, result: Result<Done, WorkerError> },
     /// The log has grown by somebody else's hand.
-    News(Result<(), StoreError>),
+    News(Result<Seq, StoreError>),
     /// The session's time is used up.
     Deadline,
     /// Somebody wants the worker to stop.
@@ -172,8 +172,10 @@ impl Run {
             match self.next(news, stop).await {
                 Happened::Stop => return Ok(Ended::Interrupted),
                 Happened::News(news) => {
-                    news?;
-                    self.hear().await?;
+                    // Its own events come back to it too.
+                    if news? > self.log.last() {
+                        self.hear().await?;
+                    }
                 }
                 Happened::Model { model, step, result, millis } => {
                     self.model = Some(model);
@@ -198,7 +200,7 @@ impl Run {
             Some(done) = self.tools.next(), if !self.tools.is_empty() => done,
             Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done,
             () = until(deadline) => Happened::Deadline,
-            Some(event) = news.next() => Happened::News(event.map(drop)),
+            Some(event) = news.next() => Happened::News(event.map(|event| event.seq)),
         }
     }
 
