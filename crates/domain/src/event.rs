@@ -176,6 +176,30 @@ pub enum EventBody {
         /// Which call.
         call: CallId,
     },
+    /// The egress door let a request out. Written before it is sent.
+    EgressAllowed(crate::egress::Passed),
+    /// The egress door refused something.
+    EgressRefused(Box<crate::egress::Refused>),
+    /// A package came through the egress door.
+    PackageFetched(crate::egress::Fetched),
+    /// The agent asks that something be let out.
+    AccessAsked(Box<crate::egress::AccessAsk>),
+    /// A person, or the policy, decided about that.
+    AccessDecided(crate::egress::Access),
+    /// The session's sandbox was frozen, to be looked at by a person.
+    SandboxFrozen {
+        /// Which.
+        sandbox: SandboxId,
+        /// Why.
+        reason: String,
+    },
+    /// A person released the frozen sandbox.
+    SandboxReleased {
+        /// Which.
+        sandbox: SandboxId,
+        /// Who, as text for people.
+        by: String,
+    },
     /// Earlier messages were replaced by a summary.
     Compacted {
         /// The model's summary of what is gone.
@@ -410,6 +434,13 @@ impl EventBody {
             Self::ToolStarted { .. } => "tool_started",
             Self::ToolFinished { .. } => "tool_finished",
             Self::ToolLost { .. } => "tool_lost",
+            Self::EgressAllowed(_) => "egress_allowed",
+            Self::EgressRefused(_) => "egress_refused",
+            Self::PackageFetched(_) => "package_fetched",
+            Self::AccessAsked(_) => "access_asked",
+            Self::AccessDecided(_) => "access_decided",
+            Self::SandboxFrozen { .. } => "sandbox_frozen",
+            Self::SandboxReleased { .. } => "sandbox_released",
             Self::Compacted { .. } => "compacted",
             Self::MessageReceived { .. } => "message_received",
             Self::LimitReached { .. } => "limit_reached",
@@ -448,6 +479,13 @@ impl EventBody {
             | Self::Nudged { .. }
             | Self::ToolStarted { .. }
             | Self::ToolLost { .. }
+            | Self::EgressAllowed(_)
+            | Self::EgressRefused(_)
+            | Self::PackageFetched(_)
+            | Self::AccessAsked(_)
+            | Self::AccessDecided(_)
+            | Self::SandboxFrozen { .. }
+            | Self::SandboxReleased { .. }
             | Self::Compacted { .. }
             | Self::MessageReceived { .. }
             | Self::LimitReached { .. }

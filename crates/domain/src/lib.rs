@@ -15,6 +15,7 @@
 pub mod amount;
 pub mod change;
 pub mod digest;
+pub mod egress;
 pub mod event;
 pub mod evidence;
 pub mod finding;
@@ -23,6 +24,7 @@ pub mod ids;
 pub mod label;
 pub mod message;
 pub mod money;
+pub mod nearest;
 pub mod policy;
 pub mod pull_request;
 pub mod secret;

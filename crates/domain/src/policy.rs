@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Usage};
+use crate::{Cost, Usage, egress::EgressPolicy};
 
 /// What a session may do. Fixed at its start; nothing later in the session can change it except a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Policy {
     pub test_command: Option<String>,
     /// How often the gate may send findings back to the agent before it holds the change for a person.
     pub gate_rounds: u32,
+    /// What may leave the sandboxes.
+    #[serde(skip_serializing_if = "EgressPolicy::is_default")]
+    pub egress: EgressPolicy,
 }
 
 impl Default for Policy {
@@ -33,6 +36,7 @@ impl Default for Policy {
             protected_paths: Vec::new(),
             test_command: None,
             gate_rounds: 2,
+            egress: EgressPolicy::default(),
         }
     }
 }

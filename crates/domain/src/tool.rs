@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{BlobRef, Label, message::Image};
+use crate::{BlobRef, Label, egress::EgressRule, message::Image};
 
 /// A tool as it is offered to the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +121,13 @@ pub enum ToolEffect {
     Edited {
         /// Their paths, as text for people.
         paths: Vec<String>,
+    },
+    /// The agent asks that something be let out of the sandbox.
+    Access {
+        /// What should be permitted, exactly.
+        rule: Box<EgressRule>,
+        /// Why, in the agent's words.
+        reason: String,
     },
 }
 

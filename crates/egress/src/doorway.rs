@@ -1,0 +1,117 @@
+//! What all doors of a worker have in common.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use cofferdam_domain::egress::EgressPolicy;
+use rustls::{ClientConfig, crypto::CryptoProvider};
+
+use crate::{
+    cache::PackageCache,
+    credential::{Credentials, RepositoryName},
+    door::{Door, Parts},
+    error::EgressError,
+    http::Packages,
+    patience::Patience,
+    record::Record,
+    registry::{Listings, PackageRules, Registry},
+    rules::Rules,
+    upstream::{Resolver, Roots, Trusted},
+};
+
+/// What a doorway is made of.
+#[derive(Default)]
+pub struct DoorwayOptions {
+    /// The secrets that the worker may use.
+    pub credentials: Credentials,
+    /// The package registries that were discovered.
+    pub registries: Vec<Registry>,
+    /// Where packages are kept for the next session, if they are.
+    pub cache: Option<PackageCache>,
+    /// Whom to believe outside.
+    pub roots: Roots,
+    /// Who knows where hosts are.
+    pub resolver: Resolver,
+    /// How long to wait.
+    pub patience: Patience,
+}
+
+/// What all doors of a worker have in common: whom to ask, whom to believe, what is known.
+pub struct Doorway {
+    options: DoorwayOptions,
+    provider: Arc<CryptoProvider>,
+    trusted: Trusted,
+    /// For the door's own questions to registries.
+    tls: Arc<ClientConfig>,
+}
+
+impl Doorway {
+    /// Reads the host's root certificates.
+    ///
+    /// # Errors
+    /// When there is nobody to believe.
+    pub fn new(options: DoorwayOptions) -> Result<Self, EgressError> {
+        let trusted = options.roots.load()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = client(&trusted)?;
+        Ok(Self { options, provider, trusted, tls })
+    }
+
+    /// A door for one session, with an authority of its own.
+    ///
+    /// # Errors
+    /// When the policy is wrong or the authority cannot be made.
+    pub fn open(&self, policy: &EgressPolicy, record: Arc<dyn Record>) -> Result<Door, EgressError> {
+        self.open_for(policy, None, record)
+    }
+
+    /// The same for a session about a repository, to which its credentials may be bound.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_for(
+        &self,
+        policy: &EgressPolicy,
+        repository: Option<&RepositoryName>,
+        record: Arc<dyn Record>,
+    ) -> Result<Door, EgressError> {
+        let credentials = self.options.credentials.for_session(repository);
+        let names: BTreeSet<String> = credentials.names().map(str::to_owned).collect();
+        let registries = self.options.registries.clone();
+        let packages = Packages {
+            rules: PackageRules::new(&policy.registries)?,
+            listings: Listings::new(registries.clone(), credentials.clone(), self.tls.clone()),
+            cache: self.options.cache.clone(),
+        };
+        let rules = Rules::new(policy, registries, names)?;
+        Door::new(Parts {
+            rules,
+            packages,
+            credentials,
+            limits: policy.limits,
+            record,
+            provider: self.provider.clone(),
+            trusted: &self.trusted,
+            resolver: self.options.resolver,
+            patience: self.options.patience,
+        })
+    }
+}
+
+impl Roots {
+    /// TLS to hosts outside that are verified by these roots, for the worker's own requests.
+    ///
+    /// # Errors
+    /// When there is nobody to believe.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, EgressError> {
+        client(&self.load()?)
+    }
+}
+
+fn client(trusted: &Trusted) -> Result<Arc<ClientConfig>, EgressError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(EgressError::Tls)?
+        .with_root_certificates(trusted.store.clone())
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,21 @@
+//! What programs and hosts say to each other, request by request.
+
+mod body;
+mod fields;
+mod guard;
+mod head;
+mod package;
+mod pass;
+mod request;
+mod serve;
+mod tunnel;
+
+pub use self::head::{Framing, Head, MalformedHead, read_head};
+pub(crate) use self::{
+    body::Upload,
+    fields::{for_one, for_two},
+    package::Packages,
+    request::Site,
+    serve::{Visit, farewell, serve_one, serve_two},
+    tunnel::tunnel,
+};

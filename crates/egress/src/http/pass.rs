@@ -1,0 +1,229 @@
+//! One request from decision to answer: judged, written down, given its credential, sent, and its answer looked through.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{
+    SandboxId,
+    egress::{Operation, Refusal},
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use super::{
+    body::{Answer, Besides, Download, Owner, Progress, Upload, reflected},
+    fields::{join_cookies, remove_hops},
+    package::{self, Arriving, Course},
+    request::Wanted,
+    serve::Visit,
+    tunnel,
+};
+use crate::{
+    credential::{Reflected, ReflectionPatterns, ReflectionScan},
+    decide::{Allowed, Decision, Denied},
+    door::Shared,
+    record::NotRecorded,
+    refuse::denied,
+    upstream::{Flight, Lane, Offer, Pool},
+};
+
+/// Whether a request may be sent, by the rules and by the session's limits.
+pub(crate) fn judge(visit: &Visit, wanted: &Wanted) -> Result<Allowed, Denied> {
+    visit.door.open()?;
+    match visit.door.rules().request(&wanted.as_request()) {
+        Decision::Allow(allowed) => visit.door.upstream.meter.request().map(|()| allowed),
+        Decision::Refuse(denied) => Err(denied),
+    }
+}
+
+/// Sends a request that may be sent; gives its answer.
+pub(crate) async fn pass(
+    visit: &Arc<Visit>,
+    wanted: Wanted,
+    allowed: Allowed,
+    mut parts: Parts,
+    body: Incoming,
+) -> Result<Response<Answer>, Denied> {
+    let door = &visit.door;
+    let inside = parts.extensions.remove::<OnUpgrade>().filter(|_| wanted.upgrade);
+    let offer = if wanted.upgrade { Offer::OnlyOne } else { Offer::Both };
+    let course = match &allowed.reading {
+        Some(reading) => package::course(door, &wanted, reading, &parts.headers).await?,
+        None => Course::Fetch(None),
+    };
+    let package = match course {
+        Course::Kept(response) => return Ok(response.map(|package| Answer::Kept(Box::new(package)))),
+        Course::Fetch(package) => package,
+    };
+    let patterns = prepare(door, &wanted, &allowed, &mut parts.headers).await?;
+    if package.is_some() {
+        // It is kept, and its digest told, as it is.
+        parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let lane = Lane {
+        site: wanted.site.clone(),
+        addresses: allowed.addresses.clone(),
+        credential: allowed.credential.clone(),
+    };
+    let way = door.upstream.way(&lane, offer).await?;
+    let operation = wanted.operation();
+    let recorded = door
+        .ledger
+        .pass(visit.sandbox, operation.clone(), &allowed.rule, allowed.credential.as_deref())
+        .await;
+    recorded.map_err(|NotRecorded| denied(Refusal::Closed, &NotRecorded.to_string()))?;
+
+    let progress = Progress::new();
+    let upload = Upload::new(body, allowed.body_limit, &door.patience, progress.clone());
+    let mut request = http::Request::new(upload);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    let sent = tokio::select! {
+        sent = door.upstream.send(lane, way, offer, request) => sent,
+        () = late(door, &progress) => Err(denied(Refusal::Unreachable, "the host took the request and does not answer")),
+    };
+    // Why a body was cut off says more than what became of the request then.
+    let (response, flight) = sent.map_err(|problem| progress.cut.get().cloned().unwrap_or(problem))?;
+    let owner = Steward { door: door.clone(), sandbox: visit.sandbox, operation };
+    relay(visit, response, Relay { flight, owner, patterns, package, inside })
+}
+
+/// Takes away what a request may not say outside, and adds the credential. Gives what the answer may not contain.
+async fn prepare(
+    door: &Shared,
+    wanted: &Wanted,
+    allowed: &Allowed,
+    headers: &mut HeaderMap,
+) -> Result<Option<Arc<ReflectionPatterns>>, Denied> {
+    let trailers = headers.contains_key(header::TE);
+    remove_hops(headers);
+    if trailers {
+        // The door takes them too; gRPC hosts insist on being told (RFC 9113, section 8.2.2).
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    // Has been met here.
+    headers.remove(header::EXPECT);
+    join_cookies(headers);
+    for name in door.credentials.stripped_headers(&wanted.site.host) {
+        headers.remove(name);
+    }
+    if wanted.upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let Some(name) = &allowed.credential else { return Ok(None) };
+    let injection = door
+        .credentials
+        .for_request(name, &wanted.as_request())
+        .await
+        .map_err(|problem| denied(Refusal::Credential, &problem.to_string()))?;
+    headers.insert(injection.header, injection.value);
+    // What the answer is looked through for must be readable, and whole: not compressed, not a piece at a time.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for name in [header::RANGE, header::IF_RANGE, header::SEC_WEBSOCKET_EXTENSIONS] {
+        headers.remove(name);
+    }
+    Ok(Some(injection.patterns))
+}
+
+/// Returns when a host has had all of a request for longer than it may take to answer.
+async fn late(door: &Shared, progress: &Progress) {
+    loop {
+        let due = progress.moved() + door.patience.answer;
+        tokio::time::sleep_until(due).await;
+        if progress.moved() + door.patience.answer <= due {
+            return;
+        }
+    }
+}
+
+/// What an answer needs on its way back.
+struct Relay {
+    flight: Flight,
+    owner: Steward,
+    /// What the answer may not contain.
+    patterns: Option<Arc<ReflectionPatterns>>,
+    /// The package that it brings, if it does.
+    package: Option<Arriving>,
+    inside: Option<OnUpgrade>,
+}
+
+fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Result<Response<Answer>, Denied> {
+    let Relay { flight, owner, patterns, package, inside } = relay;
+    look_at_head(response.headers(), patterns.as_deref())?;
+    let scan = patterns.map(ReflectionScan::new);
+    let package = package.and_then(|mut package| package.begins(&response).then_some(package));
+    let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let outside = changes.then(|| hyper::upgrade::on(&mut response));
+    let headers = response.headers_mut();
+    remove_hops(headers);
+    // Where else the host could be reached is of no use inside, where there is no other way.
+    headers.remove(header::ALT_SVC);
+    let (mut parts, body) = response.into_parts();
+    parts.version = http::Version::HTTP_11;
+    match (outside, inside) {
+        (None, _) => {
+            let besides = Besides { scan, package };
+            let download = Download::new(body, besides, &visit.door.patience, flight, Box::new(owner));
+            Ok(Response::from_parts(parts, Answer::Host(Box::new(download))))
+        }
+        (Some(outside), Some(inside)) => {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            visit.tasks.spawn(async move {
+                if tunnel::upgraded(inside, outside, scan).await == Err(Reflected) {
+                    owner.refused(&reflected(&Reflected));
+                }
+                drop(flight);
+            });
+            Ok(Response::from_parts(parts, Answer::Own(bytes::Bytes::new())))
+        }
+        (Some(_), None) => {
+            Err(denied(Refusal::Protocol, "the host changed the protocol without being asked to"))
+        }
+    }
+}
+
+/// Where a credential was sent along, the head of the answer may not contain it, and its body must be readable.
+fn look_at_head(headers: &HeaderMap, patterns: Option<&ReflectionPatterns>) -> Result<(), Denied> {
+    let Some(patterns) = patterns else { return Ok(()) };
+    if headers.values().any(|value| patterns.are_in(value.as_bytes())) {
+        return Err(reflected(&Reflected));
+    }
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        Ok(())
+    } else {
+        Err(denied(
+            Refusal::Encoding,
+            "the host encoded its answer although it was asked not to, so nobody could look for the credential in it",
+        ))
+    }
+}
+
+/// Who answers for an answer.
+struct Steward {
+    door: Arc<Shared>,
+    sandbox: SandboxId,
+    operation: Operation,
+}
+
+impl Owner for Steward {
+    fn pool(&self) -> &Pool {
+        &self.door.upstream.pool
+    }
+
+    fn refused(&self, denied: &Denied) {
+        self.door.ledger.refuse(self.sandbox, self.operation.clone(), denied);
+    }
+
+    fn exhausted(&self) -> Result<(), Denied> {
+        self.door.upstream.meter.exhausted()
+    }
+
+    fn arrived(&self, package: Arriving) {
+        let door = self.door.clone();
+        // What is written to disk must not hold up the answer, nor be lost with it.
+        tokio::spawn(async move { door.ledger.fetched(package.arrived().await) });
+    }
+}

@@ -1,0 +1,234 @@
+//! The rules of a session, ready to decide.
+//!
+//! Rules are found by the host's name, so that a decision costs the same however many hosts a policy knows. Registries
+//! come before rules: what reads a package is always known to be that, also where a rule would permit it as well.
+//! What a person has granted comes last.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cofferdam_domain::egress::{
+    AccessPolicy, Addresses, EgressPolicy, EgressRule, HostName, HostPattern, Inspection, Refusal, Scheme,
+};
+
+use crate::{
+    decide::{Allowed, Body, Connection, Decision, Denied, Miss, Request},
+    problem::{PolicyProblem, of_grant, problems},
+    reason,
+    registry::{Reading, Registry},
+};
+
+/// The rules of a session, ready to decide. Cheap to clone; grants make a new one.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    policy: Arc<Index>,
+    granted: Arc<Index>,
+    registries: Arc<HashMap<HostName, Vec<Place>>>,
+    credentials: Arc<BTreeSet<String>>,
+    access: AccessPolicy,
+}
+
+/// A registry's place, with the name that readings from it have in the log.
+#[derive(Debug)]
+struct Place {
+    registry: Registry,
+    rule: Arc<str>,
+}
+
+/// Rules in their order, found by host.
+#[derive(Debug, Default)]
+struct Index {
+    rules: Vec<(Arc<EgressRule>, Arc<str>)>,
+    exactly: HashMap<HostName, Vec<usize>>,
+    below: HashMap<HostName, Vec<usize>>,
+}
+
+impl Index {
+    fn new(rules: &[EgressRule]) -> Self {
+        let mut index = Self::default();
+        for (place, rule) in rules.iter().enumerate() {
+            let by_host = match &rule.host {
+                HostPattern::Exactly(_) => &mut index.exactly,
+                HostPattern::Below(_) => &mut index.below,
+            };
+            by_host.entry(rule.host.name().clone()).or_default().push(place);
+            index.rules.push((Arc::new(rule.clone()), rule.name.as_str().into()));
+        }
+        index
+    }
+
+    /// The rules about a host, in their order.
+    fn about(&self, host: &HostName) -> impl Iterator<Item = &(Arc<EgressRule>, Arc<str>)> {
+        let exactly = self.exactly.get(host).map(Vec::as_slice).unwrap_or_default();
+        let mut places = exactly.to_vec();
+        if !self.below.is_empty() {
+            places.extend(host.parents().filter_map(|name| self.below.get(name)).flatten());
+            places.sort_unstable();
+        }
+        places.into_iter().filter_map(|place| self.rules.get(place))
+    }
+}
+
+impl Rules {
+    /// Makes a policy's rules ready. `registries` are those that were discovered, which are read only if the policy
+    /// says so; `credentials` are the names of those that are configured.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong with the policy; [`problems`] gives all.
+    pub fn new(
+        policy: &EgressPolicy,
+        registries: Vec<Registry>,
+        credentials: BTreeSet<String>,
+    ) -> Result<Self, PolicyProblem> {
+        if let Some(problem) = problems(policy, &credentials).into_iter().next() {
+            return Err(problem);
+        }
+        let mut by_host: HashMap<HostName, Vec<Place>> = HashMap::new();
+        for registry in registries.into_iter().filter(|_| policy.registries.enabled) {
+            let rule = format!("{} registry", registry.kind).into();
+            by_host.entry(registry.host.clone()).or_default().push(Place { registry, rule });
+        }
+        Ok(Self {
+            policy: Arc::new(Index::new(&policy.rules)),
+            granted: Arc::default(),
+            registries: Arc::new(by_host),
+            credentials: Arc::new(credentials),
+            access: policy.access,
+        })
+    }
+
+    /// The same rules with these granted beside them, in place of what was granted before.
+    ///
+    /// # Errors
+    /// When a grant could not be in a policy.
+    pub fn with_grants(&self, grants: &[EgressRule]) -> Result<Self, PolicyProblem> {
+        let mut faults = grants.iter().enumerate();
+        match faults.find_map(|(index, rule)| of_grant(index + 1, rule, &self.credentials)) {
+            Some(problem) => Err(problem),
+            None => Ok(Self { granted: Arc::new(Index::new(grants)), ..self.clone() }),
+        }
+    }
+
+    /// Whether a name may be answered: whether anything might be permitted there.
+    #[must_use]
+    pub fn knows(&self, host: &HostName) -> bool {
+        self.registries.contains_key(host) || self.about(host).next().is_some()
+    }
+
+    /// What becomes of a connection to a host before anything is read from it.
+    #[must_use]
+    pub fn connection(&self, host: &HostName, port: u16) -> Connection {
+        if self.registries_at(host, port).next().is_some() {
+            return Connection::Inspect;
+        }
+        match self.about(host).find(|(rule, _)| rule.port() == port) {
+            Some((rule, _)) if rule.inspection == Inspection::PassThrough => {
+                Connection::PassThrough { rule: Arc::clone(rule) }
+            }
+            Some(_) => Connection::Inspect,
+            None => {
+                let about = self.about(host).map(|(rule, _)| &**rule).collect::<Vec<_>>();
+                Connection::Refuse(Refusal::Host, reason::no_connection(host, port, &about))
+            }
+        }
+    }
+
+    /// What becomes of a request.
+    #[must_use]
+    pub fn request(&self, request: &Request<'_>) -> Decision {
+        if !request.query_is_sound() {
+            let reason = format!("the query of {request} has characters that may not stand in one");
+            return Decision::Refuse(Denied { code: Refusal::Malformed, reason, ask: None });
+        }
+        if let Some((place, reading)) = self.reading(request) {
+            return Decision::Allow(Allowed {
+                rule: Arc::clone(&place.rule),
+                addresses: place.registry.addresses.clone(),
+                body_limit: 0,
+                credential: place.registry.credential.clone(),
+                reading: Some(reading),
+            });
+        }
+        let mut missed = Vec::new();
+        for (rule, name) in self.about(request.host) {
+            match request.fits(rule) {
+                Ok(()) => return Decision::Allow(allow(rule, name)),
+                Err(miss) => missed.push((miss, &**rule)),
+            }
+        }
+        Decision::Refuse(self.deny(request, &missed))
+    }
+
+    /// The rules about a host: the policy's, then what was granted.
+    fn about(&self, host: &HostName) -> impl Iterator<Item = &(Arc<EgressRule>, Arc<str>)> {
+        self.policy.about(host).chain(self.granted.about(host))
+    }
+
+    /// All rules, in the order in which they are asked.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &EgressRule> {
+        self.policy.rules.iter().chain(&self.granted.rules).map(|(rule, _)| &**rule)
+    }
+
+    pub(crate) fn registries_at(&self, host: &HostName, port: u16) -> impl Iterator<Item = &Registry> {
+        self.places(host).filter(move |place| place.registry.port == port).map(|place| &place.registry)
+    }
+
+    fn places(&self, host: &HostName) -> impl Iterator<Item = &Place> {
+        self.registries.get(host).into_iter().flatten()
+    }
+
+    /// What a request reads from a registry: nothing with a body and no WebSocket.
+    fn reading(&self, request: &Request<'_>) -> Option<(&Place, Reading)> {
+        if request.upgrade || !matches!(request.body, Body::None | Body::Exactly(0)) {
+            return None;
+        }
+        self.places(request.host)
+            .filter(|place| is_at(&place.registry, request.scheme, request.port))
+            .find_map(|place| {
+                Some((place, place.registry.read(request.method, request.path, request.query)?))
+            })
+    }
+
+    fn deny(&self, request: &Request<'_>, missed: &[(Miss, &EgressRule)]) -> Denied {
+        // Of those that are equally near, the first is the one that its author thought of first.
+        let nearest = missed.iter().rev().max_by_key(|(miss, _)| *miss);
+        let at_registry =
+            self.places(request.host).find(|place| is_at(&place.registry, request.scheme, request.port));
+        let (code, reason, addresses) = match (nearest, at_registry) {
+            (Some((miss, rule)), _) if *miss >= Miss::Method => {
+                (miss.code(), reason::refused(request, *miss, missed), rule.addresses.clone())
+            }
+            (_, Some(Place { registry, .. })) => {
+                (Refusal::Registry, reason::not_reading(request, registry.kind), registry.addresses.clone())
+            }
+            _ => (Refusal::Host, reason::refused(request, Miss::Host, missed), Addresses::Public),
+        };
+        let ask = (self.access == AccessPolicy::Ask).then(|| request.narrowest(addresses)).flatten();
+        Denied { code, reason, ask: ask.map(Box::new) }
+    }
+
+    /// The narrowest rule that would permit a request, whether or not it can be asked for.
+    pub(crate) fn would_permit(&self, request: &Request<'_>) -> Option<EgressRule> {
+        let asking = Self { access: AccessPolicy::Ask, ..self.clone() };
+        match asking.request(request) {
+            Decision::Refuse(denied) => denied.ask.map(|rule| *rule),
+            Decision::Allow(_) => None,
+        }
+    }
+}
+
+fn allow(rule: &EgressRule, name: &Arc<str>) -> Allowed {
+    Allowed {
+        rule: Arc::clone(name),
+        addresses: rule.addresses.clone(),
+        body_limit: rule.body_limit.0,
+        credential: rule.credential.clone(),
+        reading: None,
+    }
+}
+
+fn is_at(registry: &Registry, scheme: Scheme, port: u16) -> bool {
+    registry.scheme == scheme && registry.port == port
+}

@@ -1,0 +1,148 @@
+//! Reading from a registry by what its protocol has, and by what a policy says about packages.
+
+use bytes::Bytes;
+use cofferdam_domain::{
+    Digest,
+    egress::{Addresses, EgressPolicy, Registries, Scheme},
+};
+use cofferdam_egress::{DoorwayOptions, PackageCache, Part, Registry, RegistryKind};
+use http::{Method, Response};
+use http_body_util::Full;
+
+use crate::{
+    host::{Authority, Got, Host},
+    inside::{fetch, request, start_tls},
+    scene::Scene,
+};
+
+const OLD: &[u8] = b"an old tarball";
+
+fn npm(got: &Got) -> Response<Full<Bytes>> {
+    let body = match got.line.split(' ').nth(1).unwrap() {
+        "/left-pad" => {
+            let young = jiff::Timestamp::now();
+            Bytes::from(format!(
+                r#"{{"versions":{{"1.0.0":{{}},"1.1.0":{{}}}},"time":{{"1.0.0":"2020-01-01T00:00:00Z","1.1.0":"{young}"}}}}"#
+            ))
+        }
+        "/left-pad/-/left-pad-1.0.0.tgz" | "/left-pad/-/left-pad-1.1.0.tgz" => Bytes::from_static(OLD),
+        _ => return Response::builder().status(404).body(Full::default()).unwrap(),
+    };
+    Response::new(Full::new(body))
+}
+
+fn scene(host: &Host, registries: Registries, cache: Option<PackageCache>, authority: &Authority) -> Scene {
+    let registry = Registry {
+        kind: RegistryKind::Npm,
+        part: Part::Whole,
+        scheme: Scheme::Https,
+        host: "localhost".parse().unwrap(),
+        port: host.address.port(),
+        base: String::new(),
+        addresses: Addresses::At(host.address),
+        credential: None,
+    };
+    let registries = Registries { enabled: true, ..registries };
+    let policy = EgressPolicy { registries, ..EgressPolicy::default() };
+    let options = DoorwayOptions { registries: vec![registry], cache, ..DoorwayOptions::default() };
+    Scene::with(policy, options, authority)
+}
+
+async fn host(authority: &Authority) -> Host {
+    Host::answering(Some(authority.vouch("localhost", &["http/1.1"])), npm).await
+}
+
+/// Status, reason of refusal, body.
+async fn ask(scene: &Scene, host: &Host, method: Method, path: &str) -> (u16, String, Bytes) {
+    let port = host.address.port();
+    let stream = scene.connect("localhost", port).await;
+    let stream = start_tls(scene, stream, "localhost", &["http/1.1"]).await.unwrap();
+    let body = if method == Method::GET { "" } else { "{}" };
+    let request = request(method.as_str(), &format!("localhost:{port}"), path, false, body);
+    let answer = fetch(stream, false, request).await.unwrap();
+    let code = answer.headers().get("cofferdam-refused").map_or("", |code| code.to_str().unwrap());
+    (answer.status().as_u16(), code.to_owned(), answer.body().clone())
+}
+
+#[tokio::test]
+async fn a_registry_is_read_and_nothing_else() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let scene = scene(&host, Registries::default(), None, &authority);
+    assert_eq!(ask(&scene, &host, Method::GET, "/left-pad").await.0, 200);
+    assert_eq!(ask(&scene, &host, Method::GET, "/left-pad/-/left-pad-1.0.0.tgz").await.2, OLD);
+    let reached = host.got().len();
+    for (method, path) in [
+        (Method::PUT, "/left-pad"),
+        (Method::POST, "/-/npm/v1/security/advisories/bulk"),
+        (Method::GET, "/-/v1/search?text=secret"),
+        (Method::GET, "/left-pad?exfiltrated"),
+        (Method::GET, "/-/whoami"),
+        (Method::DELETE, "/left-pad/-rev/1"),
+        (Method::PUT, "/-/user/org.couchdb.user:x"),
+    ] {
+        let (status, code, body) = ask(&scene, &host, method.clone(), path).await;
+        assert_eq!((status, code.as_str()), (403, "registry"), "{method} {path}: {body:?}");
+    }
+    assert_eq!(host.got().len(), reached, "nothing of it left");
+    let fetched = scene.log.wait_for_package_named("left-pad").await;
+    assert_eq!((fetched.version.as_str(), fetched.cached), ("1.0.0", false));
+    assert_eq!((fetched.digest, fetched.size), (Digest::of(OLD), OLD.len() as u64));
+}
+
+#[tokio::test]
+async fn young_denied_and_pinned_packages_do_not_come_through() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let registries = Registries {
+        cool_down_days: 7,
+        deny: vec!["npm:evil*".to_owned()],
+        only_from: [("npm:@own/*".to_owned(), "npm.company.example".to_owned())].into(),
+        ..Registries::default()
+    };
+    let scene = scene(&host, registries, None, &authority);
+    for (path, expected) in [
+        ("/left-pad/-/left-pad-1.0.0.tgz", ""),
+        ("/left-pad/-/left-pad-1.1.0.tgz", "cool_down"),
+        // What the index does not have is not asked for: what a name could carry does not leave.
+        ("/left-pad/-/left-pad-6.6.6.tgz", "cool_down"),
+        ("/evil-thing", "package"),
+        ("/@own%2fleft-pad", "package"),
+        ("/left-pad", ""),
+    ] {
+        let (_, code, body) = ask(&scene, &host, Method::GET, path).await;
+        assert_eq!(code, expected, "{path}: {}", String::from_utf8_lossy(&body));
+    }
+    let got: Vec<String> = host.got().into_iter().map(|got| got.line).collect();
+    let left = |text: &str| got.iter().any(|line| line.contains(text));
+    assert!(!left("1.1.0.tgz") && !left("6.6.6") && !left("evil") && !left("own"), "{got:?}");
+    let published = scene.log.wait_for_package_named("left-pad").await.published;
+    assert_eq!(published.map(|time| time.0), Some(1_577_836_800_000));
+}
+
+#[tokio::test]
+async fn the_second_session_downloads_nothing() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/left-pad/-/left-pad-1.0.0.tgz";
+    for cached in [false, true, true] {
+        let cache = PackageCache::open(folder.path(), 1 << 20).unwrap();
+        let scene = scene(&host, Registries::default(), Some(cache), &authority);
+        assert_eq!(ask(&scene, &host, Method::GET, path).await.2, OLD);
+        let fetched = scene.log.wait_for_package_named("left-pad").await;
+        assert_eq!((fetched.cached, fetched.digest), (cached, Digest::of(OLD)));
+    }
+    assert_eq!(host.got().len(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_said_to_be() {
+    let authority = Authority::new();
+    let gone = Host::talking(|stream| async move { drop(stream) }).await;
+    let scene = scene(&gone, Registries { cool_down_days: 7, ..Registries::default() }, None, &authority);
+    let (status, code, body) = ask(&scene, &gone, Method::GET, "/left-pad/-/left-pad-1.0.0.tgz").await;
+    assert_eq!((status, code.as_str()), (403, "cool_down"));
+    let reason = String::from_utf8_lossy(&body).into_owned();
+    assert!(reason.contains("index of left-pad cannot be read"), "{reason}");
+}

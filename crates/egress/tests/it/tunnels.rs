@@ -1,0 +1,119 @@
+//! What nobody reads: hosts that pass through as they are, and WebSockets once they are open.
+
+use cofferdam_domain::egress::{EgressRule, Inspection, Operation, Refusal, Scheme};
+use http::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    host::{Authority, Host},
+    inside::{fetch, request, say, start_tls},
+    scene::{Scene, rule},
+};
+
+fn pass_through(host: &str, at: std::net::SocketAddr) -> EgressRule {
+    let rule = rule(host, Scheme::Https, at);
+    EgressRule {
+        inspection: Inspection::PassThrough,
+        query: false,
+        body_limit: Default::default(),
+        methods: vec![cofferdam_domain::egress::Method::GET, cofferdam_domain::egress::Method::HEAD],
+        ..rule
+    }
+}
+
+#[tokio::test]
+async fn what_passes_through_ends_at_the_host_itself() {
+    let authority = Authority::new();
+    let host = Host::echoing(Some(authority.vouch("a.example", &["h2"]))).await;
+    let scene = Scene::new(vec![pass_through("a.example", host.address)], &authority);
+    let stream =
+        start_tls(&scene, scene.connect("a.example", 443).await, "a.example", &["h2"]).await.unwrap();
+    let answer = fetch(stream, true, request("DELETE", "a.example", "/", true, "")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let passed = scene.log.passed.lock().unwrap().clone();
+    assert_eq!(passed[0].operation, Operation::Connection { host: "a.example".into(), port: 443 });
+    // Another name in the TLS goes nowhere; plain HTTP neither.
+    let stream =
+        start_tls(&scene, scene.connect("a.example", 443).await, "b.example", &["h2"]).await.unwrap();
+    let answer = fetch(stream, true, request("GET", "b.example", "/", true, "")).await.unwrap();
+    assert_eq!(answer.headers()["cofferdam-refused"], "mismatch");
+    let plain = say(
+        scene.connect("a.example", 443).await,
+        b"GET / HTTP/1.1\r\nHost: a.example:443\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(plain.starts_with("HTTP/1.1 403"), "{plain}");
+    assert_eq!(host.accepted(), 1);
+}
+
+#[tokio::test]
+async fn what_passes_through_ends_with_the_door() {
+    let authority = Authority::new();
+    let host = Host::echoing(Some(authority.vouch("a.example", &["http/1.1"]))).await;
+    let scene = Scene::new(vec![pass_through("a.example", host.address)], &authority);
+    let mut stream =
+        start_tls(&scene, scene.connect("a.example", 443).await, "a.example", &[]).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+    assert!(stream.read(&mut [0; 1]).await.is_ok());
+    scene.door.close("frozen");
+    say(stream, b"GET /again HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    assert_eq!(host.got().len(), 1);
+}
+
+/// A host that agrees to everything and gives back what it gets.
+async fn web_socket_host() -> Host {
+    Host::talking(|mut stream| async move {
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") && stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {}
+        let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        stream.write_all(agreed.as_bytes()).await.ok();
+        let (mut read, mut write) = stream.split();
+        tokio::io::copy(&mut read, &mut write).await.ok();
+    })
+    .await
+}
+
+const OPEN: &str = "GET /socket HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[tokio::test]
+async fn web_sockets_open_where_a_rule_lists_them() {
+    let authority = Authority::new();
+    let host = web_socket_host().await;
+    let listed = EgressRule { web_socket: true, ..rule("a.example", Scheme::Http, host.address) };
+    let scene = Scene::new(vec![listed], &authority);
+    let mut stream = scene.connect("a.example", 80).await;
+    stream.write_all(OPEN.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101") && head.contains("sec-websocket-accept: s3pp"), "{head}");
+    for message in ["first", "GET / HTTP/1.1\r\n\r\n", "last"] {
+        stream.write_all(message.as_bytes()).await.unwrap();
+        let mut back = vec![0; message.len()];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, message.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn other_changes_of_protocol_are_refused() {
+    let authority = Authority::new();
+    let host = web_socket_host().await;
+    let scene = Scene::new(vec![rule("a.example", Scheme::Http, host.address)], &authority);
+    let h2c = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    for text in [OPEN, h2c] {
+        let mut stream = scene.connect("a.example", 80).await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 403");
+    }
+    // Nor may anything be said before the answer.
+    let early =
+        say(scene.connect("a.example", 80).await, format!("{OPEN}GET / HTTP/1.1\r\n\r\n").as_bytes()).await;
+    assert!(!early.contains("101"), "{early}");
+    assert_eq!(host.accepted(), 0);
+    scene.log.wait_for(Refusal::Upgrade).await;
+}
