@@ -23,6 +23,8 @@ use figures::say;
 const USE: &str = "use: cofferdam-bench BENCHMARK [--option value]…
 
   sandbox   cold start, commands and files, beside a floor in C, bubblewrap and crun   --rounds 100  --warm 500
+            the warm pool; snapshots; idle sandboxes; neighbours of an attacker        --files 1000,10000,100000  --idle 200
+            --only cold|warm|pool|layers|idle|neighbours
   loop      the loop's own time, processor time and memory per step                    --runs 5  --steps 10,50,200  --wire anthropic
             --program FILE (default: built by cargo)  --dir DIRECTORY (default: the system's temporary directory)
   size      the program's size and its parts                                           --program FILE

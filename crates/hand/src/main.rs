@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod init;
+mod privilege;
 mod search;
 mod sys;
 mod zygote;

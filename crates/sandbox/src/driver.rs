@@ -5,7 +5,12 @@
 //! that dropping or destroying it leaves no process, mount or control group behind. Everything that comes back from inside is untrusted
 //! and bounded by the driver.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use cofferdam_domain::{SandboxId, evidence::Exit, policy::Limits};
@@ -39,6 +44,89 @@ pub struct SandboxSpec {
     pub read_only: Vec<ReadOnly>,
     /// Hard limits.
     pub limits: Limits,
+    /// What of a network it has besides its own loopback interface.
+    pub network: Network,
+    /// Whether its system can be changed.
+    pub system: System,
+    /// Variables for every command, in addition to the environment's own, over which they win.
+    pub variables: Vec<(String, String)>,
+}
+
+impl SandboxSpec {
+    /// A sandbox with an empty workspace, a read-only system, no network and nothing else to read.
+    #[must_use]
+    pub const fn new(id: SandboxId, layer: PathBuf, limits: Limits) -> Self {
+        Self {
+            id,
+            lower: Vec::new(),
+            layer,
+            read_only: Vec::new(),
+            limits,
+            network: Network::Off,
+            system: System::ReadOnly,
+            variables: Vec::new(),
+        }
+    }
+}
+
+/// Whether the system of a sandbox (`/usr`, `/etc`, `/var` and the like) can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum System {
+    /// By nobody: there is no root inside.
+    #[default]
+    ReadOnly,
+    /// By commands that run as [`User::Root`]: they may install packages, and what they change is kept in the sandbox's own layer, for later
+    /// sandboxes with that layer.
+    Writable,
+}
+
+/// Who a command runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum User {
+    /// The agent, who has no privilege at all.
+    #[default]
+    Agent,
+    /// Root of the sandbox, who may change its files whatever their owner, and become others inside. Outside of it that is an unknown user
+    /// without any rights. Needs [`System::Writable`].
+    Root,
+}
+
+/// What of a network a sandbox has besides its own loopback interface. There is no third kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// Nothing: there is no route to anywhere.
+    #[default]
+    Off,
+    /// Every TCP connection and every question for a name ends at sockets that [`Sandbox::take_listeners`] gives to an egress door outside.
+    /// All else goes nowhere.
+    Door,
+}
+
+/// The sockets at which the connections of one sandbox end. They were made in its network namespace and exist nowhere else, so what comes
+/// in at them is that sandbox's, whatever it says. None of them blocks.
+#[derive(Debug)]
+pub struct DoorListeners {
+    /// For connections: one for IPv4 and, where the host has it, one for IPv6.
+    pub tcp: Vec<TcpListener>,
+    /// For questions for names (port 53), of the same families. An answer that is sent back to where a question came from arrives there as
+    /// from the server that was asked.
+    pub dns: Vec<UdpSocket>,
+    /// What comes in at them.
+    pub capture: Capture,
+}
+
+/// Which connections end at the door's listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capture {
+    /// All that do not stay on the sandbox's loopback interface, to whatever address and port; the socket option `SO_ORIGINAL_DST` tells
+    /// which (a connection straight to the listener has the listener's own address there).
+    All,
+    /// Only those of programs that take it for their proxy, as the usual variables tell them to; others have no network at all. So on
+    /// hosts that lack nf_tables.
+    ProxyOnly {
+        /// The proxy's address inside.
+        address: SocketAddr,
+    },
 }
 
 /// A host path that a sandbox may read.
@@ -64,11 +152,30 @@ pub trait Sandbox: Send + Sync {
     /// The driver and the level of isolation in force, in words for the log and for people.
     fn level(&self) -> &str;
 
+    /// The sockets for the egress door, once: `None` when they have been taken, or [`SandboxSpec::network`] is not [`Network::Door`].
+    /// Until somebody accepts, connections wait; once the sockets are dropped, connections are refused.
+    fn take_listeners(&self) -> Option<DoorListeners> {
+        None
+    }
+
     /// Starts a command. Output is collected by the host on descriptors that the host made.
     ///
     /// # Errors
     /// When the program does not exist or the sandbox is gone. A command that starts and fails is no error.
     async fn start(&self, command: Command) -> Result<Box<dyn Process>, SandboxError>;
+
+    /// The same for a command without a terminal that reads its standard input from a pipe, in place of [`Command::stdin`]. The caller has
+    /// made the pipe and keeps its other end; nothing else than the reading end of a new pipe may be given.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and where the driver cannot.
+    async fn start_reading(&self, command: Command, pipe: OwnedFd) -> Result<Box<dyn Process>, SandboxError> {
+        drop(pipe);
+        Err(SandboxError::Start {
+            program: command.argv.into_iter().next().unwrap_or_default(),
+            problem: "its driver takes no pipe for its input".to_owned(),
+        })
+    }
 
     /// Reads a file, from `offset`, at most `limit` bytes. `path` is absolute, or relative to [`WORKSPACE`].
     ///
@@ -106,6 +213,26 @@ pub trait Sandbox: Send + Sync {
     /// [`SandboxError::Search`] when pattern or glob do not parse; says where.
     async fn search(&self, search: Search) -> Result<SearchResult, SandboxError>;
 
+    /// Stops every process in it where it stands, until [`Self::thaw`]. It can still be looked at from outside and destroyed; time limits
+    /// of commands that run out meanwhile take effect when it goes on. Other requests fail with [`SandboxError::Frozen`].
+    ///
+    /// # Errors
+    /// When something in it could not be stopped; then it may be partly frozen, and should be destroyed.
+    async fn freeze(&self) -> Result<(), SandboxError> {
+        Err(SandboxError::Host {
+            missing: "its driver cannot freeze a sandbox".to_owned(),
+            remedy: "Destroy it, or use the native driver".to_owned(),
+        })
+    }
+
+    /// Lets a frozen sandbox go on. Does nothing if it is not frozen.
+    ///
+    /// # Errors
+    /// When it is gone, or the system refuses.
+    async fn thaw(&self) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
     /// Ends every process in it and gives back all that it held on the host, except its layer. Waits until that is done.
     ///
     /// # Errors
@@ -124,8 +251,10 @@ pub struct Command {
     pub cwd: String,
     /// What it reads on standard input; nothing if empty.
     pub stdin: Vec<u8>,
-    /// Whether standard output and error are one terminal (80 columns, 24 rows) rather than one pipe.
+    /// Whether standard output and error are one terminal (80 columns and 24 rows until [`Process::resize`]) rather than one pipe.
     pub terminal: bool,
+    /// Who it runs as.
+    pub user: User,
     /// After this time its whole process tree is killed.
     pub timeout: Duration,
     /// Bytes of output that are kept: the first half and the last half of the bound when there is more.
@@ -146,6 +275,11 @@ pub trait Process: Send {
     /// # Errors
     /// When it no longer reads.
     async fn write_input(&mut self, bytes: &[u8]) -> Result<(), SandboxError>;
+
+    /// Changes the size of its terminal, if it has one, and tells it so. Where the driver cannot, the size stays.
+    fn resize(&mut self, columns: u16, rows: u16) {
+        let (_, _) = (columns, rows);
+    }
 
     /// Waits until it has ended or `patience` is over, whichever comes first; `None` means that it still runs. Descendants that
     /// it left in the background keep running as long as the process is not dropped or killed.

@@ -42,6 +42,9 @@ pub enum SandboxError {
     /// The sandbox has ended: its limits killed it, or somebody destroyed it.
     #[error("the sandbox is gone: {0}")]
     Gone(String),
+    /// The sandbox is frozen.
+    #[error("the sandbox is frozen; release or destroy it")]
+    Frozen,
     /// The hand said something that it may not say. The sandbox must be destroyed.
     #[error("the hand broke the protocol: {0}")]
     Protocol(String),

@@ -16,11 +16,13 @@ mod error;
 mod native;
 
 pub use driver::{
-    Command, Driver, Entry, EntryKind, FileData, Finished, FoundFile, FoundLine, HOME, Listing, Output,
-    Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult, Version, WORKSPACE,
+    Capture, Command, DoorListeners, Driver, Entry, EntryKind, FileData, Finished, FoundFile, FoundLine,
+    HOME, Listing, Network, Output, Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult, System,
+    User, Version, WORKSPACE,
 };
 pub use environment::{HostEnvironment, HostFiles, Seen, ThisHost};
 pub use error::{FileProblem, SandboxError};
 pub use native::{
-    Finding, HostReport, LimitLevel, NativeDriver, NativeOptions, State, remove_layer, workspace_upper,
+    Archive, ArchiveBounds, CaptureLevel, Finding, HostReport, IsolationLevel, LayerError, LayerStack,
+    LimitLevel, NativeDriver, NativeOptions, SnapshotId, State, remove_layer, workspace_upper,
 };

@@ -1,19 +1,23 @@
 //! Sandboxes: how long until the first command has run, and what a running one takes for commands and files.
 
+mod crowd;
+mod layers;
+mod pool;
 mod rivals;
 mod rounds;
 
 use std::{
     fs,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_domain::{SandboxId, policy::Limits};
 use cofferdam_sandbox::{
-    Command, Driver as _, HostEnvironment, LimitLevel, NativeDriver, NativeOptions, Sandbox, SandboxSpec,
-    remove_layer,
+    Command, Driver as _, HostEnvironment, LimitLevel, NativeDriver, NativeOptions, Network, Sandbox,
+    SandboxSpec, User, remove_layer,
 };
 
 use self::rounds::Timed;
@@ -26,19 +30,42 @@ use crate::{
 const LONG: Duration = Duration::from_secs(60);
 const FILE: usize = 4096;
 
+/// What there is to measure, in this order.
+const PARTS: [&str; 6] = ["cold", "warm", "pool", "layers", "idle", "neighbours"];
+
 /// Measures everything in turns.
 pub(crate) fn measure(arguments: impl Iterator<Item = String>) -> Result<()> {
-    let options = Options::parse(arguments, &["rounds", "warm", "dir"])?;
+    let options = Options::parse(arguments, &["rounds", "warm", "files", "idle", "only", "dir"])?;
     let (cold_rounds, warm_rounds) = (options.count("rounds", 100)?, options.count("warm", 500)?);
+    let (files, idle) = (options.counts("files", &[1000, 10_000, 100_000])?, options.count("idle", 200)?);
+    let only = options.text("only");
+    ensure!(only.is_none_or(|part| PARTS.contains(&part)), "--only must be one of {}", PARTS.join(", "));
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
     let parent = options.path("dir").unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(parent)?;
     // As `cofferdam` has it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let place = Place::new(folder.path()).await?;
+        let place = Arc::new(Place::new(folder.path(), 0).await?);
         say(place.driver.level());
-        cold(&place, folder.path(), cold_rounds).await?;
-        warm(&place, folder.path(), warm_rounds).await?;
+        if wanted("cold") {
+            cold(&place, folder.path(), cold_rounds).await?;
+        }
+        if wanted("warm") {
+            warm(&place, folder.path(), warm_rounds).await?;
+        }
+        if wanted("pool") {
+            pool::claim(&Place::new(folder.path(), 1).await?, cold_rounds).await?;
+        }
+        if wanted("layers") {
+            layers::snapshots(folder.path(), &files)?;
+        }
+        if wanted("idle") {
+            crowd::idle(&place, folder.path(), idle).await?;
+        }
+        if wanted("neighbours") {
+            crowd::neighbours(&place, folder.path()).await?;
+        }
         Ok(remove_layer(&place.layer)?)
     })
 }
@@ -51,21 +78,29 @@ struct Place {
 }
 
 impl Place {
-    async fn new(folder: &Path) -> Result<Self> {
-        let options =
-            NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+    /// `pool` is how many sandboxes wait for somebody.
+    async fn new(folder: &Path, pool: usize) -> Result<Self> {
+        let options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed);
+        let options = NativeOptions { pool, ..options };
         let base = rivals::workspace(&folder.join("native"))?.join("lower");
         Ok(Self { driver: NativeDriver::new(options).await?, base, layer: folder.join("layer") })
     }
 
     async fn sandbox(&self) -> Result<Box<dyn Sandbox>> {
-        let spec = SandboxSpec {
-            id: SandboxId::generate(),
-            lower: vec![self.base.clone()],
-            layer: self.layer.clone(),
-            read_only: Vec::new(),
-            limits: Limits::default(),
-        };
+        self.sandbox_with(Network::Off).await
+    }
+
+    async fn sandbox_with(&self, network: Network) -> Result<Box<dyn Sandbox>> {
+        let mut spec = SandboxSpec::new(SandboxId::generate(), self.layer.clone(), Limits::default());
+        spec.lower.push(self.base.clone());
+        spec.network = network;
+        Ok(self.driver.create(spec).await?)
+    }
+
+    /// One with a layer of its own.
+    async fn over(&self, layer: &Path) -> Result<Box<dyn Sandbox>> {
+        let mut spec = SandboxSpec::new(SandboxId::generate(), layer.to_owned(), Limits::default());
+        spec.lower.push(self.base.clone());
         Ok(self.driver.create(spec).await?)
     }
 }
@@ -75,6 +110,7 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     let mut floor = rivals::floor(folder)?;
     let mut rivals = rivals::rivals(folder);
     let (mut created, mut first, mut gone) = (Samples::default(), Samples::default(), Samples::default());
+    let mut with_door = Samples::default();
     // The first sandbox of a driver makes the root directory that all others share.
     place.sandbox().await?.destroy().await?;
     for _ in 0..rounds {
@@ -88,6 +124,10 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
         let started = Instant::now();
         sandbox.destroy().await?;
         gone.push(started.elapsed());
+        let started = Instant::now();
+        let sandbox = place.sandbox_with(Network::Door).await?;
+        with_door.push(started.elapsed());
+        sandbox.destroy().await?;
         for rival in &mut rivals {
             rival.round()?;
         }
@@ -96,6 +136,7 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     row(plain.name(), &plain.samples, &floor.samples);
     row(floor.name(), &floor.samples, &floor.samples);
     row("native driver: until commands can run", &created, &floor.samples);
+    row("native driver: until commands can run, with an egress door", &with_door, &floor.samples);
     row("native driver: until the first `true` has ended", &first, &floor.samples);
     row("native driver: teardown", &gone, &floor.samples);
     for rival in &rivals {
@@ -153,17 +194,22 @@ async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command in the sandbox and waits for its success.
-async fn run(sandbox: &dyn Sandbox, argv: &[&str]) -> Result<Duration> {
-    let command = Command {
+fn command(argv: &[&str]) -> Command {
+    Command {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         env: Vec::new(),
         cwd: String::new(),
         stdin: Vec::new(),
         terminal: false,
+        user: User::Agent,
         timeout: LONG,
         output_limit: 1 << 16,
-    };
+    }
+}
+
+/// Runs a command in the sandbox and waits for its success.
+async fn run(sandbox: &dyn Sandbox, argv: &[&str]) -> Result<Duration> {
+    let command = command(argv);
     let started = Instant::now();
     let ended = sandbox.start(command).await?.wait(LONG).await?.context("the command did not end")?;
     let elapsed = started.elapsed();

@@ -1,7 +1,7 @@
 //! The children of process 1 that carry out a request: which they are, and how far they have come.
 
 use cofferdam_hand::protocol::{
-    message::{Exited, Reply, ReplyBody, RequestId, SearchProblem, StartProblem, Status, Usage},
+    message::{Exited, Reply, ReplyBody, RequestId, SearchProblem, StartProblem, Status, Tested, Usage},
     text::Notice,
 };
 use rustix::process::Pid;
@@ -17,6 +17,8 @@ pub(super) enum Task {
     Exited,
     /// A search.
     Searching,
+    /// The self-test.
+    Testing,
     /// It has reported its end, or that it could not start; there is nothing more to come.
     Done,
 }
@@ -27,6 +29,9 @@ impl Task {
         match self {
             Self::Starting => ReplyBody::NotStarted(StartProblem::Other(Notice::new(why))),
             Self::Searching => ReplyBody::NotSearched(SearchProblem::Killed),
+            Self::Testing => {
+                ReplyBody::Tested(Tested { passed: 0, failed: Some(Notice::new("the self-test was killed")) })
+            }
             Self::Running | Self::Exited | Self::Done => {
                 ReplyBody::Exited(Exited { status: Status::Lost, usage: Usage::default() })
             }
@@ -92,7 +97,10 @@ fn reached(report: &ReplyBody) -> Option<Task> {
     match report {
         ReplyBody::Started => Some(Task::Running),
         ReplyBody::Exited(_) => Some(Task::Exited),
-        ReplyBody::NotStarted(_) | ReplyBody::Searched { .. } | ReplyBody::NotSearched(_) => Some(Task::Done),
+        ReplyBody::NotStarted(_)
+        | ReplyBody::Searched { .. }
+        | ReplyBody::NotSearched(_)
+        | ReplyBody::Tested(_) => Some(Task::Done),
         ReplyBody::Hello
         | ReplyBody::Emptied
         | ReplyBody::Killed { .. }

@@ -14,9 +14,9 @@
 use std::{
     convert::Infallible,
     ffi::{CString, OsStr},
-    io::{self, Read, Write},
+    io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, process::ExitStatusExt},
     },
     path::Path,
@@ -25,7 +25,7 @@ use std::{
 use cofferdam_hand::protocol::{
     channel,
     message::{
-        Exited, ProcessLimits, Reply, ReplyBody, RequestId, Start, StartProblem, Status, Streams, Usage,
+        Exited, ProcessLimits, Reply, ReplyBody, RequestId, Start, StartProblem, Status, Streams, Usage, User,
     },
     text::Notice,
 };
@@ -35,9 +35,12 @@ use rustix::{
 };
 
 use super::{files, program};
-use crate::sys::{
-    self,
-    process::{Ended, Fork},
+use crate::{
+    privilege,
+    sys::{
+        self,
+        process::{Ended, Fork},
+    },
 };
 
 /// What a command gets as its standard streams.
@@ -100,9 +103,9 @@ pub(super) fn watch(
 fn watcher(id: RequestId, start: &Start, streams: &Standard, report: BorrowedFd<'_>) -> io::Result<()> {
     let tell = |body| channel::send(report, &Reply { id, body }, &[]).map_err(io::Error::other);
     // A group of its own, so that process 1 is in no group that a command's kill could name.
-    rustix::process::setsid()?;
+    rustix::process::setpgid(None, None)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let command = match spawn(start, streams, report) {
+    let command = match become_user(start.user).and_then(|()| spawn(start, streams, report)) {
         Ok(command) => command,
         Err(problem) => return tell(ReplyBody::NotStarted(problem)),
     };
@@ -117,32 +120,33 @@ fn watcher(id: RequestId, start: &Start, streams: &Standard, report: BorrowedFd<
     }
 }
 
+/// Becomes the user that the command runs as. A watcher is what its command is, so that only root can kill
+/// root's.
+fn become_user(user: User) -> Result<(), StartProblem> {
+    match user {
+        User::Agent => privilege::become_agent().map_err(|error| other("becoming the agent", &error)),
+        User::Root if privilege::can_start_root().unwrap_or(false) => {
+            privilege::become_root().map_err(|error| other("becoming root", &error))
+        }
+        User::Root => Err(StartProblem::NoRoot),
+    }
+}
+
 /// Forks the command and waits until its program runs, or says why it does not.
 fn spawn(start: &Start, streams: &Standard, report: BorrowedFd<'_>) -> Result<Pid, StartProblem> {
-    // Closes when the program replaces the forked child; before that, it carries the child's problem.
-    let (problem, child_problem) = io::pipe().map_err(|error| other("pipe", &error))?;
-    let command = match sys::process::fork().map_err(|error| other("fork", &error))? {
-        Fork::Child => {
-            let Err(problem) = become_command(start, streams);
-            let bytes = postcard::to_stdvec(&problem).unwrap_or_default();
-            let mut child_problem = child_problem;
-            // If this fails the watcher is gone, and nobody is left to tell.
-            drop(child_problem.write_all(&bytes));
-            sys::process::exit_now(127)
-        }
-        Fork::Parent(command) => command,
-    };
-    // The host waits for the end of the output: only the command and what it starts may hold it.
-    let closed = sys::process::close_all_but(&[report, problem.as_fd()]);
-    closed.map_err(|error| other("close_range", &error))?;
-    std::mem::forget(child_problem);
-    let mut bytes = Vec::new();
-    let mut problem = problem;
-    problem.read_to_end(&mut bytes).map_err(|error| other("read", &error))?;
-    if bytes.is_empty() {
-        return Ok(command);
+    let mut problem = None;
+    let command = sys::process::fork_borrowing(&mut || {
+        let Err(found) = become_command(start, streams);
+        problem = Some(found);
+        127
+    });
+    let command = command.map_err(|error| other("clone", &error))?;
+    if let Some(problem) = problem {
+        return Err(problem);
     }
-    Err(postcard::from_bytes(&bytes).unwrap_or_else(|_| StartProblem::Other(Notice::new("its start failed"))))
+    // The host waits for the end of the output: only the command and what it starts may hold it.
+    sys::process::close_all_but(&[report]).map_err(|error| other("close_range", &error))?;
+    Ok(command)
 }
 
 /// Turns this forked child into the command.

@@ -23,6 +23,7 @@ mod command;
 mod files;
 mod kill;
 mod program;
+mod selftest;
 
 use std::{
     io,
@@ -167,13 +168,19 @@ impl Hand {
                 return Ok(Some(End::Asked));
             }
             (RequestBody::Kill { target }, _) => return self.kill(id, target),
-            (RequestBody::Start(_) | RequestBody::Search(_), _) if self.children.contains(id) => {
+            (RequestBody::Start(_) | RequestBody::Search(_) | RequestBody::SelfTest(_), _)
+                if self.children.contains(id) =>
+            {
                 return self.refuse(id, "this id is in use");
             }
             (RequestBody::Start(start), Some(first)) => {
                 let streams = command::Standard::new(first, descriptors.next(), start.streams);
                 let child = command::watch(id, &start, &streams, self.report.as_fd());
                 return self.started(id, child, Task::Starting);
+            }
+            (RequestBody::SelfTest(profile), _) => {
+                let child = selftest::start(id, profile, self.report.as_fd());
+                return self.started(id, child, Task::Testing);
             }
             (RequestBody::Search(search), Some(out)) => {
                 let child = crate::search::start(id, &search, out, self.report.as_fd());
@@ -204,7 +211,7 @@ impl Hand {
                 !matches!(waitid(WaitId::Pid(pid), ended | WaitIdOptions::NOHANG), Ok(None))
             }),
             // Not yet watching, or no watcher at all: it goes itself, and what it had forked becomes a stray.
-            Some((pid, Task::Starting | Task::Searching | Task::Done)) => {
+            Some((pid, Task::Starting | Task::Searching | Task::Testing | Task::Done)) => {
                 let _ = kill_process(pid, Signal::KILL);
                 let _ = waitid(WaitId::Pid(pid), ended);
                 0
@@ -259,7 +266,9 @@ impl Hand {
                 self.reply(id, task.lost(""))?;
                 self.reply(id, ReplyBody::Emptied)
             }
-            Task::Starting | Task::Searching => self.reply(id, task.lost("it was killed while it started")),
+            Task::Starting | Task::Searching | Task::Testing => {
+                self.reply(id, task.lost("it was killed while it started"))
+            }
         }
     }
 
@@ -317,6 +326,7 @@ fn descriptors_of(body: &RequestBody) -> usize {
         | RequestBody::Remove { .. }
         | RequestBody::Stat { .. }
         | RequestBody::Ping
+        | RequestBody::SelfTest(_)
         | RequestBody::Shutdown => 0,
     }
 }

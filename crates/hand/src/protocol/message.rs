@@ -108,6 +108,8 @@ pub enum RequestBody {
     Search(Search),
     /// Asks for a sign of life.
     Ping,
+    /// Tries, as a command would, what commands must not be able to do.
+    SelfTest(Profile),
     /// Kills everything and ends. Answered with [`ReplyBody::Bye`] when nothing is left.
     Shutdown,
 }
@@ -127,6 +129,34 @@ pub struct Start {
     pub streams: Streams,
     /// Limits on each of its processes.
     pub limits: ProcessLimits,
+    /// Who it runs as.
+    pub user: User,
+}
+
+/// Who a command runs as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum User {
+    /// The agent, who has no privilege at all.
+    #[default]
+    Agent,
+    /// Root of the sandbox, which is nobody outside of it. Only where the system can be written to.
+    Root,
+}
+
+/// What a sandbox was built to be, as far as the self-test has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Landlock is in force.
+    pub landlock: bool,
+}
+
+/// What the self-test has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// How many things were as they should be.
+    pub passed: u32,
+    /// The first that was not, and what it was.
+    pub failed: Option<Notice>,
 }
 
 /// An environment variable.
@@ -258,6 +288,8 @@ pub enum ReplyBody {
     File(FileProblem),
     /// A sign of life.
     Pong,
+    /// The self-test has ended.
+    Tested(Tested),
     /// Everything has been killed.
     Bye,
     /// The request makes no sense as it was sent: wrong descriptors, an id in use.
@@ -315,6 +347,9 @@ pub enum StartProblem {
     /// Arguments and environment are too long for the kernel.
     #[error("the arguments are too long; put them in a file")]
     TooLong,
+    /// It is to run as root, and there is none.
+    #[error("this sandbox has a system that cannot be changed, and therefore no root; run it as the agent")]
+    NoRoot,
     /// The working directory cannot be used.
     #[error("its working directory cannot be used: {0}")]
     Cwd(FileProblem),

@@ -28,7 +28,7 @@ use cofferdam_hand::protocol::{
 use rustix::process::Pid;
 
 use crate::{
-    init,
+    init, privilege,
     sys::{self, process::Fork},
 };
 
@@ -48,7 +48,8 @@ pub(crate) fn start(
     match sys::process::fork()? {
         Fork::Parent(child) => Ok(child),
         Fork::Child => {
-            let told = sys::process::close_all_but(&[out.as_fd(), report]).and_then(|()| {
+            let ready = sys::process::close_all_but(&[out.as_fd(), report]);
+            let told = ready.and_then(|()| privilege::become_agent()).and_then(|()| {
                 let body = match run(request, File::from(out)) {
                     Ok(cut) => ReplyBody::Searched { cut },
                     Err(problem) => ReplyBody::NotSearched(problem),

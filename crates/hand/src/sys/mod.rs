@@ -4,5 +4,7 @@
 
 #![expect(unsafe_code, reason = "these calls have no safe wrapper")]
 
+pub(crate) mod attempts;
+pub(crate) mod landlock;
 pub(crate) mod namespace;
 pub(crate) mod process;

@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     io, mem,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use rustix::process::Pid;
@@ -25,6 +25,8 @@ impl Namespaces {
     );
     /// Only a user namespace: a carrier for id maps.
     pub(crate) const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    /// A network with all rights over it.
+    pub(crate) const NETWORK: Self = Self((libc::CLONE_NEWUSER | libc::CLONE_NEWNET) as u64);
 }
 
 /// Moves this process into new mount, or user and mount, namespaces.
@@ -176,30 +178,6 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Brings the loopback interface of the current network namespace up (netdevice(7)).
-///
-/// # Errors
-/// The system's answer.
-pub(crate) fn loopback_up() -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-    // SAFETY: `ifreq` is plain old data, for which all zeros is a valid value.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    for (target, byte) in request.ifr_name.iter_mut().zip(b"lo") {
-        // Signed on one architecture, unsigned on the other.
-        *target = libc::c_char::from_ne_bytes([*byte]);
-    }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which is valid for the call.
-    let result = unsafe {
-        libc::ioctl(
-            socket.as_fd().as_raw_fd(),
-            libc::SIOCSIFFLAGS as libc::Ioctl,
-            std::ptr::from_ref(&request),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// One instruction of a system call filter (the kernel's `struct sock_filter`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -234,23 +212,6 @@ pub(crate) fn load_filter(filter: &[Instruction]) -> io::Result<()> {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program))
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Which version of Landlock the kernel offers; 0 for none.
-#[must_use]
-pub(crate) fn landlock_version() -> u32 {
-    const CREATE_RULESET_VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no structure and only returns a number
-    // (landlock_create_ruleset(2)).
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<libc::c_void>(),
-            0,
-            CREATE_RULESET_VERSION,
-        )
-    };
-    u32::try_from(result).unwrap_or(0)
 }
 
 /// Lets the system reap children by itself, or (`false`) turns back to the normal state, in which they wait

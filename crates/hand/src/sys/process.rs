@@ -49,6 +49,32 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Bytes of stack for the child of [`fork_borrowing`].
+const BORROWER_STACK: usize = 256 << 10;
+
+/// Makes a child that borrows this process's memory, and waits until the child has replaced its program or
+/// ended. Nothing is copied, which is most of what a fork costs. `child` must call [`execute`]; what it
+/// returns is an exit status. What it writes to memory stays written. Only for a process with a single thread
+/// and without signal handlers.
+///
+/// # Errors
+/// When the system has no room for another process.
+pub(crate) fn fork_borrowing(mut child: &mut dyn FnMut() -> u8) -> io::Result<Pid> {
+    extern "C" fn run(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the caller's reference is alive and used by nobody else: with CLONE_VFORK the caller is
+        // suspended as long as this runs.
+        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> u8>() };
+        exit_now(child())
+    }
+    let mut stack = vec![0_u128; BORROWER_STACK / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the child has a stack of its own, aligned as the platform wants it, which outlives it in this
+    // memory, as does `child`. There is one thread, and no handler that could run on the wrong one of the
+    // two.
+    let id = unsafe { libc::clone(run, stack.as_mut_ptr_range().end.cast(), flags, (&raw mut child).cast()) };
+    process_id(id)
+}
+
 /// Ends this process at once, without running anything that the parent of a [`fork`] has registered.
 pub(crate) fn exit_now(status: u8) -> ! {
     // SAFETY: _exit takes no pointer and does not return.
@@ -229,6 +255,71 @@ fn microseconds(time: libc::timeval) -> u64 {
     seconds.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_usec).unwrap_or(0))
 }
 
+/// Lets files be used with the rights of root while another user is the effective one. That is undone with
+/// the next change of the effective user.
+pub(crate) fn use_files_as_root() {
+    // SAFETY: takes no pointer, and changes only what this thread may do with files.
+    unsafe { libc::syscall(libc::SYS_setfsuid, 0) };
+}
+
+/// Locks one byte of a file, which must be open for writing, against everybody who has opened it anew; false
+/// if somebody has it. The lock goes with the last descriptor of this opening, in whatever process
+/// (`F_OFD_SETLK` of fcntl_locking(2)).
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
+    match set_lock(file, byte, libc::F_WRLCK) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// Gives a lock back.
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn unlock_byte(file: BorrowedFd<'_>, byte: u32) -> io::Result<()> {
+    set_lock(file, byte, libc::F_UNLCK)
+}
+
+fn set_lock(file: BorrowedFd<'_>, byte: u32, kind: libc::c_int) -> io::Result<()> {
+    // SAFETY: `flock` is plain old data, for which all zeros is a valid value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    // All of these constants fit.
+    lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
+    lock.l_start = byte.into();
+    lock.l_len = 1;
+    // SAFETY: the structure is valid for the call, which only reads it.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(&lock)) }.into())
+}
+
 fn check(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, os::fd::AsFd as _};
+
+    use super::*;
+
+    #[test]
+    fn a_byte_is_locked_for_one_opening_of_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || OpenOptions::new().write(true).open(file.path()).unwrap();
+        let (one, other) = (open(), open());
+        assert!(lock_byte(one.as_fd(), 7).unwrap());
+        assert!(lock_byte(one.as_fd(), 7).unwrap(), "it has it already");
+        assert!(!lock_byte(other.as_fd(), 7).unwrap());
+        assert!(lock_byte(other.as_fd(), 8).unwrap(), "its neighbour is free");
+        unlock_byte(one.as_fd(), 7).unwrap();
+        assert!(lock_byte(other.as_fd(), 7).unwrap());
+        let copy = other.try_clone().unwrap();
+        drop(other);
+        assert!(!lock_byte(one.as_fd(), 8).unwrap(), "a copy keeps it");
+        drop(copy);
+        assert!(lock_byte(one.as_fd(), 8).unwrap());
+    }
 }

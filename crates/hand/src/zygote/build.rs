@@ -2,49 +2,61 @@
 //! gives up every privilege.
 //!
 //! The order is the design. First everything that needs privileges in the new namespaces, on a private copy
-//! of the mounts and with paths that only trusted processes have written. Then the old root goes away, then
+//! of the mounts and with paths that only trusted processes have written; what needs no layer comes before the
+//! wait for those, so that it can be done ahead of time. Then the old root goes away, then
 //! every descriptor but the control socket, then capabilities; the system call filter comes last because the
 //! steps before it use calls that it forbids. A step that fails ends the process: there is no weaker sandbox.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cofferdam_hand::protocol::{
-    frame,
-    zygote::{AGENT_ID, Create, Failure, ProcessLimits, Status},
+    channel::{self, ChannelError},
+    zygote::{AGENT_ID, Build, Failure, Network, Order, ProcessLimits, Status, System},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{CWD, Mode, OFlags, mkdirat, open},
     io::Errno,
-    mount::{
-        MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount, mount_change, open_tree,
-        unmount,
-    },
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount},
     process::{
-        DumpableBehavior, Resource, Rlimit, Signal, chdir, pivot_root, set_dumpable_behavior,
-        set_parent_process_death_signal, setrlimit, umask,
+        Resource, Rlimit, Signal, chdir, pivot_root, set_parent_process_death_signal, setrlimit, umask,
     },
-    thread::{
-        CapabilitySet, CapabilitySets, Gid, Uid, clear_ambient_capability_set,
-        remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_res_gid,
-        set_thread_res_uid,
-    },
+    thread::{Gid, Uid, set_thread_res_gid, set_thread_res_uid},
 };
 
 use super::{
-    groups::ToJoin,
+    fence::Fencing,
+    groups,
     mounts::{Layers, OpenOverlay, attach, make_directories, make_mount_point},
     root::{NEW_ROOT, SCRATCH},
     step::{Step as _, failure},
 };
-use crate::sys::namespace::{self, Instruction, MountChange, change_mount};
+use crate::{
+    privilege::{self, Keep, OVERSEER_GROUP},
+    sys::namespace::{self, Instruction, MountChange, change_mount},
+};
 
 /// Files of `/proc` that tell of the machine rather than of the sandbox, or are the way to something
 /// dangerous.
-const MASKED_FILES: [&str; 9] =
-    ["cmdline", "kallsyms", "kcore", "key-users", "keys", "kmsg", "modules", "sysrq-trigger", "timer_list"];
+const MASKED_FILES: [&str; 15] = [
+    "cmdline",
+    "config.gz",
+    "diskstats",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "modules",
+    "partitions",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+];
 /// Directories of the same kind.
-const MASKED_DIRECTORIES: [&str; 6] = ["acpi", "bus", "driver", "fs", "irq", "scsi"];
+const MASKED_DIRECTORIES: [&str; 7] = ["acpi", "asound", "bus", "driver", "fs", "irq", "scsi"];
 /// Directories for temporary files: name in the scratch filesystem, place in the root, mode.
 const SCRATCH_DIRECTORIES: [(&str, &str, u32); 4] = [
     ("tmp", "tmp", 0o1777),
@@ -71,54 +83,127 @@ pub(super) fn wait_for_go(go: &OwnedFd) -> bool {
 }
 
 /// All that process 1 needs to build its sandbox.
+#[derive(Clone, Copy)]
 pub(super) struct Sandbox<'z> {
-    pub(super) create: &'z Create,
-    pub(super) layers: Layers,
-    pub(super) groups: ToJoin,
-    pub(super) root: &'z str,
+    /// What of a network it has.
+    pub(super) network: Network,
+    /// Whether its system can be changed.
+    pub(super) system: System,
+    /// To the worker, once it is the hand.
+    pub(super) control: &'z OwnedFd,
+    /// To the worker, until then.
+    pub(super) status: &'z OwnedFd,
+    /// From the zygote.
+    pub(super) orders: &'z OwnedFd,
+    /// Shows that the zygote is there.
+    pub(super) alive: &'z OwnedFd,
+    /// Its copy of the root directory.
+    pub(super) root: &'z OwnedFd,
+    pub(super) fencing: &'z Fencing,
     pub(super) filter: &'z [Instruction],
 }
 
 impl Sandbox<'_> {
-    /// Builds it and says on the status pipe how that went; true if it stands.
-    pub(super) fn build(self, control: &OwnedFd, status: &OwnedFd, alive: &OwnedFd) -> bool {
-        let built = self.try_build(control, status, alive);
-        let stands = built.is_ok();
-        let message = built.map_or_else(Status::Failed, |()| Status::Built);
-        // If the worker no longer listens, process 1 ends with the control socket.
-        if let Ok(bytes) = frame::encode(&message) {
-            rustix::io::write(status, &bytes).ok();
+    /// Builds it, and says so if that fails; true if it stands. All descriptors but the control socket are closed
+    /// then.
+    pub(super) fn build(self) -> bool {
+        match self.try_build() {
+            Ok(stands) => stands,
+            Err(failure) => {
+                // If the worker no longer listens, nobody wants to know.
+                channel::send(self.status, &Status::Failed(failure), &[]).ok();
+                false
+            }
         }
-        stands
     }
 
-    fn try_build(self, control: &OwnedFd, status: &OwnedFd, alive: &OwnedFd) -> Result<(), Failure> {
-        let Self { create, layers, groups, root, filter } = self;
+    fn try_build(self) -> Result<bool, Failure> {
+        let sockets = self.begin()?;
+        let sent: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+        channel::send(self.status, &Status::Begun, &sent)
+            .map_err(std::io::Error::other)
+            .step("tell that the sandbox has begun")?;
+        drop(sockets);
+        let Some((build, descriptors)) = self.wait_for_order()? else { return Ok(false) };
+        self.finish(build, descriptors).map(|()| true)
+    }
+
+    /// What does not depend on whom the sandbox is for. The sockets of its egress door.
+    fn begin(self) -> Result<Vec<OwnedFd>, Failure> {
+        let Self { network, system, control, status, orders, alive, root, fencing, .. } = self;
+        // Those of the zygote, among them the way to sandboxes that are being made at the same time.
+        let own = [control, status, orders, alive, root].map(AsFd::as_fd);
+        let own: Vec<BorrowedFd<'_>> = own.into_iter().chain(fencing.descriptor()).collect();
+        namespace::close_all_but(&own).step("close descriptors")?;
         namespace::reap_automatically(false).step("wait for children again")?;
-        groups.join().step("join the control groups")?;
-        drop(groups);
         // As root these ids are the host's and may do as they please with the host's files until here.
         set_thread_res_gid(gid(), gid(), gid()).step("become the agent's group")?;
         set_thread_res_uid(uid(), uid(), uid()).step("become the agent's user")?;
         umask(Mode::from_raw_mode(0o022));
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .step("separate mounts from the host's")?;
-        let new_root = attach_root(root).step("copy the root directory")?;
-        mount_proc(&new_root).step("mount /proc")?;
-        mount_terminals(&new_root).step("mount /dev/pts")?;
-        mount_scratch(&new_root, create.scratch_bytes).step("mount /tmp")?;
-        attach_layers(&new_root, layers)?;
-        rustix::system::sethostname(create.name.as_bytes()).step("set the host name")?;
-        namespace::loopback_up().step("bring loopback up")?;
+        attach_root(root).step("attach the root directory")?;
+        mount_proc(system).step("mount /proc")?;
+        mount_terminals().step("mount /dev/pts")?;
         limit_user().step("limit what is counted for the user")?;
-        enter(new_root).step("enter the new root directory")?;
-        namespace::close_all_but(&[control.as_fd(), status.as_fd(), alive.as_fd()])
-            .step("close descriptors")?;
-        limit_processes(create.limits).step("set limits")?;
-        drop_privileges().step("drop privileges")?;
+        super::network::open(network)
+    }
+
+    /// Waits until the zygote says what the sandbox is for, and takes the descriptors for that; `None` when nobody
+    /// wants it any more.
+    fn wait_for_order(self) -> Result<Option<(Build, Vec<OwnedFd>)>, Failure> {
+        let mut descriptors = Vec::new();
+        loop {
+            let mut ready =
+                [PollFd::new(self.orders, PollFlags::IN), PollFd::new(self.control, PollFlags::empty())];
+            match poll(&mut ready, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(failure("wait for orders", errno)),
+            }
+            if ready[1].revents().contains(PollFlags::HUP) {
+                return Ok(None);
+            }
+            if ready[0].revents().is_empty() {
+                continue;
+            }
+            match channel::receive::<Order>(self.orders) {
+                Ok(received) => {
+                    descriptors.extend(received.descriptors);
+                    if let Order::Build(build) = received.message {
+                        return Ok(Some((build, descriptors)));
+                    }
+                }
+                Err(ChannelError::Closed) => return Ok(None),
+                Err(error) => return Err(std::io::Error::other(error)).step("take orders"),
+            }
+        }
+    }
+
+    /// What makes it somebody's sandbox, and takes away every privilege.
+    fn finish(self, build: Build, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+        let Self { system, control, status, alive, root, fencing, filter, .. } = self;
+        let mut descriptors = descriptors.into_iter();
+        let mut layers = Layers::taken(&build, &mut descriptors)
+            .ok_or_else(|| failure("take the descriptors of layers", Errno::BADF))?;
+        groups::join(descriptors).step("join the control groups")?;
+        mount_scratch(build.scratch_bytes).step("make room for temporary files")?;
+        attach_system(root, std::mem::take(&mut layers.system))?;
+        attach_scratch(root).step("mount /tmp")?;
+        attach_layers(root, layers)?;
+        rustix::system::sethostname(build.name.as_bytes()).step("set the host name")?;
+        enter(root).step("enter the new root directory")?;
+        fencing.put_up(build.system.iter().map(|(path, _)| &path[..])).step("put the Landlock fence up")?;
+        let kept = [control, status, alive].map(AsFd::as_fd);
+        namespace::close_all_but(&kept).step("close descriptors")?;
+        limit_processes(build.limits).step("set limits")?;
+        let keep = match system {
+            System::ReadOnly => Keep::Nothing,
+            System::Writable => Keep::ToStartRoot,
+        };
+        privilege::give_up(keep).step("drop privileges")?;
         die_with_zygote(alive)?;
-        namespace::close_all_but(&[control.as_fd(), status.as_fd()]).step("close descriptors")?;
-        namespace::load_filter(filter).step("load the system call filter")
+        namespace::load_filter(filter).step("load the system call filter")?;
+        namespace::close_all_but(&[control.as_fd()]).step("close descriptors")
     }
 }
 
@@ -130,53 +215,67 @@ fn gid() -> Gid {
     Gid::from_raw(AGENT_ID)
 }
 
-fn attach_root(root: &str) -> rustix::io::Result<OwnedFd> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, root, flags)?;
-    let target = open(NEW_ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    attach(&tree, &target).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(tree)
+fn attach_root(root: &OwnedFd) -> std::io::Result<()> {
+    attach(root, &open(NEW_ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Programs need `/proc/self`, `cpuinfo`, `meminfo`, `stat`, `sys`, so `subset=pid` is not an option. What
 /// belongs to the host's root in there cannot be written, because that user does not exist in the sandbox;
-/// what could still be read and should not be is covered.
-fn mount_proc(root: &OwnedFd) -> std::io::Result<()> {
+/// what could still be read and should not be is covered. Process 1 has to see processes of every user.
+fn mount_proc(system: System) -> std::io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let path = format!("{NEW_ROOT}/proc");
-    mount("proc", &path, "proc", flags, c"hidepid=2")?;
+    let options = match system {
+        System::ReadOnly => c"hidepid=2".to_owned(),
+        System::Writable => namespace::c_string(format!("hidepid=2,gid={OVERSEER_GROUP}").as_bytes())?,
+    };
+    chdir(NEW_ROOT)?;
+    mount("proc", "proc", "proc", flags, options.as_c_str())?;
+    // Some settings belong to the root of a namespace, which is not the host's, and still concern the kernel.
+    let settings = super::mounts::open_layer(b"proc/sys")?;
+    change_mount(settings.as_fd(), MountChange { read_only: true, ..MountChange::default() })?;
+    let place = open("proc/sys", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    attach(&settings, &place)?;
     for name in MASKED_FILES {
-        mask(root, "dev/null", &format!("proc/{name}"))?;
+        mask("dev/null", name)?;
     }
     for name in MASKED_DIRECTORIES {
-        mask(root, "sys", &format!("proc/{name}"))?;
+        mask("sys", name)?;
     }
     Ok(())
 }
 
-/// Covers a file or directory, if there is one, with one that is empty.
-fn mask(root: &OwnedFd, empty: &str, path: &str) -> std::io::Result<()> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = match rustix::fs::openat(root, path, flags, Mode::empty()) {
-        Ok(target) => target,
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno.into()),
-    };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    attach(&open_tree(root, empty, flags)?, &target)
+/// Covers a file or directory of `/proc`, if there is one, with one that is empty. By path, since nobody but the
+/// kernel and this process has written what is on the way.
+fn mask(empty: &str, name: &str) -> rustix::io::Result<()> {
+    match mount_bind(empty, format!("proc/{name}")) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
-fn mount_terminals(_root: &OwnedFd) -> rustix::io::Result<()> {
+fn mount_terminals() -> rustix::io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount("devpts", format!("{NEW_ROOT}/dev/pts"), "devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
 }
 
 /// One filesystem with one bound for all places where temporary files go.
-fn mount_scratch(root: &OwnedFd, bytes: u64) -> std::io::Result<()> {
+fn mount_scratch(bytes: u64) -> std::io::Result<()> {
     let files = (bytes >> 20).max(1).saturating_mul(SCRATCH_FILES_PER_MIB);
     let options = namespace::c_string(format!("mode=755,size={bytes},nr_inodes={files}").as_bytes())?;
-    mount("tmpfs", SCRATCH, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
+    Ok(mount("tmpfs", SCRATCH, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
+}
+
+/// The directories of the system that can be changed, over those of the root directory.
+fn attach_system(root: &OwnedFd, system: Vec<(Vec<u8>, OpenOverlay)>) -> Result<(), Failure> {
+    for (number, (inside, overlay)) in system.into_iter().enumerate() {
+        let step = format!("mount {}", String::from_utf8_lossy(&inside));
+        let target = make_directories(root, &inside).step(&step)?;
+        mount_overlay(overlay, &target, &format!("system{number}")).step(&step)?;
+    }
+    Ok(())
+}
+
+fn attach_scratch(root: &OwnedFd) -> std::io::Result<()> {
     umask(Mode::empty());
     for (name, place, mode) in SCRATCH_DIRECTORIES {
         let path = format!("{SCRATCH}/{name}");
@@ -192,11 +291,11 @@ fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
     let workspace = make_directories(root, b"workspace").step("find /workspace")?;
     mount_overlay(layers.workspace, &workspace, "workspace").step("mount /workspace")?;
     let home = make_directories(root, b"home/agent").step("find the home directory")?;
-    attach(&layers.home, &home).step("mount the home directory")?;
+    let home = mount_overlay(layers.home, &home, "home").step("mount the home directory")?;
     for (number, (inside, overlay)) in layers.caches.into_iter().enumerate() {
         // The agent of an earlier sandbox may have put something else there; then it has no cache, and that
         // is its own doing.
-        if let Ok(target) = make_directories(&layers.home, &inside) {
+        if let Ok(target) = make_directories(&home, &inside) {
             mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
         }
     }
@@ -208,9 +307,9 @@ fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts layers at `target`. They are attached to the scratch filesystem under short names first: the
+/// Mounts layers at `target`; gives the mount. They are attached to the scratch filesystem under short names first: the
 /// overlay filesystem takes no detached mounts on older kernels, and its options must fit on a page.
-fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<()> {
+fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<OwnedFd> {
     let stage = format!("{SCRATCH}/{name}");
     mkdirat(CWD, &stage, Mode::from_raw_mode(0o755))?;
     let stage_directory = open(&stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -233,13 +332,13 @@ fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io:
         super::mounts::open_layer(b"merged")?
     };
     change_mount(tree.as_fd(), MountChange { untrusted: true, ..MountChange::default() })?;
-    attach(&tree, target)
+    attach(&tree, target)?;
+    Ok(tree)
 }
 
 /// Makes the new root the root, and lets go of the old one with everything in it.
-fn enter(root: OwnedFd) -> rustix::io::Result<()> {
-    rustix::process::fchdir(&root)?;
-    drop(root);
+fn enter(root: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::process::fchdir(root)?;
     pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     chdir("/")
@@ -272,21 +371,6 @@ fn limit_processes(limits: ProcessLimits) -> rustix::io::Result<()> {
         set(Resource::Nproc, processes.into())?;
     }
     Ok(())
-}
-
-fn drop_privileges() -> rustix::io::Result<()> {
-    for capability in CapabilitySet::all().iter() {
-        match remove_capability_from_bounding_set(capability) {
-            // A kernel that does not know it does not have it either.
-            Ok(()) | Err(Errno::INVAL) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
-    set_no_new_privs(true)?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Asks to be killed with the zygote. Changes of user and capabilities take that back, so it comes after

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_hand::protocol::zygote::Join;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat},
@@ -22,56 +21,33 @@ const SANDBOX_PREFIX: &[u8] = b"sbx_";
 /// the processes are gone.
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(5);
+/// No time at all.
+pub(super) const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How long all sandboxes together may take to end.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// The control groups that a process 1 is to be in.
-pub(super) struct ToJoin {
-    tasks: Vec<OwnedFd>,
-    directory: Option<OwnedFd>,
+/// Clones process 1, into its control group of version 2 if there is one.
+pub(super) fn clone_process(directory: Option<&OwnedFd>) -> io::Result<Cloned> {
+    let Some(directory) = directory else { return namespace::clone_process(Namespaces::SANDBOX, None) };
+    let into = namespace::clone_process(Namespaces::SANDBOX, Some(directory.as_fd()));
+    let Err(error) = into else { return into };
+    // Some groups can be joined later only: where a write decides, let it decide.
+    let file = openat(directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let file = file.map_err(|_| error)?;
+    let cloned = namespace::clone_process(Namespaces::SANDBOX, None)?;
+    if let Cloned::Parent(pid, _) = &cloned {
+        rustix::io::write(&file, pid.as_raw_nonzero().to_string().as_bytes())?;
+    }
+    Ok(cloned)
 }
 
-impl ToJoin {
-    /// Takes one descriptor for each way of joining.
-    pub(super) fn new(ways: &[Join], descriptors: Vec<OwnedFd>) -> io::Result<Self> {
-        if ways.len() != descriptors.len() {
-            return Err(ErrorKind::InvalidInput.into());
-        }
-        let mut to_join = Self { tasks: Vec::new(), directory: None };
-        for (way, descriptor) in ways.iter().zip(descriptors) {
-            match way {
-                Join::Tasks => to_join.tasks.push(descriptor),
-                Join::Directory => to_join.directory = Some(descriptor),
-            }
-        }
-        Ok(to_join)
+/// In process 1: joins groups of version 1 by their files `tasks`. These have been opened by the worker, and it
+/// is the worker's rights that count.
+pub(super) fn join(tasks: impl Iterator<Item = OwnedFd>) -> io::Result<()> {
+    for file in tasks {
+        rustix::io::write(&file, b"0")?;
     }
-
-    /// Clones process 1, into its group of version 2 if there is one.
-    pub(super) fn clone_process(&self) -> io::Result<Cloned> {
-        let Some(directory) = &self.directory else {
-            return namespace::clone_process(Namespaces::SANDBOX, None);
-        };
-        let into = namespace::clone_process(Namespaces::SANDBOX, Some(directory.as_fd()));
-        let Err(error) = into else { return into };
-        // Some groups can be joined later only: where a write decides, let it decide.
-        let file = openat(directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        let file = file.map_err(|_| error)?;
-        let cloned = namespace::clone_process(Namespaces::SANDBOX, None)?;
-        if let Cloned::Parent(pid, _) = &cloned {
-            rustix::io::write(&file, pid.as_raw_nonzero().to_string().as_bytes())?;
-        }
-        Ok(cloned)
-    }
-
-    /// In process 1: joins the other groups. The files have been opened by the worker, and it is the worker's
-    /// rights that count.
-    pub(super) fn join(&self) -> io::Result<()> {
-        for file in &self.tasks {
-            rustix::io::write(file, b"0")?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The worker's groups and the sandboxes that may be in them.
@@ -103,7 +79,7 @@ impl Groups {
 
     /// Remembers a sandbox, by its process 1, until it has ended.
     pub(super) fn watch(&mut self, pidfd: OwnedFd) {
-        self.sandboxes.retain(|pidfd| !has_ended(pidfd, Timespec { tv_sec: 0, tv_nsec: 0 }));
+        self.sandboxes.retain(|pidfd| !has_ended(pidfd, NOW));
         self.sandboxes.push(pidfd);
     }
 
@@ -123,7 +99,8 @@ impl Groups {
     }
 }
 
-fn has_ended(pidfd: &OwnedFd, patience: Timespec) -> bool {
+/// Whether the process that `pidfd` stands for ends within `patience`.
+pub(super) fn has_ended(pidfd: &OwnedFd, patience: Timespec) -> bool {
     poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&patience)).is_ok_and(|ready| ready > 0)
 }
 

@@ -5,11 +5,12 @@
 //! zygote from a sealed copy of this program, with no environment and one descriptor, its control socket;
 //! whatever the zygote is cloned into can know nothing more.
 //!
-//! How it makes a sandbox, in two steps. [`root`] keeps, in a mount namespace of the zygote's own, a finished
-//! read-only root directory for each kind of sandbox. For each request the zygote opens the sandbox's layers,
-//! clones process 1 into new namespaces, writes its id maps, puts it into its control groups, and is done.
-//! [`build`] then runs in process 1: it copies the root directory (one call, however many mounts), mounts
-//! what is its own, gives up every privilege, and goes on as the role `init`.
+//! How it makes a sandbox. [`root`] keeps, in a mount namespace of the zygote's own, a finished read-only root
+//! directory for each kind of sandbox. To begin a sandbox the zygote clones process 1 into new namespaces and
+//! writes its id maps; [`build`] then runs in process 1, attaches a copy of the root directory and mounts what is
+//! its own. To finish it the zygote opens its layers and hands them to process 1, which mounts them, gives up
+//! every privilege, and goes on as the role `init`. Between the two it may wait, as long as the worker likes:
+//! nothing that belongs to anybody is in it yet.
 //!
 //! As root, the zygote opens layers with its privileges and hands them on as detached mounts, so that the
 //! sandbox's user needs no way to them. As an ordinary user it first makes a user namespace for itself, in
@@ -21,8 +22,12 @@
 //! every process 1 (`PR_SET_PDEATHSIG`).
 
 mod build;
+mod copies;
+mod fence;
 mod groups;
+mod ids;
 mod mounts;
+mod network;
 mod owner;
 mod probe;
 mod root;
@@ -36,7 +41,10 @@ use std::{
 
 use cofferdam_hand::protocol::{
     channel::{self, ChannelError},
-    zygote::{Create, Failure, Owner, Prepare, Reply, Request},
+    frame::Message as _,
+    zygote::{
+        Begin, Failure, Finish, Ids, MountPoint, Order, Owner, Prepare, Reply, Request, Status, System,
+    },
 };
 use rustix::{
     io::Errno,
@@ -44,8 +52,10 @@ use rustix::{
 };
 
 use self::{
-    groups::{Groups, ToJoin},
-    owner::OwnerMaps,
+    fence::Fencing,
+    groups::{Groups, NOW, has_ended},
+    ids::Identities,
+    owner::{GroupChanges, IdMap},
     root::Roots,
     step::{Step as _, failure},
 };
@@ -65,25 +75,28 @@ pub(crate) fn run() -> ExitCode {
     let Ok(socket) = take_socket() else { return ExitCode::from(SYSTEM_FAILED) };
     let mut zygote: Option<Zygote> = None;
     while let Ok(received) = channel::receive::<Request>(&socket) {
-        let (reply, pidfd) = match (received.message, &mut zygote) {
-            (Request::Probe(owner), _) => (Reply::Probed(probe::probe(owner)), None),
+        let reply = match (received.message, &mut zygote) {
+            (Request::Probe(ids), _) => Reply::Probed(probe::probe(ids)),
             (Request::Prepare(prepare), None) => match Zygote::prepare(prepare, received.descriptors) {
                 Ok(prepared) => {
-                    zygote = Some(prepared);
-                    (Reply::Prepared, None)
+                    let landlock = zygote.insert(prepared).fencing.version();
+                    Reply::Prepared { capture: probe::capture(), landlock }
                 }
-                Err(failure) => (Reply::Failed(failure), None),
+                Err(failure) => Reply::Failed(failure),
             },
-            (Request::Create(create), Some(zygote)) => match zygote.create(&create, received.descriptors) {
-                Ok((pid, pidfd)) => (Reply::Created { pid }, Some(pidfd)),
-                Err(failure) => (Reply::Failed(failure), None),
-            },
-            (Request::Prepare(_), Some(_)) | (Request::Create(_), None) => {
-                (Reply::Failed(failure("take requests in order", Errno::PROTO)), None)
+            (Request::Begin(begin), Some(zygote)) => {
+                zygote.begin(begin, received.descriptors);
+                continue;
+            }
+            (Request::Finish(finish), Some(zygote)) => {
+                zygote.finish(finish, received.descriptors);
+                continue;
+            }
+            (Request::Prepare(_), Some(_)) | (Request::Begin(_) | Request::Finish(_), None) => {
+                Reply::Failed(failure("take requests in order", Errno::PROTO))
             }
         };
-        let descriptors: Vec<BorrowedFd<'_>> = pidfd.iter().map(AsFd::as_fd).collect();
-        match channel::send(&socket, &reply, &descriptors) {
+        match channel::send(&socket, &reply, &[]) {
             Ok(()) => {}
             Err(ChannelError::Closed) => break,
             Err(_) => return ExitCode::from(SYSTEM_FAILED),
@@ -110,10 +123,11 @@ fn take_socket() -> Result<OwnedFd, Errno> {
 
 /// A zygote that knows what its sandboxes look like.
 struct Zygote {
-    owner: Owner,
     roots: Roots,
-    owners: OwnerMaps,
+    identities: Identities,
     groups: Groups,
+    begun: Vec<Begun>,
+    fencing: Fencing,
     filter: Vec<Instruction>,
     /// Its other end is open only in the zygote: how a process 1 sees that the zygote is gone.
     alive: OwnedFd,
@@ -123,7 +137,13 @@ struct Zygote {
 
 impl Zygote {
     fn prepare(prepare: Prepare, descriptors: Vec<OwnedFd>) -> Result<Self, Failure> {
-        let Prepare { owner, root, groups } = prepare;
+        let Prepare { ids, root, system, groups } = prepare;
+        let mut descriptors = descriptors;
+        let lock = match ids {
+            Ids::Blocks(_) if !descriptors.is_empty() => Some(descriptors.remove(0)),
+            Ids::Blocks(_) | Ids::Shared(_) => None,
+        };
+        let identities = Identities::new(ids, lock).step("take the lock file for user ids")?;
         let groups = Groups::new(groups, descriptors).step("take control groups")?;
         let privileged = rustix::process::geteuid().is_root();
         if privileged {
@@ -132,55 +152,91 @@ impl Zygote {
         } else {
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
             namespace::unshare_mounts(true).step("make a user namespace")?;
-            owner::write_maps("/proc/self", (uid, gid), Owner { uid, gid }).step("map the own user id")?;
+            let own = Owner { uid, gid };
+            owner::write_maps(
+                "/proc/self",
+                IdMap { inside: own, outside: own, count: 1 },
+                GroupChanges::Denied,
+            )
+            .step("map the own user id")?;
         }
-        let roots = Roots::new(root)?;
+        let roots = Roots::new(root, system)?;
         namespace::reap_automatically(true).step("ignore ends of children")?;
         let (alive, life) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let filter = seccomp::filter().step("make the system call filter")?;
-        Ok(Self {
-            owner,
-            roots,
-            owners: OwnerMaps::new(privileged, owner),
-            groups,
-            filter,
-            alive,
-            _life: life,
-        })
+        let fencing = Fencing::new();
+        Ok(Self { roots, identities, groups, begun: Vec::new(), fencing, filter, alive, _life: life })
     }
 
-    /// Starts process 1 of a sandbox.
-    fn create(&mut self, create: &Create, descriptors: Vec<OwnedFd>) -> Result<(u32, OwnedFd), Failure> {
+    /// Starts process 1 of a sandbox. What comes of it is told on the sandbox's own status socket.
+    fn begin(&mut self, begin: Begin, descriptors: Vec<OwnedFd>) {
         let mut descriptors = descriptors.into_iter();
-        let (Some(control), Some(status)) = (descriptors.next(), descriptors.next()) else {
-            return Err(failure("take the descriptors of a sandbox", Errno::BADF));
-        };
-        let layers = mounts::Layers::open(create, &mut self.owners)?;
-        let root = self.roots.with_mount_points(&layers.mount_points())?;
+        // Without them there is nobody to tell: the worker sees that the other ends are closed.
+        let (Some(control), Some(status)) = (descriptors.next(), descriptors.next()) else { return };
+        let began = self.try_begin(begin, control, &status, descriptors.next());
+        tell(&status, began.map(|begun| begun.made(status.as_fd())));
+        // Nobody waits any more.
+        self.roots.prepare_copy();
+        self.identities.get_ready();
+        self.begun.retain(|begun| !has_ended(&begun.pidfd, NOW));
+    }
+
+    fn try_begin(
+        &mut self,
+        begin: Begin,
+        control: OwnedFd,
+        status: &OwnedFd,
+        group: Option<OwnedFd>,
+    ) -> Result<&Begun, Failure> {
+        if begin.in_group != group.is_some() {
+            return Err(failure("take the directory of a control group", Errno::BADF));
+        }
+        let identity =
+            self.identities.take(begin.shared).step("find a block of user ids that is not in use")?;
+        let root = self.roots.copy(&begin.points, begin.system)?;
         let (go, start) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
-        let groups = ToJoin::new(&create.groups, descriptors.collect())
-            .step("take the descriptors of control groups")?;
-        let cloned = groups.clone_process().step("clone process 1 into its control group")?;
+        let (orders, commands) = channel::pair().step("make a socket for process 1")?;
+        let cloned = identity.clone_process(group.as_ref()).step("clone process 1")?;
         match cloned {
             Cloned::Parent(pid, pidfd) => {
                 let raw = pid.as_raw_nonzero().get();
-                owner::write_maps(&format!("/proc/{raw}"), (namespace_id(), namespace_id()), self.owner)
+                let groups = match begin.system {
+                    System::Writable if !identity.is_shared() => GroupChanges::Permitted,
+                    System::Writable | System::ReadOnly => GroupChanges::Denied,
+                };
+                owner::write_maps(&format!("/proc/{raw}"), identity.ids(), groups)
                     .step("map the sandbox's user id")?;
                 let kept = pidfd.try_clone().step("duplicate a descriptor")?;
-                self.groups.watch(kept);
+                let settled = pidfd.try_clone().step("duplicate a descriptor")?;
+                self.identities.settle(begin.number, identity, settled);
+                let status = status.try_clone().step("duplicate a descriptor")?;
                 // Process 1 does nothing before this; if we fail before it, the end of the pipe tells it to
                 // exit.
                 rustix::io::write(&start, b"g").step("let process 1 go on")?;
-                Ok((raw.unsigned_abs(), pidfd))
+                self.groups.watch(kept);
+                let Begin { number, points, .. } = begin;
+                let pid = raw.unsigned_abs();
+                self.begun.push(Begun { number, points, pid, pidfd, commands, status });
+                self.begun.last().ok_or_else(|| failure("remember process 1", Errno::NOMEM))
             }
             Cloned::Child => {
-                drop(start);
-                let sandbox = build::Sandbox { create, layers, groups, root: &root, filter: &self.filter };
+                drop((start, commands));
                 let go_on = build::wait_for_go(&go);
                 drop(go);
-                let stands = go_on && sandbox.build(&control, &status, &self.alive);
-                drop(status);
-                if stands {
+                let (alive, filter, fencing) = (&self.alive, &self.filter, &self.fencing);
+                let sandbox = build::Sandbox {
+                    network: begin.network,
+                    system: begin.system,
+                    control: &control,
+                    status,
+                    orders: &orders,
+                    alive,
+                    root: &root,
+                    fencing,
+                    filter,
+                };
+                // Nothing of this frame is dropped any more: all of its other descriptors have been closed.
+                if go_on && sandbox.build() {
                     // The end of the control socket is the only end of this role.
                     let _ended: ExitCode = init::run(control);
                 }
@@ -188,9 +244,63 @@ impl Zygote {
             }
         }
     }
+
+    /// Tells process 1 of a sandbox what it is for.
+    fn finish(&mut self, finish: Finish, tasks: Vec<OwnedFd>) {
+        let Finish { number, create } = finish;
+        // It has ended, and the worker has seen that.
+        let Some(at) = self.begun.iter().position(|begun| begun.number == number) else { return };
+        let Begun { commands, status, points, .. } = self.begun.swap_remove(at);
+        // Its process 1 has ended.
+        let Some(identity) = self.identities.of(number) else { return };
+        let layers = mounts::Layers::open(&create, &points, &mut self.roots, identity);
+        let handed = layers.and_then(|layers| {
+            if layers.mount_points() != points {
+                return Err(failure("find a place for each path to be read", Errno::NOTDIR));
+            }
+            let (build, mut descriptors) = layers.split(create);
+            descriptors.extend(tasks);
+            hand_on(&commands, Order::Build(build), &descriptors)
+        });
+        tell(&status, handed);
+    }
 }
 
-/// The id of the user and group that all of a sandbox runs as, inside.
-const fn namespace_id() -> u32 {
-    cofferdam_hand::protocol::zygote::AGENT_ID
+/// A sandbox whose process 1 waits to be told what it is for.
+struct Begun {
+    number: u64,
+    points: Vec<MountPoint>,
+    pid: u32,
+    pidfd: OwnedFd,
+    /// To its process 1, which ends with it.
+    commands: OwnedFd,
+    status: OwnedFd,
+}
+
+impl Begun {
+    /// Tells the worker that it exists.
+    fn made(&self, status: BorrowedFd<'_>) {
+        // The worker may have lost interest; then process 1 ends with the control socket.
+        channel::send(status, &Status::Made { pid: self.pid }, &[self.pidfd.as_fd()]).ok();
+    }
+}
+
+/// Tells the worker of a failure.
+fn tell(status: &OwnedFd, result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        // The worker may have lost interest.
+        channel::send(status, &Status::Failed(failure), &[]).ok();
+    }
+}
+
+/// Sends descriptors to process 1, as many at a time as one message may have, and then the order itself.
+fn hand_on(commands: &OwnedFd, order: Order, descriptors: &[OwnedFd]) -> Result<(), Failure> {
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let last = borrowed.len().saturating_sub(1) / Order::MAX_DESCRIPTORS * Order::MAX_DESCRIPTORS;
+    let (early, last) = borrowed.split_at(last);
+    let sent = early
+        .chunks(Order::MAX_DESCRIPTORS)
+        .try_for_each(|some| channel::send(commands, &Order::Take, some))
+        .and_then(|()| channel::send(commands, &order, last));
+    sent.map_err(std::io::Error::other).step("hand layers to process 1")
 }

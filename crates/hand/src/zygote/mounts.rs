@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use cofferdam_hand::protocol::zygote::{Create, Failure, Overlay};
+use cofferdam_hand::protocol::zygote::{Build, Create, Failure, MountPoint, Overlay, SHOW_LAYER};
 use rustix::{
     fs::{CWD, Mode, OFlags, mkdirat, openat},
     io::Errno,
@@ -14,7 +14,8 @@ use rustix::{
 };
 
 use super::{
-    owner::OwnerMaps,
+    ids::Identity,
+    root::Roots,
     step::{Step as _, failure},
 };
 use crate::sys::namespace::{MountChange, c_string, change_mount};
@@ -91,12 +92,16 @@ pub(super) fn make_parent(root: &OwnedFd, path: &[u8]) -> io::Result<(OwnedFd, s
     Ok((make_directories(root, &parents.join(&b'/'))?, c_string(name)?))
 }
 
+/// Steps that depend on what the host's filesystems can do.
+const SHOW_SYSTEM: &str = "show the system's files as those of the sandbox's root (which takes Linux 6.3)";
+
 /// Everything of the host that one sandbox gets, opened with the zygote's rights and not attached anywhere
 /// yet.
 pub(super) struct Layers {
     pub(super) workspace: OpenOverlay,
-    pub(super) home: OwnedFd,
+    pub(super) home: OpenOverlay,
     pub(super) caches: Vec<(Vec<u8>, OpenOverlay)>,
+    pub(super) system: Vec<(Vec<u8>, OpenOverlay)>,
     pub(super) read_only: Vec<OpenBind>,
 }
 
@@ -112,33 +117,86 @@ pub(super) struct OpenBind {
     pub(super) point: MountPoint,
 }
 
-/// A place in the root directory where something will be mounted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct MountPoint {
-    pub(super) path: Vec<u8>,
-    pub(super) directory: bool,
-}
-
 impl Layers {
-    pub(super) fn open(create: &Create, owners: &mut OwnerMaps) -> Result<Self, Failure> {
+    /// Opens all of it for a sandbox that has these places in its root directory.
+    pub(super) fn open(
+        create: &Create,
+        points: &[MountPoint],
+        roots: &mut Roots,
+        identity: &mut Identity,
+    ) -> Result<Self, Failure> {
         let mut caches = Vec::new();
         for cache in &create.caches {
-            caches.push((cache.inside.clone(), OpenOverlay::open(&cache.layers, owners)?));
+            caches.push((cache.inside.clone(), OpenOverlay::open(&cache.layers, identity)?));
+        }
+        let mut system = Vec::new();
+        for layer in &create.system {
+            let lower = match &layer.host {
+                Some(host) => open_layer(host).step(&format!("open {}", String::from_utf8_lossy(host)))?,
+                None => roots.part(points, &layer.inside)?,
+            };
+            identity.show_system(&lower).step(SHOW_SYSTEM)?;
+            let written = Overlay { lower: layer.frozen.clone(), own: layer.own.clone() };
+            let mut overlay = OpenOverlay::open(&written, identity)?;
+            overlay.lower.insert(0, lower);
+            system.push((layer.inside.clone(), overlay));
         }
         let mut read_only = Vec::new();
         for bind in &create.read_only {
             let step = format!("open {}", String::from_utf8_lossy(&bind.host));
             let mount = open_host(&bind.host).step(&step)?;
             let directory = is_directory(&mount).step(&step)?;
-            owners.show_as_agent(&mount).step(&step)?;
+            identity.show(&mount).step(&step)?;
             let read_only_change = MountChange { read_only: true, untrusted: true, recursive: true };
             change_mount(mount.as_fd(), read_only_change).step(&step)?;
             read_only.push(OpenBind { mount, point: MountPoint { path: bind.inside.clone(), directory } });
         }
-        let home = open_layer(&create.home).step("open the home directory's layer")?;
-        change_mount(home.as_fd(), MountChange { untrusted: true, ..MountChange::default() })
-            .step("restrict the home directory")?;
-        Ok(Self { workspace: OpenOverlay::open(&create.workspace, owners)?, home, caches, read_only })
+        let workspace = OpenOverlay::open(&create.workspace, identity)?;
+        let home = OpenOverlay::open(&create.home, identity)?;
+        Ok(Self { workspace, home, caches, system, read_only })
+    }
+
+    /// Splits them into what is told and what is handed to process 1, for [`Self::taken`] to put together again.
+    pub(super) fn split(self, create: Create) -> (Build, Vec<OwnedFd>) {
+        let Self { workspace, home, caches, system, read_only } = self;
+        let mut descriptors = Vec::new();
+        let build = Build {
+            name: create.name,
+            workspace: workspace.hand_on(&mut descriptors),
+            home: home.hand_on(&mut descriptors),
+            caches: caches
+                .into_iter()
+                .map(|(inside, overlay)| (inside, overlay.hand_on(&mut descriptors)))
+                .collect(),
+            system: system
+                .into_iter()
+                .map(|(inside, overlay)| (inside, overlay.hand_on(&mut descriptors)))
+                .collect(),
+            read_only: read_only.iter().map(|bind| bind.point.clone()).collect(),
+            scratch_bytes: create.scratch_bytes,
+            limits: create.limits,
+        };
+        descriptors.extend(read_only.into_iter().map(|bind| bind.mount));
+        (build, descriptors)
+    }
+
+    /// In process 1: what [`Self::split`] handed on. Leaves what is not layers.
+    pub(super) fn taken(build: &Build, descriptors: &mut impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        let workspace = OpenOverlay::taken(build.workspace, descriptors)?;
+        let home = OpenOverlay::taken(build.home, descriptors)?;
+        let mut caches = Vec::new();
+        for (inside, lower) in &build.caches {
+            caches.push((inside.clone(), OpenOverlay::taken(*lower, descriptors)?));
+        }
+        let mut system = Vec::new();
+        for (inside, lower) in &build.system {
+            system.push((inside.clone(), OpenOverlay::taken(*lower, descriptors)?));
+        }
+        let mut read_only = Vec::new();
+        for point in &build.read_only {
+            read_only.push(OpenBind { mount: descriptors.next()?, point: point.clone() });
+        }
+        Some(Self { workspace, home, caches, system, read_only })
     }
 
     /// The places in the root directory that are not in every sandbox's.
@@ -150,8 +208,17 @@ impl Layers {
     }
 }
 
+/// Opens the directory that holds a sandbox's own layer.
+fn open_own(path: &[u8], identity: &Identity) -> Result<OwnedFd, Failure> {
+    let own = open_layer(path).step(&format!("open the layer {}", String::from_utf8_lossy(path)))?;
+    identity.show_own(&own).step(SHOW_LAYER)?;
+    change_mount(own.as_fd(), MountChange { untrusted: true, ..MountChange::default() })
+        .step("restrict a sandbox's own layer")?;
+    Ok(own)
+}
+
 impl OpenOverlay {
-    fn open(overlay: &Overlay, owners: &mut OwnerMaps) -> Result<Self, Failure> {
+    fn open(overlay: &Overlay, identity: &mut Identity) -> Result<Self, Failure> {
         let mut lower = Vec::new();
         for path in &overlay.lower {
             let step = format!("open the layer {}", String::from_utf8_lossy(path));
@@ -159,13 +226,22 @@ impl OpenOverlay {
             if !is_directory(&mount).step(&step)? {
                 return Err(failure(step, Errno::NOTDIR));
             }
-            owners.show_as_agent(&mount).step(&step)?;
+            identity.show(&mount).step(&step)?;
             lower.push(mount);
         }
-        let own = open_layer(&overlay.own)
-            .step(&format!("open the layer {}", String::from_utf8_lossy(&overlay.own)))?;
-        change_mount(own.as_fd(), MountChange { untrusted: true, ..MountChange::default() })
-            .step("restrict a sandbox's own layer")?;
-        Ok(Self { lower, own })
+        Ok(Self { lower, own: open_own(&overlay.own, identity)? })
+    }
+
+    /// Adds the layers to `descriptors`; gives how many are below the own one.
+    fn hand_on(self, descriptors: &mut Vec<OwnedFd>) -> u32 {
+        let lower = u32::try_from(self.lower.len()).unwrap_or(u32::MAX);
+        descriptors.extend(self.lower);
+        descriptors.push(self.own);
+        lower
+    }
+
+    fn taken(lower: u32, descriptors: &mut impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        let lower = (0..lower).map(|_| descriptors.next()).collect::<Option<Vec<_>>>()?;
+        Some(Self { lower, own: descriptors.next()? })
     }
 }

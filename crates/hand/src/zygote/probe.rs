@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use cofferdam_hand::protocol::zygote::{Attempt, Owner, Probed};
+use cofferdam_hand::protocol::zygote::{AGENT_ID, Attempt, Ids, Network, Probed};
 use rustix::{
     fs::{CWD, Mode, OFlags, mkdirat, open},
     io::Errno,
@@ -17,10 +17,14 @@ use rustix::{
 };
 
 use super::{
+    ids,
     mounts::{attach, open_layer},
-    namespace_id, owner, seccomp,
+    network,
+    owner::{self, GroupChanges},
+    seccomp,
 };
 use crate::sys::{
+    landlock,
     namespace::{self, Cloned, MountChange, Namespaces, change_mount},
     process::exit_now,
 };
@@ -29,26 +33,26 @@ use crate::sys::{
 const STAGE: &str = "/sys";
 
 /// Tries everything.
-pub(super) fn probe(owner: Owner) -> Probed {
+pub(super) fn probe(ids: Ids) -> Probed {
     let mut attempts = Vec::new();
     // What cannot even be begun counts as the first attempt's failure.
-    if let Err(error) = try_in_child(owner, &mut attempts)
+    if let Err(error) = try_in_child(ids, &mut attempts)
         && attempts.is_empty()
     {
         attempts.push((Attempt::Namespaces, number(&error)));
     }
-    Probed { attempts, landlock: namespace::landlock_version() }
+    Probed { attempts, landlock: landlock::version() }
 }
 
-fn try_in_child(owner: Owner, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> {
+fn try_in_child(ids: Ids, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> {
     let (go, start) = pipe_with(PipeFlags::CLOEXEC)?;
     let (results, results_in) = pipe_with(PipeFlags::CLOEXEC)?;
     match namespace::clone_process(Namespaces::SANDBOX, None)? {
         Cloned::Parent(pid, _pidfd) => {
             drop((go, results_in));
             attempts.push((Attempt::Namespaces, 0));
-            let id = namespace_id();
-            let mapped = owner::write_maps(&format!("/proc/{}", pid.as_raw_nonzero()), (id, id), owner);
+            let process = format!("/proc/{}", pid.as_raw_nonzero());
+            let mapped = owner::write_maps(&process, ids::first_map(ids), GroupChanges::Denied);
             attempts.push((Attempt::IdMaps, mapped.as_ref().err().map_or(0, number)));
             if mapped.is_ok() {
                 rustix::io::write(&start, b"g")?;
@@ -78,7 +82,8 @@ fn write_results(results: OwnedFd) {
         (Attempt::DetachedMounts, detached_mounts),
         (Attempt::Overlay, overlay),
         (Attempt::Proc, proc),
-        (Attempt::Loopback, namespace::loopback_up),
+        (Attempt::Loopback, loopback),
+        (Attempt::Capture, captured),
         (Attempt::Filter, filter),
     ]
     .map(|(attempt, run)| (attempt, run().err().as_ref().map_or(0, number)))
@@ -94,8 +99,7 @@ fn number(error: &io::Error) -> i32 {
 }
 
 fn mounts() -> io::Result<()> {
-    let (uid, gid) =
-        (rustix::thread::Uid::from_raw(namespace_id()), rustix::thread::Gid::from_raw(namespace_id()));
+    let (uid, gid) = (rustix::thread::Uid::from_raw(AGENT_ID), rustix::thread::Gid::from_raw(AGENT_ID));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
@@ -122,6 +126,36 @@ fn overlay() -> io::Result<()> {
 fn proc() -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     Ok(mount("proc", "proc", "proc", flags, c"hidepid=2")?)
+}
+
+fn loopback() -> io::Result<()> {
+    Ok(network::loopback_up()?)
+}
+
+fn captured() -> io::Result<()> {
+    network::open(Network::Captured).map(drop).map_err(|failure| io::Error::from_raw_os_error(failure.errno))
+}
+
+/// Tries in a network namespace of its own whether connections can be captured. An error number, 0 for success.
+pub(super) fn capture() -> i32 {
+    let tried = || -> io::Result<i32> {
+        let (result, result_in) = pipe_with(PipeFlags::CLOEXEC)?;
+        match namespace::clone_process(Namespaces::NETWORK, None)? {
+            Cloned::Parent(..) => {
+                drop(result_in);
+                let mut bytes = [0; size_of::<i32>()];
+                std::fs::File::from(result).read_exact(&mut bytes)?;
+                Ok(i32::from_ne_bytes(bytes))
+            }
+            Cloned::Child => {
+                let errno = captured().err().as_ref().map_or(0, number);
+                // If the parent no longer listens, nobody wants to know.
+                rustix::io::write(&result_in, &errno.to_ne_bytes()).ok();
+                exit_now(0)
+            }
+        }
+    };
+    tried().unwrap_or_else(|error| number(&error))
 }
 
 fn filter() -> io::Result<()> {

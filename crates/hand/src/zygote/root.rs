@@ -11,14 +11,18 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use cofferdam_hand::protocol::zygote::{Failure, RootEntry, RootKind};
+use cofferdam_hand::protocol::zygote::{Failure, MountPoint, RootEntry, RootKind, System};
 use rustix::{
-    fs::{CWD, Mode, OFlags, mkdirat, open, openat, symlinkat},
-    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
+    fs::{CWD, Mode, OFlags, mkdirat, open, openat, rmdir, symlinkat},
+    io::Errno,
+    mount::{
+        MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount, mount_change, open_tree,
+        unmount,
+    },
 };
 
 use super::{
-    mounts::{MountPoint, attach, is_directory, make_directories, make_mount_point, make_parent, open_host},
+    mounts::{attach, is_directory, make_directories, make_mount_point, make_parent, open_host, open_layer},
     step::Step as _,
 };
 use crate::sys::namespace::{MountChange, c_string, change_mount};
@@ -52,19 +56,25 @@ const MOST_ROOTS: usize = 16;
 /// The finished root directories.
 pub(super) struct Roots {
     entries: Vec<RootEntry>,
+    /// What is there instead or in addition where the system can be changed.
+    system: Vec<RootEntry>,
     made: Vec<Made>,
     next: u64,
 }
 
 struct Made {
     points: Vec<MountPoint>,
+    system: System,
     path: String,
+    /// A copy that no sandbox has yet. Copying takes time in proportion to the mounts in it, and that is when
+    /// nobody waits for it.
+    spare: Option<OwnedFd>,
 }
 
 impl Roots {
     /// Sets the stage and makes the plain kind of root directory, so that what is wrong with the host shows
     /// now.
-    pub(super) fn new(mut entries: Vec<RootEntry>) -> Result<Self, Failure> {
+    pub(super) fn new(mut entries: Vec<RootEntry>, system: Vec<RootEntry>) -> Result<Self, Failure> {
         // Not private: when the host unmounts something, it should not stay in use here.
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
             .step("separate mounts from the host's")?;
@@ -74,34 +84,75 @@ impl Roots {
             mkdirat(CWD, directory, Mode::from_raw_mode(0o755)).step("make a directory in a new tmpfs")?;
         }
         entries.sort_by(|one, other| one.path.cmp(&other.path));
-        let mut roots = Self { entries, made: Vec::new(), next: 0 };
-        roots.with_mount_points(&[])?;
+        let mut roots = Self { entries, system, made: Vec::new(), next: 0 };
+        roots.copy(&[], System::ReadOnly)?;
+        roots.prepare_copy();
         Ok(roots)
     }
 
-    /// The path of the root directory that has these places for mounts.
-    pub(super) fn with_mount_points(&mut self, points: &[MountPoint]) -> Result<String, Failure> {
-        if let Some(position) = self.made.iter().position(|made| made.points == points) {
+    /// A copy, not attached anywhere yet, of the root directory that has these places for mounts.
+    pub(super) fn copy(&mut self, points: &[MountPoint], system: System) -> Result<OwnedFd, Failure> {
+        self.make_last(points, system)?;
+        let copy = self.made.last_mut().map(|made| made.spare.take().map_or_else(|| copy(&made.path), Ok));
+        copy.unwrap_or(Err(Errno::NOENT)).step("copy the root directory")
+    }
+
+    /// Makes the next copy of the root directory that was copied last, ahead of time.
+    pub(super) fn prepare_copy(&mut self) {
+        if let Some(made) = self.made.last_mut().filter(|made| made.spare.is_none()) {
+            // Made when it is needed otherwise, and then the error is told.
+            made.spare = copy(&made.path).ok();
+        }
+    }
+
+    /// A directory of the root directory with these places in which the system can be changed, by itself.
+    pub(super) fn part(&mut self, points: &[MountPoint], path: &[u8]) -> Result<OwnedFd, Failure> {
+        self.make_last(points, System::Writable)?;
+        let root = self.made.last().map(|made| made.path.clone().into_bytes()).unwrap_or_default();
+        open_layer(&[&root, path].concat()).step(&format!("open {}", String::from_utf8_lossy(path)))
+    }
+
+    /// Makes the root directory with these places if there is none yet, and moves it to the end of the list.
+    fn make_last(&mut self, points: &[MountPoint], system: System) -> Result<(), Failure> {
+        let known = self.made.iter().position(|made| made.points == points && made.system == system);
+        if let Some(position) = known {
             let made = self.made.remove(position);
-            let path = made.path.clone();
             self.made.push(made);
-            return Ok(path);
+            return Ok(());
         }
         if self.made.len() == MOST_ROOTS {
             let oldest = self.made.remove(0);
             // Sandboxes have copies of their own.
-            unmount(&oldest.path, UnmountFlags::DETACH).step("give up an old root directory")?;
+            give_up(&oldest.path).step("give up an old root directory")?;
         }
         let path = format!("{ROOTS}/{}", self.next);
         self.next += 1;
-        self.make(&path, points)?;
-        self.made.push(Made { points: points.to_vec(), path: path.clone() });
-        Ok(path)
+        if let Err(failure) = self.make(&path, points, system) {
+            // What was made of it would stay for good. The first error tells more.
+            give_up(&path).ok();
+            return Err(failure);
+        }
+        self.made.push(Made { points: points.to_vec(), system, path, spare: None });
+        Ok(())
     }
 
-    fn make(&self, path: &str, points: &[MountPoint]) -> Result<(), Failure> {
+    /// What is in the root directory of this kind, parents first.
+    fn entries_for(&self, system: System) -> Vec<RootEntry> {
+        match system {
+            System::ReadOnly => self.entries.clone(),
+            System::Writable => {
+                let replaced = |entry: &&RootEntry| self.system.iter().all(|other| other.path != entry.path);
+                let kept = self.entries.iter().filter(replaced).cloned().map(copied);
+                let mut entries: Vec<RootEntry> = kept.chain(self.system.iter().cloned()).collect();
+                entries.sort_by(|one, other| one.path.cmp(&other.path));
+                entries
+            }
+        }
+    }
+
+    fn make(&self, path: &str, points: &[MountPoint], system: System) -> Result<(), Failure> {
         mkdirat(CWD, path, Mode::from_raw_mode(0o755)).step("make a directory for a root")?;
-        mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=16m")
+        mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=64m")
             .step("mount a tmpfs")?;
         let root = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .step("open a new root directory")?;
@@ -109,8 +160,8 @@ impl Roots {
             make_directories(&root, place.as_bytes()).step("make places for mounts")?;
         }
         add_devices(&root).step("add devices")?;
-        for entry in &self.entries {
-            add(&root, entry).step(&format!("add {}", String::from_utf8_lossy(&entry.path)))?;
+        for entry in self.entries_for(system) {
+            add(&root, &entry).step(&format!("add {}", String::from_utf8_lossy(&entry.path)))?;
         }
         for point in points {
             make_mount_point(&root, &point.path, point.directory)
@@ -119,6 +170,36 @@ impl Roots {
         change_mount(root.as_fd(), MountChange { read_only: true, ..MountChange::default() })
             .step("make the root directory read-only")
     }
+}
+
+/// Directories of the system that are put together here also where they can be changed.
+const PUT_TOGETHER: [&[u8]; 2] = [b"/etc/", b"/var/"];
+
+/// What cannot be mounted, because it becomes the lower layer of an overlay, is copied.
+fn copied(entry: RootEntry) -> RootEntry {
+    match entry {
+        RootEntry { path, kind: RootKind::Bind(host) }
+            if PUT_TOGETHER.iter().any(|directory| path.starts_with(directory)) =>
+        {
+            RootEntry { path, kind: RootKind::CopyAll(host) }
+        }
+        entry => entry,
+    }
+}
+
+/// Removes a root directory, as far as there is one.
+fn give_up(path: &str) -> rustix::io::Result<()> {
+    match unmount(path, UnmountFlags::DETACH) {
+        // Nothing was mounted yet.
+        Ok(()) | Err(Errno::INVAL) => rmdir(path),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn copy(path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(CWD, path, flags)
 }
 
 fn add_devices(root: &OwnedFd) -> io::Result<()> {
@@ -134,6 +215,7 @@ fn add_devices(root: &OwnedFd) -> io::Result<()> {
 }
 
 fn add(root: &OwnedFd, entry: &RootEntry) -> io::Result<()> {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
     match &entry.kind {
         RootKind::Directory => make_directories(root, &entry.path).map(drop),
         RootKind::Symlink(target) => {
@@ -141,9 +223,9 @@ fn add(root: &OwnedFd, entry: &RootEntry) -> io::Result<()> {
             Ok(symlinkat(c_string(target)?, parent, &name)?)
         }
         RootKind::File(content) => add_file(root, &entry.path, content),
-        RootKind::Copy(host) => {
-            use std::os::unix::ffi::OsStrExt as _;
-            add_file(root, &entry.path, &std::fs::read(std::ffi::OsStr::from_bytes(host))?)
+        RootKind::Copy(host) => add_file(root, &entry.path, &std::fs::read(OsStr::from_bytes(host))?),
+        RootKind::CopyAll(host) => {
+            super::copies::copy_all(Path::new(OsStr::from_bytes(host)), root, &entry.path)
         }
         RootKind::Bind(host) => {
             let mount = open_host(host)?;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use cofferdam_hand::protocol::{
-    message::{FileProblem, ProcessLimits, ReplyBody, RequestBody, Start, StartProblem, Status, Streams},
+    message::{
+        FileProblem, ProcessLimits, Profile, ReplyBody, RequestBody, Start, StartProblem, Status, Streams,
+        Tested, User,
+    },
     text::SandboxPath,
 };
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -225,4 +228,26 @@ fn several_run_at_once() {
     let (exited, _) = host.run(&format!("echo open >{}", gate.path().display()));
     assert_eq!(exited.status, Status::Code(0));
     assert_eq!(host.exited(waiting).status, Status::Code(0));
+}
+
+#[test]
+fn the_self_test_fails_where_there_are_no_walls() {
+    let mut host = Host::new();
+    // It stops at the first thing that is not as it should be, so nothing is tried that could be possible here.
+    let reply = host.ask(RequestBody::SelfTest(Profile { landlock: true }), &[]);
+    let ReplyBody::Tested(Tested { failed: Some(found), .. }) = reply else { panic!("{reply:?}") };
+    assert!(
+        ["capabilities:", "no new privileges:"].iter().any(|probe| found.as_str().starts_with(probe)),
+        "{found}"
+    );
+    assert_eq!(host.ask(RequestBody::Ping, &[]), ReplyBody::Pong);
+}
+
+#[test]
+fn outside_of_a_sandbox_with_a_root_nothing_starts_as_root() {
+    let mut host = Host::new();
+    let (_output, write_end) = io::pipe().unwrap();
+    let start = Start { user: User::Root, ..host.start("true", &[]) };
+    let reply = host.ask(RequestBody::Start(start), &[write_end.as_fd()]);
+    assert_eq!(reply, ReplyBody::NotStarted(StartProblem::NoRoot));
 }

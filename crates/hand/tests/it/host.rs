@@ -13,7 +13,8 @@ use std::{
 use cofferdam_hand::protocol::{
     channel::{self, ChannelError, Received},
     message::{
-        Exited, ProcessLimits, Reply, ReplyBody, Request, RequestBody, RequestId, Start, Streams, Variable,
+        Exited, ProcessLimits, Reply, ReplyBody, Request, RequestBody, RequestId, Start, Streams, User,
+        Variable,
     },
     text::{KernelString, SandboxPath, VariableName},
 };
@@ -132,6 +133,7 @@ impl Host {
             cwd: SandboxPath::new("/").unwrap(),
             streams: Streams::Output,
             limits: ProcessLimits::default(),
+            user: User::Agent,
         }
     }
 

@@ -9,9 +9,9 @@ use cofferdam_hand::protocol::{
     channel::{self, ChannelError},
     frame::{self, FrameError, Message},
     message::{
-        EntryKind, Exited, FilePart, FileProblem, ProcessLimits, Reply, ReplyBody, Request, RequestBody,
-        RequestId, Search, SearchProblem, Start, StartProblem, Stat, Status, Streams, Usage, Variable,
-        Version,
+        EntryKind, Exited, FilePart, FileProblem, ProcessLimits, Profile, Reply, ReplyBody, Request,
+        RequestBody, RequestId, Search, SearchProblem, Start, StartProblem, Stat, Status, Streams, Tested,
+        Usage, User, Variable, Version,
     },
     records::{self, Decoder, Entry, Found, MAX_RECORD},
     text::{Bytes, KernelString, Notice, SandboxPath, TextError, VariableName},
@@ -43,9 +43,17 @@ fn start() -> impl Strategy<Value = Start> {
     let limits = any::<[Option<u64>; 4]>().prop_map(|[open_files, file_size, processes, address_space]| {
         ProcessLimits { open_files, file_size, processes, address_space }
     });
-    (kernel_string(), vec(kernel_string(), 0..9), vec(variable, 0..9), path(), streams, limits).prop_map(
-        |(program, args, env, cwd, streams, limits)| Start { program, args, env, cwd, streams, limits },
-    )
+    let user = prop_oneof![Just(User::Agent), Just(User::Root)];
+    (kernel_string(), vec(kernel_string(), 0..9), vec(variable, 0..9), path(), streams, limits, user)
+        .prop_map(|(program, args, env, cwd, streams, limits, user)| Start {
+            program,
+            args,
+            env,
+            cwd,
+            streams,
+            limits,
+            user,
+        })
 }
 
 fn search() -> impl Strategy<Value = Search> {
@@ -73,6 +81,7 @@ fn request() -> impl Strategy<Value = Request> {
     let body = prop_oneof![
         Just(RequestBody::Hello),
         Just(RequestBody::Ping),
+        any::<bool>().prop_map(|landlock| RequestBody::SelfTest(Profile { landlock })),
         Just(RequestBody::Shutdown),
         start().prop_map(RequestBody::Start),
         search().prop_map(RequestBody::Search),
@@ -124,6 +133,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         })),
         any::<(u32, u64)>().prop_map(|(entries, more)| ReplyBody::Listed { entries, more }),
         any::<bool>().prop_map(|cut| ReplyBody::Searched { cut }),
+        (any::<u32>(), proptest::option::of(notice()))
+            .prop_map(|(passed, failed)| ReplyBody::Tested(Tested { passed, failed })),
         notice().prop_map(|text| ReplyBody::NotSearched(SearchProblem::Pattern(text))),
         file_problem().prop_map(ReplyBody::File),
         notice().prop_map(ReplyBody::Refused),
@@ -229,6 +240,7 @@ fn a_frame_over_its_bound_is_neither_written_nor_read() {
         cwd: SandboxPath::new("/").unwrap(),
         streams: Streams::Output,
         limits: ProcessLimits::default(),
+        user: User::Agent,
     });
     assert!(matches!(frame::encode(&request), Err(FrameError::TooLong { .. })));
     let long = framed::<Reply>(&[0; Reply::MAX_FRAME]);

@@ -54,9 +54,12 @@ const VERSIONED: [&str; 2] = ["java", "python"];
 const JAVA: std::ops::RangeInclusive<u32> = 8..=30;
 const PYTHON: std::ops::RangeInclusive<u32> = 6..=20;
 
-/// Name resolution without a network: files only.
+/// Where names are looked up.
 const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\nrpc: files\n";
-const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
+/// Where the egress door answers questions for names. Without a door nobody answers there, and programs know at once.
+const RESOLV: &str = "nameserver 127.0.0.1\n";
+/// The last is the name of every sandbox: nobody has to ask for it.
+const HOSTS: &str = "127.0.0.1 localhost cofferdam\n::1 localhost ip6-localhost ip6-loopback\n";
 
 /// Everything in `/etc`.
 pub(super) fn entries(files: &dyn HostFiles) -> Vec<RootEntry> {
@@ -91,7 +94,7 @@ fn made_up() -> [(&'static str, String); 6] {
         ),
         ("group", format!("root:x:0:\nagent:x:{AGENT_ID}:\nnogroup:x:65534:\n")),
         ("hosts", HOSTS.to_owned()),
-        ("resolv.conf", String::new()),
+        ("resolv.conf", RESOLV.to_owned()),
         ("nsswitch.conf", NSSWITCH.to_owned()),
         ("machine-id", String::new()),
     ]

@@ -7,7 +7,9 @@
 //! [`discover`](HostEnvironment::discover) decides from variables and from what exists, and touches nothing: a pure function over [`HostFiles`].
 
 mod etc;
+pub(crate) mod network;
 mod path;
+mod system;
 mod toolchains;
 
 use std::{
@@ -20,6 +22,7 @@ use std::{
 
 use cofferdam_hand::protocol::zygote::{RootEntry, RootKind};
 
+pub(crate) use self::system::SystemPart;
 use crate::HOME;
 
 /// What there is at a path of the host. Links are not followed.
@@ -42,6 +45,9 @@ pub trait HostFiles {
 
     /// Where `path` is when all links are followed, if it exists.
     fn resolve(&self, path: &Path) -> Option<PathBuf>;
+
+    /// What is in the file at `path`, if that is text.
+    fn read(&self, path: &Path) -> Option<String>;
 }
 
 /// The files of this machine.
@@ -61,6 +67,10 @@ impl HostFiles for ThisHost {
     fn resolve(&self, path: &Path) -> Option<PathBuf> {
         fs::canonicalize(path).ok()
     }
+
+    fn read(&self, path: &Path) -> Option<String> {
+        fs::read_to_string(path).ok()
+    }
 }
 
 /// What a sandbox sees of the host.
@@ -69,6 +79,8 @@ pub struct HostEnvironment {
     root: Vec<RootEntry>,
     variables: BTreeMap<String, String>,
     caches: Vec<HostCache>,
+    system: Vec<RootEntry>,
+    parts: Vec<SystemPart>,
 }
 
 /// A directory of the host that appears in the sandbox's home, where it can be written to without changing the host's.
@@ -125,7 +137,8 @@ impl HostEnvironment {
             own.extend(found.variable);
         }
         own.insert("PATH".to_owned(), path::inside(files, variables.get("PATH"), &visible));
-        Self { root, variables: own, caches: toolchains::caches(files, variables) }
+        let (system, parts) = (system::entries(files), system::parts(files, &visible));
+        Self { root, variables: own, caches: toolchains::caches(files, variables), system, parts }
     }
 
     /// What is in the root directory.
@@ -141,6 +154,16 @@ impl HostEnvironment {
     /// The caches in the home directory.
     pub(crate) fn caches(&self) -> &[HostCache] {
         &self.caches
+    }
+
+    /// What is in the root directory instead or in addition where the system can be changed.
+    pub(crate) fn system(&self) -> &[RootEntry] {
+        &self.system
+    }
+
+    /// The directories of the system that can be changed there.
+    pub(crate) fn parts(&self) -> &[SystemPart] {
+        &self.parts
     }
 
     /// Host paths that can be read inside, for people who want to know.
@@ -161,12 +184,7 @@ fn own_variables(files: &dyn HostFiles) -> BTreeMap<String, String> {
         ("LANG", "C.UTF-8"),
         ("CARGO_HOME", "/home/agent/.cargo"),
         ("GOPATH", "/home/agent/go"),
-        // There is no network; these tools wait and retry for minutes unless they are told.
-        ("CARGO_NET_OFFLINE", "true"),
-        ("GOPROXY", "off"),
         ("GOTOOLCHAIN", "local"),
-        ("PIP_RETRIES", "0"),
-        ("npm_config_offline", "true"),
         ("GIT_TERMINAL_PROMPT", "0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

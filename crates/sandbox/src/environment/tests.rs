@@ -41,6 +41,10 @@ impl HostFiles for Made {
             Seen::File | Seen::Directory => Some(path.to_owned()),
         }
     }
+
+    fn read(&self, _path: &Path) -> Option<String> {
+        None
+    }
 }
 
 const SYSTEM: [&str; 8] = [
@@ -169,5 +173,17 @@ fn etc_is_made_up() {
         matches!(&passwd.kind, RootKind::File(content) if String::from_utf8_lossy(content).contains("agent:x:1000:1000"))
     );
     let resolv = environment.root().iter().find(|entry| entry.path == b"/etc/resolv.conf").unwrap();
-    assert_eq!(resolv.kind, RootKind::File(Vec::new()));
+    assert_eq!(resolv.kind, RootKind::File(b"nameserver 127.0.0.1\n".to_vec()));
+}
+
+#[test]
+fn what_is_said_of_the_network_fits_the_network() {
+    let environment = discover(&[], &[]);
+    let (offline, proxy) = (network::offline(), network::proxy("127.0.0.1:3128".parse().unwrap()));
+    assert!(offline.keys().chain(proxy.keys()).all(|name| !environment.variables().contains_key(name)));
+    assert_eq!(offline["CARGO_NET_OFFLINE"], "true");
+    for name in ["https_proxy", "HTTPS_PROXY"] {
+        assert_eq!(proxy[name], "http://127.0.0.1:3128");
+    }
+    assert!(proxy["no_proxy"].contains("127.0.0.1"));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cofferdam_hand::protocol::{
-    message::{ProcessLimits, Start, Streams, Variable},
+    message::{self, ProcessLimits, Start, Streams, Variable},
     text::{KernelString, SandboxPath, TextError, VariableName},
 };
 use rustix::{
@@ -17,17 +17,28 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use crate::{Command, SandboxError, WORKSPACE};
+use crate::{Command, SandboxError, User, WORKSPACE};
 
 /// Size of a terminal.
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
 
-/// The request that starts a command. `variables` are those of the sandbox.
-pub(super) fn start(command: &Command, variables: &BTreeMap<String, String>) -> Result<Start, SandboxError> {
+/// The home directory of root inside.
+const ROOT_HOME: &str = "/root";
+
+/// The request that starts a command. `variables` are those of the sandbox; `reads` says whether it has a standard input.
+pub(super) fn start(
+    command: &Command,
+    variables: &BTreeMap<String, String>,
+    reads: bool,
+) -> Result<Start, SandboxError> {
     let (program, args) = command.argv.split_first().ok_or_else(|| problem("", "no program is given"))?;
     let text = |bytes: &str| KernelString::new(bytes).map_err(|error| problem(program, &error.to_string()));
     let mut env = variables.clone();
+    if command.user == User::Root {
+        let root = [("HOME", ROOT_HOME), ("USER", "root"), ("LOGNAME", "root")];
+        env.extend(root.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     env.insert("TERM".to_owned(), if command.terminal { "xterm-256color" } else { "dumb" }.to_owned());
     env.extend(command.env.iter().cloned());
     let mut checked = Vec::with_capacity(env.len());
@@ -35,10 +46,10 @@ pub(super) fn start(command: &Command, variables: &BTreeMap<String, String>) -> 
         let name = VariableName::new(name).map_err(|error| problem(program, &error.to_string()))?;
         checked.push(Variable { name, value: text(&value)? });
     }
-    let streams = match (command.terminal, command.stdin.is_empty()) {
+    let streams = match (command.terminal, reads) {
         (true, _) => Streams::Terminal,
-        (false, true) => Streams::Output,
-        (false, false) => Streams::InputOutput,
+        (false, false) => Streams::Output,
+        (false, true) => Streams::InputOutput,
     };
     Ok(Start {
         program: text(program)?,
@@ -47,6 +58,10 @@ pub(super) fn start(command: &Command, variables: &BTreeMap<String, String>) -> 
         cwd: absolute(&command.cwd).map_err(|error| problem(program, &error.to_string()))?,
         streams,
         limits: ProcessLimits::default(),
+        user: match command.user {
+            User::Agent => message::User::Agent,
+            User::Root => message::User::Root,
+        },
     })
 }
 
@@ -74,19 +89,20 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn make(command: &Command) -> io::Result<Self> {
-        if command.terminal { Self::terminal(&command.stdin) } else { Self::pipe(&command.stdin) }
+    /// `pipe` is what the command reads from, if that is a pipe.
+    pub(super) fn make(command: &Command, pipe: Option<OwnedFd>) -> io::Result<Self> {
+        match pipe {
+            _ if command.terminal => Self::terminal(&command.stdin),
+            Some(pipe) => Self::pipes(Some(pipe)),
+            None if command.stdin.is_empty() => Self::pipes(None),
+            None => Self::pipes(Some(input(&command.stdin)?)),
+        }
     }
 
-    fn pipe(stdin: &[u8]) -> io::Result<Self> {
+    fn pipes(input: Option<OwnedFd>) -> io::Result<Self> {
         let (host, output) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&host, true)?;
-        let mut command = Vec::new();
-        if !stdin.is_empty() {
-            command.push(input(stdin)?);
-        }
-        command.push(output);
-        Ok(Self { host, command })
+        Ok(Self { host, command: input.into_iter().chain([output]).collect() })
     }
 
     fn terminal(stdin: &[u8]) -> io::Result<Self> {

@@ -19,7 +19,7 @@ use cofferdam_hand::protocol::{
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::timeout,
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Connection {
     next: AtomicU64,
     waiting: Mutex<HashMap<RequestId, mpsc::Sender<ReplyBody>>>,
     ended: OnceLock<String>,
+    /// Whether the sandbox's processes are stopped.
+    frozen: watch::Sender<bool>,
 }
 
 /// The replies to one request.
@@ -61,6 +63,7 @@ impl Connection {
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
             ended: OnceLock::new(),
+            frozen: watch::Sender::new(false),
         });
         tokio::spawn(read_replies(Arc::clone(&connection)));
         Ok(connection)
@@ -82,6 +85,9 @@ impl Connection {
         body: RequestBody,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Replies, SandboxError> {
+        if self.is_frozen() && self.lives() {
+            return Err(SandboxError::Frozen);
+        }
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = mpsc::channel(REPLIES);
         self.lock().insert(id, sender);
@@ -128,6 +134,23 @@ impl Connection {
         // It has ended by itself otherwise.
         pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).ok();
         self.lock().clear();
+        self.set_frozen(false);
+    }
+
+    /// Takes note of whether the sandbox's processes are stopped.
+    pub(super) fn set_frozen(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
+    }
+
+    /// Whether they are.
+    pub(super) fn is_frozen(&self) -> bool {
+        *self.frozen.borrow()
+    }
+
+    /// Waits until they are not, or the sandbox has ended.
+    pub(super) async fn thawed(&self) {
+        // The sender lives as long as this.
+        self.frozen.subscribe().wait_for(|frozen| !frozen).await.ok();
     }
 
     /// Whether the sandbox has not ended.
@@ -197,12 +220,16 @@ async fn read_replies(connection: Arc<Connection>) {
 impl Replies {
     /// The next reply. A hand that does not give it in time is killed.
     pub(super) async fn next(&mut self, patience: Duration) -> Result<ReplyBody, SandboxError> {
-        match timeout(patience, self.receiver.recv()).await {
-            Ok(Some(reply)) => Ok(reply),
-            Ok(None) => Err(self.connection.gone()),
-            Err(_) => {
-                self.connection.end("the hand did not answer in time");
-                Err(self.connection.gone())
+        loop {
+            match timeout(patience, self.receiver.recv()).await {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => return Err(self.connection.gone()),
+                // It cannot answer; once it can, it has as long again.
+                Err(_) if self.connection.is_frozen() => self.connection.thawed().await,
+                Err(_) => {
+                    self.connection.end("the hand did not answer in time");
+                    return Err(self.connection.gone());
+                }
             }
         }
     }

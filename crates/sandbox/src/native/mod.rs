@@ -9,12 +9,16 @@ mod command;
 mod connection;
 mod driver;
 mod files;
+mod freeze;
 mod hand;
 #[cfg(test)]
 mod hostile;
+mod isolation;
 mod layer;
+mod network;
 mod output;
 mod owner;
+mod pool;
 mod probe;
 mod process;
 mod ready;
@@ -24,7 +28,8 @@ mod zygote;
 
 pub use self::{
     cgroup::LimitLevel,
-    driver::{NativeDriver, NativeOptions},
-    layer::{remove_layer, workspace_upper},
+    driver::{CaptureLevel, NativeDriver, NativeOptions},
+    isolation::IsolationLevel,
+    layer::{Archive, ArchiveBounds, LayerError, LayerStack, SnapshotId, remove_layer, workspace_upper},
     probe::{Finding, HostReport, State},
 };

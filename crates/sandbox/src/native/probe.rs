@@ -12,11 +12,12 @@ use rustix::io::Errno;
 use super::{
     cgroup::{self, Controller, Groups, LimitLevel, Place},
     driver::{NativeDriver, NativeOptions},
+    isolation::IsolationLevel,
     layer::remove_layer,
     owner,
     zygote::Zygote,
 };
-use crate::{Driver as _, HostEnvironment, SandboxError, SandboxSpec};
+use crate::{Driver as _, HostEnvironment, Network, SandboxError, SandboxSpec};
 
 /// The oldest kernel with all calls that are used (mount_setattr(2); overlays in user namespaces came one version before).
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
@@ -60,9 +61,9 @@ impl HostReport {
     /// Looks at this host. Makes one sandbox and removes it again.
     pub async fn probe() -> Self {
         let probed = tokio::task::spawn_blocking(|| {
-            let owner = owner::choose()
+            let ids = owner::choose()
                 .map_err(|source| SandboxError::Setup { step: "choose a user".to_owned(), source })?;
-            Zygote::probe(owner)
+            Zygote::probe(ids)
         });
         let probed = match probed.await {
             Ok(Ok(probed)) => probed,
@@ -136,10 +137,14 @@ pub(super) fn namespaces_remedy() -> String {
     Settings::of_this_host().remedy_for_namespaces()
 }
 
-fn kernel(release: &str) -> Finding {
+/// The first two numbers of a kernel's release.
+pub(super) fn version(release: &str) -> (u32, u32) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let new_enough = version >= OLDEST_KERNEL;
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn kernel(release: &str) -> Finding {
+    let new_enough = version(release) >= OLDEST_KERNEL;
     Finding {
         what: "kernel",
         state: if new_enough { State::Ok } else { State::Missing },
@@ -152,10 +157,8 @@ fn kernel(release: &str) -> Finding {
 fn user() -> Finding {
     let uid = rustix::process::geteuid();
     let found = match owner::choose() {
-        Ok(owner) if uid.is_root() => {
-            format!("root; sandboxes run as user {}, which is nobody else", owner.uid)
-        }
-        Ok(owner) => format!("ordinary user {}; sandboxes run as the same user", owner.uid),
+        Ok(ids) if uid.is_root() => format!("root; a sandbox has {}", owner::in_words(ids, false)),
+        Ok(_) => format!("ordinary user {}; sandboxes run as the same user", uid.as_raw()),
         Err(error) => error.to_string(),
     };
     Finding {
@@ -193,6 +196,13 @@ const fn row(attempt: Attempt) -> (&'static str, &'static str, &'static str) {
             "programs inside may talk to each other, and to nobody else",
             "Use a kernel with CONFIG_NET_NS",
         ),
+        Attempt::Capture => (
+            "network capture",
+            "an egress door gets every connection; without it only programs that honour proxy variables have a network (many Java, Node.js \
+             and Go tools, ssh, and anything that speaks no HTTP do not), and others have none: nothing leaks either way",
+            "Load the modules (`sudo modprobe -a nf_tables nft_chain_nat nft_redir`, and name them in /etc/modules-load.d/ to keep them), or \
+             use a kernel with CONFIG_NF_TABLES_INET and CONFIG_NFT_REDIR",
+        ),
         Attempt::Filter => (
             "system call filter",
             "the kernel's less tested parts are out of reach",
@@ -211,7 +221,19 @@ fn attempts(probed: &Probed, settings: &Settings) -> Vec<Finding> {
             let found =
                 if works { "works".to_owned() } else { io::Error::from_raw_os_error(*errno).to_string() };
             let remedy = if remedy.is_empty() { settings.remedy_for_namespaces() } else { remedy.to_owned() };
-            let state = if works { State::Ok } else { State::Missing };
+            let state = match attempt {
+                _ if works => State::Ok,
+                // There is another way.
+                Attempt::Capture => State::Weak,
+                Attempt::Namespaces
+                | Attempt::IdMaps
+                | Attempt::Mounts
+                | Attempt::DetachedMounts
+                | Attempt::Overlay
+                | Attempt::Proc
+                | Attempt::Loopback
+                | Attempt::Filter => State::Missing,
+            };
             Finding { what, state, found, meaning, remedy: (!works).then_some(remedy) }
         })
         .collect()
@@ -269,8 +291,8 @@ fn control_groups(places: &[Place], working: Vec<Controller>) -> Finding {
 
 /// Makes a sandbox; gives its level.
 async fn try_whole() -> Result<String, SandboxError> {
-    let options =
-        NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+    let mut options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed);
+    options.isolation = IsolationLevel::WeakerAllowed;
     let driver = NativeDriver::new(options).await?;
     let id = SandboxId::generate();
     let directory = std::env::temp_dir().join(format!("cofferdam-doctor-{id}"));
@@ -278,13 +300,9 @@ async fn try_whole() -> Result<String, SandboxError> {
     let step =
         |source| SandboxError::Setup { step: format!("make a directory in {}", directory.display()), source };
     fs::create_dir_all(&lower).map_err(step)?;
-    let spec = SandboxSpec {
-        id,
-        lower: vec![lower],
-        layer: directory.join("layer"),
-        read_only: Vec::new(),
-        limits: Limits::default(),
-    };
+    let mut spec = SandboxSpec::new(id, directory.join("layer"), Limits::default());
+    spec.lower.push(lower);
+    spec.network = Network::Door;
     let tried = match driver.create(spec).await {
         Ok(sandbox) => sandbox.destroy().await.map(|()| driver.level().to_owned()),
         Err(error) => Err(error),
@@ -345,6 +363,9 @@ mod tests {
         {
             assert!(attempts(&failed(attempt), &Settings::default())[0].remedy.is_some());
         }
+        let capture = attempts(&failed(Attempt::Capture), &Settings::default()).remove(0);
+        assert_eq!(capture.state, State::Weak, "there is another way");
+        assert!(capture.remedy.unwrap().contains("modprobe") && capture.meaning.contains("proxy variables"));
         assert!(landlock(0).remedy.is_some() && landlock(7).remedy.is_none());
     }
 

@@ -14,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use cofferdam_domain::evidence::Exit;
 use cofferdam_hand::protocol::message::{Exited, ReplyBody, RequestBody, RequestId, Status};
+use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{Notify, oneshot, watch},
@@ -174,8 +175,9 @@ fn exit(exited: Exited) -> Exit {
     }
 }
 
-/// Kills a command's whole tree; if the hand cannot, the whole sandbox.
+/// Kills a command's whole tree, once the sandbox is not frozen; if the hand cannot, the whole sandbox.
 async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), SandboxError> {
+    connection.thawed().await;
     let reply = connection.ask(RequestBody::Kill { target: id }, &[], KILLING).await?;
     let ReplyBody::Killed { survivors } = reply else { return Err(wrong_reply(connection)) };
     if survivors == 0 {
@@ -307,6 +309,14 @@ impl Process for NativeProcess {
         Ok(())
     }
 
+    fn resize(&mut self, columns: u16, rows: u16) {
+        if self.terminal {
+            let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            // A terminal that nobody has any more needs no size.
+            tcsetwinsize(self.host.get_ref(), size).ok();
+        }
+    }
+
     async fn wait(&mut self, patience: Duration) -> Result<Option<Finished>, SandboxError> {
         let ended = timeout(patience, self.stage.wait_for(|stage| *stage != Stage::Running)).await;
         let stage = match ended.map(|stage| stage.map(|stage| stage.clone())) {
@@ -324,6 +334,9 @@ impl Process for NativeProcess {
     }
 
     async fn kill(&mut self) -> Result<(), SandboxError> {
+        if self.connection.is_frozen() {
+            return Err(SandboxError::Frozen);
+        }
         kill(&self.connection, self.id).await
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -18,12 +19,19 @@ use super::{
     command::{self, Ends},
     connection::{ANSWER, Connection, wrong_reply},
     files,
+    freeze::Freezer,
+    isolation::Walls,
     process::{NativeProcess, Watch},
     ready::register,
-    zygote::Built,
+    zygote::Made,
 };
-use crate::{Command, FileData, Listing, Process, Sandbox, SandboxError, Search, SearchResult, Version};
+use crate::{
+    Command, DoorListeners, FileData, Listing, Process, Sandbox, SandboxError, Search, SearchResult, System,
+    Version,
+};
 
+/// How long process 1 may take to build its sandbox, on a machine that is very busy.
+const BUILDING: Duration = Duration::from_secs(60);
 /// How long the processes of a sandbox may take to end once they are killed.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -34,10 +42,15 @@ pub(super) struct NativeSandbox {
     level: String,
     connection: Arc<Connection>,
     pidfd: Arc<OwnedFd>,
-    variables: Arc<BTreeMap<String, String>>,
+    door: Mutex<Option<DoorListeners>>,
+    variables: BTreeMap<String, String>,
     counters: Vec<KillCounter>,
     group: Option<SandboxGroup>,
     watchdogs: JoinSet<()>,
+    /// The layer is in use as long as these are open.
+    locks: Vec<File>,
+    freezer: Freezer,
+    freezing: tokio::sync::Mutex<()>,
 }
 
 /// What a sandbox is made of, besides its process 1.
@@ -45,18 +58,20 @@ pub(super) struct NativeSandbox {
 pub(super) struct Parts {
     pub(super) id: SandboxId,
     pub(super) level: String,
-    pub(super) variables: Arc<BTreeMap<String, String>>,
+    pub(super) variables: BTreeMap<String, String>,
     pub(super) group: SandboxGroup,
     pub(super) layer: PathBuf,
+    /// See [`Layer::into_locks`](super::layer::Layer::into_locks).
+    pub(super) locks: Vec<File>,
     pub(super) disk: u64,
     /// The memory limit, where the watchdog has to hold it.
     pub(super) watched_memory: Option<u64>,
 }
 
 impl NativeSandbox {
-    /// Opens the connection to a sandbox that has just been built.
-    pub(super) async fn open(built: Built, parts: Parts) -> Result<Self, SandboxError> {
-        let Built { pidfd, pid, control } = built;
+    /// Opens the connection to a sandbox that is being finished, and waits until it stands.
+    pub(super) async fn open(made: Made, parts: Parts) -> Result<Self, SandboxError> {
+        let Made { pidfd, pid, control, door, status } = made;
         let pidfd = Arc::new(pidfd);
         let connection = Connection::open(control, Arc::clone(&pidfd))
             .map_err(|source| SandboxError::Setup { step: "connect to the hand".to_owned(), source })?;
@@ -68,38 +83,46 @@ impl NativeSandbox {
             counters.push(KillCounter::Watchdog(Arc::clone(&kills)));
             watchdogs.spawn(super::watchdog::watch_memory(Arc::clone(&connection), pid, limit, kills));
         }
-        let Parts { id, level, variables, group, .. } = parts;
-        let sandbox =
-            Self { id, level, connection, pidfd, variables, counters, group: Some(group), watchdogs };
-        let reply = sandbox.connection.ask(RequestBody::Hello, &[], ANSWER).await?;
-        if reply == ReplyBody::Hello { Ok(sandbox) } else { Err(wrong_reply(&sandbox.connection)) }
-    }
-
-    /// Waits until no process of it is left. Process 1 of a pid namespace is the last to go.
-    async fn ended(&self) -> std::io::Result<()> {
-        let pidfd = register(self.pidfd.try_clone()?, Interest::READABLE)?;
-        match timeout(ENDING, pidfd.readable()).await {
-            Ok(ready) => ready.map(drop),
-            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        let Parts { id, level, variables, group, locks, .. } = parts;
+        let (freezer, freezing) = (Freezer::new(group.freezer(), pid), tokio::sync::Mutex::default());
+        let (door, group) = (Mutex::new(door), Some(group));
+        let sandbox = Self {
+            id,
+            level,
+            connection,
+            pidfd,
+            door,
+            variables,
+            counters,
+            group,
+            watchdogs,
+            locks,
+            freezer,
+            freezing,
+        };
+        // The greeting waits in the socket until process 1 has become the hand: its answer is the sign that all is in place.
+        match sandbox.connection.ask(RequestBody::Hello, &[], BUILDING).await {
+            Ok(ReplyBody::Hello) => Ok(sandbox),
+            Ok(_) => Err(wrong_reply(&sandbox.connection)),
+            // Before it ended it has said why.
+            Err(gone) => Err(timeout(ANSWER, status.failure()).await.ok().flatten().unwrap_or(gone)),
         }
     }
-}
 
-#[async_trait]
-impl Sandbox for NativeSandbox {
-    fn id(&self) -> SandboxId {
-        self.id
+    /// Has it try its own walls, if none of its kind has yet.
+    pub(super) async fn test(&mut self, walls: &Walls, system: System) -> Result<(), SandboxError> {
+        let passed = walls.test(system, &self.connection).await?;
+        self.level = format!("{}; {passed} probes passed", self.level);
+        Ok(())
     }
 
-    fn level(&self) -> &str {
-        &self.level
-    }
-
-    async fn start(&self, command: Command) -> Result<Box<dyn Process>, SandboxError> {
-        let start = command::start(&command, &self.variables)?;
+    /// Starts a command, which reads its standard input from the pipe if there is one.
+    async fn begin(&self, command: Command, pipe: Option<OwnedFd>) -> Result<NativeProcess, SandboxError> {
+        let reads = pipe.is_some() || !command.stdin.is_empty();
+        let start = command::start(&command, &self.variables, reads)?;
         let program = command.argv.first().map_or("", String::as_str);
         let setup = |source| SandboxError::Setup { step: format!("prepare the output of {program}"), source };
-        let ends = Ends::make(&command).map_err(setup)?;
+        let ends = Ends::make(&command, pipe).map_err(setup)?;
         let memory = OutOfMemory::since_now(self.counters.clone());
         let sent: Vec<BorrowedFd<'_>> = ends.command.iter().map(AsFd::as_fd).collect();
         let asked = self.connection.request(RequestBody::Start(start), &sent).await;
@@ -125,9 +148,48 @@ impl Sandbox for NativeSandbox {
         }
         let Command { terminal, timeout, output_limit, .. } = command;
         let watch = Watch { timeout, output_limit, terminal, memory };
-        let process =
-            NativeProcess::watch(Arc::clone(&self.connection), replies, host, watch).map_err(setup)?;
-        Ok(Box::new(process))
+        NativeProcess::watch(Arc::clone(&self.connection), replies, host, watch).map_err(setup)
+    }
+
+    /// Waits until no process of it is left. Process 1 of a pid namespace is the last to go.
+    async fn ended(&self) -> std::io::Result<()> {
+        wait_for_end(self.pidfd.try_clone()?).await
+    }
+}
+
+fn setup(step: &str) -> impl FnOnce(std::io::Error) -> SandboxError {
+    let step = step.to_owned();
+    move |source| SandboxError::Setup { step, source }
+}
+
+async fn wait_for_end(pidfd: OwnedFd) -> std::io::Result<()> {
+    let pidfd = register(pidfd, Interest::READABLE)?;
+    match timeout(ENDING, pidfd.readable()).await {
+        Ok(ready) => ready.map(drop),
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    }
+}
+
+#[async_trait]
+impl Sandbox for NativeSandbox {
+    fn id(&self) -> SandboxId {
+        self.id
+    }
+
+    fn level(&self) -> &str {
+        &self.level
+    }
+
+    fn take_listeners(&self) -> Option<DoorListeners> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn start(&self, command: Command) -> Result<Box<dyn Process>, SandboxError> {
+        Ok(Box::new(self.begin(command, None).await?))
+    }
+
+    async fn start_reading(&self, command: Command, pipe: OwnedFd) -> Result<Box<dyn Process>, SandboxError> {
+        Ok(Box::new(self.begin(command, Some(pipe)).await?))
     }
 
     async fn read(&self, path: &str, offset: u64, limit: u64) -> Result<FileData, SandboxError> {
@@ -155,6 +217,28 @@ impl Sandbox for NativeSandbox {
         files::search(&self.connection, search).await
     }
 
+    async fn freeze(&self) -> Result<(), SandboxError> {
+        let _one_at_a_time = self.freezing.lock().await;
+        if !self.connection.lives() {
+            return Err(self.connection.gone());
+        }
+        // Before it is: requests that come now must not wait for a hand that is being stopped.
+        self.connection.set_frozen(true);
+        self.freezer.freeze().await.map_err(setup("freeze the sandbox"))
+    }
+
+    async fn thaw(&self) -> Result<(), SandboxError> {
+        let _one_at_a_time = self.freezing.lock().await;
+        if !self.connection.lives() {
+            return Err(self.connection.gone());
+        }
+        if self.connection.is_frozen() {
+            self.freezer.thaw().map_err(setup("release the sandbox"))?;
+            self.connection.set_frozen(false);
+        }
+        Ok(())
+    }
+
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {
         let failed = |what: &str| {
             let what = what.to_owned();
@@ -163,6 +247,7 @@ impl Sandbox for NativeSandbox {
         self.connection.end("it was destroyed");
         self.watchdogs.abort_all();
         self.ended().await.map_err(failed("its processes"))?;
+        self.locks.clear();
         match self.group.take() {
             Some(group) => group.remove().await.map_err(failed("its control group")),
             None => Ok(()),
@@ -173,5 +258,15 @@ impl Sandbox for NativeSandbox {
 impl Drop for NativeSandbox {
     fn drop(&mut self) {
         self.connection.end("it was dropped");
+        let (locks, pidfd) = (std::mem::take(&mut self.locks), self.pidfd.try_clone());
+        // Its last processes may still write. Without a runtime the worker is ending, and what it locked is free.
+        if let (false, Ok(pidfd), Ok(runtime)) =
+            (locks.is_empty(), pidfd, tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move {
+                wait_for_end(pidfd).await.ok();
+                drop(locks);
+            });
+        }
     }
 }

@@ -31,6 +31,7 @@ use super::connection::Connection;
 
 /// The shortest time between two looks at the disk, and at memory.
 const DISK_PAUSE: Duration = Duration::from_secs(2);
+const FIRST_DISK_PAUSE: Duration = Duration::from_millis(500);
 const MEMORY_PAUSE: Duration = Duration::from_millis(250);
 /// Looking takes at most one part in so many of the time.
 const SHARE: u32 = 20;
@@ -50,6 +51,8 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 /// Ends the sandbox whose process 1 is `first` when it takes more than `limit` bytes on disk, or has nearly filled it. Runs until the
 /// sandbox ends.
 pub(super) async fn watch_disk(connection: Arc<Connection>, first: u32, layer: PathBuf, limit: u64) {
+    // A sandbox that has just been made has written nothing, and somebody waits for its first command.
+    sleep(FIRST_DISK_PAUSE).await;
     while connection.lives() {
         let started = Instant::now();
         let path = layer.clone();
@@ -149,7 +152,7 @@ pub(super) async fn watch_memory(connection: Arc<Connection>, first: u32, limit:
 }
 
 /// All processes below `first`, by the kernel's lists of children.
-fn descendants(first: u32) -> Vec<i32> {
+pub(super) fn descendants(first: u32) -> Vec<i32> {
     let mut found = Vec::new();
     let mut waiting = vec![first.to_string()];
     while let Some(pid) = waiting.pop() {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use cofferdam_sandbox::{Network, SandboxSpec};
+
 use crate::support::{Place, command, run};
 
 const ROUNDS: usize = 100;
@@ -19,7 +21,13 @@ async fn figures() {
     println!("{}", place.driver.level());
     place.sandbox("warm").await.destroy().await.unwrap();
     let (mut created, mut first, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut with_door = Vec::new();
     for _ in 0..ROUNDS {
+        let spec = SandboxSpec { network: Network::Door, ..place.spec("layer") };
+        let started = Instant::now();
+        let sandbox = place.create(spec).await;
+        with_door.push(started.elapsed());
+        sandbox.destroy().await.unwrap();
         let started = Instant::now();
         let sandbox = place.sandbox("layer").await;
         created.push(started.elapsed());
@@ -30,6 +38,7 @@ async fn figures() {
         gone.push(started.elapsed());
     }
     report("create", created);
+    report("create with an egress door", with_door);
     report("create to first `true` ended", first);
     report("destroy", gone);
 

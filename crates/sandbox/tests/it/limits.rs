@@ -147,8 +147,7 @@ async fn processor_time_is_shared() {
 #[tokio::test]
 async fn weak_limits_must_be_asked_for() {
     let Some(place) = Place::new().await else { return };
-    let options =
-        NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::Enforced };
+    let options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::Enforced);
     match NativeDriver::new(options).await {
         Ok(driver) => assert!(place.limits_are_strong() && !driver.level().contains("weak")),
         Err(SandboxError::Host { missing, remedy }) => {

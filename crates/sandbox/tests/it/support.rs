@@ -8,7 +8,7 @@ use std::{
 use cofferdam_domain::{SandboxId, policy::Limits};
 use cofferdam_sandbox::{
     Command, Driver as _, Finished, HostEnvironment, LimitLevel, NativeDriver, NativeOptions, Sandbox,
-    SandboxError, SandboxSpec, remove_layer,
+    SandboxError, SandboxSpec, User, remove_layer,
 };
 use tempfile::TempDir;
 
@@ -24,8 +24,11 @@ pub(crate) struct Place {
 impl Place {
     /// `None`, loudly, where the host cannot run sandboxes at all.
     pub(crate) async fn new() -> Option<Self> {
-        let options =
-            NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+        Self::with(NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed)).await
+    }
+
+    /// The same with other options.
+    pub(crate) async fn with(options: NativeOptions) -> Option<Self> {
         match NativeDriver::new(options).await {
             Ok(driver) => Some(Self { driver, directory: tempfile::tempdir().unwrap() }),
             Err(error @ SandboxError::Host { .. }) => {
@@ -51,13 +54,8 @@ impl Place {
 
     /// What a plain sandbox on [`Self::base`] starts from, with a layer of this name.
     pub(crate) fn spec(&self, layer: &str) -> SandboxSpec {
-        SandboxSpec {
-            id: SandboxId::generate(),
-            lower: vec![self.base()],
-            layer: self.path(layer),
-            read_only: Vec::new(),
-            limits: Limits::default(),
-        }
+        let spec = SandboxSpec::new(SandboxId::generate(), self.path(layer), Limits::default());
+        SandboxSpec { lower: vec![self.base()], ..spec }
     }
 
     pub(crate) async fn sandbox(&self, layer: &str) -> Box<dyn Sandbox> {
@@ -94,6 +92,7 @@ pub(crate) fn command(argv: &[&str]) -> Command {
         cwd: String::new(),
         stdin: Vec::new(),
         terminal: false,
+        user: User::Agent,
         timeout: LONG,
         output_limit: 1 << 20,
     }

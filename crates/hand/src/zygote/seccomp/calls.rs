@@ -59,15 +59,15 @@ const ALLOWED: &[c_long] = &[
     // Processes and threads.
     SYS_execve, SYS_execveat, SYS_exit, SYS_exit_group, SYS_wait4, SYS_waitid, SYS_getpid, SYS_getppid, SYS_gettid, SYS_getpgid, SYS_setpgid,
     SYS_getsid, SYS_setsid, SYS_kill, SYS_tkill, SYS_tgkill, SYS_pidfd_open, SYS_pidfd_send_signal, SYS_set_tid_address,
-    SYS_futex, SYS_futex_waitv, SYS_set_robust_list, SYS_get_robust_list, SYS_restart_syscall, SYS_prctl, SYS_ptrace,
+    SYS_futex, SYS_futex_waitv, SYS_set_robust_list, SYS_get_robust_list, SYS_restart_syscall, SYS_ptrace,
     SYS_sched_yield, SYS_sched_getaffinity, SYS_sched_setaffinity, SYS_sched_getparam, SYS_sched_setparam, SYS_sched_getscheduler,
     SYS_sched_setscheduler, SYS_sched_getattr, SYS_sched_setattr, SYS_sched_get_priority_max, SYS_sched_get_priority_min,
     SYS_sched_rr_get_interval, SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set, missing::GETRLIMIT, missing::SETRLIMIT,
-    SYS_prlimit64, SYS_getrusage, SYS_times, SYS_getcpu,
+    SYS_getrusage, SYS_times, SYS_getcpu,
     // Signals.
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigpending, SYS_rt_sigtimedwait, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
     SYS_rt_sigsuspend, SYS_rt_sigreturn, SYS_sigaltstack,
-    // Who one is. One user and one group exist, so there is nothing to become.
+    // Who one is. The agent has no capability, so there is nothing to become.
     SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_setuid, SYS_setgid, SYS_setreuid,
     SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_capget, SYS_capset,
     // Time.
@@ -99,12 +99,14 @@ const ALLOWED_HERE: &[c_long] = &[
 const ALLOWED_HERE: &[c_long] = &[];
 
 /// Calls that depend on their arguments.
-const CHECKED: [(c_long, Check); 6] = [
+const CHECKED: [(c_long, Check); 8] = [
     (SYS_clone, Check::Clone),
     (SYS_socket, Check::Socket),
     (SYS_socketpair, Check::Socket),
     (SYS_ioctl, Check::Ioctl),
     (SYS_personality, Check::Personality),
+    (SYS_prctl, Check::Prctl),
+    (SYS_prlimit64, Check::OwnLimits),
     (SYS_seccomp, Check::Seccomp),
 ];
 

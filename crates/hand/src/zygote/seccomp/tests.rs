@@ -70,6 +70,7 @@ fn verdict(number: libc::c_long, arguments: &[u64]) -> u32 {
 
 const REFUSED: u32 = ERRNO | 1;
 const NO_FAMILY: u32 = ERRNO | 97;
+const NO_PROTOCOL: u32 = ERRNO | 93;
 const NO_CALL: u32 = ERRNO | 38;
 
 #[test]
@@ -164,8 +165,45 @@ fn nothing_types_into_a_terminal() {
     assert_eq!(ioctl(0x5412), REFUSED, "TIOCSTI");
     assert_eq!(ioctl(0x541c), REFUSED, "TIOCLINUX");
     assert_eq!(ioctl(0x5412 | 1 << 32), REFUSED, "TIOCSTI with bits that the kernel ignores");
+    assert_eq!(ioctl(0x5423), REFUSED, "TIOCSETD");
     assert_eq!(ioctl(0x5413), ALLOW, "TIOCGWINSZ");
     assert_eq!(ioctl(0x5401), ALLOW, "TCGETS");
+}
+
+#[test]
+fn of_the_internet_there_are_tcp_and_udp() {
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let made = |kind: i32, protocol: i32| {
+            let arguments = [family, kind, protocol].map(|argument| u64::from(argument.cast_unsigned()));
+            verdict(libc::SYS_socket, &arguments)
+        };
+        for flags in [0, libc::SOCK_CLOEXEC, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK] {
+            assert_eq!(made(libc::SOCK_STREAM | flags, 0), ALLOW);
+            assert_eq!(made(libc::SOCK_STREAM | flags, libc::IPPROTO_TCP), ALLOW);
+            assert_eq!(made(libc::SOCK_DGRAM | flags, libc::IPPROTO_UDP), ALLOW);
+            for kind in [libc::SOCK_RAW, libc::SOCK_SEQPACKET, libc::SOCK_RDM, 6, 10] {
+                assert_eq!(made(kind | flags, 0), NO_PROTOCOL, "type {kind}");
+            }
+        }
+        for protocol in
+            [libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6, libc::IPPROTO_SCTP, libc::IPPROTO_UDPLITE, 262]
+        {
+            assert_eq!(made(libc::SOCK_DGRAM, protocol), NO_PROTOCOL, "protocol {protocol}");
+            assert_eq!(made(libc::SOCK_STREAM, protocol), NO_PROTOCOL, "protocol {protocol}");
+        }
+    }
+}
+
+#[test]
+fn a_process_changes_its_own_limits_only() {
+    assert_eq!(verdict(libc::SYS_prlimit64, &[0, 7]), ALLOW);
+    assert_eq!(verdict(libc::SYS_prlimit64, &[1, 7]), REFUSED);
+    assert_eq!(verdict(libc::SYS_prlimit64, &[0xffff_ffff, 7]), REFUSED);
+    assert_eq!(verdict(libc::SYS_prctl, &[libc::PR_SET_NAME.cast_unsigned().into()]), ALLOW);
+    for option in [libc::PR_SET_MM, libc::PR_SET_SECUREBITS, 57] {
+        assert_eq!(verdict(libc::SYS_prctl, &[option.cast_unsigned().into()]), REFUSED);
+        assert_eq!(verdict(libc::SYS_prctl, &[u64::from(option.cast_unsigned()) | 1 << 32]), REFUSED);
+    }
 }
 
 #[test]

@@ -55,6 +55,16 @@ const ADDR_NO_RANDOMIZE: u32 = 0x0004_0000;
 /// The flag of `seccomp` that hands calls to another process.
 const NEW_LISTENER: u32 = 8;
 
+/// Typing into a terminal, in two ways, and changing what stands between a terminal and its programs.
+const TERMINAL_TRICKS: [libc::Ioctl; 3] = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
+/// Where a process's memory is said to be, how user 0 is treated, and standing above the limits of writing
+/// back: all for system services.
+const PROCESS_TRICKS: [libc::c_int; 3] = [libc::PR_SET_MM, libc::PR_SET_SECUREBITS, PR_SET_IO_FLUSHER];
+/// `linux/prctl.h`.
+const PR_SET_IO_FLUSHER: libc::c_int = 57;
+/// The part of a socket's type that is not flags (`SOCK_TYPE_MASK`).
+const SOCKET_TYPE: u32 = 0xf;
+
 /// Numbers from the first one up to the next range's, and their rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
@@ -94,15 +104,9 @@ fn leaf(rule: Rule) -> Vec<Instruction> {
         Rule::Kill => vec![end(KILL)],
         Rule::Check(Check::Clone) => none_of(0, NEW_NAMESPACES),
         Rule::Check(Check::Seccomp) => none_of(1, NEW_LISTENER),
-        Rule::Check(Check::Ioctl) => {
-            let mut program = vec![load(argument(1))];
-            for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-                // The kernel looks at 32 bits of the request, and so do we.
-                program.extend([branch(IF_EQUAL, low_word(request), 0, 1), refuse(EPERM)]);
-            }
-            program.push(end(ALLOW));
-            program
-        }
+        Rule::Check(Check::Ioctl) => other_than(1, &TERMINAL_TRICKS.map(low_word)),
+        Rule::Check(Check::Prctl) => other_than(0, &PROCESS_TRICKS.map(i32::cast_unsigned)),
+        Rule::Check(Check::OwnLimits) => none_of(0, u32::MAX),
         Rule::Check(Check::Personality) => {
             let mut program = vec![load(argument(0))];
             for persona in [0, u32::MAX, ADDR_NO_RANDOMIZE] {
@@ -116,18 +120,41 @@ fn leaf(rule: Rule) -> Vec<Instruction> {
 }
 
 fn socket() -> Vec<Instruction> {
-    let mut program = vec![load(argument(0))];
-    for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6] {
-        program.extend([branch(IF_EQUAL, family.cast_unsigned(), 0, 1), end(ALLOW)]);
-    }
-    program.extend([
-        branch(IF_EQUAL, libc::AF_NETLINK.cast_unsigned(), 1, 0),
+    let equal = |value: i32, if_true, if_false| branch(IF_EQUAL, value.cast_unsigned(), if_true, if_false);
+    vec![
+        load(argument(0)),
+        equal(libc::AF_UNIX, 0, 1),
+        end(ALLOW),
+        equal(libc::AF_INET, 7, 0),
+        equal(libc::AF_INET6, 6, 0),
+        equal(libc::AF_NETLINK, 1, 0),
         refuse(EAFNOSUPPORT),
         load(argument(2)),
-        branch(IF_EQUAL, libc::NETLINK_ROUTE.cast_unsigned(), 0, 1),
+        equal(libc::NETLINK_ROUTE, 0, 1),
         end(ALLOW),
         refuse(EAFNOSUPPORT),
-    ]);
+        // The internet: the type without its flags, then the protocol.
+        load(argument(1)),
+        Instruction { code: AND, if_true: 0, if_false: 0, operand: SOCKET_TYPE },
+        equal(libc::SOCK_STREAM, 2, 0),
+        equal(libc::SOCK_DGRAM, 1, 0),
+        refuse(EPROTONOSUPPORT),
+        load(argument(2)),
+        equal(0, 2, 0),
+        equal(libc::IPPROTO_TCP, 1, 0),
+        equal(libc::IPPROTO_UDP, 0, 1),
+        end(ALLOW),
+        refuse(EPROTONOSUPPORT),
+    ]
+}
+
+/// Allows the call unless an argument is one of `values`. The kernel looks at 32 bits of it, and so do we.
+fn other_than(index: u32, values: &[u32]) -> Vec<Instruction> {
+    let mut program = vec![load(argument(index))];
+    for value in values {
+        program.extend([branch(IF_EQUAL, *value, 0, 1), refuse(EPERM)]);
+    }
+    program.push(end(ALLOW));
     program
 }
 
@@ -144,6 +171,7 @@ fn none_of(index: u32, bits: u32) -> Vec<Instruction> {
 
 /// Errors for refused calls.
 pub(super) const EPERM: u16 = 1;
+const EPROTONOSUPPORT: u16 = 93;
 const EAFNOSUPPORT: u16 = 97;
 
 /// Where the lower half of an argument is (both architectures are little-endian). All arguments looked at are

@@ -9,7 +9,6 @@ use std::{
 };
 
 use cofferdam_domain::policy::Limits;
-use cofferdam_hand::protocol::zygote::Join;
 
 use super::{
     KillCounter,
@@ -26,69 +25,76 @@ const PERIOD_US: u64 = 100_000;
 /// Groups in one or more hierarchies. Dropping removes them too, but without a word if that fails.
 #[derive(Debug)]
 pub(crate) struct SandboxGroup {
-    directories: Vec<(Version, PathBuf)>,
+    directories: Vec<Directory>,
     kills: Option<PathBuf>,
 }
 
+/// A group in one hierarchy, and what it limits there.
+#[derive(Debug)]
+struct Directory {
+    version: Version,
+    controllers: Vec<Controller>,
+    path: PathBuf,
+}
+
 impl SandboxGroup {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { directories: Vec::new(), kills: None }
     }
 
-    /// Makes a group with limits.
+    /// Makes a group, without limits yet.
     pub(super) fn add(
         &mut self,
         version: Version,
         controllers: &[Controller],
         path: PathBuf,
-        limits: &Limits,
     ) -> io::Result<()> {
         fs::create_dir(&path)?;
-        self.directories.push((version, path.clone()));
-        for controller in controllers {
-            match (controller, version) {
-                (Controller::Memory, _) => self.limit_memory(version, &path, limits.memory)?,
-                (Controller::Pids, _) => fs::write(path.join("pids.max"), limits.processes.to_string())?,
-                (Controller::Cpu, Version::One) => {
-                    fs::write(path.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
-                    fs::write(path.join("cpu.cfs_quota_us"), quota(limits.cpu_milli).to_string())?;
-                }
-                (Controller::Cpu, Version::Two) => {
-                    fs::write(path.join("cpu.max"), format!("{} {PERIOD_US}", quota(limits.cpu_milli)))?;
+        self.directories.push(Directory { version, controllers: controllers.to_vec(), path });
+        Ok(())
+    }
+
+    /// Sets the limits.
+    pub(super) fn limit(&mut self, limits: &Limits) -> io::Result<()> {
+        for Directory { version, controllers, path } in &self.directories {
+            for controller in controllers {
+                match (controller, version) {
+                    (Controller::Memory, _) => {
+                        self.kills = Some(limit_memory(*version, path, limits.memory)?);
+                    }
+                    (Controller::Pids, _) => set(path, "pids.max", &limits.processes.to_string())?,
+                    (Controller::Cpu, Version::One) => {
+                        set(path, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
+                        set(path, "cpu.cfs_quota_us", &quota(limits.cpu_milli).to_string())?;
+                    }
+                    (Controller::Cpu, Version::Two) => {
+                        set(path, "cpu.max", &format!("{} {PERIOD_US}", quota(limits.cpu_milli)))?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Memory without swap: what is swapped out is not limited by anything, and slow for everybody.
-    fn limit_memory(&mut self, version: Version, path: &Path, bytes: u64) -> io::Result<()> {
-        match version {
-            Version::One => {
-                fs::write(path.join("memory.limit_in_bytes"), bytes.to_string())?;
-                write_if_there(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string())?;
-                write_if_there(&path.join("memory.swappiness"), "0")?;
-                self.kills = Some(path.join("memory.oom_control"));
-            }
-            Version::Two => {
-                fs::write(path.join("memory.max"), bytes.to_string())?;
-                write_if_there(&path.join("memory.swap.max"), "0")?;
-                self.kills = Some(path.join("memory.events"));
-            }
-        }
-        Ok(())
+    /// The directory of version 2, in which process 1 is made.
+    pub(crate) fn directory(&self) -> io::Result<Option<OwnedFd>> {
+        let path = self.directories.iter().find(|directory| directory.version == Version::Two);
+        path.map(|directory| Ok(fs::File::open(&directory.path)?.into())).transpose()
     }
 
-    /// What process 1 joins the groups by.
-    pub(crate) fn to_join(&self) -> io::Result<Vec<(Join, OwnedFd)>> {
-        let open = |(version, directory): &(Version, PathBuf)| match version {
-            Version::One => {
-                let tasks = OpenOptions::new().write(true).open(directory.join("tasks"))?;
-                Ok((Join::Tasks, tasks.into()))
-            }
-            Version::Two => Ok((Join::Directory, fs::File::open(directory)?.into())),
+    /// The file of version 2 by which all of its processes are stopped, where the kernel has it.
+    pub(crate) fn freezer(&self) -> Option<PathBuf> {
+        let directory = self.directories.iter().find(|directory| directory.version == Version::Two)?;
+        Some(directory.path.join("cgroup.freeze")).filter(|file| file.exists())
+    }
+
+    /// The files of version 1 by which process 1 joins.
+    pub(crate) fn tasks(&self) -> io::Result<Vec<OwnedFd>> {
+        let directories = self.directories.iter().filter(|directory| directory.version == Version::One);
+        let open = |directory: &Directory| {
+            Ok(OpenOptions::new().write(true).open(directory.path.join("tasks"))?.into())
         };
-        self.directories.iter().map(open).collect()
+        directories.map(open).collect()
     }
 
     /// Where the kernel counts processes that the memory limit has killed.
@@ -102,8 +108,8 @@ impl SandboxGroup {
     /// The system's answer, when something is still in them after five seconds.
     pub(crate) async fn remove(mut self) -> io::Result<()> {
         let mut result = Ok(());
-        for (_, directory) in std::mem::take(&mut self.directories) {
-            if let Err(error) = remove(&directory).await {
+        for directory in std::mem::take(&mut self.directories) {
+            if let Err(error) = remove(&directory.path).await {
                 result = Err(error);
             }
         }
@@ -114,12 +120,12 @@ impl SandboxGroup {
 impl Drop for SandboxGroup {
     fn drop(&mut self) {
         // What is in use for longer is removed by the zygote when the worker ends.
-        self.directories.retain(|(_, directory)| fs::remove_dir(directory).is_err());
+        self.directories.retain(|directory| fs::remove_dir(&directory.path).is_err());
         if let (false, Ok(runtime)) = (self.directories.is_empty(), tokio::runtime::Handle::try_current()) {
             let rest = std::mem::take(&mut self.directories);
             runtime.spawn(async move {
-                for (_, directory) in rest {
-                    remove(&directory).await.ok();
+                for directory in rest {
+                    remove(&directory.path).await.ok();
                 }
             });
         }
@@ -139,6 +145,28 @@ async fn remove(directory: &Path) -> io::Result<()> {
             done => return done,
         }
     }
+}
+
+/// Memory without swap: what is swapped out is not limited by anything, and slow for everybody. Gives the file in which the kernel
+/// counts kills.
+fn limit_memory(version: Version, path: &Path, bytes: u64) -> io::Result<PathBuf> {
+    match version {
+        Version::One => {
+            set(path, "memory.limit_in_bytes", &bytes.to_string())?;
+            write_if_there(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string())?;
+            write_if_there(&path.join("memory.swappiness"), "0")?;
+            Ok(path.join("memory.oom_control"))
+        }
+        Version::Two => {
+            set(path, "memory.max", &bytes.to_string())?;
+            write_if_there(&path.join("memory.swap.max"), "0")?;
+            Ok(path.join("memory.events"))
+        }
+    }
+}
+
+fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
+    io::Write::write_all(&mut OpenOptions::new().write(true).open(group.join(file))?, value.as_bytes())
 }
 
 fn quota(cpu_milli: u32) -> u64 {

@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use cofferdam_domain::{SandboxId, policy::Limits};
+use cofferdam_domain::policy::Limits;
 
 pub(crate) use self::{
     find::{Controller, Place, Version, places},
@@ -115,15 +115,25 @@ impl Groups {
         }
     }
 
-    /// Makes the groups of a sandbox and sets its limits.
-    pub(super) fn make_sandbox(&self, id: SandboxId, limits: &Limits) -> Result<SandboxGroup, SandboxError> {
-        let mut group = SandboxGroup::new();
-        for place in &self.places {
-            let path = place.path.join(id.to_string());
-            let made = group.add(place.version, &place.controllers, path, limits);
-            made.map_err(|source| SandboxError::Setup { step: "make a control group".to_owned(), source })?;
+    /// Makes the groups of a sandbox in one version, and adds them to `group`. Those of version 2 must be there before its process 1 is;
+    /// the others can be made while that is being made.
+    pub(super) fn add(
+        &self,
+        version: Version,
+        name: &str,
+        group: &mut SandboxGroup,
+    ) -> Result<(), SandboxError> {
+        for place in self.places.iter().filter(|place| place.version == version) {
+            let made = group.add(place.version, &place.controllers, place.path.join(name));
+            made.map_err(failed("make a control group"))?;
         }
-        Ok(group)
+        Ok(())
+    }
+
+    /// Sets the limits of a sandbox, all of whose groups have been made. Gives the files by which its process 1 joins.
+    pub(super) fn limit(group: &mut SandboxGroup, limits: &Limits) -> Result<Vec<OwnedFd>, SandboxError> {
+        group.limit(limits).map_err(failed("set the limits of a control group"))?;
+        group.tasks().map_err(failed("open control groups"))
     }
 
     /// What the zygote needs to remove all this when the worker no longer can: names, and descriptors of parents and groups in turn.
@@ -144,6 +154,11 @@ impl Drop for Groups {
             std::fs::remove_dir(&place.path).ok();
         }
     }
+}
+
+fn failed(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
+    let step = step.to_owned();
+    move |source| SandboxError::Setup { step, source }
 }
 
 fn weak() -> SandboxError {

@@ -1,111 +1,20 @@
-//! A sandbox's own layer on disk: what it wrote, kept for later sandboxes of the same session.
-//!
-//! ```text
-//! <layer>/workspace/upper   what it wrote to /workspace; a layer for others once the sandbox has ended
-//! <layer>/workspace/work    the kernel's
-//! <layer>/home              its home directory
-//! <layer>/caches/<name>/…   what it added to a cache of the host
-//! ```
-//! The directories above `upper` and `home` belong to the worker; only what is in those two is written by the sandbox. Nothing here is ever
-//! opened by following a link.
+//! Removal of trees that a sandbox has written. The kernel's working directories have no permissions at all, and so may others; links are
+//! removed, not followed; nothing is too deep.
 
 use std::{
-    fs, io,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::fs::DirBuilderExt as _,
-    },
-    path::{Path, PathBuf},
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
 };
 
-use cofferdam_hand::protocol::zygote::Owner;
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, openat, unlinkat},
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, openat, unlinkat},
     io::Errno,
 };
 
-use crate::SandboxError;
-
-const WORKSPACE: &str = "workspace";
-const UPPER: &str = "upper";
-const WORK: &str = "work";
-const HOME: &str = "home";
-const CACHES: &str = "caches";
-
-/// Where a layer keeps what its sandbox wrote to the workspace: a directory that can be a lower layer of later sandboxes.
-#[must_use]
-pub fn workspace_upper(layer: &Path) -> PathBuf {
-    layer.join(WORKSPACE).join(UPPER)
-}
-
-/// The directories of a layer.
-#[derive(Debug)]
-pub(super) struct Layer {
-    path: PathBuf,
-}
-
-impl Layer {
-    /// Makes what is missing of a layer.
-    pub(super) fn prepare(path: &Path, owner: Owner) -> Result<Self, SandboxError> {
-        let layer = Self { path: path.to_owned() };
-        make(path, None)
-            .and_then(|()| layer.prepare_overlay(&layer.workspace(), owner))
-            .map_err(setup(path))?;
-        make(&layer.home(), Some(owner)).map_err(setup(path))?;
-        Ok(layer)
-    }
-
-    /// Makes what is missing of the part for a cache; gives its directory.
-    pub(super) fn prepare_cache(&self, inside: &str, owner: Owner) -> Result<PathBuf, SandboxError> {
-        let caches = self.path.join(CACHES);
-        let directory = caches.join(inside.replace('/', "-"));
-        let made = make(&caches, None).and_then(|()| self.prepare_overlay(&directory, owner));
-        made.map_err(setup(&self.path))?;
-        Ok(directory)
-    }
-
-    /// The directory with the upper layer of the workspace and the kernel's working directory.
-    pub(super) fn workspace(&self) -> PathBuf {
-        self.path.join(WORKSPACE)
-    }
-
-    /// The home directory.
-    pub(super) fn home(&self) -> PathBuf {
-        self.path.join(HOME)
-    }
-
-    /// The directory itself.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn prepare_overlay(&self, directory: &Path, owner: Owner) -> io::Result<()> {
-        make(directory, None)?;
-        make(&directory.join(UPPER), Some(owner))?;
-        make(&directory.join(WORK), Some(owner))
-    }
-}
-
-fn setup(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
-    let step = format!("make the layer {}", path.display());
-    move |source| SandboxError::Setup { step, source }
-}
-
-/// Makes a directory if it is missing, and gives it to its owner when that is not this process's user anyway.
-fn make(path: &Path, owner: Option<Owner>) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    let Some(owner) = owner.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
-    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-    Ok(chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-/// Removes a layer, or any directory tree that a sandbox has written, completely. The kernel's working directories have no
-/// permissions at all, and so may others; links are removed, not followed. Blocks.
-///
-/// # Errors
-/// The system's answer, when something cannot be removed. That there is nothing is no error.
-pub fn remove_layer(layer: &Path) -> io::Result<()> {
-    let Some((parent, name)) = layer.parent().zip(layer.file_name()) else {
+/// Removes a directory tree that a sandbox has written, completely. That there is nothing is no error.
+pub(super) fn remove_all(tree: &Path) -> io::Result<()> {
+    let Some((parent, name)) = tree.parent().zip(tree.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a layer has a parent directory and a name"));
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -138,7 +47,11 @@ fn remove_tree(parent: OwnedFd, name: std::ffi::CString) -> io::Result<()> {
     while let Some(level) = levels.last_mut() {
         let Some(name) = level.left.pop() else {
             if let Some(done) = levels.pop() {
-                unlinkat(&done.parent, &done.name, AtFlags::REMOVEDIR)?;
+                match unlinkat(&done.parent, &done.name, AtFlags::REMOVEDIR) {
+                    // Somebody else removes the same.
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
             }
             continue;
         };
@@ -183,7 +96,10 @@ fn descend(parent: OwnedFd, name: std::ffi::CString) -> io::Result<Option<Level>
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let status = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let status = match rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        found => found?,
+    };
     if FileType::from_raw_mode(status.st_mode) != FileType::Directory {
         return Err(Errno::PERM.into());
     }
@@ -204,7 +120,7 @@ fn descend(parent: OwnedFd, name: std::ffi::CString) -> io::Result<Option<Level>
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

@@ -1,0 +1,194 @@
+//! A session's own layer on disk: what its sandboxes wrote, kept for later sandboxes of the same session.
+//!
+//! ```text
+//! <layer>/0/workspace/upper   what they wrote to /workspace; a layer for others once the sandbox has ended
+//! <layer>/0/workspace/work    the kernel's
+//! <layer>/0/home/…            the same for the home directory
+//! <layer>/0/caches/<name>/…   what they added to a cache of the host
+//! <layer>/1/…                 the same since a snapshot was taken, and so on
+//! <layer>/stack               which of them are frozen, and which one is written to; missing as long as that is only `0`
+//! ```
+//! The directories above `upper` belong to the worker; only what is in there is written by the sandbox. Nothing here is ever opened by
+//! following a link.
+//!
+//! A snapshot freezes the part that is written to and begins another; going back to one drops what came later; a fork is another layer over
+//! the same frozen parts. All three write one small file ([`stack`]), so they take the same time whatever the sandbox wrote, and happen
+//! either wholly or not at all, even if the worker is killed. Parts that sandboxes have mounted are locked (flock(2)) and are never touched.
+
+mod archive;
+mod error;
+mod export;
+mod history;
+mod import;
+mod merge;
+mod remove;
+mod squash;
+mod stack;
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use cofferdam_hand::protocol::zygote::Owner;
+use rustix::fs::{AtFlags, CWD, Gid, Uid, chownat};
+
+pub use self::{
+    archive::{Archive, ArchiveBounds},
+    error::LayerError,
+    history::{LayerStack, remove_layer},
+    stack::SnapshotId,
+};
+use self::{merge::BELOW, squash::SQUASH_DEPTH, stack::Stack};
+use crate::SandboxError;
+
+const WORKSPACE: &str = "workspace";
+const UPPER: &str = "upper";
+const WORK: &str = "work";
+const HOME: &str = "home";
+const CACHES: &str = "caches";
+
+/// Where a layer keeps what its sandbox wrote to the workspace since the last snapshot: a directory that can be a lower layer of later
+/// sandboxes.
+#[must_use]
+pub fn workspace_upper(layer: &Path) -> PathBuf {
+    // Where the stack cannot be read no sandbox starts, and says why.
+    Stack::read(layer).unwrap_or_else(|_| Stack::new(layer)).top().join(WORKSPACE).join(UPPER)
+}
+
+/// The directories of a layer for one sandbox, locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Layer {
+    path: PathBuf,
+    top: PathBuf,
+    /// Lowest first.
+    frozen: Vec<PathBuf>,
+    too_deep: bool,
+    locks: Vec<File>,
+}
+
+impl Layer {
+    /// Makes what is missing of a layer.
+    pub(super) fn prepare(path: &Path, owner: Owner) -> Result<Self, SandboxError> {
+        make(path, None).map_err(setup(path))?;
+        let stack = Stack::read(path).map_err(|error| setup(path)(io::Error::other(error)))?;
+        let frozen = stack.mounted();
+        let too_deep = frozen.len() > SQUASH_DEPTH;
+        let top = stack.top();
+        let layer = Self { path: path.to_owned(), top, frozen, too_deep, locks: Vec::new() };
+        layer
+            .prepare_overlay(&layer.workspace(), owner)
+            .and_then(|()| layer.prepare_overlay(&layer.home(), owner))
+            .map_err(setup(path))?;
+        layer.lock(&stack)
+    }
+
+    /// Keeps others from changing what is mounted now.
+    fn lock(mut self, stack: &Stack) -> Result<Self, SandboxError> {
+        for directory in self.frozen.iter().chain([&self.top]) {
+            self.locks.push(stack::lock_shared(directory).map_err(setup(&self.path))?);
+        }
+        // Somebody may have changed it before it was locked. The two would not know of each other.
+        match Stack::read(&self.path) {
+            Ok(now) if now == *stack => Ok(self),
+            Ok(_) | Err(_) => Err(setup(&self.path)(io::Error::other("it was changed at the same time"))),
+        }
+    }
+
+    /// Makes what is missing of the part for a cache; gives its directory.
+    pub(super) fn prepare_cache(&self, inside: &str, owner: Owner) -> Result<PathBuf, SandboxError> {
+        let caches = self.top.join(CACHES);
+        let directory = caches.join(cache_name(inside));
+        let made = make(&caches, None).and_then(|()| self.prepare_overlay(&directory, owner));
+        made.map_err(setup(&self.path))?;
+        Ok(directory)
+    }
+
+    /// The directory with the upper layer of the workspace and the kernel's working directory.
+    pub(super) fn workspace(&self) -> PathBuf {
+        self.top.join(WORKSPACE)
+    }
+
+    /// The same for the home directory.
+    pub(super) fn home(&self) -> PathBuf {
+        self.top.join(HOME)
+    }
+
+    /// What earlier sandboxes wrote to the workspace before a snapshot was taken, lowest first.
+    pub(super) fn frozen_workspace(&self) -> Vec<PathBuf> {
+        self.frozen_uppers(Path::new(WORKSPACE))
+    }
+
+    /// The same for the home directory.
+    pub(super) fn frozen_home(&self) -> Vec<PathBuf> {
+        self.frozen_uppers(Path::new(HOME))
+    }
+
+    /// The same for a cache.
+    pub(super) fn frozen_cache(&self, inside: &str) -> Vec<PathBuf> {
+        self.frozen_uppers(&Path::new(CACHES).join(cache_name(inside)))
+    }
+
+    fn frozen_uppers(&self, place: &Path) -> Vec<PathBuf> {
+        let places = self.frozen.iter().map(|part| part.join(place));
+        let directories = places.flat_map(|place| [place.join(BELOW), place.join(UPPER)]);
+        // Only what has been merged has the first, and a cache may be new to this host.
+        directories.filter(|directory| directory.is_dir()).collect()
+    }
+
+    /// Whether it has so many frozen parts that reading through them takes time.
+    pub(super) const fn is_too_deep(&self) -> bool {
+        self.too_deep
+    }
+
+    /// The directory itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What must be kept for as long as the sandbox has the layer mounted.
+    pub(super) fn into_locks(self) -> Vec<File> {
+        self.locks
+    }
+
+    fn prepare_overlay(&self, directory: &Path, owner: Owner) -> io::Result<()> {
+        make(directory, None)?;
+        make(&directory.join(UPPER), Some(owner))?;
+        make(&directory.join(WORK), Some(owner))
+    }
+}
+
+fn cache_name(inside: &str) -> String {
+    inside.replace('/', "-")
+}
+
+/// The directories with what sandboxes wrote in a part: below the part itself, and absolute.
+fn uppers(part: &Path) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut places = vec![PathBuf::from(WORKSPACE), PathBuf::from(HOME)];
+    match fs::read_dir(part.join(CACHES)) {
+        Ok(caches) => {
+            for cache in caches {
+                places.push(Path::new(CACHES).join(cache?.file_name()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let uppers = places.into_iter().map(|place| place.join(UPPER));
+    Ok(uppers.map(|upper| (upper.clone(), part.join(upper))).filter(|(_, upper)| upper.is_dir()).collect())
+}
+
+fn setup(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
+    let step = format!("make the layer {}", path.display());
+    move |source| SandboxError::Setup { step, source }
+}
+
+/// Makes a directory if it is missing, and gives it to its owner when that is not this process's user anyway.
+fn make(path: &Path, owner: Option<Owner>) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    let Some(owner) = owner.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    Ok(chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+}
