@@ -47,14 +47,15 @@ pub(super) async fn read(
         let read = stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await;
         read.map_err(|error| problem(format!("cannot be read ({error})")))?;
     }
+    // Before its status: a program that is no longer listened to fails for that alone.
+    if output.len() as u64 > MAX_OUTPUT {
+        return Err(problem("printed too much".to_owned()));
+    }
     let status = child.wait().await.map_err(|error| problem(format!("was lost ({error})")))?;
     if !status.success() {
         return Err(problem(format!("failed ({status})")));
     }
-    let text = String::from_utf8(output)
-        .ok()
-        .filter(|text| text.len() as u64 <= MAX_OUTPUT)
-        .ok_or_else(|| problem("printed too much, or no text".to_owned()))?;
+    let text = String::from_utf8(output).map_err(|_| problem("printed no text".to_owned()))?;
     let usual = Good::Until(Instant::now() + Duration::from_secs(command.valid_seconds));
     if !text.trim_start().starts_with('{') {
         return Ok((source.secret(&text)?, usual));

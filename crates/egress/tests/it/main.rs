@@ -20,7 +20,6 @@ mod limits;
 mod lookups;
 mod mismatches;
 // Registries that tests make up.
-mod packages;
 // Package managers as they are on this host, and the registries that they are configured to use.
 mod real_clients;
 // Requests that others collected.

@@ -1,4 +1,4 @@
-//! Maven's repositories: `settings.xml` (maven.apache.org/settings.html), and the repository that Maven has built in.
+//! Maven's repositories: `settings.xml` (Maven's documentation, "Settings Reference"), and the repository that Maven has built in.
 
 use std::{
     collections::BTreeMap,

@@ -87,7 +87,7 @@ fn module_path(escaped: &str) -> Option<String> {
     known.then_some(path)
 }
 
-/// One element of a module's path (golang.org/ref/mod#go-mod-file-ident).
+/// One element of a module's path (Go Modules Reference, "Lexical elements").
 fn is_element(element: &str) -> bool {
     made_of(element, |byte| byte.is_ascii_alphanumeric() || b"-._~+".contains(&byte))
         && !element.starts_with('.')

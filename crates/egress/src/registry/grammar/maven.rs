@@ -1,4 +1,4 @@
-//! Maven repositories (maven.apache.org/repositories/layout.html): `group/artifact/version/artifact-version….ending`, lists
+//! Maven repositories (Maven's documentation, "Repository Layout - Maven2"): `group/artifact/version/artifact-version….ending`, lists
 //! of versions, and the checksums and signatures of both.
 
 use super::made_of;
