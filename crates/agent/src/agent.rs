@@ -9,8 +9,8 @@ use cofferdam_domain::{
 };
 
 use crate::{
-    calls::Calls, clock::WorkClock, compaction::Pressure, conversation::Conversation, delivery::Stages,
-    draft::Draft, ending::Failure, facts::Facts, stuck::Watch,
+    access::Accesses, calls::Calls, clock::WorkClock, compaction::Pressure, conversation::Conversation,
+    delivery::Stages, draft::Draft, ending::Failure, facts::Facts, stuck::Watch,
 };
 
 /// So many oddities are kept in words.
@@ -30,6 +30,10 @@ pub struct Agent {
     pub(crate) failure: Option<Failure>,
     pub(crate) clock: WorkClock,
     pub(crate) facts: Facts,
+    /// What the agent has asked to be let out.
+    pub(crate) accesses: Accesses,
+    /// Why the sandbox was frozen, until a person releases it or gives it up.
+    pub(crate) frozen: Option<Arc<str>>,
     pub(crate) stages: Stages,
 
     pub(crate) steps: u32,
@@ -107,6 +111,8 @@ impl Agent {
             failure: None,
             clock: WorkClock::new(),
             facts: Facts::default(),
+            accesses: Accesses::default(),
+            frozen: None,
             stages: Stages::default(),
             steps: 0,
             usage: Usage::default(),

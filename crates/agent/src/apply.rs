@@ -29,13 +29,44 @@ impl Agent {
         if let EventBody::Claimed { fence, .. } = body {
             return self.claimed(*fence);
         }
-        // Whoever writes these need not know that the session has ended.
-        matches!(
-            body,
+        // Whoever writes these need not know that the session has ended; a sandbox can outlive it by a moment.
+        match body {
+            EventBody::SandboxReleased { .. } => self.released_after_end(),
+            EventBody::CancelAsked { .. } => self.given_up_after_end(),
+            EventBody::EgressRefused(refused) => self.egress_refused(refused),
             EventBody::MessageReceived { .. }
-                | EventBody::CancelAsked { .. }
-                | EventBody::PullRequestClosed { .. }
-        )
+            | EventBody::PullRequestClosed { .. }
+            | EventBody::AccessDecided(_)
+            | EventBody::EgressAllowed(_)
+            | EventBody::PackageFetched(_)
+            | EventBody::SandboxFrozen { .. } => true,
+            EventBody::TaskAccepted { .. }
+            | EventBody::Claimed { .. }
+            | EventBody::PolicyFixed(_)
+            | EventBody::StageStarted { .. }
+            | EventBody::StageFailed { .. }
+            | EventBody::RepositoryReady(_)
+            | EventBody::SandboxReady { .. }
+            | EventBody::ModelAsked { .. }
+            | EventBody::ModelAnswered { .. }
+            | EventBody::ModelFailed { .. }
+            | EventBody::Nudged { .. }
+            | EventBody::ToolStarted { .. }
+            | EventBody::ToolFinished { .. }
+            | EventBody::ToolLost { .. }
+            | EventBody::AccessAsked(_)
+            | EventBody::Compacted { .. }
+            | EventBody::LimitReached { .. }
+            | EventBody::WorkFinished { .. }
+            | EventBody::SessionEnded { .. }
+            | EventBody::ObjectsReceived(_)
+            | EventBody::NothingChanged
+            | EventBody::Examined { .. }
+            | EventBody::EvidenceRun(_)
+            | EventBody::EvidenceMissing { .. }
+            | EventBody::Pushed { .. }
+            | EventBody::PullRequestOpened(_) => false,
+        }
     }
 
     fn apply_to_living(&mut self, body: &EventBody) -> bool {
@@ -56,6 +87,14 @@ impl Agent {
             EventBody::ToolStarted { call, .. } => self.tool_started(*call),
             EventBody::ToolFinished { call, outcome, millis } => self.tool_finished(*call, outcome, *millis),
             EventBody::ToolLost { call } => self.calls.lose(*call) && self.close_step(),
+            // What the model is to know of these stands in the outcome of the call that caused them.
+            EventBody::EgressAllowed(_) | EventBody::PackageFetched(_) => true,
+            EventBody::EgressRefused(refused) => self.egress_refused(refused),
+            EventBody::AccessAsked(ask) => self.access_asked(ask),
+            EventBody::AccessDecided(access) => self.access_decided(access),
+            EventBody::SandboxFrozen { reason, .. } => self.frozen_because(reason),
+            // It has ended before anybody could release it.
+            EventBody::SandboxReleased { .. } => true,
             EventBody::Compacted { summary, replaced, .. } => self.compacted(summary, *replaced),
             EventBody::MessageReceived { from, text, label } => self.message_received(from, text, *label),
             EventBody::LimitReached { limit, .. } => self.limit_reached(*limit),

@@ -54,6 +54,9 @@ impl Agent {
                 outcome: Outcome::Failed { reason: failure.reason.clone() },
             });
         }
+        if let Some(reason) = &self.frozen {
+            return Some(EventBody::SessionEnded { outcome: ending::frozen(self.session, reason) });
+        }
         match self.phase {
             SessionState::Working => self.decide_at_work(),
             SessionState::Delivering => self.decide_at_delivery(),
@@ -74,6 +77,9 @@ impl Agent {
     fn decide_at_work(&self) -> Option<EventBody> {
         if let Some(call) = self.calls.cut_short() {
             return Some(EventBody::ToolLost { call });
+        }
+        if let Some(asked) = self.decide_on_access() {
+            return Some(asked);
         }
         let fixed = self.facts.fixed.as_ref()?;
         if self.asked.is_some() || self.calls.any_running() {

@@ -2,7 +2,7 @@
 //! what is known.
 
 use cofferdam_domain::{
-    Finding, Outcome, Severity, Task,
+    Finding, Outcome, SessionId, Severity, Task,
     event::ModelFailure,
     policy::LimitKind,
     tool::{Finish, FinishOutcome},
@@ -87,6 +87,17 @@ pub(crate) fn asked(task: Option<&Task>, question: &str) -> Finish {
         outcome: FinishOutcome::GaveUp,
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
+    }
+}
+
+/// The end of a session whose sandbox was frozen, until a person has decided.
+pub(crate) fn frozen(session: SessionId, reason: &str) -> Outcome {
+    let reason = excerpt(reason, REASON);
+    Outcome::Held {
+        reason: format!(
+            "the sandbox was frozen: {reason}. Its files are kept: `cofferdam sandbox run --session {session} -- sh` looks, `cofferdam \
+             sandbox release {session}` lets the session go on, `cofferdam sandbox destroy {session}` gives it up"
+        ),
     }
 }
 

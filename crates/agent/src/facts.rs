@@ -30,7 +30,7 @@ pub(crate) struct Facts {
     pub(crate) evidence_missing: Option<Arc<str>>,
     pub(crate) pushed: Option<Arc<(String, String)>>,
     pub(crate) pull_request: Option<Arc<PullRequest>>,
-    /// Tool calls that policy refused.
+    /// Tool calls and network requests that policy refused.
     pub(crate) refused: u64,
 }
 
@@ -77,11 +77,23 @@ impl Agent {
         self.outcome.as_ref()
     }
 
-    /// Whether the session can go on when it is claimed: it has not ended, or it failed for want of a model.
-    /// Until then, what is needed to go on (the sandbox's layer) is worth keeping.
+    /// Whether the session can go on when it is claimed: it has not ended, it failed for want of a model, or a
+    /// person has released its frozen sandbox.
     #[must_use]
     pub const fn resumable(&self) -> bool {
         self.outcome.is_none() || self.reopens
+    }
+
+    /// Why the sandbox was frozen, while a person has not decided about it.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&str> {
+        self.frozen.as_deref()
+    }
+
+    /// Whether what is needed to go on, or to be looked at (the sandbox's layer), is worth keeping.
+    #[must_use]
+    pub const fn keeps_workspace(&self) -> bool {
+        self.resumable() || self.frozen.is_some()
     }
 
     /// Whether somebody asked that the session be cancelled.
@@ -152,7 +164,7 @@ impl Agent {
         self.facts.work.as_ref().map(|work| work.at)
     }
 
-    /// How many tool calls policy refused.
+    /// How many tool calls and network requests policy refused.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.facts.refused

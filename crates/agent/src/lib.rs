@@ -18,14 +18,15 @@
 //! its outcome is unknown.
 //!
 //! **After the end** only a session that failed for want of a model goes on when it is claimed again
-//! ([`Agent::resumable`]): the key or the provider can be mended, and no work should be lost for it. Every
-//! other end is final.
+//! ([`Agent::resumable`]): the key or the provider can be mended, and no work should be lost for it. So does one
+//! whose sandbox was frozen, once a person has released it. Every other end is final.
 //!
 //! Where to start reading: `agent.rs` (the state), `decide.rs` (what follows from it), `apply.rs` (how events
 //! change it).
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod action;
 mod agent;
 mod answer;
@@ -47,7 +48,8 @@ mod replay;
 mod stuck;
 mod wording;
 
+pub use access::AccessRequest;
 pub use action::Action;
 pub use agent::Agent;
-pub use prompt::{PromptInput, system_prompt};
+pub use prompt::{Network, PromptInput, system_prompt};
 pub use replay::{ReplayMismatch, Replayed, replay};

@@ -14,6 +14,17 @@ pub struct PromptInput<'a> {
     pub test_command: Option<&'a str>,
     /// What the agent hears when it asks.
     pub questions: Questions,
+    /// What the sandbox has of a network.
+    pub network: Network,
+}
+
+/// What a session's sandbox has of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    Off,
+    /// What its policy permits. What that is, refusals tell.
+    Door,
 }
 
 /// The system prompt of a session. At most 4 KiB, whatever the input.
@@ -40,6 +51,19 @@ pub fn system_prompt(input: &PromptInput<'_>) -> String {
             "If the task cannot be understood, `ask`: the session stops there and a person answers later."
         }
     };
+    let network = match (input.network, has("request_access")) {
+        (Network::Off, _) => {
+            "There is no network: nothing can be downloaded, pushed or looked up. What is installed is what there is."
+        }
+        (Network::Door, false) => {
+            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. What is \
+             refused stays refused: find another way, not a way around it."
+        }
+        (Network::Door, true) => {
+            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. For what the \
+             task cannot do without, `request_access` asks a person, who may not be there: go on with other work meanwhile."
+        }
+    };
     format!(
         "You are a software engineer who works alone on one task in a git repository. Nobody watches while you work; at the end a person \
          reviews your change as a pull request.
@@ -47,7 +71,7 @@ pub fn system_prompt(input: &PromptInput<'_>) -> String {
 # Where you are
 - The repository is at {workspace}, in a sandbox made for this task. Everything in it is yours to change; it is thrown away afterwards. \
          Commands run there as they would on a developer's machine.
-- There is no network: nothing can be downloaded, pushed or looked up. What is installed is what there is.
+- {network}
 - You need not commit; if you do, only what the files are at the end counts. You cannot push or open pull requests: the platform does.
 
 # How to work
@@ -93,10 +117,21 @@ mod tests {
 
     #[test]
     fn stays_short_and_the_same() {
-        let tools = [tool("plan"), tool("ask"), tool("finish")];
+        let tools = [tool("plan"), tool("ask"), tool("request_access"), tool("finish")];
         let long = "x".repeat(100_000);
-        for questions in [Questions::Proceed, Questions::Stop] {
-            let input = PromptInput { workspace: &long, tools: &tools, test_command: Some(&long), questions };
+        for (questions, network) in [
+            (Questions::Proceed, Network::Off),
+            (Questions::Stop, Network::Off),
+            (Questions::Proceed, Network::Door),
+            (Questions::Stop, Network::Door),
+        ] {
+            let input = PromptInput {
+                workspace: &long,
+                tools: &tools,
+                test_command: Some(&long),
+                questions,
+                network,
+            };
             let prompt = system_prompt(&input);
             assert!(prompt.len() <= 4096, "{}", prompt.len());
             assert_eq!(prompt, system_prompt(&input));
@@ -110,8 +145,10 @@ mod tests {
             tools: &[tool("finish")],
             test_command: None,
             questions: Questions::Proceed,
+            network: Network::Door,
         };
         let prompt = system_prompt(&input);
+        assert!(!prompt.contains("`request_access`") && prompt.contains("403"), "{prompt}");
         assert!(!prompt.contains("`plan`") && !prompt.contains("`ask`"), "{prompt}");
         assert!(prompt.contains("/workspace"));
     }

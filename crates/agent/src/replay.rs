@@ -82,6 +82,7 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::ToolLost { .. }
         | EventBody::Compacted { .. }
         | EventBody::LimitReached { .. }
+        | EventBody::AccessAsked(_)
         | EventBody::WorkFinished { .. }
         | EventBody::SessionEnded { .. } => Part::Decision,
         EventBody::StageStarted { .. } | EventBody::ModelAsked { .. } | EventBody::ToolStarted { .. } => {
@@ -93,6 +94,12 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::PolicyFixed(_)
         | EventBody::Claimed { .. }
         | EventBody::StageFailed { .. }
+        | EventBody::EgressAllowed(_)
+        | EventBody::EgressRefused(_)
+        | EventBody::PackageFetched(_)
+        | EventBody::AccessDecided(_)
+        | EventBody::SandboxFrozen { .. }
+        | EventBody::SandboxReleased { .. }
         | EventBody::RepositoryReady(_)
         | EventBody::SandboxReady { .. }
         | EventBody::ModelAnswered { .. }

@@ -10,16 +10,20 @@ use std::{
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
+use cofferdam_egress::Record;
 use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
 use cofferdam_model::{BlobSource, Model, ModelsConfig};
-use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError};
+use cofferdam_sandbox::{
+    HostEnvironment, IsolationLevel, LimitLevel, NativeDriver, NativeOptions, SandboxError,
+};
 use cofferdam_store::{SessionFilter, SqliteStore, Store, StoreError};
-use cofferdam_worker::{Models, Parts, StopSignal, WorkerError};
+use cofferdam_worker::{Doorways as _, Models, OpenDoor, Parts, StopSignal, WorkerError};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     args::{Arguments, Command},
-    config::{Config, Limits},
+    config::{self, Config, Isolation, Limits},
+    doorway,
     terminal::{Terminal, complain},
 };
 
@@ -37,10 +41,13 @@ pub(crate) struct Host {
     pub(crate) git: Git,
     /// The sandbox driver, still being prepared.
     driver: JoinHandle<Result<Arc<NativeDriver>>>,
+    /// Where egress doors come from.
+    doorways: Arc<doorway::Configured>,
 }
 
-async fn driver(limits: LimitLevel) -> Result<Arc<NativeDriver>> {
-    let options = NativeOptions { environment: HostEnvironment::of_this_host(), limits };
+async fn driver(limits: LimitLevel, isolation: IsolationLevel, pool: usize) -> Result<Arc<NativeDriver>> {
+    let options =
+        NativeOptions { isolation, pool, ..NativeOptions::new(HostEnvironment::of_this_host(), limits) };
     match NativeDriver::new(options).await {
         Ok(driver) => Ok(Arc::new(driver)),
         Err(error @ SandboxError::Host { .. }) => {
@@ -57,7 +64,10 @@ impl App {
         match (arguments.limits, &arguments.command) {
             (Some(limits), _) => config.limits = limits,
             // What runs is our own recording on our own sample: it should show itself on every host.
-            (None, Command::Demo(_)) => config.limits = Limits::Weak,
+            (None, Command::Demo(_)) => {
+                config.limits = Limits::Weak;
+                config.isolation = Isolation::Weaker;
+            }
             (None, _) => {}
         }
         let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -88,13 +98,45 @@ impl App {
 
     /// The sandbox driver.
     pub(crate) async fn driver(&self) -> Result<Arc<NativeDriver>> {
-        driver(self.config.limits.into()).await
+        self.driver_with_pool(0).await
+    }
+
+    /// One that begins so many sandboxes ahead of time.
+    pub(crate) async fn driver_with_pool(&self, pool: usize) -> Result<Arc<NativeDriver>> {
+        driver(self.config.limits.into(), self.config.isolation.into(), pool).await
     }
 
     /// Finds git, and begins to prepare sandboxes: that takes longer than all else that comes before the first request, and needs none of it.
     pub(crate) fn host(&self) -> Result<Host> {
-        let driver = tokio::spawn(driver(self.config.limits.into()));
-        Ok(Host { git: Git::find()?, driver })
+        let driver = tokio::spawn(driver(self.config.limits.into(), self.config.isolation.into(), 0));
+        let doorways = Arc::new(self.doorways());
+        if !self.config.policy.egress.is_closed() {
+            let (doorways, policy) = (doorways.clone(), self.config.policy.egress.clone());
+            // Whoever needs it hears of what goes wrong; nobody else should.
+            tokio::spawn(async move { doorways.doorway(&policy).await.map(drop).ok() });
+        }
+        Ok(Host { git: Git::find()?, driver, doorways })
+    }
+
+    /// Where egress doors come from, as configured.
+    fn doorways(&self) -> doorway::Configured {
+        let Config { egress, credentials, data, .. } = &self.config;
+        doorway::Configured::new(egress.clone(), credentials.clone(), data.join(PACKAGES))
+    }
+
+    /// The egress door of a sandbox that belongs to no session, with these rules.
+    pub(crate) async fn door(
+        &self,
+        rules: config::Rules,
+        record: Arc<dyn Record>,
+        directory: &Path,
+    ) -> Result<OpenDoor> {
+        doorway::check(&rules.policy, &rules.credentials)?;
+        let settings = rules.egress.unwrap_or_else(|| self.config.egress.clone());
+        let packages = self.config.data.join(PACKAGES);
+        let doorways = doorway::Configured::new(settings, rules.credentials, packages);
+        let way = doorways.doorway(&rules.policy).await?;
+        Ok(OpenDoor::new(&way, &rules.policy, None, record, directory)?)
     }
 
     /// Everything that a worker needs.
@@ -105,18 +147,21 @@ impl App {
         policy: Policy,
     ) -> Result<Arc<Parts>> {
         let data = &self.config.data;
-        let Host { git, driver } = host;
+        let Host { git, driver, doorways } = host;
+        doorway::check(&policy.egress, &self.config.credentials)?;
         let driver = driver.await.context("preparing sandboxes failed")??;
         let models = Configured { config: self.config.models.clone(), store: store.clone() };
         Ok(Arc::new(Parts {
             store,
             driver,
+            doorways,
             mirrors: Mirrors::new(git.clone(), data.join("mirrors")),
             forge: Arc::new(LocalForge::new(git.clone(), data.join("forge"))),
             git,
             models: Arc::new(models),
             policy,
             read_only: self.config.read_only.clone(),
+            system: self.config.system,
             identity: self.identity(),
             data: data.clone(),
             name: self.worker_name(),
@@ -196,7 +241,9 @@ impl App {
 }
 
 /// What the data directory holds beside the store, which sees to its own.
-const DIRECTORIES: [&str; 6] = ["bases", "demo", "forge", "mirrors", "sandboxes", "sessions"];
+const DIRECTORIES: [&str; 7] = ["bases", "demo", "forge", "mirrors", PACKAGES, "sandboxes", "sessions"];
+/// Where packages are kept that came through egress doors.
+const PACKAGES: &str = "packages";
 
 /// Makes the data directory, and the directories in it, so that only their user gets in: they hold whole repositories, and an agent may leave
 /// programs in its layer that run as their owner whoever starts them. A data directory that is there already keeps its mode: it may be

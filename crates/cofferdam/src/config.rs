@@ -4,14 +4,18 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use cofferdam_domain::Policy;
+use cofferdam_domain::{Policy, egress::EgressPolicy};
+use cofferdam_egress::Credential;
 use cofferdam_model::ModelsConfig;
-use cofferdam_sandbox::{LimitLevel, ReadOnly};
+use cofferdam_sandbox::{IsolationLevel, LimitLevel, ReadOnly, System};
 use serde::Deserialize;
+
+use crate::toml_file;
 
 /// The commented example that is shipped; every key is in it. A test parses it.
 #[cfg(test)]
@@ -26,6 +30,39 @@ struct File {
     models: ModelsConfig,
     sandbox: SandboxFile,
     identity: Identity,
+    credentials: Vec<Credential>,
+    egress: Option<EgressSettings>,
+}
+
+/// The `[egress]` table: what the egress door has of this host.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EgressSettings {
+    /// The DNS server that is asked; by default whoever the host asks.
+    pub(crate) resolver: Option<SocketAddr>,
+    /// Files with root certificates (PEM) that hosts may have theirs from, beside the host's own.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Whether the package managers' configuration on this host says which registries there are.
+    pub(crate) registries: RegistrySource,
+    /// Bytes of packages that are kept.
+    pub(crate) cache: u64,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self { resolver: None, roots: Vec::new(), registries: RegistrySource::default(), cache: 4 << 30 }
+    }
+}
+
+/// Where package registries are known from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RegistrySource {
+    /// From the package managers' own configuration on this host.
+    #[default]
+    Discovered,
+    /// None are known.
+    Off,
 }
 
 /// The `[sandbox]` table.
@@ -33,6 +70,8 @@ struct File {
 #[serde(default, deny_unknown_fields)]
 struct SandboxFile {
     limits: Limits,
+    isolation: Isolation,
+    root: bool,
     read_only: Vec<ReadOnlyFile>,
 }
 
@@ -45,6 +84,36 @@ pub(crate) enum Limits {
     Enforced,
     /// Where control groups cannot be written, by limits of single processes and a watchdog
     Weak,
+}
+
+/// How strictly the walls of a sandbox must stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Isolation {
+    /// All of them; or there is no sandbox.
+    #[default]
+    Full,
+    /// Landlock and user ids for each sandbox may be missing.
+    Weaker,
+}
+
+impl Limits {
+    /// As it is written in the file and on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Weak => "weak",
+        }
+    }
+}
+
+impl From<Isolation> for IsolationLevel {
+    fn from(isolation: Isolation) -> Self {
+        match isolation {
+            Isolation::Full => Self::Full,
+            Isolation::Weaker => Self::WeakerAllowed,
+        }
+    }
 }
 
 impl From<Limits> for LimitLevel {
@@ -83,6 +152,8 @@ impl Default for Identity {
 /// What is meant.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// The file that it was read from, if there was one.
+    pub(crate) file: Option<PathBuf>,
     /// Where everything is kept.
     pub(crate) data: PathBuf,
     /// What sessions may do.
@@ -91,10 +162,18 @@ pub(crate) struct Config {
     pub(crate) models: ModelsConfig,
     /// How strictly the limits of sandboxes must hold.
     pub(crate) limits: Limits,
+    /// How strictly the walls of sandboxes must stand.
+    pub(crate) isolation: Isolation,
+    /// Whether sessions' sandboxes have a root who can change their system.
+    pub(crate) system: System,
     /// Host directories that every sandbox may read.
     pub(crate) read_only: Vec<ReadOnly>,
     /// Under whose name the platform commits.
     pub(crate) identity: Identity,
+    /// Secrets that the egress door adds to requests.
+    pub(crate) credentials: Vec<Credential>,
+    /// What the egress door has of this host.
+    pub(crate) egress: EgressSettings,
 }
 
 /// The environment, as far as configuration reads it. A value, so that tests need not change the process.
@@ -107,10 +186,8 @@ impl Config {
         data: Option<&Path>,
         environment: Environment<'_>,
     ) -> Result<Self> {
-        let file = match named.map(Path::to_owned).or_else(|| user_file(environment)) {
-            Some(path) => read(&path)?,
-            None => File::default(),
-        };
+        let path = named.map(Path::to_owned).or_else(|| user_file(environment));
+        let file = path.as_deref().map(read).transpose()?.unwrap_or_default();
         let data = match data.map(Path::to_owned).or(file.data) {
             Some(data) => data,
             None => default_data(environment)?,
@@ -132,20 +209,42 @@ impl Config {
             read_only.push(ReadOnly { host: entry.host, inside: entry.inside });
         }
         Ok(Self {
+            file: path,
             limits: file.sandbox.limits,
+            isolation: file.sandbox.isolation,
+            system: if file.sandbox.root { System::Writable } else { System::ReadOnly },
             data,
             policy: file.policy,
             models: file.models,
             read_only,
             identity: file.identity,
+            credentials: file.credentials,
+            egress: file.egress.unwrap_or_default(),
         })
     }
+}
+
+/// The parts of a configuration that a file of rules may have.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// What may leave.
+    pub(crate) policy: EgressPolicy,
+    /// What the door adds.
+    pub(crate) credentials: Vec<Credential>,
+    /// What the door has of this host, if the file says so.
+    pub(crate) egress: Option<EgressSettings>,
+}
+
+/// Reads a file of rules: `[policy.egress]`, `[[credentials]]` and `[egress]` as in a configuration, which may itself be one.
+pub(crate) fn rules(path: &Path) -> Result<Rules> {
+    let file = read(path)?;
+    Ok(Rules { policy: file.policy.egress, credentials: file.credentials, egress: file.egress })
 }
 
 fn read(path: &Path) -> Result<File> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("failed to read the configuration {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
+    toml_file::parse(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
 }
 
 fn user_file(environment: Environment<'_>) -> Option<PathBuf> {
@@ -191,6 +290,8 @@ mod tests {
         assert_eq!(config.policy, Policy::default(), "the example shows the defaults");
         assert_eq!(config.models, ModelsConfig::default(), "the example shows the defaults");
         assert_eq!(config.limits, Limits::Enforced);
+        assert_eq!((config.isolation, config.system), (Isolation::Full, System::ReadOnly));
+        assert_eq!(config.egress, EgressSettings::default(), "the example shows the defaults");
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 
@@ -201,6 +302,10 @@ mod tests {
         assert_eq!(config.data, Path::new("/var/lib/cofferdam"));
         assert_eq!(config.read_only.len(), 1);
         assert!(config.models.providers.contains_key("work"));
+        let names = config.credentials.iter().map(|credential| credential.name.clone()).collect();
+        let problems = cofferdam_egress::problems(&config.policy.egress, &names);
+        assert_eq!(problems, [], "the example's rules make sense");
+        assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (5, 3));
     }
 
     #[test]
@@ -221,6 +326,9 @@ mod tests {
             ("[polcy]\n", "polcy"),
             ("[policy]\nsteps = 3\n", "steps"),
             ("[policy.budget]\nsteps = \"many\"\n", "steps"),
+            ("[egress]\nresolver = \"dns.example\"\n", "resolver"),
+            ("[[policy.egress.rules]]\nname = \"a\"\nhost = \"10.0.0.1\"\n", "address"),
+            ("[[credentials]]\nname = \"a\"\nhost = \"a.example\"\n", "source"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),
         ] {

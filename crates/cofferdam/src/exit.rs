@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     NothingToDo,
     /// 4: a limit stopped it.
     Limit,
-    /// 5: the gate holds the change back for a person.
+    /// 5: it is held for a person: by the gate, or because its sandbox was frozen.
     Held,
     /// 6: it was cancelled or interrupted; a session can be resumed.
     Interrupted,

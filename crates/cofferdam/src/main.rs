@@ -13,9 +13,11 @@ mod args;
 mod commands;
 mod compose;
 mod config;
+mod doorway;
 mod exit;
 mod show;
 mod terminal;
+mod toml_file;
 
 use std::process::ExitCode;
 
@@ -23,7 +25,7 @@ use anyhow::{Context, Result};
 use clap::Parser as _;
 
 use crate::{
-    args::{Arguments, Command, SandboxCommand},
+    args::{AccessCommand, Arguments, AttackCommand, Command, PolicyCommand},
     compose::App,
     exit::Exit,
 };
@@ -53,6 +55,12 @@ fn start(arguments: Arguments) -> Result<Exit> {
 }
 
 async fn run(arguments: Arguments) -> Result<Exit> {
+    // Inside a sandbox there is no configuration, and perhaps not even a home.
+    if let Command::Attack(attack) = &arguments.command
+        && let Some(AttackCommand::Probe(probe)) = &attack.inside
+    {
+        return Ok(commands::attack::probe(probe));
+    }
     let app = App::new(&arguments)?;
     match &arguments.command {
         Command::Run(arguments) => commands::run::run(&app, arguments).await,
@@ -68,7 +76,13 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Cancel(arguments) => commands::cancel::cancel(&app, arguments).await,
         Command::Models(arguments) => commands::models::models(&app, arguments).await,
         Command::Tools(arguments) => commands::tools::tools(&app, arguments),
-        Command::Sandbox(SandboxCommand::Run(arguments)) => commands::sandbox::run(&app, arguments).await,
+        Command::Policy(PolicyCommand::Check(arguments)) => commands::policy::check(&app, arguments),
+        Command::Policy(PolicyCommand::Explain(arguments)) => commands::policy::explain(&app, arguments),
+        Command::Access(AccessCommand::List(arguments)) => commands::access::list(&app, arguments).await,
+        Command::Access(AccessCommand::Grant(arguments)) => commands::access::grant(&app, arguments).await,
+        Command::Access(AccessCommand::Deny(arguments)) => commands::access::deny(&app, arguments).await,
+        Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&app, arguments).await,
+        Command::Attack(arguments) => commands::attack::attack(&app, arguments).await,
     }
 }

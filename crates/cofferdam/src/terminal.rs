@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use cofferdam_domain::hidden::{Hidden, replace_hidden};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Standard output, with or without colours.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,18 @@ impl Terminal {
         drop(out.write_all(bytes).and_then(|()| out.flush()));
     }
 
+    /// Writes what a sandboxed command prints: as it is into files and pipes; on a terminal it is shown inert.
+    pub(crate) fn output(self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.is_interactive() {
+            self.raw(inert(&String::from_utf8_lossy(bytes)).as_bytes());
+        } else {
+            self.raw(bytes);
+        }
+    }
+
     /// Whether a person looks at it.
     pub(crate) fn is_interactive(self) -> bool {
         io::stdout().is_terminal()
@@ -71,6 +84,35 @@ impl Terminal {
             Style::Bad => "31",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// The terminal of standard input while it hands on every key as it is pressed. It is as before when this is dropped.
+pub(crate) struct Raw(Termios);
+
+impl Raw {
+    /// Changes the terminal.
+    pub(crate) fn enter() -> io::Result<Self> {
+        let before = tcgetattr(rustix::stdio::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Self(before))
+    }
+
+    /// How many columns and rows the terminal of standard output has.
+    pub(crate) fn size() -> (u16, u16) {
+        match tcgetwinsize(rustix::stdio::stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            Ok(_) | Err(_) => (80, 24),
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no mending.
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.0).ok();
     }
 }
 

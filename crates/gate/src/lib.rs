@@ -2,7 +2,7 @@
 //!
 //! What this crate is for: [`examine()`] lists what a reviewer must know about a change before anything is
 //! published, and [`verdict`] decides whether it may be; [`detect_test_command`], [`parse_report`] and
-//! [`judge`] turn runs of the repository's own tests into facts; [`PullRequestText`] and
+//! [`judge`] turn runs of the repository's own tests into facts; [`EgressFacts`] says what left the sandboxes; [`PullRequestText`] and
 //! [`evidence_statement`] write those facts down, with the agent's prose apart from them and made inert.
 //!
 //! What it never does: I/O, processes, clocks, randomness. Everything here is a function from data to data,
@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod egress;
 mod evidence;
 mod examine;
 mod fold;
@@ -26,6 +27,7 @@ mod statement;
 mod unicode;
 mod view;
 
+pub use egress::{EgressFacts, PackageFact, Passage, RefusedFact};
 pub use evidence::{
     EvidenceSummary, Headline, RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, judge,
     parse_report,

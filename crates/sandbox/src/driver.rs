@@ -164,16 +164,15 @@ pub trait Sandbox: Send + Sync {
     /// When the program does not exist or the sandbox is gone. A command that starts and fails is no error.
     async fn start(&self, command: Command) -> Result<Box<dyn Process>, SandboxError>;
 
-    /// The same for a command without a terminal that reads its standard input from a pipe, in place of [`Command::stdin`]. The caller has
-    /// made the pipe and keeps its other end; nothing else than the reading end of a new pipe may be given.
+    /// The same with a console, which takes the place of [`Command::stdin`] and [`Command::terminal`].
     ///
     /// # Errors
     /// As [`Self::start`], and where the driver cannot.
-    async fn start_reading(&self, command: Command, pipe: OwnedFd) -> Result<Box<dyn Process>, SandboxError> {
-        drop(pipe);
+    async fn start_at(&self, command: Command, console: Console) -> Result<Box<dyn Process>, SandboxError> {
+        drop(console);
         Err(SandboxError::Start {
             program: command.argv.into_iter().next().unwrap_or_default(),
-            problem: "its driver takes no pipe for its input".to_owned(),
+            problem: "its driver has no consoles".to_owned(),
         })
     }
 
@@ -259,6 +258,21 @@ pub struct Command {
     pub timeout: Duration,
     /// Bytes of output that are kept: the first half and the last half of the bound when there is more.
     pub output_limit: u64,
+}
+
+/// Where a person, or another program, sits who runs a command.
+#[derive(Debug)]
+pub enum Console {
+    /// At the other end of this pipe, which the command reads its standard input from. It must be the reading end of a new pipe: whatever it
+    /// is, the sandbox can use it as it likes.
+    Pipe(OwnedFd),
+    /// At a terminal of this size.
+    Terminal {
+        /// Characters in a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
 }
 
 /// A started command. Dropping it kills its whole process tree.

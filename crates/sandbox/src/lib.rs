@@ -16,9 +16,9 @@ mod error;
 mod native;
 
 pub use driver::{
-    Capture, Command, DoorListeners, Driver, Entry, EntryKind, FileData, Finished, FoundFile, FoundLine,
-    HOME, Listing, Network, Output, Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult, System,
-    User, Version, WORKSPACE,
+    Capture, Command, Console, DoorListeners, Driver, Entry, EntryKind, FileData, Finished, FoundFile,
+    FoundLine, HOME, Listing, Network, Output, Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult,
+    System, User, Version, WORKSPACE,
 };
 pub use environment::{HostEnvironment, HostFiles, Seen, ThisHost};
 pub use error::{FileProblem, SandboxError};

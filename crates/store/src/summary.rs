@@ -84,6 +84,13 @@ impl Effect {
             | EventBody::ToolStarted { .. }
             | EventBody::ToolFinished { .. }
             | EventBody::ToolLost { .. }
+            | EventBody::EgressAllowed(_)
+            | EventBody::EgressRefused(_)
+            | EventBody::PackageFetched(_)
+            | EventBody::AccessAsked(_)
+            | EventBody::AccessDecided(_)
+            | EventBody::SandboxFrozen { .. }
+            | EventBody::SandboxReleased { .. }
             | EventBody::Compacted { .. }
             | EventBody::MessageReceived { .. }
             | EventBody::LimitReached { .. }

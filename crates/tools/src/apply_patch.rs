@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cofferdam_domain::ToolOutcome;
-use cofferdam_sandbox::{Command, FileProblem, SandboxError, Version, WORKSPACE};
+use cofferdam_sandbox::{Command, FileProblem, SandboxError, User, Version, WORKSPACE};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -331,6 +331,7 @@ async fn keep_executable(context: &Context<'_>, from: &Place, to: &Place) -> Res
         cwd: WORKSPACE.to_owned(),
         stdin: Vec::new(),
         terminal: false,
+        user: User::Agent,
         timeout: std::time::Duration::from_secs(10),
         output_limit: 4096,
     };

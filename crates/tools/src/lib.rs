@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod apply_patch;
 mod ask;
 mod background;

@@ -14,7 +14,7 @@ use cofferdam_domain::{
     amount::{counted, duration},
     evidence::Exit,
 };
-use cofferdam_sandbox::{Command, FileProblem, Finished, Process, SandboxError, WORKSPACE};
+use cofferdam_sandbox::{Command, FileProblem, Finished, Process, SandboxError, System, User, WORKSPACE};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -34,33 +34,48 @@ const SHOWN: Bounds = Bounds { bytes: 30_000, lines: 1000, line: 2000 };
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// No command is given less time, in milliseconds.
 const SHORTEST: u64 = 100;
+/// What the model calls it by.
+pub(crate) const NAME: &str = "shell";
 /// Bytes of a command line; Linux takes 128 KiB as one argument (execve(2)).
 const MAX_LINE: usize = 120 << 10;
 
-static DEFINITION: Definition = Definition {
-    name: "shell",
-    description: "Run a bash command line in /workspace. stdout and stderr come together; long output is cut in the middle and saved \
-                  whole to a file. Each call is a new shell. What it leaves running is killed when it ends: start servers and watchers \
-                  with background: true. There is no network and nobody to answer prompts. Prefer read, grep, glob and the edit tool \
-                  over cat, grep, find and sed.",
-    fields: &[
-        Field::required("command", Kind::CommandLine, "").or(&["cmd", "script", "commandline"]),
-        Field::optional(
-            "timeout_ms",
-            Kind::Count { least: 1, most: u64::MAX },
-            "more for long builds and tests",
-        )
-        .or(&["timeoutms", "timeoutmillis"]),
-        Field::optional("background", Kind::Flag, "return at once with an id for `process`")
-            .or(&["runinbackground", "isbackground"]),
-        Field::optional("terminal", Kind::Flag, "give it a terminal instead of a pipe").or(&["tty", "pty"]),
-        Field::optional("workdir", Kind::Text, "").or(&["cwd", "dir", "directory", "workingdirectory", "cd"]),
-    ],
-    parallel: true,
-    example: r#"{"command":"cargo test parser 2>&1 | tail -n 40","timeout_ms":300000}"#,
-    adapt: understand_timeout,
-    bare: None,
-};
+static DEFINITION: Definition = definition(&[COMMAND, TIMEOUT, BACKGROUND, TERMINAL, WORKDIR]);
+/// Where the sandbox's system can be changed.
+static WITH_ROOT: Definition = definition(&[COMMAND, TIMEOUT, BACKGROUND, TERMINAL, WORKDIR, ROOT]);
+
+const COMMAND: Field =
+    Field::required("command", Kind::CommandLine, "").or(&["cmd", "script", "commandline"]);
+const TIMEOUT: Field =
+    Field::optional("timeout_ms", Kind::Count { least: 1, most: u64::MAX }, "more for long builds and tests")
+        .or(&["timeoutms", "timeoutmillis"]);
+const BACKGROUND: Field =
+    Field::optional("background", Kind::Flag, "return at once with an id for `process`")
+        .or(&["runinbackground", "isbackground"]);
+const TERMINAL: Field =
+    Field::optional("terminal", Kind::Flag, "give it a terminal instead of a pipe").or(&["tty", "pty"]);
+const WORKDIR: Field =
+    Field::optional("workdir", Kind::Text, "").or(&["cwd", "dir", "directory", "workingdirectory", "cd"]);
+const ROOT: Field = Field::optional(
+    "root",
+    Kind::Flag,
+    "run it as root of the sandbox: to install system packages, not for work in /workspace",
+)
+.or(&["sudo", "asroot"]);
+
+const fn definition(fields: &'static [Field]) -> Definition {
+    Definition {
+        name: NAME,
+        description: "Run a bash command line in /workspace. stdout and stderr come together; long output is cut in the middle and saved \
+                      whole to a file. Each call is a new shell. What it leaves running is killed when it ends: start servers and watchers \
+                      with background: true. Nobody answers prompts. Prefer read, grep, glob and the edit tool \
+                      over cat, grep, find and sed.",
+        fields,
+        parallel: true,
+        example: r#"{"command":"cargo test parser 2>&1 | tail -n 40","timeout_ms":300000}"#,
+        adapt: understand_timeout,
+        bare: None,
+    }
+}
 
 /// Other tool sets have `timeout`, in seconds or in milliseconds. Nobody means less than two seconds, or more
 /// than half an hour.
@@ -76,13 +91,15 @@ fn understand_timeout(arguments: &mut Map<String, Value>) {
 /// The tool.
 pub(crate) struct Shell {
     background: Arc<Background>,
+    system: System,
     /// Set once it is known that the environment has no bash.
     plain: AtomicBool,
 }
 
 impl Shell {
-    pub(crate) fn new(background: Arc<Background>) -> Self {
-        Self { background, plain: AtomicBool::new(false) }
+    /// `system` is that of the sandboxes: where it can be changed, a command may be root's.
+    pub(crate) fn new(background: Arc<Background>, system: System) -> Self {
+        Self { background, system, plain: AtomicBool::new(false) }
     }
 
     /// Starts the line in bash, or in sh where there is no bash.
@@ -115,7 +132,10 @@ impl Shell {
 #[async_trait]
 impl Tool for Shell {
     fn definition(&self) -> &'static Definition {
-        &DEFINITION
+        match self.system {
+            System::ReadOnly => &DEFINITION,
+            System::Writable => &WITH_ROOT,
+        }
     }
 
     async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure> {
@@ -140,6 +160,10 @@ impl Tool for Shell {
             Some(path) if !path.is_empty() => Place::of(path)?.absolute().to_owned(),
             Some(_) | None => WORKSPACE.to_owned(),
         };
+        let user = match self.system {
+            System::Writable if arguments.flag("root") => User::Root,
+            System::Writable | System::ReadOnly => User::Agent,
+        };
         let command = Command {
             argv: ["bash", "-c", line].map(str::to_owned).to_vec(),
             // Nobody presses a key.
@@ -149,6 +173,7 @@ impl Tool for Shell {
             cwd,
             stdin: Vec::new(),
             terminal: arguments.flag("terminal"),
+            user,
             timeout: Duration::from_millis(timeout),
             output_limit: limits.output,
         };

@@ -59,7 +59,7 @@ impl From<SandboxError> for Failure {
         match error {
             SandboxError::File { .. } | SandboxError::Start { .. } => Self(format!("{error}.")),
             SandboxError::Search(problem) => Self(problem),
-            SandboxError::Gone(_) | SandboxError::Protocol(_) => {
+            SandboxError::Gone(_) | SandboxError::Protocol(_) | SandboxError::Frozen => {
                 Self(format!("{error}. Whether the call had an effect is not known."))
             }
             SandboxError::Host { .. } | SandboxError::Setup { .. } | SandboxError::Cleanup { .. } => {

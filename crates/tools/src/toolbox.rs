@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{ToolCall, ToolOutcome, ToolSpec, event::EditFormat};
+use cofferdam_domain::{ToolCall, ToolOutcome, ToolSpec, egress::AccessPolicy, event::EditFormat};
+use cofferdam_sandbox::System;
 
 use crate::{
+    access::RequestAccess,
     apply_patch::ApplyPatch,
     ask::Ask,
     background::Background,
@@ -18,7 +20,7 @@ use crate::{
     plan::Plan,
     process::ProcessTool,
     read::Read,
-    shell::Shell,
+    shell::{self, Shell},
     text::{capped, closest, shorten},
     tool::{Context, Failure, Tool},
     write::Write,
@@ -57,6 +59,7 @@ const FOREIGN_NAMES: [(&str, &str); 22] = [
 /// files again, and the background commands have ended with their sandbox.
 pub struct Toolbox {
     tools: Vec<Box<dyn Tool>>,
+    background: Arc<Background>,
 }
 
 impl Toolbox {
@@ -71,8 +74,8 @@ impl Toolbox {
         };
         Self {
             tools: vec![
-                Box::new(Shell::new(Arc::clone(&background))),
-                Box::new(ProcessTool::new(background)),
+                Box::new(Shell::new(Arc::clone(&background), System::ReadOnly)),
+                Box::new(ProcessTool::new(Arc::clone(&background))),
                 Box::new(Read::new(Arc::clone(&seen))),
                 edit,
                 Box::new(Write::new(seen)),
@@ -83,7 +86,27 @@ impl Toolbox {
                 Box::new(Ask),
                 Box::new(FinishTool),
             ],
+            background,
         }
+    }
+
+    /// The same with the tool that asks for access, where policy lets an agent ask.
+    #[must_use]
+    pub fn with_access(mut self, policy: AccessPolicy) -> Self {
+        match policy {
+            AccessPolicy::Refuse => {}
+            AccessPolicy::Ask => self.tools.push(Box::new(RequestAccess)),
+        }
+        self
+    }
+
+    /// The same for sandboxes with such a system: where it can be changed, `shell` can be told to be root.
+    #[must_use]
+    pub fn with_system(mut self, system: System) -> Self {
+        for tool in self.tools.iter_mut().filter(|tool| tool.definition().name == shell::NAME) {
+            *tool = Box::new(Shell::new(Arc::clone(&self.background), system));
+        }
+        self
     }
 
     /// The tools as the model is shown them: the same bytes every time.
@@ -131,7 +154,7 @@ mod tests {
     #[test]
     fn every_example_is_a_valid_call() {
         for edits in [EditFormat::Replace, EditFormat::ApplyPatch] {
-            for tool in Toolbox::standard(edits).tools {
+            for tool in Toolbox::standard(edits).with_access(AccessPolicy::Ask).tools {
                 let definition = tool.definition();
                 let call = ToolCall {
                     provider_id: "x".into(),

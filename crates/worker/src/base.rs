@@ -73,7 +73,12 @@ async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, B
 }
 
 fn path(context: &StageContext, commit: &str) -> PathBuf {
-    context.parts.data.join("bases").join(format!("{commit}-{LAYOUT}"))
+    place(&context.parts.data, commit)
+}
+
+/// Where the tree of a base commit is kept.
+pub(crate) fn place(data: &Path, commit: &str) -> PathBuf {
+    data.join("bases").join(format!("{commit}-{LAYOUT}"))
 }
 
 /// Makes the layer with the seed's tree, unless it is there.
@@ -85,7 +90,7 @@ async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError>
     let made = finished.with_file_name(format!("new-{}", SandboxId::generate()));
     let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
     let limits = context.limits();
-    let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits).await?;
+    let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits, None).await?;
     let result =
         script::run(&*sandbox, checkout_script(SEED, WORKSPACE), WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
     sandbox.destroy().await?;

@@ -6,14 +6,15 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Event, EventBody, SessionId};
+use cofferdam_domain::{Event, EventBody, Seq, SessionId};
 use cofferdam_forge::{Collected, ForgeError, Git, ObjectId, Quarantine, ReceiveLimits, collect_script};
-use cofferdam_gate::{GatePolicy, examine as examine_change, verdict};
+use cofferdam_gate::{EgressFacts, GatePolicy, examine as examine_change, verdict};
 use cofferdam_sandbox::{HOME, Sandbox, WORKSPACE};
 
 use crate::{
     WorkerError,
     base::{self, chain},
+    layers::LAYER,
     script,
     stage::{Done, QUARANTINE, StageContext},
 };
@@ -32,9 +33,9 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
     }
     let parts = &context.parts;
     let base = base::layer(&context).await?;
-    let layer = parts.session_directory(context.session).join("layer");
+    let layer = parts.session_directory(context.session).join(LAYER);
     let limits = context.limits();
-    let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits).await?;
+    let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits, None).await?;
     let result = bundle(&context, &*sandbox).await;
     let destroyed = sandbox.destroy().await;
     let bundled = result?;
@@ -113,11 +114,32 @@ pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError>
         context.agent.fixed().map(|fixed| &fixed.policy).ok_or(WorkerError::Log("there is no policy"))?;
     let policy = GatePolicy::new(policy)?;
     let rounds_used = policy.rounds().saturating_sub(context.agent.gate_rounds_left());
+    let egress = egress(context).await?.map(|facts| facts.findings()).unwrap_or_default();
     refusable(quarantine.change(&base, &object_id(&received.head)?).await, |change| {
-        let findings = examine_change(&change, &policy);
+        let mut findings = examine_change(&change, &policy);
+        findings.extend(egress);
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let verdict = verdict(&findings, rounds_used, &policy);
         EventBody::Examined { findings, verdict }
     })
+}
+
+/// What left the session's sandboxes; `None` where they had no network.
+pub(crate) async fn egress(context: &StageContext) -> Result<Option<EgressFacts>, WorkerError> {
+    const PAGE: u32 = 1000;
+    if context.agent.fixed().is_none_or(|fixed| fixed.policy.egress.is_closed()) {
+        return Ok(None);
+    }
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(Seq::START, |event| event.seq);
+        let page = context.parts.store.read(context.session, after, PAGE).await?;
+        let whole = page.len() < PAGE as usize;
+        events.extend(page);
+        if whole {
+            return Ok(Some(EgressFacts::of(&events)));
+        }
+    }
 }
 
 /// The session's change as a patch for people, as far as a few megabytes; `None` if it has none.

@@ -1,5 +1,6 @@
 //! Why a worker had to stop. The session is as its log says; `resume` goes on from there.
 
+use cofferdam_egress::EgressError;
 use cofferdam_forge::{AddressError, ChangeError, ForgeError, MirrorError, ReceiveError, ResolveError};
 use cofferdam_gate::InvalidGlob;
 use cofferdam_model::OpenError;
@@ -24,6 +25,17 @@ pub enum WorkerError {
     /// The policy has a glob that is none.
     #[error(transparent)]
     Policy(#[from] InvalidGlob),
+    /// The egress door could not be opened.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The sandbox driver cannot send a sandbox's connections to the egress door.
+    #[error(
+        "this sandbox driver gives no sockets for the egress door: use the native driver, or close policy.egress"
+    )]
+    NoListeners,
+    /// The sockets of a sandbox cannot be listened to.
+    #[error("the egress door cannot listen to the sandbox")]
+    Serve(#[source] std::io::Error),
     /// A directory of the worker's could not be used.
     #[error("failed to {operation} {path}")]
     File {

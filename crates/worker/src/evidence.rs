@@ -11,6 +11,7 @@ use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox, WORKSPACE};
 
 use crate::{
     WorkerError, base,
+    door::Housed,
     effects::millis_since,
     layers::remove_layer,
     script::{self, SEED, shell},
@@ -45,11 +46,7 @@ fn layer(context: &StageContext, side: Side) -> PathBuf {
     context.parts.session_directory(context.session).join(name)
 }
 
-async fn fresh_sandbox(
-    context: &StageContext,
-    side: Side,
-    layer: PathBuf,
-) -> Result<Box<dyn Sandbox>, WorkerError> {
+async fn fresh_sandbox(context: &StageContext, side: Side, layer: PathBuf) -> Result<Housed, WorkerError> {
     let lower = base::layer(context).await?;
     let extra = match side {
         Side::Base => Vec::new(),
@@ -57,8 +54,7 @@ async fn fresh_sandbox(
             vec![ReadOnly { host: context.quarantine_path(), inside: PathBuf::from(SEED) }]
         }
     };
-    let limits = context.limits();
-    context.parts.sandbox(vec![lower], layer, extra, limits).await
+    context.sandbox(lower, layer, extra).await
 }
 
 async fn observe(context: &StageContext, side: Side, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {

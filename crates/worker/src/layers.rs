@@ -1,18 +1,39 @@
 //! What sandboxes leave on disk, and its removal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use cofferdam_agent::Agent;
 use cofferdam_domain::SessionId;
+use cofferdam_sandbox::workspace_upper;
 
-use crate::{Parts, WorkerError};
+use crate::{WorkerError, base, door::TRUST};
+
+/// The name of the layer with a session's workspace, in the session's directory.
+pub(crate) const LAYER: &str = "layer";
 
 /// Removes what an ended session has left on disk, except its quarantine, which `diff` reads.
-pub(crate) async fn forget(parts: &Parts, session: SessionId) -> Result<(), WorkerError> {
-    let directory = parts.session_directory(session);
-    for layer in ["layer", "evidence-base", "evidence-head"] {
+///
+/// # Errors
+/// When something cannot be removed; says what.
+pub async fn forget(data: &Path, session: SessionId) -> Result<(), WorkerError> {
+    let directory = session_directory(data, session);
+    for layer in [LAYER, "evidence-base", "evidence-head", TRUST] {
         remove_layer(&directory.join(layer)).await?;
     }
     Ok(())
+}
+
+/// The layers of the workspace that a session has left, lowest first, to be looked at; `None` if nothing is left of it.
+#[must_use]
+pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<PathBuf>> {
+    let layer = session_directory(data, session).join(LAYER);
+    let base = base::place(data, &agent.repository()?.base_commit);
+    (layer.exists() && base.exists()).then(|| vec![workspace_upper(&base), workspace_upper(&layer)])
+}
+
+/// Where a session's own things are kept.
+pub(crate) fn session_directory(data: &Path, session: SessionId) -> PathBuf {
+    data.join("sessions").join(session.to_string())
 }
 
 /// Removes a sandbox's layer, if it is there.

@@ -12,6 +12,7 @@
 
 mod base;
 mod collect;
+mod door;
 mod effects;
 mod error;
 mod evidence;
@@ -19,6 +20,7 @@ mod layers;
 mod log;
 mod parts;
 mod publish;
+mod recorder;
 mod run;
 mod script;
 mod stage;
@@ -26,7 +28,9 @@ mod stages;
 mod watch;
 
 pub use collect::patch;
+pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
+pub use layers::{forget, left_by};
 pub use log::now;
 pub use parts::{Models, Parts};
 pub use run::{Ended, StopSignal, fix, settle, work};

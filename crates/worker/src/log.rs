@@ -111,6 +111,19 @@ impl SessionLog {
         facts: Vec<EventBody>,
         fixed: Option<&Fixed>,
     ) -> Result<Vec<Effect>, WorkerError> {
+        self.write(facts, |agent, at, bodies| decide(agent, at, fixed, bodies)).await
+    }
+
+    /// Makes `facts` durable from which nothing is to follow now: the worker is about to stop.
+    pub(crate) async fn note(&mut self, facts: Vec<EventBody>) -> Result<(), WorkerError> {
+        self.write(facts, |_, _, _| Vec::new()).await.map(drop)
+    }
+
+    async fn write(
+        &mut self,
+        facts: Vec<EventBody>,
+        follow: impl Fn(&mut Agent, Timestamp, &mut Vec<EventBody>) -> Vec<Effect>,
+    ) -> Result<Vec<Effect>, WorkerError> {
         loop {
             let at = now().max(self.last_at);
             let mut agent = self.agent.clone();
@@ -118,7 +131,7 @@ impl SessionLog {
             for body in &bodies {
                 agent.apply(at, body);
             }
-            let effects = decide(&mut agent, at, fixed, &mut bodies);
+            let effects = follow(&mut agent, at, &mut bodies);
             if bodies.is_empty() {
                 return Ok(effects);
             }

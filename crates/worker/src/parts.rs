@@ -3,13 +3,17 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use cofferdam_domain::{Policy, SandboxId, SessionId};
+use cofferdam_domain::{Policy, SandboxId, SessionId, policy::Limits};
 use cofferdam_forge::{Forge, Git, Identity, Mirrors};
 use cofferdam_model::Model;
-use cofferdam_sandbox::{Driver, ReadOnly, Sandbox, SandboxSpec};
+use cofferdam_sandbox::{Driver, ReadOnly, SandboxSpec, System};
 use cofferdam_store::Store;
 
-use crate::WorkerError;
+use crate::{
+    Doorways, WorkerError,
+    door::{Housed, OpenDoor},
+    layers,
+};
 
 /// What a worker is made of.
 pub struct Parts {
@@ -17,6 +21,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What makes sandboxes.
     pub driver: Arc<dyn Driver>,
+    /// Where the egress doors of sessions come from.
+    pub doorways: Arc<dyn Doorways>,
     /// The git program.
     pub git: Git,
     /// Copies of repositories.
@@ -29,6 +35,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Host directories that every sandbox may read.
     pub read_only: Vec<ReadOnly>,
+    /// Whether sandboxes have a root who can change their system.
+    pub system: System,
     /// Under whose name commits are made.
     pub identity: Identity,
     /// Where layers and quarantines are kept.
@@ -50,20 +58,28 @@ pub trait Models: Send + Sync {
 impl Parts {
     /// Where a session's own things are kept.
     pub(crate) fn session_directory(&self, session: SessionId) -> PathBuf {
-        self.data.join("sessions").join(session.to_string())
+        layers::session_directory(&self.data, session)
     }
 
-    /// Makes a sandbox over these workspace layers, writing to `layer`, with `extra` to read beside what is configured.
+    /// Makes a sandbox over these workspace layers, writing to `layer`, with `extra` to read beside what is configured. Its network is what
+    /// `door` lets out; without one it has none.
     pub(crate) async fn sandbox(
         &self,
         lower: Vec<PathBuf>,
         layer: PathBuf,
         extra: Vec<ReadOnly>,
-        limits: cofferdam_domain::policy::Limits,
-    ) -> Result<Box<dyn Sandbox>, WorkerError> {
+        limits: Limits,
+        door: Option<&OpenDoor>,
+    ) -> Result<Housed, WorkerError> {
         let mut read_only = self.read_only.clone();
         read_only.extend(extra);
-        let spec = SandboxSpec { id: SandboxId::generate(), lower, layer, read_only, limits };
-        Ok(self.driver.create(spec).await?)
+        let mut spec =
+            SandboxSpec { lower, read_only, ..SandboxSpec::new(SandboxId::generate(), layer, limits) };
+        spec.system = self.system;
+        let Some(door) = door else { return Ok(Housed::new(self.driver.create(spec).await?, None)) };
+        door.fit(&mut spec);
+        let sandbox = self.driver.create(spec).await?;
+        let serving = door.serve(&*sandbox)?;
+        Ok(Housed::new(sandbox, Some(serving)))
     }
 }

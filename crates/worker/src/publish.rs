@@ -6,7 +6,7 @@ use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact};
 
 use crate::{
     WorkerError,
-    collect::{object_id, quarantine},
+    collect::{egress, object_id, quarantine},
     stage::{Done, StageContext},
 };
 
@@ -88,6 +88,7 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         base_run: run(Side::Base),
         head_run: run(Side::Head),
         evidence_missing: agent.evidence_missing().map(str::to_owned),
+        egress: egress(context).await?,
         refused: agent.refused(),
         model: ModelFact {
             provider: fixed.model.provider.clone(),

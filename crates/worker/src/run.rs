@@ -5,13 +5,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use cofferdam_agent::{Agent, PromptInput};
+use cofferdam_agent::{Agent, Network, PromptInput};
 use cofferdam_domain::{
     Answer, CallId, Event, EventBody, Label, ModelRequest, Outcome, Policy, Seq, SessionId, Stage, Timestamp,
-    ToolCall, ToolOutcome, ToolStatus, event::Fixed,
+    ToolCall, ToolOutcome, ToolStatus, amount::counted, event::Fixed,
 };
 use cofferdam_model::{Model, ModelError};
-use cofferdam_sandbox::WORKSPACE;
+use cofferdam_sandbox::{System, WORKSPACE};
 use cofferdam_store::{Store, StoreError};
 use cofferdam_tools::Toolbox;
 use futures_util::{
@@ -22,8 +22,11 @@ use futures_util::{
 use tokio::sync::watch;
 
 use crate::{
-    Nobody, Parts, Watch, WorkerError, effects, layers,
+    Nobody, Parts, Watch, WorkerError,
+    door::SessionDoor,
+    effects, layers,
     log::{Effect, SessionLog, now},
+    recorder::Take,
     stage::{Done, SharedSandbox, StageContext},
     stages,
 };
@@ -48,6 +51,8 @@ enum Happened {
     Tool { call: CallId, outcome: ToolOutcome, millis: u64 },
     /// A piece of the worker's own work ended.
     Stage { stage: Stage, result: Result<Done, WorkerError> },
+    /// The egress door has something to write down.
+    Door,
     /// The log has grown by somebody else's hand.
     News(Result<Seq, StoreError>),
     /// The session's time is used up.
@@ -69,6 +74,7 @@ struct Run {
     toolbox: Arc<Toolbox>,
     model: Option<Box<dyn Model>>,
     sandbox: Option<SharedSandbox>,
+    door: Arc<SessionDoor>,
     /// Tool calls, kept apart because the session's time limit cuts them short.
     tools: InFlight,
     running: BTreeSet<CallId>,
@@ -94,7 +100,9 @@ pub async fn work(
         && !log.agent().resumable()
     {
         // Whoever saw it end may have been killed before it could clean up.
-        layers::forget(&parts, session).await?;
+        if !log.agent().keeps_workspace() {
+            layers::forget(&parts.data, session).await?;
+        }
         return Ok(Ended::Over(outcome));
     }
     let model = match (model, log.agent().fixed()) {
@@ -102,8 +110,11 @@ pub async fn work(
         (None, Some(fixed)) => parts.models.open(Some(&fixed.model.reference())).await?,
         (None, None) => parts.models.open(None).await?,
     };
-    let fixed = log.agent().fixed().cloned().unwrap_or_else(|| fix(parts.policy.clone(), &*model));
-    let toolbox = Arc::new(Toolbox::standard(fixed.model.edits));
+    let fixed =
+        log.agent().fixed().cloned().unwrap_or_else(|| fix(parts.policy.clone(), &*model, parts.system));
+    let toolbox = Toolbox::standard(fixed.model.edits)
+        .with_access(fixed.policy.egress.access)
+        .with_system(parts.system);
     let mut news = parts.store.follow(session, log.last()).await?;
     let mut run = Run {
         parts,
@@ -111,9 +122,10 @@ pub async fn work(
         log,
         session,
         fixed: Arc::new(fixed),
-        toolbox,
+        toolbox: Arc::new(toolbox),
         model: Some(model),
         sandbox: None,
+        door: SessionDoor::new(),
         tools: FuturesUnordered::new(),
         running: BTreeSet::new(),
         in_flight: FuturesUnordered::new(),
@@ -121,28 +133,33 @@ pub async fn work(
     let result = run.finish_session(&mut news, &mut stop).await;
     // Whatever still runs is cut short: dropping a future drops its process, and the log says that it was started.
     run.drop_effects();
+    run.door.close("the worker has stopped");
     let destroyed = run.destroy_sandbox().await;
     let ended = result?;
+    run.log.note(run.door.recorder.take(Take::All).bodies).await?;
     destroyed?;
-    if matches!(ended, Ended::Over(_)) && !run.log.agent().resumable() {
-        layers::forget(&run.parts, session).await?;
+    if matches!(ended, Ended::Over(_)) && !run.log.agent().keeps_workspace() {
+        layers::forget(&run.parts.data, session).await?;
     }
     Ok(ended)
 }
 
-/// What a new session is given: the policy, the model, and the prompt and tools that fit it.
+/// What a new session is given: the policy, the model, and the prompt and tools that fit it and the system of its sandboxes.
 #[must_use]
-pub fn fix(policy: Policy, model: &dyn Model) -> Fixed {
+pub fn fix(policy: Policy, model: &dyn Model, system: System) -> Fixed {
     let info = model.info().clone();
-    let tools = Toolbox::standard(info.edits).specs();
+    let toolbox = Toolbox::standard(info.edits).with_access(policy.egress.access).with_system(system);
+    let tools = toolbox.specs();
+    let network = if policy.egress.is_closed() { Network::Off } else { Network::Door };
     let input = PromptInput {
         workspace: WORKSPACE,
         tools: &tools,
         test_command: policy.test_command.as_deref(),
         questions: policy.questions,
+        network,
     };
-    let system = cofferdam_agent::system_prompt(&input);
-    Fixed { policy, model: info, system, tools, version: env!("CARGO_PKG_VERSION").to_owned() }
+    let prompt = cofferdam_agent::system_prompt(&input);
+    Fixed { policy, model: info, system: prompt, tools, version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 fn over(agent: &Agent) -> Option<Outcome> {
@@ -186,6 +203,10 @@ impl Run {
                     self.advance(facts).await?;
                 }
                 Happened::Stage { stage, result } => self.stage_done(stage, result?).await?,
+                Happened::Door => {
+                    let facts = self.freeze_if_due().await;
+                    self.advance(facts).await?;
+                }
                 Happened::Deadline => self.cut_tools_short().await?,
             }
         }
@@ -201,6 +222,8 @@ impl Run {
             Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done,
             () = until(deadline) => Happened::Deadline,
             Some(event) = news.next() => Happened::News(event.map(|event| event.seq)),
+            // Last: a hostile program decides how often.
+            () = self.door.recorder.pending() => Happened::Door,
         }
     }
 
@@ -217,9 +240,14 @@ impl Run {
         self.advance(Vec::new()).await
     }
 
-    /// Writes facts and what the agent makes of them, then starts the effects.
+    /// Writes facts, and before them what the door has to write down, and what the agent makes of them; then lets out what waited for that
+    /// and starts the effects.
     async fn advance(&mut self, facts: Vec<EventBody>) -> Result<(), WorkerError> {
-        let effects = self.log.record(facts, Some(&self.fixed)).await?;
+        let mut batch = self.door.recorder.take(if facts.is_empty() { Take::Pressing } else { Take::All });
+        batch.bodies.extend(facts);
+        let effects = self.log.record(std::mem::take(&mut batch.bodies), Some(&self.fixed)).await?;
+        batch.written();
+        self.door.grant(self.log.agent());
         for effect in effects {
             match effect {
                 Effect::RunTool { call, tool } => {
@@ -237,18 +265,60 @@ impl Run {
                 }
             }
         }
+        self.tell_door();
         Ok(())
+    }
+
+    /// What the log is to say when the policy's rules want the sandbox frozen: then the session ends, held for a person, and nothing passes any
+    /// more.
+    async fn freeze_if_due(&self) -> Vec<EventBody> {
+        let most = self.fixed.policy.egress.limits.refusals_before_freeze;
+        let tally = self.door.recorder.tally();
+        let Some(sandbox) = tally.sandbox.filter(|_| most > 0) else { return Vec::new() };
+        let reason = if tally.reflected {
+            "an answer contained a credential".to_owned()
+        } else if tally.refusals >= u64::from(most) {
+            format!("{} refused by the egress door", counted(tally.refusals, "request"))
+        } else {
+            return Vec::new();
+        };
+        self.door.close(&reason);
+        if let Some(shared) = self.sandbox.as_ref().filter(|shared| shared.id() == sandbox) {
+            // One that cannot be stopped where it stands is destroyed all the same, a moment later.
+            shared.freeze().await.ok();
+        }
+        vec![EventBody::SandboxFrozen { sandbox, reason }]
+    }
+
+    /// Tells the door which calls run.
+    fn tell_door(&self) {
+        if let Some(sandbox) = &self.sandbox {
+            self.door.running(sandbox.id(), self.running.iter().copied().collect());
+        }
     }
 
     /// The tool call that has finished, and all others that have by now too: one append serves them all.
     fn finished_tools(&mut self, call: CallId, outcome: ToolOutcome, millis: u64) -> Vec<EventBody> {
-        self.running.remove(&call);
-        let mut facts = vec![EventBody::ToolFinished { call, outcome, millis }];
+        let mut facts = vec![self.finished(call, outcome, millis)];
         while let Some(Some(Happened::Tool { call, outcome, millis })) = self.tools.next().now_or_never() {
-            self.running.remove(&call);
-            facts.push(EventBody::ToolFinished { call, outcome, millis });
+            facts.push(self.finished(call, outcome, millis));
         }
         facts
+    }
+
+    /// The end of a tool call, with what the egress door refused while it ran: the tool's own output may hide that.
+    fn finished(&mut self, call: CallId, mut outcome: ToolOutcome, millis: u64) -> EventBody {
+        self.running.remove(&call);
+        self.tell_door();
+        if let Some(told) = self.door.recorder.told(call) {
+            if !outcome.text.is_empty() {
+                outcome.text.push_str("\n\n");
+            }
+            outcome.text.push_str(&told);
+            // Names and paths in it are chosen by programs inside.
+            outcome.label = Label::SANDBOX;
+        }
+        EventBody::ToolFinished { call, outcome, millis }
     }
 
     /// Ends every running tool call: the session's time is used up.
@@ -264,7 +334,7 @@ impl Run {
         };
         let facts = std::mem::take(&mut self.running)
             .into_iter()
-            .map(|call| EventBody::ToolFinished { call, outcome: outcome.clone(), millis: 0 })
+            .map(|call| self.finished(call, outcome.clone(), 0))
             .collect();
         self.advance(facts).await
     }
@@ -310,6 +380,7 @@ impl Run {
         let context = StageContext {
             parts: self.parts.clone(),
             session: self.session,
+            door: self.door.clone(),
             agent: self.log.agent().clone(),
             log_head: self.log.head(),
             log_length: self.log.last(),
@@ -324,7 +395,7 @@ impl Run {
             Done::Facts(facts) => self.advance(facts).await,
             Done::Sandbox(sandbox, fact) => {
                 self.sandbox = Some(Arc::new(sandbox));
-                self.advance(vec![fact]).await
+                self.advance(vec![*fact]).await
             }
             Done::Impossible(reason) => self.advance(vec![EventBody::StageFailed { stage, reason }]).await,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cofferdam_sandbox::{Command, Finished, Sandbox};
+use cofferdam_sandbox::{Command, Finished, Sandbox, User};
 
 use crate::WorkerError;
 
@@ -28,6 +28,7 @@ pub(crate) async fn run(
         cwd: cwd.to_owned(),
         stdin: Vec::new(),
         terminal: false,
+        user: User::Agent,
         timeout,
         output_limit,
     };

@@ -10,20 +10,25 @@ use cofferdam_domain::{
     Digest, EventBody, Seq, SessionId, Task, Timestamp, event::Repository, policy::Limits,
 };
 use cofferdam_forge::{ForgeError, RepositoryAddress};
-use cofferdam_sandbox::Sandbox;
+use cofferdam_sandbox::ReadOnly;
 
-use crate::{Parts, WorkerError};
+use crate::{
+    Parts, WorkerError,
+    door::{Housed, OpenDoor, SessionDoor},
+};
 
 /// The name of a session's quarantine in the session's directory.
 pub(crate) const QUARANTINE: &str = "quarantine.git";
 
-/// A sandbox that several tool calls share. The box inside can be taken out again when nobody else holds it.
-pub(crate) type SharedSandbox = Arc<Box<dyn Sandbox>>;
+/// A sandbox that several tool calls share. What is inside can be taken out again when nobody else holds it.
+pub(crate) type SharedSandbox = Arc<Housed>;
 
 /// What a stage knows: the session as its log says at the moment the stage starts.
 pub(crate) struct StageContext {
     pub(crate) parts: Arc<Parts>,
     pub(crate) session: SessionId,
+    /// The session's egress door, for every sandbox in which foreign code runs.
+    pub(crate) door: Arc<SessionDoor>,
     pub(crate) agent: Agent,
     /// The hash of the last event.
     pub(crate) log_head: Digest,
@@ -58,6 +63,30 @@ impl StageContext {
         self.parts.session_directory(self.session).join(QUARANTINE)
     }
 
+    /// A sandbox for foreign code: what it may reach is what the session's policy lets out, whatever it is for.
+    pub(crate) async fn sandbox(
+        &self,
+        lower: PathBuf,
+        layer: PathBuf,
+        extra: Vec<ReadOnly>,
+    ) -> Result<Housed, WorkerError> {
+        let door = self.open_door().await?;
+        self.parts.sandbox(vec![lower], layer, extra, self.limits(), door).await
+    }
+
+    /// The session's door; `None` where its policy lets nothing out.
+    async fn open_door(&self) -> Result<Option<&OpenDoor>, WorkerError> {
+        let Some(policy) = self.agent.fixed().map(|fixed| &fixed.policy.egress) else { return Ok(None) };
+        if policy.is_closed() {
+            return Ok(None);
+        }
+        let directory = self.parts.session_directory(self.session);
+        let repository = &self.task()?.repository;
+        let open = self.door.open(&*self.parts.doorways, policy, repository, &directory).await?;
+        self.door.grant(&self.agent);
+        Ok(Some(open))
+    }
+
     /// The limits of the session's sandboxes.
     pub(crate) fn limits(&self) -> Limits {
         self.agent.fixed().map(|fixed| fixed.policy.limits).unwrap_or_default()
@@ -69,7 +98,7 @@ pub(crate) enum Done {
     /// These became known.
     Facts(Vec<EventBody>),
     /// A sandbox is up; the event that says so.
-    Sandbox(Box<dyn Sandbox>, EventBody),
+    Sandbox(Housed, Box<EventBody>),
     /// It cannot be done, and doing it again would not help: why, and what to do about it.
     Impossible(String),
 }

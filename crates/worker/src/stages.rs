@@ -3,7 +3,9 @@
 use cofferdam_domain::{EventBody, Side, Stage};
 
 use crate::{
-    WorkerError, base, collect, evidence, publish,
+    WorkerError, base, collect, evidence,
+    layers::LAYER,
+    publish,
     stage::{Done, StageContext},
 };
 
@@ -22,11 +24,9 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
 }
 
 async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
-    let parts = &context.parts;
     let lower = base::layer(context).await?;
-    let layer = parts.session_directory(context.session).join("layer");
-    let limits = context.limits();
-    let sandbox = parts.sandbox(vec![lower], layer, Vec::new(), limits).await?;
+    let layer = context.parts.session_directory(context.session).join(LAYER);
+    let sandbox = context.sandbox(lower, layer, Vec::new()).await?;
     let ready = EventBody::SandboxReady { sandbox: sandbox.id(), level: sandbox.level().to_owned() };
-    Ok(Done::Sandbox(sandbox, ready))
+    Ok(Done::Sandbox(sandbox, Box::new(ready)))
 }

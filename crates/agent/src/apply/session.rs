@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cofferdam_domain::{
     Label, Outcome, SandboxId, SessionState, Stage, Task,
+    egress::Refused,
     event::{Fixed, Repository},
 };
 
@@ -104,6 +105,30 @@ impl Agent {
             self.facts.sandbox = Some(sandbox);
         }
         fits
+    }
+
+    /// The door refused something.
+    pub(super) fn egress_refused(&mut self, refused: &Refused) -> bool {
+        self.facts.refused = self.facts.refused.saturating_add(refused.count.into());
+        true
+    }
+
+    /// Nothing goes on before a person has looked.
+    pub(super) fn frozen_because(&mut self, reason: &str) -> bool {
+        self.frozen = Some(reason.into());
+        true
+    }
+
+    /// Whoever gives up a session gives up what was kept of it.
+    pub(super) fn given_up_after_end(&mut self) -> bool {
+        self.frozen = None;
+        true
+    }
+
+    /// The session goes on when it is claimed, from where it was.
+    pub(super) fn released_after_end(&mut self) -> bool {
+        self.reopens |= self.frozen.take().is_some();
+        true
     }
 
     pub(super) fn message_received(&mut self, from: &str, text: &str, label: Label) -> bool {

@@ -61,6 +61,7 @@ impl Agent {
                 self.finish = Some(ending::asked(self.task(), text));
                 self.calls.drop_waiting(wording::CALL_AFTER_QUESTION);
             }
+            Some(ToolEffect::Access { rule, reason }) => self.access_wanted(call, rule, reason),
             Some(ToolEffect::Plan { items }) => self.facts.plan = Arc::new(items.clone()),
             Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. }) | None => {}
         }
@@ -88,7 +89,7 @@ impl Agent {
     }
 
     /// The work does not end over the head of somebody who has just written, unless it must.
-    pub(super) fn take_back_finish(&mut self) {
+    pub(crate) fn take_back_finish(&mut self) {
         if self.unread && self.limit.is_none() && self.finish.take().is_some() {
             self.manners = Manners::default();
             self.draft.say_first(wording::FINISH_TAKEN_BACK);

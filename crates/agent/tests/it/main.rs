@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in the functions that it calls too"
 )]
 
+mod access;
 mod crashes;
 mod delivery;
 mod limits;

@@ -3,8 +3,11 @@
 
 use cofferdam_agent::{Agent, replay};
 use cofferdam_domain::{
-    Block, Budget, EventBody, Outcome, StopReason, Timestamp, Verdict, event::ModelFailure,
-    message::Reasoning, policy::Questions,
+    Block, Budget, EventBody, Outcome, SandboxId, StopReason, Timestamp, Verdict,
+    egress::{Access, AccessPolicy},
+    event::ModelFailure,
+    message::Reasoning,
+    policy::Questions,
 };
 use proptest::prelude::*;
 
@@ -46,7 +49,8 @@ fn random_reply(dice: &mut Dice, compaction: bool) -> Reply {
         7 => script::finish(["done", "gave_up", "nothing_to_do", "?"][dice.below(4) as usize]),
         8 => says(vec![call("finish", "done"), call("read", "x"), call("finish", "done")]),
         9 => says(vec![Block::Reasoning(Reasoning { text: "hm".into(), opaque: None })]),
-        10..15 => says(vec![call("same", "x")]),
+        10 => says(vec![call("request_access", ["a.example", "b.example"][dice.below(2) as usize])]),
+        11..15 => says(vec![call("same", "x")]),
         _ => {
             let names = ["read", "read", "poll", "edit", "shell", "plan", "ask", "fail", "nonsense"];
             let count = 1 + dice.below(6);
@@ -71,6 +75,7 @@ fn random_world(seed: u64) -> World {
     };
     given.policy.gate_rounds = dice.below(3) as u32;
     given.policy.questions = if dice.one_in(4) { Questions::Stop } else { Questions::Proceed };
+    given.policy.egress.access = if dice.one_in(2) { AccessPolicy::Ask } else { AccessPolicy::Refuse };
     given.model.context_window = [0, 2_000, 6_000, 200_000][dice.below(4) as usize];
     let mut replies = Dice(seed ^ 1);
     let mut world = World::new(given, move |_, _, compaction| random_reply(&mut replies, compaction));
@@ -84,12 +89,32 @@ fn random_world(seed: u64) -> World {
     world
 }
 
+/// Somebody decides about the first request for access that nobody has decided about.
+fn decide(world: &mut World, dice: &mut Dice) {
+    let open = world.agent.accesses().find(|request| request.decided.is_none()).map(|request| Access {
+        call: request.ask.call,
+        rule: request.ask.digest(),
+        granted: dice.one_in(2),
+        by: "ann".into(),
+        until: dice.one_in(2).then_some(Timestamp(1 << 40)),
+    });
+    if let Some(access) = open {
+        world.happen(vec![EventBody::AccessDecided(access)]);
+    }
+}
+
 /// Runs a world to its end in random order, with up to `crashes` crashes, and messages. Returns how it ended.
 fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome {
     let mut dice = Dice(seed ^ 2);
+    let sandbox = SandboxId::from_u128(7);
     world.claim();
     loop {
         if let Some(outcome) = world.agent.outcome().cloned() {
+            if world.agent.frozen().is_some() {
+                world.happen(vec![EventBody::SandboxReleased { sandbox, by: "ann".into() }]);
+                world.claim();
+                continue;
+            }
             // Somebody mends the model, a few times.
             if !world.agent.resumable() || crashes == 0 {
                 return outcome;
@@ -104,6 +129,10 @@ fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome
             world.claim();
         } else if dice.one_in(40) {
             world.write("One more thing.");
+        } else if dice.one_in(40) {
+            decide(world, &mut dice);
+        } else if cancels && dice.one_in(300) {
+            world.happen(vec![EventBody::SandboxFrozen { sandbox, reason: "a canary was seen".into() }]);
         } else if cancels && dice.one_in(150) {
             world.happen(vec![EventBody::CancelAsked { by: "ann".into() }]);
         } else {

@@ -3,6 +3,7 @@
 use cofferdam_domain::{
     Answer, Block, Budget, Label, Policy, Source, StopReason, Task, ToolCall, ToolOutcome, ToolSpec,
     ToolStatus, Usage,
+    egress::EgressRule,
     event::{EditFormat, Fixed, ModelFailure, ModelInfo},
     message::Family,
     money::Prices,
@@ -59,7 +60,7 @@ pub(crate) fn outcome(status: ToolStatus, text: &str, effect: Option<ToolEffect>
     ToolOutcome { status, text: text.into(), images: vec![], whole: None, label: Label::SANDBOX, effect }
 }
 
-/// What the tools of these tests do: `finish`, `ask`, `plan`, `edit` have their effects, `fail` fails, `same`
+/// What the tools of these tests do: `finish`, `ask`, `plan`, `edit`, `request_access` have their effects, `fail` fails, `same`
 /// returns the same every time, all others return their arguments.
 pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
     let ok = |text: &str, effect| outcome(ToolStatus::Ok, text, effect);
@@ -79,11 +80,21 @@ pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
             let items = vec![PlanItem { text: call.arguments.clone(), state: PlanState::Pending }];
             ok("noted", Some(ToolEffect::Plan { items }))
         }
+        "request_access" => {
+            let rule = EgressRule { name: "asked".into(), ..rule(&call.arguments) };
+            let effect = ToolEffect::Access { rule: Box::new(rule), reason: "to build".into() };
+            ok("Recorded.", Some(effect))
+        }
         "edit" => ok("edited", Some(ToolEffect::Edited { paths: vec![call.arguments.clone()] })),
         "fail" => outcome(ToolStatus::Error, &format!("cannot {}", call.arguments), None),
         "same" => ok("the same", None),
         _ => ok(&format!("<{}>", call.arguments), None),
     }
+}
+
+/// A rule that lets everything of a host be read.
+fn rule(host: &str) -> EgressRule {
+    serde_json::from_value(serde_json::json!({ "name": "x", "host": host })).unwrap()
 }
 
 pub(crate) fn task() -> Task {
@@ -113,7 +124,9 @@ pub(crate) fn fixed() -> Fixed {
             transcript: None,
         },
         system: "You work.".into(),
-        tools: ["read", "poll", "edit", "shell", "plan", "ask", "fail", "same", "finish"].map(tool).to_vec(),
+        tools: ["read", "poll", "edit", "shell", "plan", "ask", "fail", "same", "request_access", "finish"]
+            .map(tool)
+            .to_vec(),
         version: "0".into(),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
     let parts = app.parts(store.clone(), host, request.policy).await?;
     // Opened before the session exists: without a model there is nothing to accept.
     let model = parts.models.open(request.model.as_deref()).await?;
-    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model);
+    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model, parts.system);
     let accepted = EventBody::TaskAccepted { task: request.task };
     let session = SessionId::generate();
     // In one transaction: a session that exists can be resumed, whatever happens next.

@@ -16,9 +16,14 @@ use crate::{
 pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
     let store = app.store().await?;
     let session = app.session_or_latest(&*store, arguments.id).await?;
-    let detail = if arguments.full { Detail::Full } else { Detail::Brief };
+    let detail = if arguments.full || arguments.egress { Detail::Full } else { Detail::Brief };
     let mut timeline = Timeline::new(app.terminal, detail);
     let mut print = |event: &Event| -> Result<()> {
+        if arguments.egress && !is_about_egress(&event.body) {
+            // It is not shown, but calls are named by what came before.
+            drop(timeline.lines(event));
+            return Ok(());
+        }
         if arguments.json {
             app.terminal.json(&serde_json::to_string(event)?);
         } else {
@@ -43,8 +48,22 @@ pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
     for event in &events {
         print(event)?;
     }
-    if !arguments.json {
+    if !arguments.json && !arguments.egress {
         show_result(app.terminal, session, &events);
     }
     Ok(Exit::Success)
+}
+
+/// Whether an event tells what was let out of the sandboxes, or was not.
+const fn is_about_egress(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::EgressAllowed(_)
+            | EventBody::EgressRefused(_)
+            | EventBody::PackageFetched(_)
+            | EventBody::AccessAsked(_)
+            | EventBody::AccessDecided(_)
+            | EventBody::SandboxFrozen { .. }
+            | EventBody::SandboxReleased { .. }
+    )
 }

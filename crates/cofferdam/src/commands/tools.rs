@@ -8,7 +8,9 @@ use crate::{args::JsonFlag, compose::App, exit::Exit, terminal::Style};
 
 /// Lists the tools. Each model family is offered the edit tool that it was trained on; both are listed.
 pub(crate) fn tools(app: &App, arguments: &JsonFlag) -> Result<Exit> {
-    let mut specs = Toolbox::standard(EditFormat::Replace).specs();
+    let access = app.config.policy.egress.access;
+    let standard = Toolbox::standard(EditFormat::Replace);
+    let mut specs = standard.with_access(access).with_system(app.config.system).specs();
     for spec in Toolbox::standard(EditFormat::ApplyPatch).specs() {
         if !specs.iter().any(|known| known.name == spec.name) {
             specs.push(spec);

@@ -1,6 +1,7 @@
 //! What people see of a session: its timeline, afterwards or live.
 
 mod call;
+mod egress;
 mod live;
 mod result;
 mod timeline;

@@ -10,6 +10,8 @@ use cofferdam_domain::{
     evidence::Exit,
 };
 
+use cofferdam_gate::EgressFacts;
+
 use super::{size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
@@ -43,6 +45,10 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     if events.iter().any(|event| matches!(event.body, EventBody::Examined { .. })) {
         row("findings", &count(agent.findings()));
     }
+    let egress = EgressFacts::of(events);
+    if !egress.is_empty() {
+        row("network", &network(session, &egress));
+    }
     if let Some((branch, _)) = agent.pushed() {
         row("branch", &inert(branch));
     }
@@ -68,6 +74,16 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     } else if agent.received().is_some() {
         row("look at", &format!("cofferdam diff {session}"));
     }
+}
+
+/// What left the sandboxes: `12 requests let out, 3 refused, 4 packages`.
+fn network(session: SessionId, egress: &EgressFacts) -> String {
+    format!(
+        "{} let out, {} refused, {}; cofferdam show {session} --egress",
+        counted(egress.requests, "request"),
+        egress.refusals,
+        counted(egress.fetched, "package")
+    )
 }
 
 /// What the tests said, the base first: `red on base, green on head: …`.

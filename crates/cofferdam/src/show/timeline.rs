@@ -6,6 +6,7 @@ use cofferdam_domain::{
     Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp,
     ToolOutcome, ToolStatus, Verdict,
     amount::{counted, duration},
+    egress::Refused,
     event::{Fixed, NudgeReason},
     evidence::Exit,
     policy::LimitKind,
@@ -13,7 +14,7 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{call, size, tokens};
+use super::{call, egress, size, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -33,12 +34,20 @@ pub(crate) struct Timeline {
     /// The tools of the calls: several run side by side, and their results say which they are of.
     tools: BTreeMap<CallId, String>,
     evidence_missing: bool,
+    egress: egress::Passages,
 }
 
 impl Timeline {
     /// A timeline that starts with the next event it is given.
     pub(crate) const fn new(terminal: Terminal, detail: Detail) -> Self {
-        Self { terminal, detail, start: None, tools: BTreeMap::new(), evidence_missing: false }
+        Self {
+            terminal,
+            detail,
+            start: None,
+            tools: BTreeMap::new(),
+            evidence_missing: false,
+            egress: egress::Passages::new(),
+        }
     }
 
     /// The lines for one event; empty when it says nothing to people.
@@ -75,8 +84,9 @@ impl Timeline {
         clippy::too_many_lines,
         reason = "one arm for each kind of event, in the order in which a session meets them"
     )]
-    fn texts(&self, body: &EventBody) -> Vec<String> {
-        let paint = |style, text: &str| self.terminal.paint(style, text);
+    fn texts(&mut self, body: &EventBody) -> Vec<String> {
+        let terminal = self.terminal;
+        let paint = |style, text: &str| terminal.paint(style, text);
         match body {
             EventBody::TaskAccepted { task } => vec![
                 format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
@@ -112,6 +122,17 @@ impl Timeline {
                     Style::Warn,
                     &format!("{} was cut short; whether it had its effect is unknown", self.name(*call)),
                 )]
+            }
+            EventBody::EgressAllowed(passed) => self.egress.passed(self.terminal, self.detail, passed),
+            EventBody::EgressRefused(refused) => egress::refused(self.terminal, refused, self.cause(refused)),
+            EventBody::PackageFetched(fetched) => egress::fetched(self.terminal, self.detail, fetched),
+            EventBody::AccessAsked(ask) => egress::asked(self.terminal, ask),
+            EventBody::AccessDecided(access) => egress::decided(self.terminal, access),
+            EventBody::SandboxFrozen { reason, .. } => {
+                vec![paint(Style::Bad, &format!("sandbox frozen: {}", inert(reason)))]
+            }
+            EventBody::SandboxReleased { by, .. } => {
+                vec![paint(Style::Warn, &format!("sandbox released by {}", inert(by)))]
             }
             EventBody::Compacted { replaced, .. } => {
                 vec![paint(Style::Dim, &format!("{replaced} earlier messages replaced by a summary"))]
@@ -202,6 +223,12 @@ impl Timeline {
             }
         }
         lines
+    }
+
+    /// The calls that ran while something was refused.
+    fn cause(&self, refused: &Refused) -> Option<String> {
+        let names: Vec<String> = refused.calls.iter().take(3).map(|call| self.name(*call)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// A call as its result refers to it: its tool, and which one it is where its step has several.

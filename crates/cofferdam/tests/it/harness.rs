@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::{OsStr, OsString},
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::{
@@ -292,8 +293,23 @@ impl Invocation {
 
     /// Has it started by another program, as that program's last arguments.
     pub(crate) fn under(mut self, program: &[&str]) -> Self {
+        let ours = [self.command.get_program()].into_iter().chain(self.command.get_args());
+        let ours: Vec<OsString> = ours.map(OsStr::to_owned).collect();
+        self.replace(program);
+        self.command.args(ours);
+        self
+    }
+
+    /// Has another program started in its place, with its variables; `None` if there is no such program.
+    pub(crate) fn instead(mut self, program: &[&str]) -> Option<Self> {
+        Command::new(program[0]).arg("--version").stdout(Stdio::null()).status().ok()?;
+        self.replace(program);
+        Some(self)
+    }
+
+    fn replace(&mut self, program: &[&str]) {
         let mut command = Command::new(program[0]);
-        command.args(&program[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        command.args(&program[1..]);
         for (name, value) in self.command.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -302,7 +318,6 @@ impl Invocation {
         }
         command.current_dir(self.command.get_current_dir().unwrap());
         self.command = command;
-        self
     }
 
     /// Starts it in another directory.

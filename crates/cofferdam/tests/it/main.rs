@@ -4,11 +4,15 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the few events that they are about")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
+mod attack;
 mod bad_input;
 mod commands;
 mod demo;
+mod egress;
 mod harness;
-mod hijacked;
+mod kept;
+mod lab;
 mod llama;
+mod policy;
 mod private;
 mod real_projects;

@@ -19,6 +19,7 @@ use super::{
     Facts, TreeFact,
     claims::contradictions,
     inline::{cell, code, fenced, words},
+    network::network,
     prose::{sanitise_prose, sanitise_title},
 };
 use crate::{EvidenceSummary, judge, view::bounded};
@@ -53,12 +54,15 @@ impl PullRequestText {
             change(facts),
             tests(facts, &evidence),
             findings(&facts.findings, facts.rounds),
+            network(facts.session, facts.egress.as_ref()),
             session(facts),
             reproduce(facts),
             prose(facts),
         ] {
-            body.push_str(&part);
-            body.push('\n');
+            if !part.is_empty() {
+                body.push_str(&part);
+                body.push('\n');
+            }
         }
         Self { title: title(facts), body: body.trim_end().to_owned() + "\n" }
     }

@@ -5,6 +5,8 @@ use cofferdam_domain::{
     tool::Finish,
 };
 
+use crate::EgressFacts;
+
 /// All that a pull request says, before it is put into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -32,6 +34,8 @@ pub struct Facts {
     pub head_run: Option<EvidenceRun>,
     /// Why there is no run, where there is none.
     pub evidence_missing: Option<String>,
+    /// What left the sandboxes and what was refused; `None` where they had no network at all.
+    pub egress: Option<EgressFacts>,
     /// Tool calls and network requests that policy refused.
     pub refused: u64,
     /// The model that the agent ran on.

@@ -4,6 +4,7 @@ mod body;
 mod claims;
 mod facts;
 mod inline;
+mod network;
 mod prose;
 
 pub use body::PullRequestText;

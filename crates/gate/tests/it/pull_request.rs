@@ -3,12 +3,15 @@
 use cofferdam_domain::{
     BlobRef, Cost, Digest, EvidenceRun, Finding, Seq, SessionId, Severity, Side, Spent, Task, Usage,
     change::DiffStat,
+    egress::Refusal,
     evidence::{Exit, TestReport},
     policy::LimitKind,
     task::Source,
     tool::{Finish, FinishOutcome},
 };
-use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, evidence_statement};
+use cofferdam_gate::{
+    EgressFacts, Facts, ModelFact, Passage, PullRequestText, RefusedFact, TreeFact, evidence_statement,
+};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
 pub(crate) fn run(side: Side, exit: Exit, passed: &[&str], failed: &[&str]) -> EvidenceRun {
@@ -60,6 +63,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
         base_run: Some(run(Side::Base, Exit::Code(101), &["a", "b"], &["parses"])),
         head_run: Some(run(Side::Head, Exit::Code(0), &["a", "b", "parses", "new"], &[])),
         evidence_missing: None,
+        egress: None,
         refused: 2,
         model: ModelFact { provider: "scripted".into(), name: "demo".into(), recording: true },
         spent: Spent {
@@ -202,4 +206,46 @@ fn the_statement_is_in_toto() {
     assert_eq!(statement["predicate"]["summary"]["fail_to_pass"][0], "parses");
     assert_eq!(statement["predicate"]["runs"][0]["exit"]["code"], 101);
     assert_eq!(statement["predicate"]["runs"][1]["output"]["digest"], Digest::of(b"output").to_string());
+}
+
+#[test]
+fn the_network_is_told_and_nothing_of_it_acts() {
+    let mut facts = facts("Fix it", "Fixed.");
+    let evil = "`|x| <img src=x> @lead fixes #1 [a](https://evil.example)";
+    let passage = |host: &str, inspected| Passage {
+        rule: evil.into(),
+        host: host.into(),
+        count: 3,
+        inspected,
+        credential: Some("forge".into()),
+    };
+    facts.egress = Some(EgressFacts {
+        passed: vec![passage("a.example", true), passage("pinned.example", false)],
+        requests: 6,
+        refused: (0..30)
+            .map(|number| RefusedFact {
+                operation: format!("GET http://{number}.example/{evil}"),
+                code: Refusal::Host,
+                count: 2,
+                command: Some(evil.into()),
+            })
+            .collect(),
+        refusals: 60,
+        frozen: vec![evil.into()],
+        ..EgressFacts::default()
+    });
+    let body = PullRequestText::render(&facts).body;
+    assert_eq!(active(&body), Vec::<String>::new());
+    for wanted in [
+        "6 requests let out by policy, 60 refused, 0 packages fetched",
+        "no: passed through",
+        "with credential `forge`",
+        "(host), 2 times, by",
+        "and 10 more",
+        "A sandbox was frozen",
+    ] {
+        assert!(body.contains(wanted), "{wanted}: {body}");
+    }
+    facts.egress = None;
+    assert!(!PullRequestText::render(&facts).body.contains("### Network"));
 }

@@ -17,9 +17,9 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use crate::{Command, SandboxError, User, WORKSPACE};
+use crate::{Command, Console, SandboxError, User, WORKSPACE};
 
-/// Size of a terminal.
+/// Size of a terminal that nobody sits at.
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
 
@@ -89,11 +89,12 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// `pipe` is what the command reads from, if that is a pipe.
-    pub(super) fn make(command: &Command, pipe: Option<OwnedFd>) -> io::Result<Self> {
-        match pipe {
-            _ if command.terminal => Self::terminal(&command.stdin),
-            Some(pipe) => Self::pipes(Some(pipe)),
+    /// The console, if there is one, fits the command.
+    pub(super) fn make(command: &Command, console: Option<Console>) -> io::Result<Self> {
+        match console {
+            Some(Console::Terminal { columns, rows }) => Self::terminal(&[], columns, rows),
+            Some(Console::Pipe(pipe)) => Self::pipes(Some(pipe)),
+            None if command.terminal => Self::terminal(&command.stdin, COLUMNS, ROWS),
             None if command.stdin.is_empty() => Self::pipes(None),
             None => Self::pipes(Some(input(&command.stdin)?)),
         }
@@ -105,10 +106,10 @@ impl Ends {
         Ok(Self { host, command: input.into_iter().chain([output]).collect() })
     }
 
-    fn terminal(stdin: &[u8]) -> io::Result<Self> {
+    fn terminal(stdin: &[u8], columns: u16, rows: u16) -> io::Result<Self> {
         let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         unlockpt(&host)?;
-        tcsetwinsize(&host, Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 })?;
+        tcsetwinsize(&host, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?;
         let command =
             ioctl_tiocgptpeer(&host, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&host, true)?;

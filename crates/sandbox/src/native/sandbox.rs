@@ -26,8 +26,8 @@ use super::{
     zygote::Made,
 };
 use crate::{
-    Command, DoorListeners, FileData, Listing, Process, Sandbox, SandboxError, Search, SearchResult, System,
-    Version,
+    Command, Console, DoorListeners, FileData, Listing, Process, Sandbox, SandboxError, Search, SearchResult,
+    System, Version,
 };
 
 /// How long process 1 may take to build its sandbox, on a machine that is very busy.
@@ -116,13 +116,13 @@ impl NativeSandbox {
         Ok(())
     }
 
-    /// Starts a command, which reads its standard input from the pipe if there is one.
-    async fn begin(&self, command: Command, pipe: Option<OwnedFd>) -> Result<NativeProcess, SandboxError> {
-        let reads = pipe.is_some() || !command.stdin.is_empty();
+    /// Starts a command, at the console if there is one.
+    async fn begin(&self, command: Command, console: Option<Console>) -> Result<NativeProcess, SandboxError> {
+        let reads = matches!(console, Some(Console::Pipe(_))) || !command.stdin.is_empty();
         let start = command::start(&command, &self.variables, reads)?;
         let program = command.argv.first().map_or("", String::as_str);
         let setup = |source| SandboxError::Setup { step: format!("prepare the output of {program}"), source };
-        let ends = Ends::make(&command, pipe).map_err(setup)?;
+        let ends = Ends::make(&command, console).map_err(setup)?;
         let memory = OutOfMemory::since_now(self.counters.clone());
         let sent: Vec<BorrowedFd<'_>> = ends.command.iter().map(AsFd::as_fd).collect();
         let asked = self.connection.request(RequestBody::Start(start), &sent).await;
@@ -188,8 +188,10 @@ impl Sandbox for NativeSandbox {
         Ok(Box::new(self.begin(command, None).await?))
     }
 
-    async fn start_reading(&self, command: Command, pipe: OwnedFd) -> Result<Box<dyn Process>, SandboxError> {
-        Ok(Box::new(self.begin(command, Some(pipe)).await?))
+    async fn start_at(&self, command: Command, console: Console) -> Result<Box<dyn Process>, SandboxError> {
+        let terminal = matches!(console, Console::Terminal { .. });
+        let command = Command { terminal, stdin: Vec::new(), ..command };
+        Ok(Box::new(self.begin(command, Some(console)).await?))
     }
 
     async fn read(&self, path: &str, offset: u64, limit: u64) -> Result<FileData, SandboxError> {

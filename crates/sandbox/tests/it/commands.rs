@@ -1,9 +1,9 @@
 //! Starting commands, their output, their end.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use cofferdam_domain::evidence::Exit;
-use cofferdam_sandbox::SandboxError;
+use cofferdam_sandbox::{Console, SandboxError};
 
 use crate::support::{LONG, Place, command, eventually, host_processes, marker, run, sh, shell, text};
 
@@ -89,6 +89,42 @@ async fn a_flood_of_output_is_bounded_and_its_ends_are_kept() {
     assert_eq!(finished.output.dropped, 300_000_000 + 11 - 1000);
     assert!(finished.output.head.starts_with(b"begin\n") && finished.output.tail.ends_with(b"\nend\n"));
     sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_console_is_a_pipe_or_a_terminal_of_its_size() {
+    let Some(place) = Place::new().await else { return };
+    let sandbox = place.sandbox("layer").await;
+    let (theirs, ours) = std::io::pipe().unwrap();
+    let mut reading = sandbox
+        .start_at(shell("read a; echo \"<$a>\"; cat; echo end"), Console::Pipe(theirs.into()))
+        .await
+        .unwrap();
+    let mut printed = Vec::new();
+    (&ours).write_all(b"one\n").unwrap();
+    while !printed.ends_with(b"<one>\n") {
+        reading.stir(LONG).await;
+        printed.extend(reading.take_output());
+    }
+    (&ours).write_all(b"two\n").unwrap();
+    drop(ours);
+    assert_eq!(text(&reading.wait(LONG).await.unwrap().unwrap()), "<one>\ntwo\nend\n");
+
+    let script = "stty size; trap 'stty size; exit' WINCH; while :; do sleep 0.01; done";
+    let console = Console::Terminal { columns: 132, rows: 43 };
+    let mut shown = sandbox.start_at(shell(script), console).await.unwrap();
+    shown.stir(LONG).await;
+    // Until the trap is set the signal says nothing to anybody.
+    let mut rows = 50;
+    let finished = loop {
+        shown.resize(100, rows);
+        rows += 1;
+        if let Some(finished) = shown.wait(Duration::from_millis(50)).await.unwrap() {
+            break finished;
+        }
+    };
+    let sizes = text(&finished);
+    assert!(sizes.starts_with("43 132\r\n5") && sizes.trim_end().ends_with(" 100"), "{sizes}");
 }
 
 #[tokio::test]

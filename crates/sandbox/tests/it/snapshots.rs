@@ -68,6 +68,11 @@ async fn forks_begin_alike_and_know_nothing_of_each_other() {
     assert!(matches!(stack.fork(unknown, &place.path("four")), Err(LayerError::Unknown { .. })));
     assert!(!exists(&place.path("four")));
 
+    // A fork needs a part that its origin has gone back from.
+    let late = LayerStack::at(&place.path("two")).snapshot().unwrap();
+    LayerStack::at(&place.path("two")).fork(late, &place.path("kept")).unwrap();
+    LayerStack::at(&place.path("two")).roll_back(snapshot).unwrap();
+    in_layer(&place, "two", "echo two > state").await;
     // A fork of a fork, and each survives the others.
     let later = LayerStack::at(&place.path("one")).snapshot().unwrap();
     LayerStack::at(&place.path("one")).fork(later, &place.path("grandchild")).unwrap();
@@ -75,7 +80,9 @@ async fn forks_begin_alike_and_know_nothing_of_each_other() {
     remove_layer(&place.path("one")).unwrap();
     assert_eq!(in_layer(&place, "two", "cat state").await, "two\n");
     assert_eq!(in_layer(&place, "grandchild", "cat state; ls ~").await, "one\n");
-    for name in ["two", "three", "grandchild"] {
+    remove_layer(&place.path("two")).unwrap();
+    assert_eq!(in_layer(&place, "kept", "cat state; ls ~").await, "two\n");
+    for name in ["three", "grandchild", "kept"] {
         remove_layer(&place.path(name)).unwrap();
     }
     for name in ["layer", "one", "two", "three", "grandchild"] {

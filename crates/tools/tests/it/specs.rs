@@ -1,6 +1,7 @@
 //! What models are shown of the tools.
 
 use cofferdam_domain::event::EditFormat;
+use cofferdam_sandbox::System;
 use cofferdam_tools::Toolbox;
 
 /// All tools together cost tokens in every request.
@@ -28,4 +29,20 @@ fn what_changes_files_or_the_session_runs_alone() {
             assert_eq!(spec.parallel, !alone, "{}", spec.name);
         }
     }
+}
+
+#[test]
+fn root_is_offered_only_where_there_is_one() {
+    let offered = |system| {
+        let specs = Toolbox::standard(EditFormat::Replace).with_system(system).specs();
+        let shell = specs.into_iter().find(|spec| spec.name == "shell").unwrap();
+        shell.parameters["properties"].get("root").cloned()
+    };
+    assert_eq!(offered(System::ReadOnly), None);
+    assert_eq!(offered(System::Writable).unwrap()["type"], "boolean");
+    let names = |system| -> Vec<String> {
+        let specs = Toolbox::standard(EditFormat::Replace).with_system(system).specs();
+        specs.into_iter().map(|spec| spec.name).collect()
+    };
+    assert_eq!(names(System::ReadOnly), names(System::Writable), "all else stays");
 }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cofferdam_domain::{EventBody, Policy, SessionId, Source, Task};
+use cofferdam_domain::{EventBody, Policy, SessionId, Source, Task, egress::EgressPolicy};
 use cofferdam_forge::{Forge, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
-use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError};
+use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError, System};
 use cofferdam_store::{SqliteStore, Store};
-use cofferdam_worker::{Models, Parts, WorkerError, fix, now};
+use cofferdam_worker::{Doorways, Models, Parts, Way, WorkerError, fix, now};
 
 /// The call before the last does the edit again if it is not there: a call that a crash cut short is not run again, and a recording cannot
 /// look for itself as a model would.
@@ -106,18 +106,19 @@ impl Scene {
         forge: Arc<dyn Forge>,
     ) -> Result<Arc<Parts>, SandboxError> {
         let git = Git::find().unwrap();
-        let options =
-            NativeOptions { environment: HostEnvironment::of_this_host(), limits: LimitLevel::WeakAllowed };
+        let options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed);
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
         Ok(Arc::new(Parts {
             store,
             driver: Arc::new(NativeDriver::new(options).await?),
+            doorways: Arc::new(NoDoorways),
             mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
             git,
             forge,
             models: Arc::new(Recorded(self.root.join("transcript.toml"))),
             policy,
             read_only: Vec::new(),
+            system: System::ReadOnly,
             identity: Identity::default(),
             data: self.data(),
             name: format!("worker {}", std::process::id()),
@@ -135,10 +136,20 @@ impl Scene {
                 .unwrap();
         let model = Recorded(self.root.join("transcript.toml")).open(None).await.unwrap();
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
-        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model)))];
+        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model, System::ReadOnly)))];
         let session = SessionId::generate();
         store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();
         session
+    }
+}
+
+/// For sessions whose sandboxes have no network.
+struct NoDoorways;
+
+#[async_trait]
+impl Doorways for NoDoorways {
+    async fn doorway(&self, _: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
+        panic!("nobody needs a door here");
     }
 }
 

@@ -223,7 +223,8 @@ pub fn remove_layer(layer: &Path) -> io::Result<()> {
     let mut needed = false;
     for entry in fs::read_dir(layer)? {
         let path = entry?.path();
-        if users.contains(&path) && is_used(&path) {
+        // Also a part that this layer itself has gone back from.
+        if is_used(&path) {
             needed = true;
         } else {
             remove_all(&path)?;
