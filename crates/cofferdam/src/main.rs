@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     args::{AccessCommand, Arguments, AttackCommand, Command, PolicyCommand},
@@ -54,6 +55,14 @@ fn start(arguments: Arguments) -> Result<Exit> {
     exit
 }
 
+/// Takes as many descriptors as there may be: every connection of every sandbox needs some, and the usual limit is one for
+/// programs that wait with select(2). What runs in a sandbox has limits of its own.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it there are fewer connections at the same time.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
+}
+
 async fn run(arguments: Arguments) -> Result<Exit> {
     // Inside a sandbox there is no configuration, and perhaps not even a home.
     if let Command::Attack(attack) = &arguments.command
@@ -61,6 +70,7 @@ async fn run(arguments: Arguments) -> Result<Exit> {
     {
         return Ok(commands::attack::probe(probe));
     }
+    raise_descriptors();
     let app = App::new(&arguments)?;
     match &arguments.command {
         Command::Run(arguments) => commands::run::run(&app, arguments).await,
@@ -84,5 +94,19 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&app, arguments).await,
         Command::Attack(arguments) => commands::attack::attack(&app, arguments).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_descriptors_are_taken() {
+        let limit = getrlimit(Resource::Nofile);
+        let fewer = limit.maximum.map(|most| most - 1);
+        setrlimit(Resource::Nofile, Rlimit { current: fewer, ..limit }).unwrap();
+        raise_descriptors();
+        assert_eq!(getrlimit(Resource::Nofile).current, limit.maximum);
     }
 }

@@ -34,5 +34,7 @@ pub use evidence::{
 };
 pub use examine::{examine, verdict};
 pub use policy::{GatePolicy, InvalidGlob};
-pub use pull_request::{Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title};
+pub use pull_request::{
+    Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title, without_passages,
+};
 pub use statement::evidence_statement;

@@ -1,8 +1,8 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
-use cofferdam_domain::{EventBody, EvidenceRun, Side, message::Family};
+use cofferdam_domain::{EventBody, EvidenceRun, Side, message::Family, tool::Finish};
 use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push};
-use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact};
+use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, without_passages};
 
 use crate::{
     WorkerError,
@@ -19,7 +19,7 @@ pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
         identity: context.parts.identity.clone(),
         at: context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?,
         session: context.session,
-        title: context.agent.finish().map(|finish| finish.title.clone()).unwrap_or_default(),
+        title: said(context).map(|finish| finish.title).unwrap_or_default(),
     };
     let commit = quarantine
         .recreate(&base, &object_id(&received.head)?, &authorship)
@@ -51,12 +51,19 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
     Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request))))
 }
 
+/// What the agent says about its work, without what it quotes of its instructions.
+fn said(context: &StageContext) -> Option<Finish> {
+    let (finish, fixed) = (context.agent.finish()?, context.agent.fixed()?);
+    let plain = |text: &str| without_passages(text, &fixed.system).into_owned();
+    Some(Finish { outcome: finish.outcome, title: plain(&finish.title), summary: plain(&finish.summary) })
+}
+
 /// What the platform knows about the change.
 async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
     let agent = &context.agent;
     let missing = WorkerError::Log("the pull request comes before its time");
     let (Some(received), Some((branch, commit)), Some(fixed), Some(finish)) =
-        (agent.received(), agent.pushed(), agent.fixed(), agent.finish())
+        (agent.received(), agent.pushed(), agent.fixed(), said(context))
     else {
         return Err(missing);
     };
@@ -100,6 +107,6 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         log_length: context.log_length,
         log_head: context.log_head,
         version: fixed.version.clone(),
-        finish: finish.clone(),
+        finish,
     })
 }

@@ -9,9 +9,12 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Output, World, skip};
+use crate::{
+    commands::{finish, shell},
+    harness::{Output, World, skip},
+};
 
 /// A sandbox that stays for the test's time.
 struct Kept<'a> {
@@ -388,4 +391,32 @@ fn what_its_door_refuses_is_told_and_written_down() {
     let log = fs::read_to_string(kept.socket().with_file_name("log")).unwrap();
     assert!(log.contains("other.example") && log.contains("another.example"), "{log}");
     assert_eq!(kept.listed()["policy"], rules.to_str().unwrap());
+}
+
+#[test]
+fn the_sandbox_of_a_session_is_listed_and_can_be_frozen() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let repository = world.repository("repository", &[("README.md", "hello\n")]);
+    let model =
+        world.recording(&json!([shell("echo left > left.txt; echo started; sleep 100"), finish("done")]));
+    let arguments = ["run", "--json", "--model", &model, "--repo", repository.address(), "Wait"];
+    let mut running = world.cofferdam(&arguments).start();
+    running.until("\"tool\":\"shell\"");
+    let all = listed(&world);
+    let (id, session) = (all[0]["id"].as_str().unwrap(), all[0]["session"].as_str().unwrap());
+    assert_eq!((all.len(), &all[0]["state"]), (1, &"running".into()));
+    assert!(world.ok(&["sandbox", "ls"]).stdout.contains(session));
+    refused(&world.run(&["sandbox", "exec", id, "--", "true"]), "which alone uses it");
+    refused(&world.run(&["sandbox", "fork", id]), session);
+    world.ok(&["sandbox", "freeze", id]);
+    assert_eq!(running.finish().status, 5);
+    let frozen = listed(&world);
+    assert_eq!(
+        (&frozen[0]["state"], &frozen[0]["session"]),
+        (&"frozen".into(), &session.into()),
+        "{frozen:?}"
+    );
+    world.ok(&["sandbox", "destroy", session]);
+    assert_eq!(listed(&world), Vec::<Value>::new());
+    world.assert_nothing_is_left();
 }

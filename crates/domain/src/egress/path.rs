@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The path of a request as it came: `/`, then segments of unreserved characters, sub-delimiters, `:`, `@` and
 /// percent-encodings (RFC 3986, section 3.3), at most 4,096 bytes.
 ///
-/// No segment is empty but the last. None is `.` or `..`, also not after decoding, between encoded slashes or
-/// backslashes, or with parameters (`..;x`) cut off. Nothing is encoded that would mean something else decoded once
+/// No segment is empty but the last. None is `.` or `..`, nor only dots and spaces, also not after decoding, between
+/// encoded slashes or backslashes, or with parameters (`..;x`) cut off. Nothing is encoded that would mean something else decoded once
 /// more: `%25`, control characters, letters, digits, `.`, `-` and `_` (some programs encode `~`, which is permitted).
 /// What is encoded is UTF-8 (no overlong forms of a slash).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,12 +77,18 @@ fn check(text: &str) -> Result<(), InvalidPath> {
             return Err(InvalidPath::Segment);
         }
         let decoded = decode(segment)?;
-        let name = |piece: &'_ str| matches!(piece.split(';').next(), Some("." | ".."));
-        if decoded.split(['/', '\\']).any(name) {
+        if decoded.split(['/', '\\']).any(is_relative) {
             return Err(InvalidPath::Segment);
         }
     }
     Ok(())
+}
+
+/// Whether a decoded segment is `.` or `..` to some server: parameters are cut off, and some file systems drop spaces
+/// and dots at the end of a name.
+fn is_relative(piece: &str) -> bool {
+    let name = piece.split(';').next().unwrap_or_default();
+    !name.is_empty() && name.chars().all(|one| one == '.' || one.is_whitespace())
 }
 
 /// What a server makes of a segment.

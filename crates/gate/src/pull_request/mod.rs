@@ -4,11 +4,13 @@ mod body;
 mod claims;
 mod facts;
 mod inline;
+mod instructions;
 mod network;
 mod prose;
 
 pub use body::PullRequestText;
 pub use facts::{Facts, ModelFact, TreeFact};
+pub use instructions::without_passages;
 pub use prose::{sanitise_prose, sanitise_title};
 
 use regex::Regex;

@@ -15,7 +15,7 @@ use cofferdam_hand::protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{CWD, Mode, OFlags, mkdirat, open},
+    fs::{CWD, FileType, Mode, OFlags, mkdirat, open},
     io::Errno,
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount},
     process::{
@@ -74,6 +74,8 @@ const INOTIFY_INSTANCES: u32 = 16;
 const INOTIFY_WATCHES_PART: u32 = 16;
 /// Signals that may wait, and timers, which have one each. Hosts have tens of thousands.
 const PENDING_SIGNALS: u64 = 4096;
+/// Bytes of a single file of the host that is copied rather than mounted.
+const COPIED_FILE: u64 = 1 << 20;
 /// Two POSIX message queues of the usual size. Hosts have ten.
 const MESSAGE_QUEUE_BYTES: u64 = 160 << 10;
 
@@ -299,12 +301,35 @@ fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
             mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
         }
     }
-    for bind in layers.read_only {
+    for (number, bind) in layers.read_only.into_iter().enumerate() {
         let step = format!("mount {}", String::from_utf8_lossy(&bind.point.path));
         let target = make_mount_point(root, &bind.point.path, bind.point.directory).step(&step)?;
-        attach(&bind.mount, &target).step(&step)?;
+        let copied = if bind.point.directory { None } else { copy_file(&bind.mount, number).step(&step)? };
+        attach(copied.as_ref().unwrap_or(&bind.mount), &target).step(&step)?;
     }
     Ok(())
+}
+
+/// A read-only copy of a single file of the host, in the filesystem for temporary files, since the mount of the file
+/// itself tells where on the host it lies. `None` if it is large, or not for everybody to read: then that is the
+/// lesser evil.
+fn copy_file(mount: &OwnedFd, number: usize) -> std::io::Result<Option<OwnedFd>> {
+    let status = rustix::fs::fstat(mount)?;
+    let (kind, mode) = (FileType::from_raw_mode(status.st_mode), Mode::from_raw_mode(status.st_mode & 0o555));
+    let small = u64::try_from(status.st_size).is_ok_and(|size| size <= COPIED_FILE);
+    if kind != FileType::RegularFile || !small || !mode.contains(Mode::ROTH) {
+        return Ok(None);
+    }
+    let (seen, copy) = (format!("{SCRATCH}/host{number}"), format!("{SCRATCH}/file{number}"));
+    let created = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    attach(mount, &open(&seen, created, Mode::from_raw_mode(0o400))?)?;
+    let mut host = std::fs::File::from(open(&seen, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+    let mut file = std::fs::File::from(open(&copy, created, mode)?);
+    std::io::copy(&mut host, &mut file)?;
+    let tree = super::mounts::open_layer(copy.as_bytes())?;
+    let read_only = MountChange { read_only: true, untrusted: true, ..MountChange::default() };
+    change_mount(tree.as_fd(), read_only)?;
+    Ok(Some(tree))
 }
 
 /// Mounts layers at `target`; gives the mount. They are attached to the scratch filesystem under short names first: the
@@ -314,23 +339,24 @@ fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io:
     mkdirat(CWD, &stage, Mode::from_raw_mode(0o755))?;
     let stage_directory = open(&stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     attach(&overlay.own, &make_directories(&stage_directory, b"own")?)?;
-    let tree = if overlay.lower.is_empty() {
-        super::mounts::open_layer(format!("{stage}/own/upper").as_bytes())?
-    } else {
-        let mut names = Vec::new();
-        for (number, lower) in overlay.lower.iter().enumerate() {
-            let name = number.to_string();
-            attach(lower, &make_directories(&stage_directory, name.as_bytes())?)?;
-            names.push(name);
-        }
-        names.reverse();
-        let options = format!("lowerdir={},upperdir=own/upper,workdir=own/work,userxattr", names.join(":"));
-        let options = namespace::c_string(options.as_bytes())?;
-        make_directories(&stage_directory, b"merged")?;
-        chdir(&stage)?;
-        mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
-        super::mounts::open_layer(b"merged")?
-    };
+    let mut names = Vec::new();
+    for (number, lower) in overlay.lower.iter().enumerate() {
+        let name = number.to_string();
+        attach(lower, &make_directories(&stage_directory, name.as_bytes())?)?;
+        names.push(name);
+    }
+    if names.is_empty() {
+        // A layer by itself would do, but its mount tells where on the host it lies (proc_pid_mountinfo(5)).
+        names.push("none".to_owned());
+        make_directories(&stage_directory, b"none")?;
+    }
+    names.reverse();
+    let options = format!("lowerdir={},upperdir=own/upper,workdir=own/work,userxattr", names.join(":"));
+    let options = namespace::c_string(options.as_bytes())?;
+    make_directories(&stage_directory, b"merged")?;
+    chdir(&stage)?;
+    mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
+    let tree = super::mounts::open_layer(b"merged")?;
     change_mount(tree.as_fd(), MountChange { untrusted: true, ..MountChange::default() })?;
     attach(&tree, target)?;
     Ok(tree)

@@ -1,11 +1,12 @@
 //! Copies of directories of the host, for where a mount will not do.
 //!
 //! What not everybody may read on the host is left out: in a copy it would be root's of the sandbox. Links
-//! stay links. Bounded, since the copy is memory.
+//! stay links. Bounded, since the copy is memory. Secrets that stand in settings, which hosts often let everybody read, are
+//! left out as well, see [`super::secrets`].
 
 use std::{
     fs,
-    io::{self, ErrorKind, Read as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     os::{
         fd::OwnedFd,
         unix::{
@@ -18,7 +19,10 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
 
-use super::mounts::{make_directories, make_parent};
+use super::{
+    mounts::{make_directories, make_parent},
+    secrets,
+};
 use crate::sys::namespace::c_string;
 
 /// Files, directories and links that one copy may have.
@@ -87,8 +91,10 @@ impl Left {
         let opened = opened.or_else(|_| fs::File::open(host))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let copy = openat(parent, name, flags, Mode::from_raw_mode(mode & 0o755))?;
-        let copied = io::copy(&mut opened.take(self.bytes + 1), &mut fs::File::from(copy))?;
-        self.bytes = self.bytes.checked_sub(copied).ok_or(ErrorKind::QuotaExceeded)?;
+        let mut content = Vec::new();
+        let length = opened.take(self.bytes + 1).read_to_end(&mut content)?;
+        self.bytes = self.bytes.checked_sub(length as u64).ok_or(ErrorKind::QuotaExceeded)?;
+        fs::File::from(copy).write_all(&secrets::left_out(content))?;
         Ok(())
     }
 }
@@ -112,6 +118,8 @@ mod tests {
             fs::set_permissions(host.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         fs::set_permissions(host.join("in/closed"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(host.join("sources"), "deb https://me:canary@packages.example/ stable main\n").unwrap();
+        fs::set_permissions(host.join("sources"), fs::Permissions::from_mode(0o644)).unwrap();
         std::os::unix::fs::symlink("nowhere", host.join("link")).unwrap();
         let target = open(&root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         copy_all(&host, &target, b"/etc/thing").unwrap();
@@ -120,6 +128,8 @@ mod tests {
         let copy = root.join("etc/thing");
         assert_eq!(fs::read_to_string(copy.join("open")).unwrap(), "open");
         assert_eq!(fs::metadata(copy.join("in/program")).unwrap().permissions().mode() & 0o777, 0o755);
+        let sources = fs::read_to_string(copy.join("sources")).unwrap();
+        assert_eq!(sources, "deb https://packages.example/ stable main\n");
         assert_eq!(fs::read_link(copy.join("link")).unwrap(), Path::new("nowhere"));
         assert_eq!(fs::read_to_string(root.join("etc/single")).unwrap(), "open");
         for name in ["secret", "in/closed"] {

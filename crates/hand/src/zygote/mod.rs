@@ -31,6 +31,7 @@ mod network;
 mod owner;
 mod probe;
 mod root;
+mod secrets;
 mod seccomp;
 mod step;
 

@@ -20,8 +20,9 @@ pub(crate) struct SystemPart {
 
 /// What package managers know of what is installed; everybody may read it.
 const DATABASES: [&str; 3] = ["/var/lib/dpkg", "/var/lib/rpm", "/var/lib/pacman"];
-/// What package managers and the scripts of packages read in `/etc`.
-const SETTINGS: [&str; 17] = [
+/// What package managers and the scripts of packages read in `/etc`. Of `default` only what names no proxy and no service:
+/// the rest is whatever the host's administrator gives to its daemons. The copy leaves secrets out of what it copies.
+const SETTINGS: [&str; 18] = [
     "adduser.conf",
     "apt/apt.conf.d",
     "apt/keyrings",
@@ -31,7 +32,8 @@ const SETTINGS: [&str; 17] = [
     "apt/trusted.gpg.d",
     "ca-certificates.conf",
     "debconf.conf",
-    "default",
+    "default/locale",
+    "default/useradd",
     "deluser.conf",
     "dnf",
     "dpkg",
@@ -125,6 +127,11 @@ fn accounts(host: &str, own: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_daemons_stay_outside() {
+        assert!(!SETTINGS.contains(&"default") && SETTINGS.contains(&"default/useradd"));
+    }
 
     #[test]
     fn people_are_not_told_of() {

@@ -24,14 +24,14 @@ use crate::{
 
 /// Keeps the files of a sandbox as they are.
 pub(super) async fn snapshot(app: &App, arguments: &SandboxSnapshotArguments) -> Result<Exit> {
-    let kept = Kept::find(app.data()?, arguments.id)?;
+    let kept = list::find(app, arguments.id).await?;
     app.terminal.line(&call::snapshot(&kept, arguments.name.clone()).await?);
     Ok(Exit::Success)
 }
 
 /// Goes back to a snapshot.
 pub(super) async fn roll_back(app: &App, arguments: &SandboxRollbackArguments) -> Result<Exit> {
-    let kept = Kept::find(app.data()?, arguments.id)?;
+    let kept = list::find(app, arguments.id).await?;
     let snapshot = kept.snapshot(&kept.about()?, &arguments.snapshot)?;
     let snapshot = snapshot.with_context(|| {
         format!("{} has no snapshot {}: `cofferdam sandbox ls` lists them", kept.id, arguments.snapshot)
@@ -82,7 +82,7 @@ pub(super) async fn destroy(app: &App, arguments: &SandboxDestroyArguments) -> R
     if arguments.all {
         let mut exit = Exit::Success;
         for kept in Kept::all(app.data()?)? {
-            if let Err(error) = give_up(&kept).await {
+            if let Err(error) = give_up(app, &kept).await {
                 complain(&format!("{}: {error:#}", kept.id));
                 exit = Exit::Failed;
             } else {
@@ -94,7 +94,7 @@ pub(super) async fn destroy(app: &App, arguments: &SandboxDestroyArguments) -> R
     match whose(app, arguments.id).await? {
         Whose::Session(session) => frozen::destroy(app, &session).await,
         Whose::Person(kept) => {
-            give_up(&kept).await?;
+            give_up(app, &kept).await?;
             app.terminal.line(&format!("{}: destroyed", kept.id));
             Ok(Exit::Success)
         }
@@ -102,7 +102,7 @@ pub(super) async fn destroy(app: &App, arguments: &SandboxDestroyArguments) -> R
 }
 
 /// Ends a kept sandbox, whether it has a keeper or not, and waits until nothing is left of it.
-async fn give_up(kept: &Kept) -> Result<()> {
+async fn give_up(app: &App, kept: &Kept) -> Result<()> {
     if let Some(mut line) = call::connect(kept)? {
         let process = line.process();
         let answer = line.ask(&Request::Destroy, LONG).await;
@@ -121,6 +121,8 @@ async fn give_up(kept: &Kept) -> Result<()> {
     let kept = kept.clone();
     let removed = spawn_blocking(move || kept.remove()).await.context("removing it failed")?;
     drop(abandoned);
+    // A driver begins by removing the control groups that others have left who are dead. Where there can be none, none are left.
+    drop(app.driver().await);
     removed
 }
 
@@ -142,9 +144,8 @@ async fn whose(app: &App, named: Option<SandboxOrSession>) -> Result<Whose> {
     if kept.exists() {
         return Ok(Whose::Person(kept));
     }
-    let sessions = list::of_sessions(app).await?;
-    match sessions.into_iter().find(|(_, agent)| agent.sandbox() == Some(id)) {
-        Some((session, _)) => Ok(Whose::Session(SessionArgument { id: Some(session.id) })),
+    match list::session_of(app, id).await? {
+        Some(session) => Ok(Whose::Session(SessionArgument { id: Some(session) })),
         None => Kept::find(app.data()?, id).map(Whose::Person),
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     call::{OUT_OF_PLACE, connect_to_living},
-    kept::Kept,
+    list,
     wire::{self, Answer, Ended, Exec, Frame, Meanwhile, PIECE, Request, Size},
 };
 use crate::{
@@ -27,7 +27,7 @@ const WAITING: usize = 4;
 
 /// Runs the command, shows its output as it comes, and gives it this program's input.
 pub(super) async fn exec(app: &App, arguments: &SandboxExecArguments) -> Result<Exit> {
-    let kept = Kept::find(app.data()?, arguments.id)?;
+    let kept = list::find(app, arguments.id).await?;
     let line = connect_to_living(&kept)?;
     let raw = match arguments.terminal {
         true => {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    SessionState, Timestamp,
+    SandboxId, SessionId, SessionState, Timestamp,
     amount::{counted, duration},
 };
 use cofferdam_store::{SessionFilter, SessionRow, Store as _};
@@ -66,6 +66,25 @@ pub(super) async fn of_sessions(app: &App) -> Result<Vec<(SessionRow, Agent)>> {
         }
     }
     Ok(found)
+}
+
+/// The session whose sandbox this is.
+pub(super) async fn session_of(app: &App, id: SandboxId) -> Result<Option<SessionId>> {
+    let sessions = of_sessions(app).await?;
+    Ok(sessions.into_iter().find(|(_, agent)| agent.sandbox() == Some(id)).map(|(row, _)| row.id))
+}
+
+/// The kept sandbox of this id.
+pub(super) async fn find(app: &App, id: SandboxId) -> Result<Kept> {
+    let found = Kept::find(app.data()?, id);
+    if found.is_err()
+        && let Some(session) = session_of(app, id).await?
+    {
+        bail!(
+            "{id} is the sandbox of {session}, which alone uses it: freeze it, and look at its files with `cofferdam sandbox run --session {session}`"
+        );
+    }
+    found
 }
 
 /// What was found out about a kept sandbox.

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use super::{
     call, furnish,
     kept::{About, Kept, find_snapshot},
+    list,
     wire::Answer,
 };
 use crate::{
@@ -42,7 +43,7 @@ pub(super) async fn fork(app: &App, arguments: &SandboxForkArguments) -> Result<
     let (origin, about, snapshot) = match &arguments.origin {
         Origin::Snapshot(name) => find_snapshot(data, name)?,
         Origin::Sandbox(id) => {
-            let kept = Kept::find(data, *id)?;
+            let kept = list::find(app, *id).await?;
             let taken = snapshot(&kept).await?;
             find_snapshot(data, &taken)?
         }

@@ -1,7 +1,7 @@
 //! Merges frozen parts into one tree that looks the same when it is mounted in their place.
 //!
 //! Files are not copied: the merged tree has hard links to them, which is sound because neither is ever written to again. Only directories
-//! are made anew. What the parts say about what lies below them is kept: whiteouts (device 0:0) and opaque directories
+//! are made anew, and files that have as many links as their filesystem permits. What the parts say about what lies below them is kept: whiteouts (device 0:0) and opaque directories
 //! (`user.overlay.opaque`), see the kernel's `overlayfs.rst`.
 //!
 //! The trees were written by sandboxes and are not trusted: every step is relative to an open directory and follows no link, and depth and
@@ -9,14 +9,17 @@
 
 use std::{
     ffi::{CStr, CString, OsStr},
+    fs::File,
+    io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags, fgetxattr, flistxattr,
-        fsetxattr, linkat, mkdirat, openat, openat2, statat, unlinkat,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+        fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat,
+        symlinkat, unlinkat,
     },
     io::Errno,
 };
@@ -168,7 +171,10 @@ impl Merge {
         }
         let status = statat(place.source, name, AtFlags::SYMLINK_NOFOLLOW).map_err(look)?;
         if FileType::from_raw_mode(status.st_mode) != FileType::Directory {
-            let linked = linkat(place.source, name, place.target, name, AtFlags::empty());
+            let linked = match linkat(place.source, name, place.target, name, AtFlags::empty()) {
+                Err(Errno::MLINK) => copy_entry(place.source, place.target, name, &status),
+                linked => linked,
+            };
             return linked.map_err(system("link a file into the merged part"));
         }
         let path = place.path.join(OsStr::from_bytes(name.to_bytes()));
@@ -259,6 +265,41 @@ pub(super) fn like(newest: Option<&PathBuf>, target: &Path) -> Result<(), LayerE
     copied.map_err(system("make a merged part"))
 }
 
+/// Copies what is no directory, where it cannot have one more link.
+fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, status: &Stat) -> Result<(), Errno> {
+    let kind = FileType::from_raw_mode(status.st_mode);
+    match kind {
+        FileType::RegularFile => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let mut original = File::from(openat(from, name, flags, Mode::empty())?);
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut copy = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
+            // Nobody writes to either meanwhile, so it ends.
+            io::copy(&mut original, &mut copy).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            let copy = OwnedFd::from(copy);
+            copy_attributes(&OwnedFd::from(original), &copy)?;
+            let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
+            futimens(
+                &copy,
+                &Timestamps {
+                    last_access: time(status.st_atime, status.st_atime_nsec.cast_signed()),
+                    last_modification: time(status.st_mtime, status.st_mtime_nsec.cast_signed()),
+                },
+            )
+        }
+        FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name),
+        // Whiteouts: the kernel makes links to one as long as it can.
+        FileType::CharacterDevice if status.st_rdev == 0 => mknodat(to, name, kind, Mode::empty(), 0),
+        FileType::Fifo => mknodat(to, name, kind, Mode::from_raw_mode(status.st_mode & 0o777), 0),
+        // Nobody listens at a socket of a frozen part, and devices are in none.
+        FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Directory
+        | FileType::Unknown => Ok(()),
+    }
+}
+
 fn copy_attributes(from: &OwnedFd, made: &OwnedFd) -> Result<(), Errno> {
     let status = rustix::fs::fstat(from)?;
     let privileged = rustix::process::geteuid().is_root();
@@ -266,12 +307,17 @@ fn copy_attributes(from: &OwnedFd, made: &OwnedFd) -> Result<(), Errno> {
         rustix::fs::fchown(made, Some(Uid::from_raw(status.st_uid)), Some(Gid::from_raw(status.st_gid)))?;
     }
     for attribute in attributes(from)? {
-        if attribute.to_bytes().starts_with(b"user.")
+        // What programs may do and labels: only root may say so, and not every filesystem can.
+        let security = privileged && attribute.to_bytes().starts_with(b"security.");
+        if (security || attribute.to_bytes().starts_with(b"user."))
             && !PLACE.iter().any(|name| name.as_bytes() == attribute.to_bytes())
         {
             let mut value = vec![0; LONGEST_ATTRIBUTE];
             let length = fgetxattr(from, &attribute, value.as_mut_slice())?;
-            fsetxattr(made, &attribute, value.get(..length).unwrap_or_default(), XattrFlags::empty())?;
+            match fsetxattr(made, &attribute, value.get(..length).unwrap_or_default(), XattrFlags::empty()) {
+                Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL) if security => {}
+                set => set?,
+            }
         }
     }
     // Last, since it may take away the permission for the rest. An owner keeps those that merging needs.
@@ -288,4 +334,77 @@ fn attributes(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     };
     let names = names.get(..length).unwrap_or_default().split(|byte| *byte == 0);
     Ok(names.filter(|name| !name.is_empty()).filter_map(|name| CString::new(name).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    };
+
+    use super::*;
+
+    /// Links that some filesystems permit, and a few more.
+    const MANY: usize = 65_010;
+
+    #[test]
+    fn a_file_with_all_the_links_it_can_have_is_copied() {
+        let place = tempfile::tempdir().unwrap();
+        let (source, target, skeleton) =
+            (place.path().join("source"), place.path().join("target"), place.path().join("below"));
+        for directory in [&source, &target, &skeleton] {
+            fs::create_dir(directory).unwrap();
+        }
+        let first = source.join("0");
+        fs::write(&first, "content").unwrap();
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o751)).unwrap();
+        if (1..MANY).all(|number| fs::hard_link(&first, source.join(number.to_string())).is_ok()) {
+            eprintln!("SKIPPED: files have any number of links here");
+            return;
+        }
+        let many = fs::read_dir(&source).unwrap().count();
+        merge(&[source], &target, &skeleton, &|| true).unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), many);
+        assert_eq!(fs::read_to_string(target.join("0")).unwrap(), "content");
+        assert_eq!(fs::metadata(target.join("0")).unwrap().mode() & 0o777, 0o751);
+    }
+
+    #[test]
+    fn a_copy_is_like_what_was_copied() {
+        let place = tempfile::tempdir().unwrap();
+        let (source, target) = (place.path().join("source"), place.path().join("target"));
+        fs::create_dir(&source).unwrap();
+        fs::create_dir(&target).unwrap();
+        fs::write(source.join("file"), "content").unwrap();
+        fs::set_permissions(source.join("file"), fs::Permissions::from_mode(0o640)).unwrap();
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        File::open(source.join("file")).unwrap().set_modified(old).unwrap();
+        symlink("elsewhere", source.join("link")).unwrap();
+        let (from, to) = (open(&source).unwrap(), open(&target).unwrap());
+        let file = openat(&from, c"file", OFlags::RDONLY, Mode::empty()).unwrap();
+        let capability = rustix::process::geteuid().is_root()
+            // CAP_NET_RAW in revision 2 (capabilities(7)).
+            && fsetxattr(
+                &file,
+                "security.capability",
+                &[0, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                XattrFlags::empty(),
+            )
+            .is_ok();
+        for name in [c"file", c"link"] {
+            let status = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            copy_entry(&from, &to, name, &status).unwrap();
+        }
+        let copy = fs::metadata(target.join("file")).unwrap();
+        assert_eq!((copy.mode() & 0o777, copy.modified().unwrap(), copy.nlink()), (0o640, old, 1));
+        assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "content");
+        assert_eq!(fs::read_link(target.join("link")).unwrap(), Path::new("elsewhere"));
+        if capability {
+            let copy = openat(&to, c"file", OFlags::RDONLY, Mode::empty()).unwrap();
+            assert_eq!(fgetxattr(&copy, "security.capability", &mut [0_u8; 64]), Ok(20));
+        } else {
+            eprintln!("SKIPPED: no capability of a file can be set here");
+        }
+    }
 }
