@@ -1,7 +1,7 @@
 //! What an administrator should know about a policy that is valid.
 
 use cofferdam_domain::egress::{
-    Addresses, EgressPolicy, EgressRule, HostPattern, Inspection, PathPattern, Scheme,
+    Addresses, EgressPolicy, EgressRule, HostName, HostPattern, Inspection, PathPattern, Scheme,
 };
 
 use crate::credential::Credential;
@@ -21,7 +21,10 @@ pub fn advice(policy: &EgressPolicy, credentials: &[Credential]) -> Vec<Advice> 
     let mut found = Vec::new();
     for (index, rule) in policy.rules.iter().enumerate() {
         let about = (index + 1, rule.name.clone());
-        let texts = about_rule(rule).into_iter().chain(about_credential(rule, credentials));
+        let texts = about_rule(rule)
+            .into_iter()
+            .chain(about_credential(rule, credentials))
+            .chain(about_registry(rule, policy));
         found.extend(texts.map(|text| Advice { rule: Some(about.clone()), text }));
     }
     let used = |name: &str| policy.rules.iter().any(|rule| rule.credential.as_deref() == Some(name));
@@ -30,6 +33,19 @@ pub fn advice(policy: &EgressPolicy, credentials: &[Credential]) -> Vec<Advice> 
         unused.map(|name| Advice { rule: None, text: format!("no rule uses the credential {name:?}") }),
     );
     found
+}
+
+/// A rule does not apply to what reads where a registry is. Where registries are is discovered later, but those that packages
+/// are pinned to are named in the policy.
+fn about_registry(rule: &EgressRule, policy: &EgressPolicy) -> Option<String> {
+    let reads = rule.methods.iter().any(|method| matches!(method.as_str(), "GET" | "HEAD"));
+    let mut pinned = policy.registries.only_from.values().flat_map(|hosts| hosts.split_whitespace());
+    let registry = pinned.find(|host| host.parse::<HostName>().is_ok_and(|host| rule.host.matches(&host)));
+    registry.filter(|_| policy.registries.enabled && reads).map(|host| {
+        format!(
+            "{host} is a package registry: this rule does not apply to GET and HEAD there, which pass as its protocol reads or not at all"
+        )
+    })
 }
 
 /// A credential is used where it says itself, whatever a rule says.
@@ -154,6 +170,26 @@ mod tests {
             },
             "set body_limit",
         );
+    }
+
+    #[test]
+    fn rules_about_registries_are_said_to_permit_no_reading() {
+        let said = |host: &str, method: &str, enabled| {
+            let rule = EgressRule {
+                methods: vec![method.parse().unwrap()],
+                paths: vec!["/a".parse().unwrap()],
+                body_limit: cofferdam_domain::egress::BodyLimit(u64::from(method == "POST")),
+                ..EgressRule::new("r", host.parse().unwrap())
+            };
+            let mut policy = EgressPolicy { rules: vec![rule], ..EgressPolicy::default() };
+            policy.registries.enabled = enabled;
+            let hosts = "other.example npm.company.example".to_owned();
+            policy.registries.only_from.insert("npm:@company/*".to_owned(), hosts);
+            advice(&policy, &[]).iter().any(|advice| advice.text.contains("is a package registry"))
+        };
+        assert!(said("npm.company.example", "GET", true) && said("*.company.example", "HEAD", true));
+        assert!(!said("npm.company.example", "POST", true), "it applies");
+        assert!(!said("npm.company.example", "GET", false) && !said("www.company.example", "GET", true));
     }
 
     #[test]

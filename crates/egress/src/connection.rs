@@ -24,10 +24,13 @@ use crate::{
     refuse::denied,
     stream::Begun,
     tasks::Tasks,
+    unread::Unread,
 };
 
 /// Bytes that are made room for at the beginning of a connection. What programs say first fits in.
 const BEGINNING: usize = 4 << 10;
+/// Encrypted bytes that wait for a program to take them.
+const UNWRITTEN: usize = 16 << 10;
 /// Characters of a method at most.
 const LONGEST_METHOD: usize = 16;
 /// TLS: the type of a handshake record.
@@ -305,7 +308,7 @@ impl Newcomer {
             }
         };
         let Self { door, sandbox, stream, seen, .. } = self;
-        let mut inside = Begun::new(seen.freeze(), stream);
+        let mut inside = Begun::new(seen.freeze(), Unread::new(stream, door.patience.stall));
         let mut outside = Metered::new(outside, door.upstream.meter.clone());
         let still = async {
             loop {
@@ -331,9 +334,10 @@ impl Newcomer {
         let patience = self.door.patience.beginning;
         let (visit, io) = self.into_visit(Some(Site { scheme: Scheme::Https, host, port }), refused);
         // A program that does not trust the door says so with an alert and goes.
-        let Ok(Ok(stream)) = timeout(patience, TlsAcceptor::from(config).accept(io)).await else {
+        let Ok(Ok(mut stream)) = timeout(patience, TlsAcceptor::from(config).accept(io)).await else {
             return visit.distrusted();
         };
+        stream.get_mut().1.set_buffer_limit(Some(UNWRITTEN));
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             http::serve_two(visit, stream).await;
         } else {
@@ -347,9 +351,14 @@ impl Newcomer {
         http::serve_one(visit, io).await;
     }
 
-    fn into_visit(self, site: Option<Site>, refused: Option<Denied>) -> (Arc<Visit>, Begun<TcpStream>) {
+    fn into_visit(
+        self,
+        site: Option<Site>,
+        refused: Option<Denied>,
+    ) -> (Arc<Visit>, Begun<Unread<TcpStream>>) {
         let Self { door, sandbox, tasks, stream, seen } = self;
         let beginning: Bytes = seen.freeze();
+        let stream = Unread::new(stream, door.patience.stall);
         (Arc::new(Visit { door, sandbox, site, refused, tasks }), Begun::new(beginning, stream))
     }
 

@@ -102,6 +102,8 @@ pub enum Miss {
     Port,
     /// About whole connections, not about requests.
     PassThrough,
+    /// A registry is there, and this would read from it otherwise than by its protocol.
+    Registry,
     /// About other methods.
     Method,
     /// About other paths.
@@ -120,6 +122,7 @@ impl Miss {
     pub const fn code(self) -> Refusal {
         match self {
             Self::Host | Self::Scheme | Self::Port | Self::PassThrough => Refusal::Host,
+            Self::Registry => Refusal::Registry,
             Self::Method => Refusal::Method,
             Self::Path => Refusal::Path,
             Self::Query => Refusal::Query,

@@ -38,6 +38,10 @@ use crate::{
     upstream::{Dialler, Pool, Resolver, Trusted, Upstream},
 };
 
+/// Requests of one door under way at the same time, which is what its files and connections outside are bounded by. A
+/// connection may have a hundred streams; the others wait, in order.
+const MOST_FLIGHTS: usize = 256;
+
 /// How long to wait when the system has no more descriptors for connections.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -103,13 +107,16 @@ pub struct Serving {
 impl Door {
     pub(crate) fn new(parts: Parts<'_>) -> Result<Self, EgressError> {
         let dialler = Dialler::new(&parts.provider, parts.trusted.store.clone(), parts.patience.connect)?;
-        let flights = usize::try_from(parts.limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
+        let flights = usize::try_from(parts.limits.connections).unwrap_or(MOST_FLIGHTS);
+        let meter = Arc::new(Meter::new(parts.limits));
+        let mut packages = parts.packages;
+        packages.listings.count_with(meter.clone());
         let upstream = Upstream {
             resolver: parts.resolver,
             dialler,
             pool: Pool::default(),
-            meter: Arc::new(Meter::new(parts.limits)),
-            flights: Arc::new(Semaphore::new(flights.clamp(1, Semaphore::MAX_PERMITS))),
+            meter,
+            flights: Arc::new(Semaphore::new(flights.clamp(1, MOST_FLIGHTS))),
             tasks: Tasks::default(),
         };
         Ok(Self(Arc::new(Shared {
@@ -120,7 +127,7 @@ impl Door {
             upstream,
             patience: parts.patience,
             grants: Grants::new(parts.rules),
-            packages: parts.packages,
+            packages,
             roots: parts.trusted.certificates.clone(),
             closed: watch::Sender::new(None),
         })))

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cofferdam_domain::egress::EgressPolicy;
 use rustls::{ClientConfig, crypto::CryptoProvider};
+use tokio::sync::Semaphore;
 
 use crate::{
     cache::PackageCache,
@@ -13,7 +14,7 @@ use crate::{
     http::Packages,
     patience::Patience,
     record::Record,
-    registry::{Listings, PackageRules, Registry},
+    registry::{Asker, Listings, PackageRules, Registry},
     rules::Rules,
     upstream::{Resolver, Roots, Trusted},
 };
@@ -42,6 +43,8 @@ pub struct Doorway {
     trusted: Trusted,
     /// For the door's own questions to registries.
     tls: Arc<ClientConfig>,
+    /// How many of these are answered at the same time, for all sessions.
+    turns: Arc<Semaphore>,
 }
 
 impl Doorway {
@@ -53,7 +56,7 @@ impl Doorway {
         let trusted = options.roots.load()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = client(&trusted)?;
-        Ok(Self { options, provider, trusted, tls })
+        Ok(Self { options, provider, trusted, tls, turns: Listings::turns() })
     }
 
     /// A door for one session, with an authority of its own.
@@ -79,7 +82,12 @@ impl Doorway {
         let registries = self.options.registries.clone();
         let packages = Packages {
             rules: PackageRules::new(&policy.registries)?,
-            listings: Listings::new(registries.clone(), credentials.clone(), self.tls.clone()),
+            listings: Listings::new(
+                registries.clone(),
+                Asker::new(credentials.clone(), self.tls.clone(), self.options.resolver),
+                policy.registries.cool_down_days > 0,
+                self.turns.clone(),
+            ),
             cache: self.options.cache.clone(),
         };
         let rules = Rules::new(policy, registries, names)?;

@@ -51,7 +51,9 @@ impl Rules {
     /// dialled.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
-        let rules = self.all().enumerate().map(|(index, rule)| judge(index + 1, rule, request)).collect();
+        let registry = self.reads_at_registry(request).map(|_| Miss::Registry);
+        let rules =
+            self.all().enumerate().map(|(index, rule)| judge(index + 1, rule, request, registry)).collect();
         let verdict = match self.connection(request.host, request.port) {
             Connection::PassThrough { rule } => Verdict::PassThrough { rule },
             Connection::Inspect | Connection::Refuse(..) => Verdict::Request(self.request(request)),
@@ -63,8 +65,9 @@ impl Rules {
     }
 }
 
-fn judge(number: usize, rule: &EgressRule, request: &Request<'_>) -> Judged {
-    let miss = request.fits(rule).err();
+/// `anyway` is why no rule permits it, whatever the rule says itself.
+fn judge(number: usize, rule: &EgressRule, request: &Request<'_>, anyway: Option<Miss>) -> Judged {
+    let miss = request.fits(rule).err().or(anyway);
     let why = miss.map_or_else(|| "it permits this".to_owned(), |miss| reason::missed(rule, request, miss));
     Judged { number, name: rule.name.clone(), miss, why }
 }

@@ -3,23 +3,29 @@
 //! One connection for each request, one answer, no redirects. These requests are made by the worker for itself: nothing
 //! that a sandbox sent is in them but the name of a package.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::Bytes;
-use cofferdam_domain::egress::Addresses;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::Scheme};
+use bytes::{Buf as _, Bytes};
+use cofferdam_domain::egress::{Addresses, HostName};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, response, uri::Scheme};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::mpsc,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
-use crate::address::may_dial;
+use crate::{meter::Meter, upstream::Resolver};
 
 /// How long one request may take, from the name's resolution to the answer's last byte.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -28,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 #[derive(Clone)]
 pub(crate) struct Fetch {
     tls: Arc<rustls::ClientConfig>,
-    /// Where hosts may be; anywhere for those that an administrator wrote down.
-    addresses: Option<Addresses>,
+    /// Where hosts may be, and who knows it; anywhere for those that an administrator wrote down.
+    addresses: Option<(Addresses, Resolver)>,
 }
 
 /// One request.
@@ -59,14 +65,16 @@ pub(crate) enum FetchProblem {
     Address,
     #[error("its name does not resolve")]
     Name,
-    #[error("its address may not be dialled: {0}")]
-    Forbidden(#[from] crate::address::AddressProblem),
+    #[error("{0}")]
+    Judged(String),
     #[error("no connection ({0})")]
     Connect(std::io::Error),
     #[error("the connection broke ({0})")]
     Broken(hyper::Error),
     #[error("its answer is too long or broke off")]
     Answer,
+    #[error("this session's limit of bytes received is reached")]
+    Limit,
     #[error("no answer within 25 seconds")]
     Late,
 }
@@ -78,8 +86,8 @@ impl Fetch {
     }
 
     /// To hosts that may be only there.
-    pub(crate) fn limited_to(&self, addresses: &Addresses) -> Self {
-        Self { tls: Arc::clone(&self.tls), addresses: Some(addresses.clone()) }
+    pub(crate) fn limited_to(&self, addresses: &Addresses, resolver: Resolver) -> Self {
+        Self { tls: Arc::clone(&self.tls), addresses: Some((addresses.clone(), resolver)) }
     }
 
     /// Whether an address can be asked; secrets do not cross networks in the clear.
@@ -94,52 +102,77 @@ impl Fetch {
 
     /// Sends it to an address that [`Fetch::address`] takes.
     pub(crate) async fn send(&self, ask: Ask) -> Result<Answer, FetchProblem> {
-        let uri = Self::address(&ask.url)?;
-        self.exchange(uri, ask).await
+        let (uri, limit) = (Self::address(&ask.url)?, ask.limit);
+        self.exchange(uri, ask, |head, body| whole(head, body, limit)).await
     }
 
     /// Sends it, also in the clear to other machines: there is no secret in it.
     pub(crate) async fn send_plain(&self, ask: Ask) -> Result<Answer, FetchProblem> {
-        let uri: Uri = ask.url.parse().map_err(|_| FetchProblem::Address)?;
-        self.exchange(uri, ask).await
+        let (uri, limit) = (ask.url.parse().map_err(|_| FetchProblem::Address)?, ask.limit);
+        self.exchange(uri, ask, |head, body| whole(head, body, limit)).await
     }
 
-    async fn exchange(&self, uri: Uri, ask: Ask) -> Result<Answer, FetchProblem> {
-        timeout(PATIENCE, Box::pin(self.connect_and_send(uri, ask))).await.map_err(|_| FetchProblem::Late)?
+    /// The same for an answer that is read while it comes, on a thread where that may wait. Nothing is read of one whose
+    /// status is not 200.
+    pub(crate) async fn read_plain<T: Send + 'static>(
+        &self,
+        ask: Ask,
+        meter: Option<Arc<Meter>>,
+        read: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
+    ) -> Result<(StatusCode, Option<T>), FetchProblem> {
+        let (uri, limit) = (ask.url.parse().map_err(|_| FetchProblem::Address)?, ask.limit);
+        self.exchange(uri, ask, move |head, body| pieces(head, body, limit, meter, read)).await
     }
 
-    async fn connect_and_send(&self, uri: Uri, ask: Ask) -> Result<Answer, FetchProblem> {
+    async fn exchange<T, F>(
+        &self,
+        uri: Uri,
+        ask: Ask,
+        take: impl FnOnce(response::Parts, Incoming) -> F,
+    ) -> Result<T, FetchProblem>
+    where
+        F: Future<Output = Result<T, FetchProblem>>,
+    {
+        let done = timeout(PATIENCE, Box::pin(self.connect_and_send(uri, ask, take))).await;
+        done.map_err(|_| FetchProblem::Late)?
+    }
+
+    async fn connect_and_send<T, F>(
+        &self,
+        uri: Uri,
+        ask: Ask,
+        take: impl FnOnce(response::Parts, Incoming) -> F,
+    ) -> Result<T, FetchProblem>
+    where
+        F: Future<Output = Result<T, FetchProblem>>,
+    {
         let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
         let host = uri.host().ok_or(FetchProblem::Address)?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
         let stream = self.dial(&host, port).await?;
         let request = request(&uri, ask.method, ask.headers, ask.body)?;
         if !encrypted {
-            return speak(stream, request, ask.limit).await;
+            return speak(stream, request, take).await;
         }
         let name = ServerName::try_from(host).map_err(|_| FetchProblem::Address)?;
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, stream)
             .await
             .map_err(FetchProblem::Connect)?;
-        speak(stream, request, ask.limit).await
+        speak(stream, request, take).await
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, FetchProblem> {
         let found: Vec<SocketAddr> = match &self.addresses {
-            Some(Addresses::At(address)) => vec![*address],
-            Some(Addresses::Public | Addresses::Private) | None => {
-                tokio::net::lookup_host((host, port)).await.map_err(|_| FetchProblem::Name)?.collect()
+            Some((addresses, resolver)) => {
+                let host: HostName = host.parse().map_err(|_| FetchProblem::Address)?;
+                let judged = resolver.judged(&host, port, addresses).await;
+                judged.map_err(|denied| FetchProblem::Judged(denied.reason))?
             }
+            None => tokio::net::lookup_host((host, port)).await.map_err(|_| FetchProblem::Name)?.collect(),
         };
         let mut problem = FetchProblem::Name;
         for address in found {
-            if let Some(addresses) = &self.addresses
-                && let Err(forbidden) = may_dial(address.ip(), addresses)
-            {
-                problem = forbidden.into();
-                continue;
-            }
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => problem = FetchProblem::Connect(error),
@@ -174,16 +207,78 @@ fn request(
     Ok(request)
 }
 
-async fn speak<S>(stream: S, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, FetchProblem>
+/// All of an answer.
+async fn whole(head: response::Parts, body: Incoming, limit: usize) -> Result<Answer, FetchProblem> {
+    let body = Limited::new(body, limit).collect().await.map_err(|_| FetchProblem::Answer)?.to_bytes();
+    Ok(Answer { status: head.status, headers: head.headers, body })
+}
+
+/// An answer piece by piece: only a few are in memory.
+async fn pieces<T: Send + 'static>(
+    head: response::Parts,
+    body: Incoming,
+    limit: usize,
+    meter: Option<Arc<Meter>>,
+    read: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
+) -> Result<(StatusCode, Option<T>), FetchProblem> {
+    if head.status != StatusCode::OK {
+        return Ok((head.status, None));
+    }
+    let (sender, receiver) = mpsc::channel(2);
+    let reading = tokio::task::spawn_blocking(move || {
+        read(&mut Pieces { receiver, piece: Bytes::new(), ended: false })
+    });
+    let mut body = Limited::new(body, limit);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| FetchProblem::Answer)?.into_data() else { continue };
+        if !meter.as_ref().is_none_or(|meter| meter.take_in(piece.len())) {
+            return Err(FetchProblem::Limit);
+        }
+        // Whoever reads may have seen enough.
+        if !piece.is_empty() && sender.send(piece).await.is_err() {
+            break;
+        }
+    }
+    // Without it, the answer has broken off.
+    sender.send(Bytes::new()).await.ok();
+    drop(sender);
+    Ok((head.status, Some(reading.await.map_err(|_| FetchProblem::Answer)?)))
+}
+
+/// The pieces of an answer as one, to the empty piece at its end.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+    ended: bool,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() && !self.ended {
+            self.piece = self.receiver.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.ended = self.piece.is_empty();
+        }
+        let length = self.piece.len().min(into.len());
+        let (into, _) = into.split_at_mut(length);
+        self.piece.copy_to_slice(into);
+        Ok(length)
+    }
+}
+
+async fn speak<S, T, F>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    take: impl FnOnce(response::Parts, Incoming) -> F,
+) -> Result<T, FetchProblem>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Result<T, FetchProblem>>,
 {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(FetchProblem::Broken)?;
     let exchange = async {
         let (head, body) = sender.send_request(request).await.map_err(FetchProblem::Broken)?.into_parts();
-        let body = Limited::new(body, limit).collect().await.map_err(|_| FetchProblem::Answer)?.to_bytes();
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        take(head, body).await
     };
     let mut exchange = std::pin::pin!(exchange);
     // The connection must be driven for the exchange to go on; whichever ends first, the exchange has its outcome.

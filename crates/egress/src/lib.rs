@@ -45,6 +45,7 @@ mod rules;
 mod stream;
 mod target;
 mod tasks;
+mod unread;
 mod upstream;
 
 pub use address::{AddressClass, AddressProblem, may_dial};

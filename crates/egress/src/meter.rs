@@ -83,7 +83,7 @@ impl Meter {
     }
 
     /// Counts bytes that came; whether they were within the limit.
-    fn take_in(&self, bytes: usize) -> bool {
+    pub(crate) fn take_in(&self, bytes: usize) -> bool {
         take(&self.received, self.limits.bytes_in, bytes) == bytes
     }
 }

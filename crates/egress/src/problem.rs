@@ -58,6 +58,11 @@ pub enum Fault {
     /// A WebSocket without the method that opens one.
     #[error("a WebSocket is opened with GET (RFC 6455, section 4.1), which is not among the methods")]
     WebSocketWithoutGet,
+    /// A WebSocket with a credential.
+    #[error(
+        "nobody could look for the credential in what comes back over a WebSocket: permit the WebSocket in a rule without `credential`, or take out the key"
+    )]
+    WebSocketWithCredential,
     /// A credential that nobody configured.
     #[error("there is no credential {name:?}{}", suggestion(.nearest.as_deref()))]
     UnknownCredential {
@@ -151,6 +156,13 @@ fn faults(rule: &EgressRule, credentials: &BTreeSet<String>) -> Vec<(&'static st
     expect(!rule.paths.is_empty(), "paths", Fault::Empty);
     let opens = !rule.web_socket || rule.methods.is_empty() || rule.methods.contains(&Method::GET);
     expect(opens, "web_socket", Fault::WebSocketWithoutGet);
+    // Neither has a place in a rule that passes through, which has a fault of its own.
+    let seen = rule.inspection == Inspection::Full;
+    expect(
+        !(seen && rule.web_socket && rule.credential.is_some()),
+        "web_socket",
+        Fault::WebSocketWithCredential,
+    );
     match &rule.addresses {
         Addresses::At(address) => {
             let ip = address.ip();
@@ -269,6 +281,10 @@ mod tests {
         assert_eq!(
             only("web_socket = true\nmethods = [\"POST\"]"),
             ("web_socket", Fault::WebSocketWithoutGet)
+        );
+        assert_eq!(
+            only("web_socket = true\ncredential = \"forge\""),
+            ("web_socket", Fault::WebSocketWithCredential)
         );
         assert_eq!(only("host = \"localhost\""), ("host", Fault::Localhost("localhost".into())));
         assert!(matches!(only("addresses = { at = \"127.0.0.1:0\" }"), ("addresses", Fault::Unreachable(_))));

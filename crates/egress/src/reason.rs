@@ -19,7 +19,7 @@ const LONGEST: usize = 300;
 pub(crate) fn refused(request: &Request<'_>, miss: Miss, missed: &[(Miss, &EgressRule)]) -> String {
     let tried = cut(&request.to_string());
     let why = match miss {
-        Miss::Host | Miss::Scheme | Miss::Port | Miss::PassThrough => {
+        Miss::Host | Miss::Scheme | Miss::Port | Miss::PassThrough | Miss::Registry => {
             let rules = missed.iter().map(|(_, rule)| *rule).collect::<Vec<_>>();
             return format!("{tried} is not permitted: {}", reachable(request.host, &rules));
         }
@@ -46,6 +46,16 @@ pub(crate) fn not_reading(request: &Request<'_>, kind: RegistryKind) -> String {
     )
 }
 
+/// Why a request that reads at a registry's place is refused, whatever the rules say.
+pub(crate) fn no_rule_reads(request: &Request<'_>, kind: RegistryKind) -> String {
+    let body = if matches!(request.body, Body::None | Body::Exactly(0)) { "" } else { " with a body" };
+    let tried =
+        not_reading(request, kind).replacen(" is not permitted", &format!("{body} is not permitted"), 1);
+    format!(
+        "{tried}; rules do not apply to GET and HEAD here, as they would go past what the policy says about packages"
+    )
+}
+
 /// Why a rule does not permit a request, beside that rule.
 pub(crate) fn missed(rule: &EgressRule, request: &Request<'_>, miss: Miss) -> String {
     match miss {
@@ -55,6 +65,10 @@ pub(crate) fn missed(rule: &EgressRule, request: &Request<'_>, miss: Miss) -> St
         },
         Miss::Scheme => format!("it is about {}", rule.scheme),
         Miss::Port => format!("it is about port {}", rule.port()),
+        Miss::Registry => {
+            "a registry is there, where no rule applies to GET and HEAD: only what its protocol reads passes"
+                .to_owned()
+        }
         Miss::PassThrough => "it passes whole connections through, which this one is not".to_owned(),
         Miss::Method => format!("its methods are {}", methods(&rule.methods)),
         Miss::Path => format!("its paths are {}", paths(&rule.paths)),
@@ -80,9 +94,13 @@ fn reachable(host: &HostName, about: &[&EgressRule]) -> String {
 fn permits(rule: &EgressRule, miss: Miss) -> String {
     let operation = format!("{} {}", methods(&rule.methods), paths(&rule.paths));
     let how = match miss {
-        Miss::Host | Miss::Scheme | Miss::Port | Miss::PassThrough | Miss::Method | Miss::Path => {
-            String::new()
-        }
+        Miss::Host
+        | Miss::Scheme
+        | Miss::Port
+        | Miss::PassThrough
+        | Miss::Registry
+        | Miss::Method
+        | Miss::Path => String::new(),
         Miss::Query => " without a query".to_owned(),
         Miss::Upgrade => " without an upgrade".to_owned(),
         Miss::Body => format!(" with {}", limit(rule)),

@@ -1,7 +1,9 @@
 //! The rules of a session, ready to decide.
 //!
 //! Rules are found by the host's name, so that a decision costs the same however many hosts a policy knows. Registries
-//! come before rules: what reads a package is always known to be that, also where a rule would permit it as well.
+//! come before rules: what reads a package is always known to be that, also where a rule would permit it as well. At a
+//! registry's place no rule permits a GET or HEAD: with a query or a final slash it would be the same package, past what
+//! the policy says about packages.
 //! What a person has granted comes last.
 
 use std::{
@@ -151,6 +153,10 @@ impl Rules {
                 reading: Some(reading),
             });
         }
+        if let Some(registry) = self.reads_at_registry(request) {
+            let reason = reason::no_rule_reads(request, registry.kind);
+            return Decision::Refuse(Denied { code: Refusal::Registry, reason, ask: None });
+        }
         let mut missed = Vec::new();
         for (rule, name) in self.about(request.host) {
             match request.fits(rule) {
@@ -189,6 +195,20 @@ impl Rules {
             .find_map(|place| {
                 Some((place, place.registry.read(request.method, request.path, request.query)?))
             })
+    }
+
+    /// The registry at whose place a request reads, so that no rule is asked. Whatever the scheme, and with the base's
+    /// letters of either case: a server may well take both for the same.
+    pub(crate) fn reads_at_registry(&self, request: &Request<'_>) -> Option<&Registry> {
+        let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+        let path = request.path.as_str();
+        let below = |registry: &Registry| {
+            let base = path.get(..registry.base.len());
+            let rest = path.get(registry.base.len()..).unwrap_or_default();
+            base.is_some_and(|base| base.eq_ignore_ascii_case(&registry.base))
+                && (rest.is_empty() || rest.starts_with('/'))
+        };
+        self.registries_at(request.host, request.port).find(|registry| reads && below(registry))
     }
 
     fn deny(&self, request: &Request<'_>, missed: &[(Miss, &EgressRule)]) -> Denied {

@@ -21,11 +21,18 @@ use super::{
 pub struct Filling {
     shelf: Arc<Shelf>,
     key: CacheKey,
-    file: NamedTempFile,
     hasher: Sha256,
     size: u64,
-    /// Released when this is finished or dropped.
-    _turn: OwnedMutexGuard<()>,
+    /// Nothing once it is clear that it will not be kept.
+    draft: Option<Draft>,
+}
+
+/// What will be kept.
+struct Draft {
+    /// There is none before the first byte, so that whoever only asks costs no descriptor.
+    file: Option<NamedTempFile>,
+    /// Those who wait for this download go on when it is released.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// What was downloaded.
@@ -38,19 +45,28 @@ pub struct Filled {
 }
 
 impl Filling {
-    pub(super) fn new(shelf: Arc<Shelf>, key: CacheKey, turn: OwnedMutexGuard<()>) -> io::Result<Self> {
-        let file = shelf.temporary()?;
-        Ok(Self { shelf, key, file, hasher: Sha256::new(), size: 0, _turn: turn })
+    pub(super) fn new(shelf: Arc<Shelf>, key: CacheKey, turn: Option<OwnedMutexGuard<()>>) -> Self {
+        Self { shelf, key, hasher: Sha256::new(), size: 0, draft: Some(Draft { file: None, turn }) }
     }
 
     /// Takes the next bytes of the answer's body, decoded from any transfer coding.
     ///
     /// # Errors
-    /// When they cannot be written, as on a full disk. The download may go on without the cache.
+    /// When they cannot be written, as on a full disk, or are more than the cache holds: what has been written is removed,
+    /// and whoever waits goes on. The download may go on too, only to be hashed.
     pub fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
         self.hasher.update(chunk);
         self.size += chunk.len() as u64;
-        self.file.write_all(chunk)
+        let Some(draft) = &mut self.draft else { return Ok(()) };
+        let written = if self.size > self.shelf.limit() {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            draft.write(&self.shelf, chunk)
+        };
+        if written.is_err() {
+            self.draft = None;
+        }
+        written
     }
 
     /// What has been written so far hashes to.
@@ -59,13 +75,8 @@ impl Filling {
         Digest::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Keeps nothing of it; the next who waits for it downloads it.
-    #[must_use]
-    pub fn give_up(self) -> Filled {
-        Filled { digest: self.digest(), size: self.size }
-    }
-
-    /// Keeps it. Only for an answer with status 200 whose body came to its proper end.
+    /// Keeps it, unless something of it could not be written. Only for an answer with status 200 whose body came to its
+    /// proper end; an empty one is no artefact.
     ///
     /// # Errors
     /// When it cannot be put in its place.
@@ -74,8 +85,10 @@ impl Filling {
         content_type: Option<&str>,
         published: Option<Timestamp>,
     ) -> io::Result<Filled> {
-        let Self { shelf, key, file, hasher, size, _turn: turn } = self;
+        let Self { shelf, key, hasher, size, draft } = self;
         let digest = Digest::from_bytes(hasher.finalize().into());
+        let filled = Filled { digest, size };
+        let Some(Draft { file: Some(file), turn }) = draft else { return Ok(filled) };
         let content_type = content_type.filter(|text| text.len() <= 256).map(str::to_owned);
         run(move || {
             let entry = Entry { digest, content_type, published };
@@ -84,7 +97,17 @@ impl Filling {
             kept
         })
         .await?;
-        Ok(Filled { digest, size })
+        Ok(filled)
+    }
+}
+
+impl Draft {
+    fn write(&mut self, shelf: &Shelf, chunk: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(shelf.temporary()?),
+        };
+        file.write_all(chunk)
     }
 }
 

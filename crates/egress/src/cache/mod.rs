@@ -6,7 +6,8 @@
 //! credential: who may read that is the registry's to say, each time.
 //!
 //! Writing is by a temporary file that gets its name when it is whole, so that a worker may die at any instant.
-//! Sessions that want the same artefact at the same time share one download.
+//! Sessions that want the same artefact at the same time share one download, as long as that is quick: how fast a session
+//! reads is its own affair, and no other waits for it longer than a moment.
 
 mod filling;
 mod shelf;
@@ -18,15 +19,23 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use cofferdam_domain::{Digest, Timestamp, egress::RequestPath};
-use tokio::{sync::Mutex as Turn, task::spawn_blocking};
+use tokio::{
+    sync::{Mutex as Turn, OwnedMutexGuard},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 use crate::registry::{Reading, Registry, RegistryKind};
 
 pub use filling::{Filled, Filling};
 use shelf::Shelf;
+
+/// How long somebody waits for what somebody else is downloading. Longer is no gain: downloading it twice is quicker.
+const WAIT: Duration = Duration::from_secs(3);
 
 /// A cache in a directory of its own. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +43,7 @@ pub struct PackageCache {
     shelf: Arc<Shelf>,
     /// Whose turn it is to download what. Entries of downloads that are over are dead.
     turns: Arc<Mutex<HashMap<CacheKey, Weak<Turn<()>>>>>,
+    wait: Duration,
 }
 
 /// What an artefact is found by: the place it was read from.
@@ -60,7 +70,7 @@ pub struct Cached {
 pub enum Claim {
     /// Take it.
     Here(Cached),
-    /// Download it, and write it down on the way. Everybody else who wants it waits until this is finished or dropped.
+    /// Download it, and write it down on the way. Whoever else wants it waits a moment for this to be finished or dropped.
     Missing(Filling),
 }
 
@@ -91,25 +101,33 @@ impl PackageCache {
     /// # Errors
     /// When the directory cannot be used.
     pub fn open(directory: &Path, limit: u64) -> io::Result<Self> {
-        Ok(Self { shelf: Arc::new(Shelf::open(directory, limit)?), turns: Arc::default() })
+        Ok(Self { shelf: Arc::new(Shelf::open(directory, limit)?), turns: Arc::default(), wait: WAIT })
     }
 
-    /// The artefact, or the task of downloading it. Waits while somebody else does that.
+    /// The artefact, or the task of downloading it. Waits while somebody else does that, but only for a moment: then both
+    /// do it, and whoever comes next waits for the one who came last.
     ///
     /// # Errors
-    /// When nothing can be written, so that the artefact must pass without being kept.
+    /// When the cache cannot be read, so that the artefact must pass without being kept.
     pub async fn claim(&self, key: CacheKey) -> io::Result<Claim> {
         if let Some(cached) = self.look(key).await? {
             return Ok(Claim::Here(cached));
         }
-        let turn = self.turn(key).lock_owned().await;
+        let turn = match timeout(self.wait, self.turn(key).lock_owned()).await {
+            Ok(turn) => Some(turn),
+            Err(_) => self.take_over(key),
+        };
         // Whoever had the turn before may have finished it.
         if let Some(cached) = self.look(key).await? {
             return Ok(Claim::Here(cached));
         }
-        let shelf = Arc::clone(&self.shelf);
-        let filling = run(move || Filling::new(shelf, key, turn)).await?;
-        Ok(Claim::Missing(filling))
+        Ok(Claim::Missing(Filling::new(Arc::clone(&self.shelf), key, turn)))
+    }
+
+    /// The task of downloading it although it may be there. What is there stays until this is finished.
+    #[must_use]
+    pub fn replace(&self, key: CacheKey) -> Filling {
+        Filling::new(Arc::clone(&self.shelf), key, None)
     }
 
     /// How many bytes of artefacts are there.
@@ -132,6 +150,16 @@ impl PackageCache {
         let turn = Arc::new(Turn::new(()));
         turns.insert(key, Arc::downgrade(&turn));
         turn
+    }
+
+    /// A turn in the place of one that takes too long.
+    fn take_over(&self, key: CacheKey) -> Option<OwnedMutexGuard<()>> {
+        let turn = Arc::new(Turn::new(()));
+        let place = Arc::downgrade(&turn);
+        // Nobody else has it yet.
+        let taken = turn.try_lock_owned().ok();
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).insert(key, place);
+        taken
     }
 }
 
@@ -203,6 +231,11 @@ mod tests {
         }
     }
 
+    /// How many files are being written.
+    fn written(folder: &Path) -> usize {
+        std::fs::read_dir(folder.join("new")).unwrap().count()
+    }
+
     #[test]
     fn only_what_never_changes_and_everybody_may_read_has_a_key() {
         let release = "/maven2/org/lib/1.0/lib-1.0.jar";
@@ -253,7 +286,7 @@ mod tests {
         filling.write(b"half").unwrap();
         drop(filling);
         assert_eq!(content(&cache, key("lib")).await, None);
-        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+        assert_eq!(written(folder.path()), 0);
     }
 
     #[tokio::test]
@@ -304,8 +337,71 @@ mod tests {
         assert_eq!(content(&cache, key("b")).await, None);
         assert!(content(&cache, key("a")).await.is_some() && content(&cache, key("d")).await.is_some());
         assert!(cache.size() <= 10_000);
-        // What is larger than the whole is not kept at all.
-        fill(&cache, key("e"), &[1; 20_000]).await;
-        assert_eq!(content(&cache, key("e")).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_the_whole_is_not_even_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = PackageCache::open(folder.path(), 10_000).unwrap();
+        let Claim::Missing(mut filling) = cache.claim(key("lib")).await.unwrap() else {
+            panic!("it is there")
+        };
+        filling.write(&[1; 9_000]).unwrap();
+        assert_eq!(written(folder.path()), 1);
+        assert_eq!(filling.write(&[1; 1_001]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(written(folder.path()), 0);
+        // It is hashed to its end, and nobody waits for that.
+        filling.write(&[1; 1_000]).unwrap();
+        let Claim::Missing(_) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
+        let digest = filling.finish(None, None).await.unwrap().digest;
+        assert_eq!((digest, cache.size()), (Digest::of(&[1; 11_001]), 0));
+    }
+
+    #[tokio::test]
+    async fn there_is_no_file_before_the_first_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = PackageCache::open(folder.path(), 10_000).unwrap();
+        let Claim::Missing(filling) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
+        assert_eq!(written(folder.path()), 0);
+        filling.finish(None, None).await.unwrap();
+        assert_eq!(content(&cache, key("lib")).await, None, "nothing is no artefact");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_held_up_by_who_reads_slowly() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cache = PackageCache::open(folder.path(), 1 << 20).unwrap();
+        cache.wait = Duration::from_millis(50);
+        let Claim::Missing(mut slow) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
+        slow.write(b"the ").unwrap();
+        let second = timeout(Duration::from_secs(20), cache.claim(key("lib"))).await.expect("its turn");
+        let Claim::Missing(mut second) = second.unwrap() else { panic!("it is there") };
+        // The third waits for the second, not for the first.
+        cache.wait = Duration::from_secs(20);
+        let third = tokio::spawn({
+            let cache = cache.clone();
+            async move { content(&cache, key("lib")).await }
+        });
+        second.write(b"the same").unwrap();
+        second.finish(None, None).await.unwrap();
+        assert_eq!(third.await.unwrap().as_deref(), Some(b"the same".as_slice()));
+        slow.write(b"same").unwrap();
+        slow.finish(None, None).await.unwrap();
+        assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"the same".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn what_is_there_stays_until_its_replacement_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = PackageCache::open(folder.path(), 1 << 20).unwrap();
+        fill(&cache, key("lib"), b"bad").await;
+        let mut half = cache.replace(key("lib"));
+        half.write(b"go").unwrap();
+        drop(half);
+        assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"bad".as_slice()));
+        let mut whole = cache.replace(key("lib"));
+        whole.write(b"good").unwrap();
+        whole.finish(None, None).await.unwrap();
+        assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"good".as_slice()));
     }
 }

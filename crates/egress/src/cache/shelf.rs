@@ -50,6 +50,11 @@ impl Shelf {
         self.size.load(Ordering::Relaxed)
     }
 
+    /// The most bytes that it holds.
+    pub(super) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// A file to write to, which nobody finds until it is put in its place.
     pub(super) fn temporary(&self) -> io::Result<NamedTempFile> {
         NamedTempFile::new_in(self.directory.join("new"))

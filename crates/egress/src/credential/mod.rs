@@ -32,6 +32,16 @@ pub use scan::{Reflected, ReflectionPatterns, ReflectionScan};
 use crate::{decide::Request, fetch::Fetch};
 use source::Source;
 
+/// Headers that usually log in.
+const LOGINS: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("private-token"),
+    HeaderName::from_static("job-token"),
+    HeaderName::from_static("x-api-key"),
+];
+
 /// What reading credentials needs of the worker.
 #[derive(Clone)]
 pub struct CredentialHost {
@@ -151,13 +161,13 @@ impl Credentials {
     }
 
     /// Which headers of a sandbox's requests to this host are thrown away: those that credentials for it use, and
-    /// `authorization`, so that nobody comes with a credential of their own where the session has one.
+    /// those that usually log in, so that nobody comes with a credential of their own where the session has one.
     #[must_use]
     pub fn stripped_headers(&self, host: &HostName) -> Vec<HeaderName> {
         let own = self.entries.values().filter(|entry| entry.credential.host == *host);
         let mut headers: Vec<HeaderName> = own.map(|entry| entry.credential.header.clone()).collect();
         if !headers.is_empty() {
-            headers.extend([header::AUTHORIZATION, header::PROXY_AUTHORIZATION]);
+            headers.extend(LOGINS);
         }
         headers.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         headers.dedup();
@@ -299,7 +309,8 @@ mod tests {
         let credentials = credentials(FORGE).unwrap();
         let stripped = credentials.stripped_headers(&"api.example.com".parse().unwrap());
         let names: Vec<&str> = stripped.iter().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["authorization", "proxy-authorization", "x-token"]);
+        let logins = ["authorization", "cookie", "job-token", "private-token", "proxy-authorization"];
+        assert_eq!(names, [&logins[..], &["x-api-key", "x-token"]].concat());
         assert!(credentials.stripped_headers(&"other.example.com".parse().unwrap()).is_empty());
         let [(variable, value)] = credentials.placeholders().try_into().unwrap();
         assert_eq!(variable, "FORGE_TOKEN");

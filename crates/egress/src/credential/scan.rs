@@ -19,13 +19,21 @@ use base64::{
 };
 use bytes::Bytes;
 use cofferdam_domain::Secret;
+use http::{HeaderMap, HeaderValue};
 
 /// What is looked for. Cheap to share; made once for each value.
 pub struct ReflectionPatterns {
+    exact: Machine,
+    /// The same in lower case, as the names of header fields are.
+    folded: Machine,
+    /// How many bytes of a pattern have been seen in each state of the exact one.
+    depth: HashMap<StateID, usize>,
+}
+
+/// Finds any of some byte strings.
+struct Machine {
     automaton: Compact,
     start: StateID,
-    /// How many bytes of a pattern have been seen in each state.
-    depth: HashMap<StateID, usize>,
 }
 
 /// Looks through one answer.
@@ -48,24 +56,48 @@ impl ReflectionPatterns {
         forms.sort();
         forms.dedup();
         forms.retain(|form| form.len() >= SHORTEST);
-        let sparse = NFA::builder().match_kind(MatchKind::Standard).build(&forms).ok()?;
-        let automaton = Compact::builder().build_from_noncontiguous(&sparse).ok()?;
-        let start = automaton.start_state(Anchored::No).ok()?;
+        if forms.is_empty() {
+            return None;
+        }
+        let exact = Machine::new(&forms)?;
         let mut depth = HashMap::new();
         for form in &forms {
-            let mut state = start;
+            let mut state = exact.start;
             for (seen, byte) in form.iter().enumerate() {
-                state = automaton.next_state(Anchored::No, state, *byte);
+                state = exact.automaton.next_state(Anchored::No, state, *byte);
                 depth.insert(state, seen + 1);
             }
         }
-        (!forms.is_empty()).then_some(Self { automaton, start, depth })
+        let lower: Vec<Vec<u8>> = forms.iter().map(|form| form.to_ascii_lowercase()).collect();
+        Some(Self { exact, folded: Machine::new(&lower)?, depth })
     }
 
-    /// Whether it is in these bytes, which are all there is: a header's value, a message.
+    /// Whether it is in these bytes, which are all there is: a message.
     #[must_use]
     pub fn are_in(&self, bytes: &[u8]) -> bool {
-        self.advance(self.start, bytes).is_err()
+        self.exact.advance(self.exact.start, bytes).is_err()
+    }
+
+    /// Whether it is in the names or the values of these fields, also in pieces over several of them, and whatever
+    /// has become of upper and lower case on the way.
+    #[must_use]
+    pub fn are_in_fields(&self, fields: &HeaderMap) -> bool {
+        let names: Vec<&[u8]> = fields.iter().map(|(name, _)| name.as_str().as_bytes()).collect();
+        let values: Vec<&[u8]> = fields.values().map(HeaderValue::as_bytes).collect();
+        let both: Vec<&[u8]> = names.iter().zip(&values).flat_map(|(name, value)| [*name, *value]).collect();
+        [names, values, both].into_iter().any(|pieces| {
+            let whole = pieces.concat().to_ascii_lowercase();
+            self.folded.advance(self.folded.start, &whole).is_err()
+        })
+    }
+}
+
+impl Machine {
+    fn new(forms: &[Vec<u8>]) -> Option<Self> {
+        let sparse = NFA::builder().match_kind(MatchKind::Standard).build(forms).ok()?;
+        let automaton = Compact::builder().build_from_noncontiguous(&sparse).ok()?;
+        let start = automaton.start_state(Anchored::No).ok()?;
+        Some(Self { automaton, start })
     }
 
     /// The state after these bytes.
@@ -91,7 +123,7 @@ impl ReflectionScan {
     /// For one answer.
     #[must_use]
     pub fn new(patterns: Arc<ReflectionPatterns>) -> Self {
-        let state = patterns.start;
+        let state = patterns.exact.start;
         Self { patterns, state, held: Vec::new() }
     }
 
@@ -100,7 +132,7 @@ impl ReflectionScan {
     /// # Errors
     /// When a secret is complete. Nothing of it has been given back, and nothing after it may be.
     pub fn pass(&mut self, chunk: Bytes) -> Result<Bytes, Reflected> {
-        self.state = self.patterns.advance(self.state, &chunk)?;
+        self.state = self.patterns.exact.advance(self.state, &chunk)?;
         let open = self.patterns.depth.get(&self.state).copied().unwrap_or(0);
         if self.held.is_empty() && open == 0 {
             return Ok(chunk);
@@ -118,7 +150,7 @@ impl ReflectionScan {
     /// What is left at the answer's end.
     #[must_use]
     pub fn finish(&mut self) -> Bytes {
-        self.state = self.patterns.start;
+        self.state = self.patterns.exact.start;
         Bytes::from(std::mem::take(&mut self.held))
     }
 }
@@ -310,6 +342,19 @@ mod tests {
         let patterns = ReflectionPatterns::new(&[Secret::new(TOKEN)]).unwrap();
         assert!(patterns.are_in(format!("Bearer {TOKEN}").as_bytes()));
         assert!(!patterns.are_in(b"Bearer"));
+        let plain = ReflectionPatterns::new(&[Secret::new("ghs_S3cretValue")]).unwrap();
+        let found = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+            plain.are_in_fields(&fields.collect())
+        };
+        assert!(found(&[("x", "a ghs_S3cretValue b")]));
+        assert!(found(&[("x", "ghs_S3cr"), ("y", "etValue")]));
+        assert!(found(&[("x", "ghs_S3cr"), ("x", "etValue")]));
+        assert!(found(&[("x-ghs_s3cretvalue", "")]));
+        assert!(found(&[("x-ghs_s3", "cretValue")]));
+        assert!(!found(&[("x", "ghs_S3"), ("y", "etValue")]));
         assert!(ReflectionPatterns::new(&[]).is_none());
         assert_eq!(format!("{patterns:?}"), "ReflectionPatterns(****)");
     }

@@ -244,8 +244,9 @@ impl Body for Download {
             this.stall.moved();
             if let Some(Ok(frame)) = &frame
                 && let Some(data) = frame.data_ref()
+                && let Some(package) = &mut this.package
             {
-                this.package = this.package.take().map(|package| package.take(data));
+                package.take(data);
             }
             match frame {
                 Some(Ok(frame)) => match this.look(frame) {

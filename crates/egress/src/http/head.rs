@@ -7,7 +7,7 @@
 /// Bytes of a head at most.
 pub(crate) const LONGEST_HEAD: usize = 32 << 10;
 /// Fields of a head at most.
-const MOST_FIELDS: usize = 100;
+pub(super) const MOST_FIELDS: usize = 100;
 
 /// Why a message is not in the one accepted form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,9 @@ pub enum MalformedHead {
     #[error("a line of the head does not end in CR LF, or has a control character in it")]
     Line,
     /// A field.
-    #[error("a header field is folded, or its name has characters that names have not")]
+    #[error(
+        "a header field is folded, or its name has characters that names have not (or `_`, which some servers take for `-`)"
+    )]
     Field,
     /// More than fits.
     #[error("the head is longer than {LONGEST_HEAD} bytes or has more than {MOST_FIELDS} fields")]
@@ -139,8 +141,9 @@ fn request_line(line: &[u8]) -> Result<(&str, &str, u8), MalformedHead> {
     let good_method =
         (1..=16).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase());
     // A fragment is never sent; libraries drop it in silence.
-    let good_target =
-        !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    // What the library behind would not take is refused here, where the refusal is written down.
+    let good_target = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        && target.parse::<http::Uri>().is_ok();
     if good_method && good_target { Ok((method, target, minor)) } else { Err(MalformedHead::RequestLine) }
 }
 
@@ -183,9 +186,9 @@ impl<'a> Fields<'a> {
             }
         } else if is("upgrade") {
             self.upgrade = true;
-        } else if ["content_length", "transfer_encoding"].into_iter().any(is) {
-            // The same, to servers that hand fields on as variables (RFC 3875, 4.1.18).
-            return Err(MalformedHead::Framing);
+        } else if name.contains(&b'_') {
+            // The same as with `-`, to servers that hand fields on as variables (RFC 3875, section 4.1.18).
+            return Err(MalformedHead::Field);
         }
         Ok(())
     }
@@ -197,7 +200,7 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// Digits and nothing else.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     let plain = !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit);
     plain.then(|| text.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
@@ -237,7 +240,7 @@ mod tests {
             (with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"), Framing),
             (with("Transfer-Encoding: identity\r\n"), Framing),
             (with("Transfer-Encoding: \x0bchunked\r\n"), Line),
-            (with("Transfer_Encoding: chunked\r\n"), Framing),
+            (with("Transfer_Encoding: chunked\r\n"), Field),
             (with("Content-Length: +5\r\n"), Framing),
             (with("Content-Length: 5, 5\r\n"), Framing),
             (with("Content-Length: 0x5\r\n"), Framing),
@@ -259,6 +262,7 @@ mod tests {
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n".into(), RequestLine),
             ("GET /\tx HTTP/1.1\r\nHost: a\r\n\r\n".into(), RequestLine),
             ("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n".into(), RequestLine),
+            ("GET \\\\b\\a HTTP/1.1\r\nHost: a\r\n\r\n".into(), RequestLine),
             ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n".into(), RequestLine),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n".into(), RequestLine),
             ("get / HTTP/1.1\r\nHost: a\r\n\r\n".into(), RequestLine),

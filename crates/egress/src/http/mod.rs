@@ -1,5 +1,6 @@
 //! What programs and hosts say to each other, request by request.
 
+mod beside;
 mod body;
 mod fields;
 mod guard;

@@ -6,14 +6,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use cofferdam_domain::{
-    Digest,
-    egress::{Fetched, Refusal},
-};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use cofferdam_domain::{Digest, egress::Fetched};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body::Frame;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead as _, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
 
 use super::request::Wanted;
 use crate::{
@@ -28,6 +28,20 @@ use crate::{
 /// Bytes of a kept package that are read at once.
 const PIECE: usize = 128 << 10;
 
+/// All that a program may say to a registry besides what it reads: what is kept for all is not for one of them to shape,
+/// and who reads nothing but packages needs no more.
+const SAID: [HeaderName; 5] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::USER_AGENT,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+];
+
+/// What an answer may differ by and be the same for everybody: the door asks for one encoding, and sends none of the others.
+const SAME: [&str; 4] =
+    ["accept-encoding", "origin", "access-control-request-headers", "access-control-request-method"];
+
 /// What one door knows of packages.
 pub(crate) struct Packages {
     pub(crate) rules: PackageRules,
@@ -38,32 +52,37 @@ pub(crate) struct Packages {
 /// What is to become of a request that reads from a registry.
 pub(super) enum Course {
     /// The package is here.
-    Kept(Response<KeptPackage>),
+    Kept(Cached),
     /// It passes, and is written down when it has come.
-    Fetch(Option<Arriving>),
+    Fetch(Option<Box<Arriving>>),
 }
 
-/// Judges what a request reads from a registry.
+/// Judges what a request reads from a registry, and takes away what it need not say for that.
 pub(super) async fn course(
     door: &Shared,
     wanted: &Wanted,
     reading: &Reading,
-    headers: &HeaderMap,
+    headers: &mut HeaderMap,
 ) -> Result<Course, Denied> {
+    let anew = wants_it_anew(headers);
+    say_no_more(headers);
     let packages = &door.packages;
     packages.rules.judge(&wanted.site.host, reading).map_err(refused)?;
     let Reading::Artefact { kind, name, version, whole: true } = reading else {
         return Ok(Course::Fetch(None));
     };
+    // It is kept, and its digest told, as it is.
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let rules = door.rules();
     let registry = rules.registries_at(&wanted.site.host, wanted.site.port).find(|registry| {
         registry.scheme == wanted.site.scheme
             && registry.read(&wanted.method, &wanted.path, None).as_ref() == Some(reading)
     });
-    // A piece of a package is neither kept nor taken from what is kept.
-    let whole = wanted.method.as_str() == "GET" && !headers.contains_key(header::RANGE);
+    let whole = wanted.method.as_str() == "GET";
     let key = registry.filter(|_| whole).and_then(|registry| CacheKey::of(registry, &wanted.path, reading));
     let claim = match (&packages.cache, key) {
+        (Some(cache), Some(key)) if anew => Some(Claim::Missing(cache.replace(key))),
         // Where nothing can be kept, it passes all the same.
         (Some(cache), Some(key)) => cache.claim(key).await.ok(),
         _ => None,
@@ -72,12 +91,14 @@ pub(super) async fn course(
         Some(Claim::Here(cached)) => cached.published,
         Some(Claim::Missing(_)) | None => None,
     };
+    // Nothing leaves for what is here.
+    let leaves = !matches!(claim, Some(Claim::Here(_))) && packages.rules.asks_index(reading);
     if published.is_none()
-        && packages.rules.asks_age(reading)
+        && (leaves || packages.rules.asks_age(reading))
         && let Some(registry) = registry
     {
         let known = packages.listings.published(registry, &wanted.path, reading).await;
-        published = known.map_err(|problem| denied(Refusal::CoolDown, &problem.to_string()))?;
+        published = known.map_err(|problem| denied(problem.code(), &problem.to_string()))?;
     }
     packages.rules.judge_age(reading, published, now()).map_err(refused)?;
     let fetched = |digest, size, cached| Fetched {
@@ -93,7 +114,7 @@ pub(super) async fn course(
     Ok(match claim {
         Some(Claim::Here(cached)) => {
             door.ledger.fetched(fetched(cached.digest, cached.size, true));
-            Course::Kept(answer(cached))
+            Course::Kept(cached)
         }
         claim if whole => {
             let filling = claim.and_then(|claim| match claim {
@@ -102,7 +123,7 @@ pub(super) async fn course(
             });
             let keeping = filling.map_or_else(|| Keeping::Hash(Sha256::new()), Keeping::Cache);
             let fetched = fetched(Digest::of(b""), 0, false);
-            Course::Fetch(Some(Arriving { keeping, content_type: None, fetched }))
+            Course::Fetch(Some(Box::new(Arriving { keeping, content_type: None, fetched })))
         }
         _ => Course::Fetch(None),
     })
@@ -110,6 +131,61 @@ pub(super) async fn course(
 
 fn refused(refusal: PackageRefusal) -> Denied {
     denied(refusal.code, &refusal.reason)
+}
+
+/// Whether a program does not trust what somebody may have kept (RFC 9111, sections 5.2.1.4 and 5.4).
+fn wants_it_anew(headers: &HeaderMap) -> bool {
+    [header::CACHE_CONTROL, header::PRAGMA]
+        .iter()
+        .any(|name| listed(headers, name).any(|directive| directive == "no-cache"))
+}
+
+/// Leaves of a request's fields those that all who read from a registry may say. What the door itself says comes later.
+fn say_no_more(headers: &mut HeaderMap) {
+    let said = std::mem::take(headers);
+    for name in &SAID {
+        for value in said.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+/// What is listed in a field, in small letters.
+fn listed(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|part| String::from_utf8_lossy(part.trim_ascii()).to_ascii_lowercase())
+}
+
+/// Whether an answer can be what everybody gets who asks the same.
+fn is_for_all<B>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    let varies = listed(headers, &header::VARY).any(|field| !SAME.contains(&field.as_str()));
+    let withheld = listed(headers, &header::CACHE_CONTROL).any(|directive| {
+        let name = directive.split('=').next().unwrap_or_default().trim_ascii();
+        matches!(name, "private" | "no-store")
+    });
+    // No package is a page: this says that there is none, that somebody must log in, or that nothing works today.
+    let page = listed(headers, &header::CONTENT_TYPE).any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim_ascii();
+        matches!(kind, "text/html" | "application/xhtml+xml")
+    });
+    !varies && !withheld && !page
+}
+
+/// Whether a body that breaks off cannot be taken for a whole one: one that ends with its connection can (RFC 9112,
+/// section 8).
+fn ends_visibly<B>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    match response.version() {
+        Version::HTTP_2 => true,
+        Version::HTTP_11 if headers.contains_key(header::TRANSFER_ENCODING) => {
+            listed(headers, &header::TRANSFER_ENCODING).last().as_deref() == Some("chunked")
+        }
+        _ => headers.contains_key(header::CONTENT_LENGTH),
+    }
 }
 
 /// A package that is on its way.
@@ -123,8 +199,6 @@ pub(super) struct Arriving {
 enum Keeping {
     /// They go to the cache.
     Cache(Filling),
-    /// They were to go to the cache, which could not take them.
-    Failed(Filling),
     /// They are only hashed.
     Hash(Sha256),
 }
@@ -135,29 +209,22 @@ impl Arriving {
         let headers = response.headers();
         self.content_type =
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if !(is_for_all(response) && ends_visibly(response)) {
+            self.keeping = Keeping::Hash(Sha256::new());
+        }
         response.status() == StatusCode::OK && !headers.contains_key(header::CONTENT_ENCODING)
     }
 
     /// More of it has come.
-    pub(super) fn take(mut self, bytes: &[u8]) -> Self {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.fetched.size += bytes.len() as u64;
-        self.keeping = match self.keeping {
-            Keeping::Cache(mut filling) => match filling.write(bytes) {
-                Ok(()) => Keeping::Cache(filling),
-                // A full disk is no reason to stop.
-                Err(_) => Keeping::Failed(filling),
-            },
-            Keeping::Failed(mut filling) => {
-                // For the digest alone.
+        match &mut self.keeping {
+            Keeping::Cache(filling) => {
+                // A full disk is no reason to stop; what comes now is only hashed.
                 filling.write(bytes).ok();
-                Keeping::Failed(filling)
             }
-            Keeping::Hash(mut hash) => {
-                hash.update(bytes);
-                Keeping::Hash(hash)
-            }
-        };
-        self
+            Keeping::Hash(hash) => hash.update(bytes),
+        }
     }
 
     /// All of it has come.
@@ -165,7 +232,6 @@ impl Arriving {
         let Self { keeping, content_type, fetched } = self;
         let digest = match keeping {
             Keeping::Hash(hash) => Digest::from_bytes(hash.finalize().into()),
-            Keeping::Failed(filling) => filling.give_up().digest,
             Keeping::Cache(filling) => {
                 let digest = filling.digest();
                 // What could not be kept has come all the same.
@@ -182,11 +248,15 @@ pub(crate) struct KeptPackage {
     file: tokio::fs::File,
     left: u64,
     buffer: BytesMut,
+    /// The request is under way until all of it has been read.
+    _permit: OwnedSemaphorePermit,
 }
 
-fn answer(cached: Cached) -> Response<KeptPackage> {
+/// What is answered with a package that was kept.
+pub(super) fn answer(cached: Cached, permit: OwnedSemaphorePermit) -> Response<KeptPackage> {
     let Cached { file, size, content_type, .. } = cached;
-    let body = KeptPackage { file: tokio::fs::File::from_std(file), left: size, buffer: BytesMut::new() };
+    let file = tokio::fs::File::from_std(file);
+    let body = KeptPackage { file, left: size, buffer: BytesMut::new(), _permit: permit };
     let mut response = Response::new(body);
     let content_type = content_type.and_then(|text| HeaderValue::try_from(text).ok());
     let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts}
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
+    beside::{check_query, remove_logins},
     body::{Answer, Besides, Download, Owner, Progress, Upload, reflected},
     fields::{join_cookies, remove_hops},
     package::{self, Arriving, Course},
@@ -46,25 +47,24 @@ pub(crate) async fn pass(
     let door = &visit.door;
     let inside = parts.extensions.remove::<OnUpgrade>().filter(|_| wanted.upgrade);
     let offer = if wanted.upgrade { Offer::OnlyOne } else { Offer::Both };
+    let permit = door.upstream.permit().await?;
     let course = match &allowed.reading {
-        Some(reading) => package::course(door, &wanted, reading, &parts.headers).await?,
+        Some(reading) => package::course(door, &wanted, reading, &mut parts.headers).await?,
         None => Course::Fetch(None),
     };
     let package = match course {
-        Course::Kept(response) => return Ok(response.map(|package| Answer::Kept(Box::new(package)))),
-        Course::Fetch(package) => package,
+        Course::Kept(cached) => {
+            return Ok(package::answer(cached, permit).map(|package| Answer::Kept(Box::new(package))));
+        }
+        Course::Fetch(package) => package.map(|package| *package),
     };
     let patterns = prepare(door, &wanted, &allowed, &mut parts.headers).await?;
-    if package.is_some() {
-        // It is kept, and its digest told, as it is.
-        parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
     let lane = Lane {
         site: wanted.site.clone(),
         addresses: allowed.addresses.clone(),
         credential: allowed.credential.clone(),
     };
-    let way = door.upstream.way(&lane, offer).await?;
+    let way = (door.upstream.way(&lane, offer).await?, permit);
     let operation = wanted.operation();
     let recorded = door
         .ledger
@@ -112,17 +112,23 @@ async fn prepare(
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let Some(name) = &allowed.credential else { return Ok(None) };
+    if wanted.upgrade {
+        return Err(denied(
+            Refusal::Upgrade,
+            "the door adds a credential to this request, and nobody could look for it in what comes over a WebSocket",
+        ));
+    }
+    check_query(wanted.query.as_deref())?;
+    remove_logins(headers);
     let injection = door
         .credentials
         .for_request(name, &wanted.as_request())
         .await
         .map_err(|problem| denied(Refusal::Credential, &problem.to_string()))?;
     headers.insert(injection.header, injection.value);
-    // What the answer is looked through for must be readable, and whole: not compressed, not a piece at a time.
+    // What the answer is looked through for must be readable, and whole: not compressed, and not a piece at a time
+    // (ranges are taken away with the logins).
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for name in [header::RANGE, header::IF_RANGE, header::SEC_WEBSOCKET_EXTENSIONS] {
-        headers.remove(name);
-    }
     Ok(Some(injection.patterns))
 }
 
@@ -159,24 +165,26 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
     remove_hops(headers);
     // Where else the host could be reached is of no use inside, where there is no other way.
     headers.remove(header::ALT_SVC);
-    let (mut parts, body) = response.into_parts();
-    parts.version = http::Version::HTTP_11;
+    let (parts, body) = response.into_parts();
+    // Anew: what a library keeps besides, such as the reason phrase, is written out again, and nobody has looked at it.
+    let mut answer = Response::new(());
+    *answer.status_mut() = parts.status;
+    *answer.headers_mut() = parts.headers;
     match (outside, inside) {
         (None, _) => {
             let besides = Besides { scan, package };
             let download = Download::new(body, besides, &visit.door.patience, flight, Box::new(owner));
-            Ok(Response::from_parts(parts, Answer::Host(Box::new(download))))
+            Ok(answer.map(|()| Answer::Host(Box::new(download))))
         }
         (Some(outside), Some(inside)) => {
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            let headers = answer.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             visit.tasks.spawn(async move {
-                if tunnel::upgraded(inside, outside, scan).await == Err(Reflected) {
-                    owner.refused(&reflected(&Reflected));
-                }
+                tunnel::upgraded(inside, outside).await;
                 drop(flight);
             });
-            Ok(Response::from_parts(parts, Answer::Own(bytes::Bytes::new())))
+            Ok(answer.map(|()| Answer::Own(bytes::Bytes::new())))
         }
         (Some(_), None) => {
             Err(denied(Refusal::Protocol, "the host changed the protocol without being asked to"))
@@ -184,10 +192,19 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
     }
 }
 
-/// Where a credential was sent along, the head of the answer may not contain it, and its body must be readable.
+/// The body of an answer is coded in no way but in chunks. Where a credential was sent along, the head may not contain
+/// it, and the body must be readable.
 fn look_at_head(headers: &HeaderMap, patterns: Option<&ReflectionPatterns>) -> Result<(), Denied> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunks = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunks || codings.next().is_some() {
+        return Err(denied(
+            Refusal::Encoding,
+            "the host sent its answer in a transfer coding that it was not offered",
+        ));
+    }
     let Some(patterns) = patterns else { return Ok(()) };
-    if headers.values().any(|value| patterns.are_in(value.as_bytes())) {
+    if patterns.are_in_fields(headers) {
         return Err(reflected(&Reflected));
     }
     let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");

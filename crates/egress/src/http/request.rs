@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::head::{MOST_FIELDS, MalformedHead, decimal};
 use crate::{
     decide::{Body, Denied, Request},
     refuse::denied,
@@ -16,18 +17,24 @@ use crate::{
 /// Bytes of a query at most.
 const LONGEST_QUERY: usize = 8 << 10;
 
-/// Fields by which some servers are told another method, path or host than the request's own.
-const OVERRIDES: [&str; 9] = [
+/// Fields by which some servers are told another method, path, host or sender than the request's own.
+const OVERRIDES: [&str; 13] = [
+    "client-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-host",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
+    "x-http-path-override",
     "x-method-override",
-    "x-original-url",
-    "x-original-uri",
+    "x-override-url",
+    "x-real-ip",
     "x-rewrite-url",
-    "x-forwarded-host",
-    "x-host",
-    "forwarded",
 ];
+/// How the names of more such fields begin.
+const OVERRIDE_FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
 
 /// Where a program is, as far as it knows: the host that it named to reach the door.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -189,10 +196,29 @@ fn read_query(query: Option<&str>) -> Result<Option<String>, Denied> {
     }
 }
 
-/// Fields that change what a request means, or how it is to be read.
+/// Fields that change what a request means, or how it is to be read, whichever protocol they came by.
 fn check_fields(headers: &HeaderMap) -> Result<(), Denied> {
-    if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
-        let reason = format!("the field {name} names another host, path or method than the request itself");
+    let malformed = |problem: MalformedHead| Err(denied(Refusal::Malformed, &problem.to_string()));
+    // HTTP/2 may cut cookies into any number of pieces.
+    if headers.len() - headers.get_all(header::COOKIE).iter().count() > MOST_FIELDS {
+        return malformed(MalformedHead::Long);
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let plain = lengths.next().is_none_or(|length| decimal(length.as_bytes()).is_some());
+    if !plain || lengths.next().is_some() {
+        return malformed(MalformedHead::Framing);
+    }
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        return malformed(MalformedHead::Field);
+    }
+    let overrides = |name: &&HeaderName| {
+        let name = name.as_str();
+        OVERRIDES.contains(&name) || OVERRIDE_FAMILIES.iter().any(|family| name.starts_with(family))
+    };
+    if let Some(name) = headers.keys().find(overrides) {
+        let reason = format!(
+            "the field {name} names another host, path, method or sender than the request itself: leave it out"
+        );
         return Err(denied(Refusal::Malformed, &reason));
     }
     let only = |name: HeaderName, values: &[&str]| {
@@ -321,6 +347,12 @@ mod tests {
         for (field, expected) in [
             (("x-http-method-override", "DELETE"), Some(Refusal::Malformed)),
             (("x-original-url", "/admin"), Some(Refusal::Malformed)),
+            (("x-original-host", "b.example"), Some(Refusal::Malformed)),
+            (("x-http-path-override", "/admin"), Some(Refusal::Malformed)),
+            (("x-forwarded-for", "127.0.0.1"), Some(Refusal::Malformed)),
+            (("x_kept", "1"), Some(Refusal::Malformed)),
+            (("content-length", "+5"), Some(Refusal::Malformed)),
+            (("content-length", "5"), None),
             (("expect", "100-continue"), None),
             (("expect", "magic"), Some(Refusal::Protocol)),
             (("te", "trailers"), None),
@@ -331,6 +363,8 @@ mod tests {
         ] {
             assert_eq!(code(check_fields(&parts("/", &[field]).headers)), expected, "{field:?}");
         }
+        let twice = parts("/", &[("content-length", "5"), ("content-length", "5")]);
+        assert_eq!(code(check_fields(&twice.headers)), Some(Refusal::Malformed));
     }
 
     #[test]

@@ -35,6 +35,10 @@ const BROKEN_OFF: usize = 20;
 /// Bytes of bodies that a program may send before the host takes them (HTTP/2).
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of answers that wait for a program to take them: of a connection (HTTP/1, where a head must fit in as well),
+/// and of a stream (HTTP/2).
+const UNWRITTEN: usize = LONGEST_HEAD + (4 << 10);
+const STREAM_UNWRITTEN: usize = 16 << 10;
 /// Bytes and time for a program that is still sending what has been refused, so that it comes to read the answer.
 const UNREAD: u64 = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
@@ -157,7 +161,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(visit.door.patience.head)
         .max_header_size(LONGEST_HEAD)
-        .max_buf_size(128 << 10)
+        .max_buf_size(UNWRITTEN)
         .auto_date_header(false)
         .serve_connection(io, service)
         .with_upgrades();
@@ -206,7 +210,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(32 << 10)
         .max_header_list_size(32 << 10)
-        .max_send_buf_size(128 << 10)
+        .max_send_buf_size(STREAM_UNWRITTEN)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(io), service);
     if let Err(error) = connection.await

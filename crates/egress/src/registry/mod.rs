@@ -7,6 +7,7 @@
 mod ask;
 mod discover;
 mod grammar;
+mod index;
 mod listing;
 mod packages;
 mod page;
@@ -16,9 +17,11 @@ use std::fmt;
 use cofferdam_domain::egress::{Addresses, HostName, Method, RequestPath, Scheme};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ask::Asker;
 pub use discover::{BuiltIn, ConfigFiles, Discovery, HostFiles, Settings, discover};
 pub use grammar::CrateTemplate;
-pub use listing::{Listing, ListingProblem, Listings, read as read_index};
+pub use index::{Listing, read as read_index};
+pub use listing::{ListingProblem, Listings};
 pub use packages::{InvalidPackageRule, PackageRefusal, PackageRules};
 
 /// The protocols of registries.

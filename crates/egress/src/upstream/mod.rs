@@ -30,10 +30,11 @@ use crate::{
 };
 
 /// Bytes of an answer's head at most.
-const LONGEST_HEAD: usize = 64 << 10;
-/// Bytes of one answer that a host may send before the program inside takes them (HTTP/2).
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const LONGEST_HEAD: usize = 16 << 10;
+/// Bytes that a host may send before the program inside takes them: of one answer, and of all on one connection
+/// (HTTP/2).
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// The hosts, as one door sees them.
 pub(crate) struct Upstream {
@@ -62,16 +63,20 @@ pub(crate) struct Flight {
 }
 
 impl Upstream {
-    /// Waits until one more request may be under way, and finds out how it gets there: nothing is connected yet.
-    pub(crate) async fn way(&self, lane: &Lane, offer: Offer) -> Result<(Way, OwnedSemaphorePermit), Denied> {
+    /// Waits until one more request may be under way. Nothing is opened for one that waits, neither file nor connection.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, Denied> {
         let closed = |_| denied(Refusal::Closed, "the door is closed");
-        let permit = self.flights.clone().acquire_owned().await.map_err(closed)?;
+        self.flights.clone().acquire_owned().await.map_err(closed)
+    }
+
+    /// Finds out how a request gets to its host: nothing is connected yet.
+    pub(crate) async fn way(&self, lane: &Lane, offer: Offer) -> Result<Way, Denied> {
         if offer == Offer::Both
             && let Some(sender) = self.pool.take(lane)
         {
-            return Ok((Way::Kept(sender), permit));
+            return Ok(Way::Kept(sender));
         }
-        Ok((Way::New(self.addresses(lane).await?), permit))
+        Ok(Way::New(self.addresses(lane).await?))
     }
 
     async fn addresses(&self, lane: &Lane) -> Result<Vec<SocketAddr>, Denied> {
@@ -91,8 +96,8 @@ impl Upstream {
         loop {
             let (mut sender, kept) = match way.take() {
                 Some(Way::Kept(sender)) => (sender, true),
-                Some(Way::New(judged)) => (self.open(&lane, &judged, offer).await?, false),
-                None => (self.open(&lane, &self.addresses(&lane).await?, offer).await?, false),
+                Some(Way::New(judged)) => self.open(&lane, &judged, offer).await?,
+                None => self.open(&lane, &self.addresses(&lane).await?, offer).await?,
             };
             let sent = match &mut sender {
                 Sender::One(sender) => {
@@ -130,8 +135,15 @@ impl Upstream {
         Err(denied(Refusal::Unreachable, &format!("the host did not answer as it should: {what}")))
     }
 
-    async fn open(&self, lane: &Lane, judged: &[SocketAddr], offer: Offer) -> Result<Sender, Denied> {
+    /// A new connection, or one that is there by now, which is told besides.
+    async fn open(&self, lane: &Lane, judged: &[SocketAddr], offer: Offer) -> Result<(Sender, bool), Denied> {
         let reached = self.dialler.reach(&lane.site, judged, offer).await?;
+        // Of many that are opened at the same time one is enough, and what can wait in it is bounded.
+        if reached.two
+            && let Some(sender) = self.pool.take(lane)
+        {
+            return Ok((sender, true));
+        }
         let io = TokioIo::new(Metered::new(reached.wire, self.meter.clone()));
         let failed = |error: hyper::Error| {
             denied(Refusal::Unreachable, &format!("{}: {}", lane.site.host, causes(&error)))
@@ -142,7 +154,7 @@ impl Upstream {
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_frame_size(64 << 10)
-                .max_send_buf_size(256 << 10)
+                .max_send_buf_size(64 << 10)
                 .max_header_list_size(64 << 10)
                 .handshake(io)
                 .await
@@ -152,19 +164,19 @@ impl Upstream {
                 connection.await.ok();
             });
             self.pool.keep(lane, Sender::Two(sender.clone()));
-            return Ok(Sender::Two(sender));
+            return Ok((Sender::Two(sender), false));
         }
         let (sender, connection) = http1::Builder::new()
             .max_header_size(LONGEST_HEAD)
             .max_headers(200)
-            .max_buf_size(256 << 10)
+            .max_buf_size(LONGEST_HEAD)
             .handshake(io)
             .await
             .map_err(failed)?;
         self.tasks.spawn(async {
             connection.with_upgrades().await.ok();
         });
-        Ok(Sender::One(sender))
+        Ok((Sender::One(sender), false))
     }
 }
 

@@ -23,11 +23,19 @@ struct Setting {
 
 /// A host that answers as told; a rule that adds a credential below `/with/`, and one that adds none below `/without/`.
 async fn setting(answer: impl Fn(&Got) -> Response<Full<bytes::Bytes>> + Send + Sync + 'static) -> Setting {
+    speaking(&["h2", "http/1.1"], answer).await
+}
+
+/// The same with a host that speaks these protocols.
+async fn speaking(
+    protocols: &[&str],
+    answer: impl Fn(&Got) -> Response<Full<bytes::Bytes>> + Send + Sync + 'static,
+) -> Setting {
     let authority = Authority::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();
-    let host = Host::answering(Some(authority.vouch("a.example", &["h2", "http/1.1"])), answer).await;
+    let host = Host::answering(Some(authority.vouch("a.example", protocols)), answer).await;
     let with = cofferdam_domain::egress::EgressRule {
         name: "with".into(),
         paths: vec!["/with/**".parse().unwrap()],
@@ -75,6 +83,10 @@ impl Setting {
         request.headers_mut().insert("authorization", "Bearer of-the-attacker".parse().unwrap());
         request.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
         request.headers_mut().insert("range", "bytes=0-3".parse().unwrap());
+        for login in ["cookie", "private-token", "job-token", "x-api-key", "x-whatever"] {
+            request.headers_mut().insert(login, "of-the-attacker".parse().unwrap());
+        }
+        request.headers_mut().insert("x-github-api-version", "2022-11-28".parse().unwrap());
         fetch(stream, two, request).await
     }
 }
@@ -151,5 +163,91 @@ async fn answers_without_the_secret_come_whole() {
     for two in [true, false] {
         let answer = setting.send("GET", "/with/x", two).await.unwrap();
         assert!(answer.body() == &expected, "{} bytes", answer.body().len());
+    }
+}
+
+#[tokio::test]
+async fn nobody_logs_in_beside_the_credential() {
+    let setting = setting(|_| Response::new(Full::default())).await;
+    for two in [true, false] {
+        setting.send("GET", "/with/x?per_page=1", two).await.unwrap();
+        let got = setting.host.got().pop().unwrap();
+        let mut names: Vec<&str> = got.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept-encoding", "authorization", "x-github-api-version"]);
+        setting.send("GET", "/without/x", two).await.unwrap();
+        let got = setting.host.got().pop().unwrap();
+        for login in ["cookie", "private-token", "job-token", "x-api-key"] {
+            assert!(!got.headers.contains_key(login), "{login}");
+        }
+        assert!(got.headers.contains_key("x-whatever"));
+        let before = setting.host.got().len();
+        for query in ["private_token=x", "a=b&private%5Ftoken=x", "api_key=x", "Access-Token[]=x"] {
+            let answer = setting.send("GET", &format!("/with/x?{query}"), two).await.unwrap();
+            assert_eq!(answer.headers()["cofferdam-refused"], "query", "{query}");
+        }
+        assert_eq!(setting.host.got().len(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_does_not_come_back_in_a_reason_phrase() {
+    let setting = speaking(&["http/1.1"], |_| {
+        let mut answer = Response::new(Full::from("fine"));
+        answer.extensions_mut().insert(hyper::ext::ReasonPhrase::from_static(SECRET.as_bytes()));
+        answer
+    })
+    .await;
+    let answer = setting.send("GET", "/with/x", false).await.unwrap();
+    assert_eq!(answer.body(), "fine");
+    assert!(answer.extensions().get::<hyper::ext::ReasonPhrase>().is_none(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_secret_does_not_come_back_in_names_or_pieces() {
+    let half = SECRET.len() / 2;
+    let (lower, upper) = (SECRET.to_ascii_lowercase(), SECRET.to_ascii_uppercase());
+    let heads = [
+        vec![(format!("x-{lower}"), String::new())],
+        vec![
+            ("x-one".to_owned(), SECRET[..half].to_owned()),
+            ("x-two".to_owned(), SECRET[half..].to_owned()),
+        ],
+        vec![
+            ("x-one".to_owned(), SECRET[..half].to_owned()),
+            ("x-one".to_owned(), SECRET[half..].to_owned()),
+        ],
+        vec![("x-one".to_owned(), upper)],
+    ];
+    for head in heads {
+        let fields = head.clone();
+        let setting = setting(move |_| {
+            let mut answer = Response::new(Full::default());
+            for (name, value) in &fields {
+                answer.headers_mut().append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            answer
+        })
+        .await;
+        for two in [true, false] {
+            let answer = setting.send("GET", "/with/x", two).await.unwrap();
+            assert_eq!(answer.headers()["cofferdam-refused"], "reflected", "{head:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_another_transfer_coding_is_refused() {
+    for coding in ["gzip, chunked", "x-own, chunked"] {
+        let setting = speaking(&["http/1.1"], move |_| {
+            let mut answer = Response::new(Full::from("anything"));
+            answer.headers_mut().insert("transfer-encoding", coding.parse().unwrap());
+            answer
+        })
+        .await;
+        for path in ["/with/x", "/without/x"] {
+            let answer = setting.send("GET", path, false).await.unwrap();
+            assert_eq!(answer.headers()["cofferdam-refused"], "encoding", "{path}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cofferdam_domain::egress::{Addresses, EgressPolicy, EgressRule, Method, Refusal};
+use cofferdam_domain::egress::{Addresses, BodyLimit, EgressPolicy, EgressRule, Method, Refusal};
 use cofferdam_egress::{
     Allowed, Body, Connection, Decision, Denied, Miss, Part, Reading, Registry, RegistryKind, Request, Rules,
     Target, Verdict,
@@ -320,6 +320,43 @@ fn reading_packages_is_permitted_by_protocol() {
         Some("left-pad"),
         "although a rule permits it as well"
     );
+
+    let open = EgressRule {
+        query: true,
+        body_limit: BodyLimit(10),
+        methods: ["GET", "HEAD", "POST"].map(|method| method.parse().unwrap()).to_vec(),
+        ..EgressRule::new("more there", "packages.test".parse().unwrap())
+    };
+    *policy.rules.last_mut().unwrap() = open;
+    let based = Registry { base: "/npm".to_owned(), ..registry.clone() };
+    let rules = Rules::new(&policy, vec![registry.clone()], credentials()).unwrap();
+    let granted = rules.with_grants(&[policy.rules.last().unwrap().clone()]).unwrap();
+    for rules in [&rules, &granted] {
+        for (method, url, body) in [
+            ("GET", "https://packages.test/left-pad?x", Body::None),
+            ("HEAD", "https://packages.test/left-pad?", Body::None),
+            ("GET", "https://packages.test/left-pad/-/left-pad-1.0.0.tgz", Body::Exactly(1)),
+            ("GET", "https://packages.test/left-pad/", Body::None),
+            ("GET", "https://packages.test/left-pad", Body::Unknown),
+        ] {
+            let denied = denied(rules, method, url, body);
+            assert_eq!(denied.code, Refusal::Registry, "{method} {url}");
+            assert!(denied.reason.contains("rules do not apply to GET and HEAD here"), "{}", denied.reason);
+            assert_eq!(denied.ask, None, "a grant would change nothing");
+        }
+        assert_eq!(allowed(rules, "POST", "https://packages.test/left-pad").reading, None);
+        let explanation = with_request("GET", "https://packages.test/x?y", Body::None, false, |request| {
+            rules.explain(request)
+        });
+        assert_eq!(explanation.rules.last().unwrap().miss, Some(Miss::Registry));
+        assert_eq!(explanation.would_permit, None);
+    }
+    let rules = Rules::new(&policy, vec![based], credentials()).unwrap();
+    for path in ["npm", "npm/left-pad?x", "NPM/left-pad?x"] {
+        let denied = denied(&rules, "GET", &format!("https://packages.test/{path}"), Body::None);
+        assert_eq!(denied.code, Refusal::Registry, "{path}");
+    }
+    assert_eq!(allowed(&rules, "GET", "https://packages.test/npmx/left-pad?x").reading, None);
 
     policy.rules.pop();
     let rules = Rules::new(&policy, vec![registry], credentials()).unwrap();

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     host::{Authority, Host},
-    inside::say,
+    inside::{fetch, request, say, start_tls},
     scene::{Scene, rule},
 };
 
@@ -43,6 +43,8 @@ async fn ambiguous_requests_are_refused_before_anybody_is_dialled() {
         "GET  / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned(),
         "GET /a b HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned(),
         "GET /#x HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned(),
+        "GET \\\\b.example\\a HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned(),
+        "GET http://[ HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a.example\0.evil.example\r\n\r\n".to_owned(),
         "GET / HTTP/3.0\r\nHost: a.example\r\n\r\n".to_owned(),
     ];
@@ -67,6 +69,7 @@ async fn forms_that_only_look_equal_are_refused() {
         ("//a", "a.example"),
         ("/a%00b", "a.example"),
         ("/a\\b", "a.example"),
+        ("/a/..%20/b", "a.example"),
         ("/%61", "a.example"),
         ("*", "a.example"),
         ("/", "a.example."),
@@ -135,6 +138,36 @@ async fn fields_about_the_connection_do_not_pass() {
     let mut names: Vec<&str> = got.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["host", "x-kept"]);
+}
+
+#[tokio::test]
+async fn fields_that_servers_take_for_others_are_refused_in_every_protocol() {
+    let authority = Authority::new();
+    let host = Host::echoing(Some(authority.vouch("a.example", &["h2", "http/1.1"]))).await;
+    let scene = Scene::new(vec![rule("a.example", Scheme::Https, host.address)], &authority);
+    for two in [true, false] {
+        for name in [
+            "x_forwarded_for",
+            "content_length",
+            "x-http-method-override",
+            "x-http-path-override",
+            "x-original-host",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-forwarded-host",
+            "x-forwarded-for",
+            "forwarded",
+        ] {
+            let protocols: &[&str] = if two { &["h2"] } else { &["http/1.1"] };
+            let stream = scene.connect("a.example", 443).await;
+            let stream = start_tls(&scene, stream, "a.example", protocols).await.unwrap();
+            let mut request = request("GET", "a.example", "/", two, "");
+            request.headers_mut().insert(http::HeaderName::from_static(name), "1".parse().unwrap());
+            let answer = fetch(stream, two, request).await.unwrap();
+            assert_eq!(answer.headers()["cofferdam-refused"], "malformed", "{name} {two}");
+        }
+    }
+    assert_eq!(host.accepted(), 0);
 }
 
 #[tokio::test]

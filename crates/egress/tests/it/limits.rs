@@ -1,15 +1,21 @@
 //! Hard limits hold, whatever a program or a host does.
 
+use std::time::Duration;
+
 use cofferdam_domain::egress::{BodyLimit, EgressLimits, EgressPolicy, Refusal, Scheme};
 use cofferdam_egress::DoorwayOptions;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::{
     host::{Authority, Host},
     inside::{fetch, get, request, say},
-    scene::{Scene, rule},
+    scene::{SOON, Scene, quick, rule},
 };
 
 fn limited(host: &Host, limits: EgressLimits, authority: &Authority) -> Scene {
@@ -113,6 +119,93 @@ async fn thousands_of_connections_are_turned_away_and_the_next_one_is_served() {
         }
     };
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A host that answers without end, and says when nobody has taken anything for a while (`false`), and when it cannot
+/// say any more (`true`).
+async fn endless(told: mpsc::UnboundedSender<bool>) -> Host {
+    Host::talking(move |mut stream| {
+        let told = told.clone();
+        async move {
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"\r\n\r\n") && stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0)
+            {
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 68719476736\r\n\r\n").await.ok();
+            let piece = [b'x'; 4096];
+            loop {
+                let written = match timeout(Duration::from_millis(500), stream.write(&piece)).await {
+                    Ok(written) => written,
+                    Err(_) => {
+                        told.send(false).ok();
+                        stream.write(&piece).await
+                    }
+                };
+                if written.is_err() {
+                    told.send(true).ok();
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_read_is_left() {
+    let authority = Authority::new();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let host = endless(told).await;
+    let rules = vec![rule("a.example", Scheme::Http, host.address)];
+    let options = DoorwayOptions { patience: quick(), ..DoorwayOptions::default() };
+    let scene = Scene::with(EgressPolicy { rules, ..EgressPolicy::default() }, options, &authority);
+    let mut stream = scene.connect("a.example", 80).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+    let left = async { while tells.recv().await != Some(true) {} };
+    timeout(SOON, left).await.expect("the door hangs up on the host");
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Set in the process that is measured.
+const MEASURED: &str = "COFFERDAM_TEST_MEASURED";
+const READ_NOTHING: u64 = 120;
+
+#[tokio::test]
+async fn programs_that_do_not_read_take_little_memory() {
+    if std::env::var_os(MEASURED).is_none() {
+        // Alone in a process of its own, so that only this is measured.
+        let name = "limits::programs_that_do_not_read_take_little_memory";
+        let mut alone = tokio::process::Command::new(std::env::current_exe().unwrap());
+        let alone = alone.args(["--exact", name, "--nocapture"]).env(MEASURED, "1").kill_on_drop(true);
+        let output = alone.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        return;
+    }
+    let authority = Authority::new();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let host = endless(told).await;
+    let scene = limited(&host, EgressLimits::default(), &authority);
+    let before = resident();
+    let mut streams = Vec::new();
+    for _ in 0..READ_NOTHING {
+        let mut stream = scene.connect("a.example", 80).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+        streams.push(stream);
+    }
+    for _ in 0..READ_NOTHING {
+        assert_eq!(timeout(SOON, tells.recv()).await.expect("it stalls"), Some(false));
+    }
+    let taken = (resident() - before) / READ_NOTHING;
+    // 512 of them, which are permitted at the same time, take 80 MiB at most.
+    assert!(taken < 160 << 10, "{taken} bytes for each connection");
+    eprintln!("{taken} bytes for each connection");
 }
 
 #[tokio::test]

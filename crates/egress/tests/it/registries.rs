@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cofferdam_domain::{
     Digest,
-    egress::{Addresses, EgressPolicy, Registries, Scheme},
+    egress::{Addresses, EgressLimits, EgressPolicy, Registries, Scheme},
 };
 use cofferdam_egress::{DoorwayOptions, PackageCache, Part, Registry, RegistryKind};
 use http::{Method, Response};
@@ -32,6 +32,20 @@ fn npm(got: &Got) -> Response<Full<Bytes>> {
 }
 
 fn scene(host: &Host, registries: Registries, cache: Option<PackageCache>, authority: &Authority) -> Scene {
+    made(host, registries, EgressLimits::default(), cache, authority)
+}
+
+fn scene_within(host: &Host, registries: Registries, limits: EgressLimits, authority: &Authority) -> Scene {
+    made(host, registries, limits, None, authority)
+}
+
+fn made(
+    host: &Host,
+    registries: Registries,
+    limits: EgressLimits,
+    cache: Option<PackageCache>,
+    authority: &Authority,
+) -> Scene {
     let registry = Registry {
         kind: RegistryKind::Npm,
         part: Part::Whole,
@@ -43,7 +57,7 @@ fn scene(host: &Host, registries: Registries, cache: Option<PackageCache>, autho
         credential: None,
     };
     let registries = Registries { enabled: true, ..registries };
-    let policy = EgressPolicy { registries, ..EgressPolicy::default() };
+    let policy = EgressPolicy { registries, limits, ..EgressPolicy::default() };
     let options = DoorwayOptions { registries: vec![registry], cache, ..DoorwayOptions::default() };
     Scene::with(policy, options, authority)
 }
@@ -105,7 +119,7 @@ async fn young_denied_and_pinned_packages_do_not_come_through() {
         ("/left-pad/-/left-pad-1.0.0.tgz", ""),
         ("/left-pad/-/left-pad-1.1.0.tgz", "cool_down"),
         // What the index does not have is not asked for: what a name could carry does not leave.
-        ("/left-pad/-/left-pad-6.6.6.tgz", "cool_down"),
+        ("/left-pad/-/left-pad-6.6.6.tgz", "package"),
         ("/evil-thing", "package"),
         ("/@own%2fleft-pad", "package"),
         ("/left-pad", ""),
@@ -121,6 +135,43 @@ async fn young_denied_and_pinned_packages_do_not_come_through() {
 }
 
 #[tokio::test]
+async fn a_version_that_no_index_lists_is_not_asked_for() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let scene = scene(&host, Registries::default(), None, &authority);
+    for (path, status, code) in [
+        ("/left-pad/-/left-pad-6.6.6-c2VjcmV0.tgz", 403, "package"),
+        ("/unheard-of/-/unheard-of-1.0.0.tgz", 403, "package"),
+        ("/left-pad/-/left-pad-1.1.0.tgz", 200, ""),
+    ] {
+        let (given, refused, body) = ask(&scene, &host, Method::GET, path).await;
+        assert_eq!((given, refused.as_str()), (status, code), "{path}: {}", String::from_utf8_lossy(&body));
+    }
+    let got: Vec<String> = host.got().into_iter().map(|got| got.line).collect();
+    assert!(!got.iter().any(|line| line.contains("6.6.6") || line.contains("unheard-of-1")), "{got:?}");
+    assert_eq!(got.iter().filter(|line| line.ends_with(" /left-pad")).count(), 1, "{got:?}");
+}
+
+#[tokio::test]
+async fn an_index_is_read_once_however_many_ask_and_counts() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let scene = scene(&host, Registries::default(), None, &authority);
+    let path = "/left-pad/-/left-pad-1.0.0.tgz";
+    let one = || ask(&scene, &host, Method::GET, path);
+    let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
+    assert_eq!([a.0, b.0, c.0, d.0], [200; 4]);
+    let lines = |got: &[Got]| got.iter().filter(|got| got.line.ends_with(" /left-pad")).count();
+    assert_eq!(lines(&host.got()), 1);
+
+    let limits = EgressLimits { bytes_in: 60, ..EgressLimits::default() };
+    let narrow = scene_within(&host, Registries::default(), limits, &authority);
+    let (status, _, body) = ask(&narrow, &host, Method::GET, path).await;
+    assert_eq!(status, 403);
+    assert!(String::from_utf8_lossy(&body).contains("limit of bytes received"), "{body:?}");
+}
+
+#[tokio::test]
 async fn the_second_session_downloads_nothing() {
     let authority = Authority::new();
     let host = host(&authority).await;
@@ -133,7 +184,7 @@ async fn the_second_session_downloads_nothing() {
         let fetched = scene.log.wait_for_package_named("left-pad").await;
         assert_eq!((fetched.cached, fetched.digest), (cached, Digest::of(OLD)));
     }
-    assert_eq!(host.got().len(), 1);
+    assert_eq!(host.got().len(), 2, "the index and the package");
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cofferdam_domain::egress::{Addresses, EgressPolicy, EgressRule, Refusal, Scheme};
-use cofferdam_egress::{DoorwayOptions, Question, Reply, Resolver};
+use cofferdam_domain::egress::{Addresses, EgressPolicy, EgressRule, Refusal, Registries, Scheme};
+use cofferdam_egress::{DoorwayOptions, Part, Question, Registry, RegistryKind, Reply, Resolver};
 use tokio::{net::UdpSocket, task::JoinSet};
 
 use crate::{
@@ -138,6 +138,40 @@ async fn a_name_that_moves_is_judged_each_time() {
     assert_eq!(code(&scene, "a.example", host.address.port()).await, "address");
     scene.log.wait_for(Refusal::Address).await;
     assert_eq!(host.accepted(), 0);
+}
+
+#[tokio::test]
+async fn an_index_is_where_the_same_resolver_says_or_not_read() {
+    let authority = Authority::new();
+    let host = Host::echoing(None).await;
+    // The host's own resolver knows the name as well; nobody is to ask it.
+    let server = Names::new(&[("localhost.example", &["127.0.0.1"])]).await;
+    let registry = Registry {
+        kind: RegistryKind::Npm,
+        part: Part::Whole,
+        scheme: Scheme::Http,
+        host: "localhost.example".parse().unwrap(),
+        port: host.address.port(),
+        base: String::new(),
+        addresses: Addresses::Public,
+        credential: None,
+    };
+    let registries = Registries { enabled: true, ..Registries::default() };
+    let policy = EgressPolicy { registries, ..EgressPolicy::default() };
+    let options = DoorwayOptions {
+        registries: vec![registry],
+        resolver: Resolver::Server(server.address),
+        ..DoorwayOptions::default()
+    };
+    let scene = Scene::with(policy, options, &authority);
+    let stream = scene.connect("localhost.example", host.address.port()).await;
+    let named = format!("localhost.example:{}", host.address.port());
+    let asked = request("GET", &named, "/left-pad/-/left-pad-1.0.0.tgz", false, "");
+    let answer = fetch(stream, false, asked).await.unwrap();
+    let body = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(body.contains("index of left-pad cannot be read") && body.contains("127.0.0.1"), "{body}");
+    assert_eq!((host.accepted(), scene.log.passes()), (0, 0));
+    assert!(!server.asked.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ mod network;
 mod owner;
 mod probe;
 mod root;
-mod secrets;
 mod seccomp;
+mod secrets;
 mod step;
 
 use std::{

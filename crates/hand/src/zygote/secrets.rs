@@ -39,19 +39,28 @@ pub(super) fn left_out(content: Vec<u8>) -> Vec<u8> {
 /// Whether something is set that is called like a secret: `password = x`, `Proxy::Password "x"`, `?token=x`.
 fn gives_a_secret(line: &[u8]) -> bool {
     let line = line.to_ascii_lowercase();
-    let words = line.split(|byte| !is_name(*byte));
-    words.filter(|word| WORDS.iter().any(|end| word.ends_with(end.as_bytes()))).any(|word| {
-        // Where in the line it is.
-        let after = line.len() - line.as_ptr_range().end.addr().saturating_sub(word.as_ptr_range().end.addr());
-        let rest = line.get(after..).unwrap_or_default().trim_ascii_start();
-        match rest.split_first() {
-            // Of a name in several parts it is only the last that counts.
-            Some((b':', rest)) => !rest.starts_with(b":") && !rest.trim_ascii().is_empty(),
-            Some((b'=', rest)) => !rest.trim_ascii().is_empty(),
-            Some((b'"' | b'\'', _)) => true,
-            _ => false,
+    let mut rest = line.as_slice();
+    while let Some(at) = rest.iter().position(|byte| is_name(*byte)) {
+        let (_, from) = rest.split_at(at);
+        let end = from.iter().position(|byte| !is_name(*byte)).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        if WORDS.iter().any(|end| word.ends_with(end.as_bytes())) && is_given(after) {
+            return true;
         }
-    })
+        rest = after;
+    }
+    false
+}
+
+/// Whether a value stands after a name.
+fn is_given(after: &[u8]) -> bool {
+    match after.trim_ascii().split_first() {
+        // Of a name in several parts it is only the last that counts.
+        Some((b':', value)) => !value.is_empty() && !value.starts_with(b":"),
+        Some((b'=', value)) => !value.is_empty(),
+        Some((b'"' | b'\'', _)) => true,
+        _ => false,
+    }
 }
 
 fn is_name(byte: u8) -> bool {
@@ -93,12 +102,24 @@ mod tests {
     fn users_of_urls_are_taken_out() {
         for (text, expected) in [
             ("deb https://me:CANARY@a.example/debian x main\n", "deb https://a.example/debian x main\n"),
-            ("deb [signed-by=/k] mirror+http://CANARY@a.example:80/d x\n", "deb [signed-by=/k] mirror+http://a.example:80/d x\n"),
-            ("Acquire::http::Proxy \"http://u:CANARY@p.example:3128\";\n", "Acquire::http::Proxy \"http://p.example:3128\";\n"),
-            ("baseurl=https://u:CAN/ARY@a.example/x https://b.example/\n", "baseurl=https://a.example/x https://b.example/\n"),
+            (
+                "deb [signed-by=/k] mirror+http://CANARY@a.example:80/d x\n",
+                "deb [signed-by=/k] mirror+http://a.example:80/d x\n",
+            ),
+            (
+                "Acquire::http::Proxy \"http://u:CANARY@p.example:3128\";\n",
+                "Acquire::http::Proxy \"http://p.example:3128\";\n",
+            ),
+            (
+                "baseurl=https://u:CAN/ARY@a.example/x https://b.example/\n",
+                "baseurl=https://a.example/x https://b.example/\n",
+            ),
             ("# http://u:CANARY@a.example\n", "# http://a.example\n"),
             ("http://u:CAN@ARY@a.example", "http://a.example"),
-            ("http://[::1]:80/@x https://a.example/@scope/x\n", "http://[::1]:80/@x https://a.example/@scope/x\n"),
+            (
+                "http://[::1]:80/@x https://a.example/@scope/x\n",
+                "http://[::1]:80/@x https://a.example/@scope/x\n",
+            ),
         ] {
             assert_eq!(left(text), expected);
         }

@@ -19,6 +19,7 @@ use super::{Discovery, place::Place};
 use crate::{
     credential::{CredentialHost, Credentials},
     registry::{CrateTemplate, Part, Registry, RegistryKind, ask::Asker, page},
+    upstream::Resolver,
 };
 
 /// How long what was learnt is taken for true.
@@ -42,7 +43,7 @@ impl Discovery {
     pub async fn learn(&mut self, tls: Arc<rustls::ClientConfig>, kept: Option<&Path>) {
         let host = CredentialHost { variables: BTreeMap::new(), tls: Arc::clone(&tls) };
         let asker = match Credentials::new(self.credentials.clone(), host) {
-            Ok(credentials) => Asker::new(credentials, tls),
+            Ok(credentials) => Asker::new(credentials, tls, Resolver::System),
             Err(problem) => return self.notes.push(problem.to_string()),
         };
         let file = kept.map(|directory| directory.join("learnt.json"));

@@ -36,8 +36,17 @@ pub(in crate::registry) fn read(below: &str) -> Option<Reading> {
         kind,
         name: format!("{}:{artifact}", group.join(".")),
         version: (*version).to_owned(),
-        whole: whole && matches!(ending, "jar" | "war" | "aar" | "zip" | "exe" | "so" | "klib" | "gz"),
+        whole: whole && !is_description(after, ending),
     })
+}
+
+/// Whether it is the version's pom or Gradle's module, and nothing that only ends like one. Whatever else is published is an
+/// artefact: which endings the programs inside make use of, nobody knows.
+fn is_description(after: &str, ending: &str) -> bool {
+    // A snapshot's may have the time of its making in front.
+    let time = after.strip_suffix(ending).and_then(|time| time.strip_suffix('.')).unwrap_or(after);
+    let plain = time == "SNAPSHOT" || time.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte));
+    matches!(ending, "pom" | "module") && plain
 }
 
 /// `group:artifact`, as far as folders tell.
@@ -76,6 +85,15 @@ mod tests {
             ("org/example/lib/1.2.3/lib-1.2.3-sources.jar", "org.example:lib", "1.2.3", true),
             ("org/example/lib/1.2.3/lib-1.2.3.pom.sha1", "org.example:lib", "1.2.3", false),
             ("org/example/lib/1.2.3/lib-1.2.3.jar.asc.md5", "org.example:lib", "1.2.3", false),
+            ("org/example/lib/1.2.3/lib-1.2.3.module", "org.example:lib", "1.2.3", false),
+            ("org/example/lib/1.2.3/lib-1.2.3.jar.sha512", "org.example:lib", "1.2.3", false),
+            ("org/example/lib/1.2.3/lib-1.2.3.ear", "org.example:lib", "1.2.3", true),
+            ("org/example/lib/1.2.3/lib-1.2.3.xml", "org.example:lib", "1.2.3", true),
+            ("org/example/lib/1.2.3/lib-1.2.3-linux.bin", "org.example:lib", "1.2.3", true),
+            ("org/example/lib/1.2.3/lib-1.2.3.jar.pom", "org.example:lib", "1.2.3", true),
+            ("org/example/lib/1.2.3/lib-1.2.3.JAR", "org.example:lib", "1.2.3", true),
+            ("a/b/1-SNAPSHOT/b-1-20240102.030405-6.pom", "a:b", "1-SNAPSHOT", false),
+            ("a/b/1-SNAPSHOT/b-1-SNAPSHOT.pom", "a:b", "1-SNAPSHOT", false),
             ("junit/junit/4.13.2/junit-4.13.2.jar", "junit:junit", "4.13.2", true),
             ("a/b/1-SNAPSHOT/b-1-20240102.030405-6.jar", "a:b", "1-SNAPSHOT", true),
         ] {

@@ -17,9 +17,9 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
-        fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat,
-        symlinkat, unlinkat,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
+        XattrFlags, fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2,
+        readlinkat, statat, symlinkat, unlinkat,
     },
     io::Errno,
 };
@@ -275,7 +275,8 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, status: &Stat) -> Resul
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut copy = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
             // Nobody writes to either meanwhile, so it ends.
-            io::copy(&mut original, &mut copy).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            io::copy(&mut original, &mut copy)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
             let copy = OwnedFd::from(copy);
             copy_attributes(&OwnedFd::from(original), &copy)?;
             let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
