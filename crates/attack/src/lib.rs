@@ -1,9 +1,9 @@
 //! The hostile suite: attacks on the real product, on the machine where it is to run.
 //!
-//! What this crate is for: [`run`] carries out the cases of the catalogue ([`cases`]) against an executable of the product, in worlds that
+//! What this crate is for: [`run`] carries out the cases of the catalogue (`cases`) against an executable of the product, in worlds that
 //! it makes in temporary directories, and says of each where it was stopped. The attacker is a model that has been taken over
-//! ([`session`]) or a program in the sandbox, also as its root ([`probe`]); what it would like to reach is a lab on loopback ([`lab`]); what must
-//! not get there are canaries ([`canary`]). Every group has benign twins, so that safety is not bought by breaking users.
+//! (`session`) or a program in the sandbox, also as its root (`probe`); what it would like to reach is a lab on loopback (`lab`); what must
+//! not get there are canaries (`canary`). Every group has benign twins, so that safety is not bought by breaking users.
 //!
 //! What it never does: look into the product. It knows what a user knows: the command line, the configuration, the log, the pull request. And
 //! it attacks nothing but what it started.

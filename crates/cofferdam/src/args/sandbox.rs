@@ -51,7 +51,7 @@ pub(crate) struct SandboxRunArguments {
     /// Kill it after this many seconds
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub(crate) timeout: u64,
-    /// Let out what this file permits: its tables [policy.egress], [[credentials]] and [egress] are those of the configuration
+    /// Let out what this file permits: its tables policy.egress, credentials and egress are those of the configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// Look at the files that a session has left, in a copy
@@ -71,7 +71,7 @@ pub(crate) struct SandboxStartArguments {
     /// A directory to see at /workspace; the original is not touched
     #[arg(long, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
-    /// Let out what this file permits: its tables [policy.egress], [[credentials]] and [egress] are those of the configuration
+    /// Let out what this file permits: its tables policy.egress, credentials and egress are those of the configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// Have a root in it, who may install packages in it and is nobody outside of it
