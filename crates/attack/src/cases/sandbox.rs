@@ -408,7 +408,7 @@ fn files() -> Vec<Case> {
     cases.extend(escape("SB-25", "The host's files under another name", vec![
         Row::script("the world of this case", "cat {world}/home/.ssh/id_ed25519 {world}/private/secret.txt 2>/dev/null | grep -q . && echo OPEN"),
         Row::script("by way of process 1", "ls /proc/1/root{world} 2>/dev/null | grep -q . && echo OPEN"),
-        Row::script("the host's users' homes", "ls /root/.ssh /root/.bash_history /etc/shadow- 2>/dev/null | grep -q . && echo OPEN"),
+        Row::script("the host's users' homes", "ls ~root/.ssh ~root/.bash_history /etc/shadow- 2>/dev/null | grep -q . && echo OPEN"),
     ]).cases());
     cases.extend(
         escape(
