@@ -35,6 +35,9 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     assert_eq!(registry.read(&Method::GET, &path, Some("")), None);
     assert_eq!(registry.read(&Method::POST, &path, None), None);
     if let Some(name) = reading.as_ref().and_then(Reading::name) {
-        assert!(!name.contains(['%', '?', '#', ' ']) && !name.split('/').any(|part| matches!(part, "" | "." | "..")));
+        assert!(
+            !name.contains(['%', '?', '#', ' '])
+                && !name.split('/').any(|part| matches!(part, "" | "." | ".."))
+        );
     }
 });

@@ -7,6 +7,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cofferdam-domain", &[]),
     ("cofferdam-hand", &[]),
     ("cofferdam-sandbox", &["cofferdam-domain", "cofferdam-hand"]),
+    ("cofferdam-sandbox-docker", &["cofferdam-domain", "cofferdam-sandbox"]),
+    ("cofferdam-conformance", &["cofferdam-domain", "cofferdam-sandbox"]),
     ("cofferdam-egress", &["cofferdam-domain"]),
     ("cofferdam-store", &["cofferdam-domain"]),
     ("cofferdam-model", &["cofferdam-domain"]),
@@ -29,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-tools",
         ],
     ),
+    ("cofferdam-server", &["cofferdam-domain", "cofferdam-gate", "cofferdam-store"]),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
     ("cofferdam-bench", &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-testkit"]),
     (
@@ -42,6 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-gate",
             "cofferdam-model",
             "cofferdam-sandbox",
+            "cofferdam-sandbox-docker",
+            "cofferdam-server",
             "cofferdam-store",
             "cofferdam-tools",
             "cofferdam-worker",
@@ -53,8 +58,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Libraries that only one crate may know.
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["cofferdam-store"]),
-    ("reqwest", &["cofferdam-model", "cofferdam-testkit"]),
+    ("reqwest", &["cofferdam-model", "cofferdam-server", "cofferdam-testkit"]),
     ("clap", &["cofferdam"]),
+    ("bollard", &["cofferdam-sandbox-docker"]),
+    ("axum", &["cofferdam-server", "cofferdam-testkit"]),
+    ("utoipa", &["cofferdam-server"]),
+    ("maud", &["cofferdam-server"]),
     ("grep-searcher", &["cofferdam-hand"]),
 ];
 

@@ -1,10 +1,11 @@
-//! Checks on the workspace itself, and the chores of developing it: `cargo run -p xtask -- tidy`.
+//! Checks on the workspace itself, and the chores of developing it: `cargo run -p xtask -- tidy`, `cargo run -p xtask -- fuzz`.
 //!
 //! What it never does: anything that the product needs at run time.
 
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod fuzz;
 mod licences;
 mod manifests;
 mod metadata;
@@ -25,8 +26,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let command = std::env::args().nth(1).unwrap_or_default();
-    match command.as_str() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.first().map_or("", String::as_str) {
+        "fuzz" => fuzz::fuzz(&root()?, words.get(1..).unwrap_or_default()),
         "tidy" => {
             let root = root()?;
             let metadata = metadata::read(&root)?;
@@ -39,7 +41,7 @@ fn run() -> Result<()> {
             }
             if problems.is_empty() { Ok(()) } else { bail!("{} problems", problems.len()) }
         }
-        other => bail!("unknown chore {other:?}: there is `tidy`"),
+        other => bail!("unknown chore {other:?}: there are `tidy` and `fuzz`"),
     }
 }
 
@@ -54,4 +56,9 @@ fn root() -> Result<PathBuf> {
 #[expect(clippy::print_stderr, reason = "a command-line chore reports to the terminal")]
 fn complain(text: &str) {
     eprintln!("xtask: {text}");
+}
+
+#[expect(clippy::print_stdout, reason = "a command-line chore reports to the terminal")]
+fn say(text: &str) {
+    println!("{text}");
 }
