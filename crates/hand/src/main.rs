@@ -1,18 +1,22 @@
-//! The one static program on the far side: makes sandboxes (`zygote`) and works in them (`init`).
+//! The one static program on the far side: makes sandboxes (`zygote`), works in them (`init`), and where something
+//! else has made them stands between the host and that (`relay`).
 //!
 //! The role is the first argument, or the name that the program was started under. The zygote takes its
-//! control socket as standard input, process 1 of a sandbox as descriptor 3. Both read no configuration and
-//! no environment, and print nothing but a wrong start.
+//! control socket as standard input, process 1 of a sandbox as descriptor 3, a relay two streams as standard input and
+//! output. They read no configuration and no environment, and print nothing but a wrong start.
 
 #![deny(unsafe_code)]
 
 mod init;
 mod privilege;
+mod relay;
 mod search;
 mod sys;
 mod zygote;
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+use cofferdam_hand::protocol::tunnel::{RELAY_DOOR, RELAY_ROLE};
 
 /// The descriptor of the control socket of process 1.
 const CONTROL_SOCKET: i32 = 3;
@@ -29,7 +33,10 @@ fn main() -> ExitCode {
             Err(_) => wrong_start("init needs its control socket as descriptor 3"),
         },
         Some("zygote") => zygote::run(),
-        Some(_) | None => wrong_start("started by hand; cofferdam starts it with the role init or zygote"),
+        Some(RELAY_ROLE) => relay::run(args.next().is_some_and(|door| door == RELAY_DOOR)),
+        Some(_) | None => {
+            wrong_start("started by hand; cofferdam starts it with the role init, relay or zygote")
+        }
     }
 }
 

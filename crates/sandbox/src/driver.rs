@@ -6,7 +6,7 @@
 //! and bounded by the driver.
 
 use std::{
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::OwnedFd,
     path::PathBuf,
     time::Duration,
@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{SandboxId, evidence::Exit, policy::Limits};
+use tokio::sync::mpsc;
 
 use crate::SandboxError;
 
@@ -111,6 +112,8 @@ pub struct DoorListeners {
     /// For questions for names (port 53), of the same families. An answer that is sent back to where a question came from arrives there as
     /// from the server that was asked.
     pub dns: Vec<UdpSocket>,
+    /// Connections that come one by one instead, from sandboxes in whose network no socket of this host can be.
+    pub streams: Option<mpsc::Receiver<TcpStream>>,
     /// What comes in at them.
     pub capture: Capture,
 }

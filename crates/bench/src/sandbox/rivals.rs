@@ -53,7 +53,8 @@ pub(super) fn floor(folder: &Path) -> Result<Timed> {
 /// The other programs, as far as they are here and work here; says why not.
 pub(super) fn rivals(folder: &Path) -> Vec<Timed> {
     let mut rivals = Vec::new();
-    for (name, made) in [("bubblewrap", bubblewrap(folder)), ("crun", crun(folder))] {
+    let made = [("bubblewrap", bubblewrap(folder)), ("crun", crun(folder)), ("docker", docker(folder))];
+    for (name, made) in made {
         match made {
             Ok(rival) => rivals.push(rival),
             Err(error) => complain(&format!("SKIPPED: {name}: {error:#}")),
@@ -119,6 +120,36 @@ fn crun(folder: &Path) -> Result<Timed> {
         complain(&format!("crun refuses as it is ({why:#}); tried again without the unified cgroup mount"));
         Timed::spawning(&format!("{version} run, without the unified mount"), &WITHOUT_UNIFIED, &argv)
     })
+}
+
+/// The variable that names an image with `/bin/true` that the engine has: nothing is pulled.
+const IMAGE: &str = "COFFERDAM_BENCH_IMAGE";
+
+/// A container engine, wherever its client finds one.
+fn docker(folder: &Path) -> Result<Timed> {
+    let client = ["version", "--format", "docker {{.Server.Version}}"];
+    let version = Command::new("docker").args(client).output();
+    let version = version.context("it is not installed: apt-get install '^docker[.]io$'")?;
+    ensure!(version.status.success(), "no engine answers: {}", String::from_utf8_lossy(&version.stderr).trim());
+    let image = std::env::var(IMAGE).with_context(|| format!("{IMAGE} does not name an image that it has"))?;
+    let overlay = workspace(&folder.join("docker"))?;
+    let place = |name: &str| overlay.join(name).display().to_string();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},userxattr",
+        place("lower"),
+        place("upper"),
+        place("work")
+    );
+    let mount = format!(
+        "type=volume,dst=/workspace,volume-driver=local,volume-opt=type=overlay,volume-opt=device=overlay,\"volume-opt=o={options}\""
+    );
+    let mut argv: Vec<String> =
+        ["docker", "run", "--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+            .map(str::to_owned)
+            .to_vec();
+    argv.extend(["--read-only", "--log-driver", "none", "--mount", &mount, &image, "/bin/true"].map(str::to_owned));
+    let version = String::from_utf8_lossy(&version.stdout);
+    Timed::spawning(&format!("{} run", version.trim()), &[], &argv)
 }
 
 /// The same sandbox as an OCI runtime configuration (<https://github.com/opencontainers/runtime-spec>).

@@ -54,6 +54,12 @@ const SYSTEM_FAILED: u8 = 71;
 /// Serves the host on `socket` until it asks for the end or closes the socket; nothing that was started is
 /// left then.
 pub(crate) fn run(socket: OwnedFd) -> ExitCode {
+    sys::process::reset_signals();
+    serve(socket)
+}
+
+/// The same for a process in which every signal has its default action.
+pub(crate) fn serve(socket: OwnedFd) -> ExitCode {
     let ended = Hand::new(socket).and_then(|mut hand| {
         let ended = hand.serve();
         Hand::end_all();
@@ -64,6 +70,11 @@ pub(crate) fn run(socket: OwnedFd) -> ExitCode {
         Ok(End::ProtocolBroken) => ExitCode::from(PROTOCOL_BROKEN),
         Err(_) => ExitCode::from(SYSTEM_FAILED),
     }
+}
+
+/// Kills everything below this process, and reaps it.
+pub(crate) fn end_all() {
+    Hand::end_all();
 }
 
 /// Why the hand ends.
@@ -94,7 +105,6 @@ struct Hand {
 
 impl Hand {
     fn new(control: OwnedFd) -> io::Result<Self> {
-        sys::process::reset_signals();
         let child_signal = sys::process::child_signal()?;
         // Refused only if it leads a group already; in either case the group has its own id then.
         let _ = rustix::process::setsid();

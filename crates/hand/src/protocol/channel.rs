@@ -12,7 +12,7 @@ use std::{
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 
 use super::frame::{self, FrameError, Message};
@@ -89,7 +89,10 @@ pub fn send<M: Message>(
 /// # Errors
 /// When the packet is not exactly one frame of the expected kind, or the socket fails or is closed.
 pub fn receive<M: Message>(socket: impl AsFd) -> Result<Received<M>, ChannelError> {
-    let mut buffer = vec![0; M::MAX_FRAME];
+    // Most messages are far shorter than they may be, and memory that is not touched costs nothing: in a process that has
+    // just been forked each page of it is copied.
+    let length = waiting_bytes(&socket)?.clamp(1, M::MAX_FRAME);
+    let mut buffer = vec![0; length];
     let mut space = ancillary_space::<M>();
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
@@ -118,6 +121,18 @@ pub fn receive<M: Message>(socket: impl AsFd) -> Result<Received<M>, ChannelErro
     }
     let message = frame::decode(buffer.get(..received.bytes).unwrap_or_default())?;
     Ok(Received { message, descriptors })
+}
+
+/// Waits for a packet, and says how long it is; 0 at the end of the connection. The packet stays where it is.
+fn waiting_bytes(socket: impl AsFd) -> Result<usize, ChannelError> {
+    loop {
+        match recv(&socket, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC) {
+            Ok((_, length)) => return Ok(length),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CONNRESET) => return Err(ChannelError::Closed),
+            Err(errno) => return Err(ChannelError::System(errno.into())),
+        }
+    }
 }
 
 fn ancillary_space<M: Message>() -> Vec<MaybeUninit<u8>> {

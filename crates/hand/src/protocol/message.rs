@@ -148,6 +148,8 @@ pub enum User {
 pub struct Profile {
     /// Landlock is in force.
     pub landlock: bool,
+    /// It is in a user namespace of its own, in which the kernel lets nobody make others.
+    pub own_users: bool,
 }
 
 /// What the self-test has found.

@@ -6,4 +6,5 @@ pub mod frame;
 pub mod message;
 pub mod records;
 pub mod text;
+pub mod tunnel;
 pub mod zygote;

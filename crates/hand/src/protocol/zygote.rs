@@ -68,7 +68,7 @@ pub enum System {
 }
 
 /// What of a network a sandbox has besides its own loopback interface. The sockets of its egress door are made in
-/// its network namespace and sent to the worker with [`Status::Begun`]; no copy of them stays inside.
+/// its network namespace and sent to the worker with [`Status::Made`]; no copy of them stays inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// Nothing. No sockets.
@@ -318,13 +318,13 @@ pub enum Attempt {
 /// it: then the control socket is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// From the zygote: process 1 exists and does its part of [`Request::Begin`]. With it comes its pidfd.
+    /// From the zygote: process 1 exists and does its part of [`Request::Begin`]. With it come its pidfd, and then the
+    /// sockets of its [`Network`].
     Made {
         /// Its process id on the host.
         pid: u32,
     },
-    /// From process 1: it has done so, and waits for [`Request::Finish`]. With it come the sockets of its
-    /// [`Network`].
+    /// From process 1: it has done so, and waits for [`Request::Finish`].
     Begun,
     /// From either: something does not work; process 1 has ended, or does not exist.
     Failed(Failure),

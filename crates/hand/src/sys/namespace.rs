@@ -23,6 +23,8 @@ impl Namespaces {
             | libc::CLONE_NEWUTS
             | libc::CLONE_NEWCGROUP) as u64,
     );
+    /// Those of them that process 1 is made with: it is born into the others ([`unshare_surroundings`]).
+    pub(crate) const PROCESS_1: Self = Self(Self::SANDBOX.0 & !(SURROUNDINGS as u64));
     /// Only a user namespace: a carrier for id maps.
     pub(crate) const USER: Self = Self(libc::CLONE_NEWUSER as u64);
     /// A network with all rights over it.
@@ -37,6 +39,18 @@ pub(crate) fn unshare_mounts(with_user: bool) -> io::Result<()> {
     let flags = libc::CLONE_NEWNS | if with_user { libc::CLONE_NEWUSER } else { 0 };
     // SAFETY: these flags change only what paths and ids mean to this process, not its memory or descriptors.
     if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What can be made ahead of a sandbox, because it is the same for all.
+const SURROUNDINGS: libc::c_int = libc::CLONE_NEWNET | libc::CLONE_NEWIPC;
+
+/// Moves this process into new network and IPC namespaces.
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn unshare_surroundings() -> io::Result<()> {
+    // SAFETY: these flags change only which network and which message queues there are for this process.
+    if unsafe { libc::unshare(SURROUNDINGS) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `linux/sched.h`.

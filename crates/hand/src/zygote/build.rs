@@ -7,17 +7,23 @@
 //! every descriptor but the control socket, then capabilities; the system call filter comes last because the
 //! steps before it use calls that it forbids. A step that fails ends the process: there is no weaker sandbox.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use cofferdam_hand::protocol::{
     channel::{self, ChannelError},
-    zygote::{AGENT_ID, Build, Failure, Network, Order, ProcessLimits, Status, System},
+    zygote::{AGENT_ID, Build, Failure, Order, ProcessLimits, Status, System},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{CWD, FileType, Mode, OFlags, mkdirat, open},
     io::Errno,
-    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount,
+        unmount,
+    },
     process::{
         Resource, Rlimit, Signal, chdir, pivot_root, set_parent_process_death_signal, setrlimit, umask,
     },
@@ -64,6 +70,8 @@ const SCRATCH_DIRECTORIES: [(&str, &str, u32); 4] = [
     ("run", "run", 0o755),
     ("shm", "dev/shm", 0o1777),
 ];
+/// Bounds of the scratch filesystem until it is known whom it is for: room for those directories.
+const NO_SCRATCH_YET: &CStr = c"mode=755,size=64k,nr_inodes=16";
 /// Files and directories in the scratch filesystem per MiB of it: a file of the usual smallest size is a
 /// page.
 const SCRATCH_FILES_PER_MIB: u64 = 256;
@@ -87,8 +95,6 @@ pub(super) fn wait_for_go(go: &OwnedFd) -> bool {
 /// All that process 1 needs to build its sandbox.
 #[derive(Clone, Copy)]
 pub(super) struct Sandbox<'z> {
-    /// What of a network it has.
-    pub(super) network: Network,
     /// Whether its system can be changed.
     pub(super) system: System,
     /// To the worker, once it is the hand.
@@ -120,19 +126,17 @@ impl Sandbox<'_> {
     }
 
     fn try_build(self) -> Result<bool, Failure> {
-        let sockets = self.begin()?;
-        let sent: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-        channel::send(self.status, &Status::Begun, &sent)
+        let scratch = self.begin()?;
+        channel::send(self.status, &Status::Begun, &[])
             .map_err(std::io::Error::other)
             .step("tell that the sandbox has begun")?;
-        drop(sockets);
         let Some((build, descriptors)) = self.wait_for_order()? else { return Ok(false) };
-        self.finish(build, descriptors).map(|()| true)
+        self.finish(build, descriptors, &scratch).map(|()| true)
     }
 
-    /// What does not depend on whom the sandbox is for. The sockets of its egress door.
+    /// What does not depend on whom the sandbox is for. The trees for temporary files.
     fn begin(self) -> Result<Vec<OwnedFd>, Failure> {
-        let Self { network, system, control, status, orders, alive, root, fencing, .. } = self;
+        let Self { system, control, status, orders, alive, root, fencing, .. } = self;
         // Those of the zygote, among them the way to sandboxes that are being made at the same time.
         let own = [control, status, orders, alive, root].map(AsFd::as_fd);
         let own: Vec<BorrowedFd<'_>> = own.into_iter().chain(fencing.descriptor()).collect();
@@ -148,7 +152,10 @@ impl Sandbox<'_> {
         mount_proc(system).step("mount /proc")?;
         mount_terminals().step("mount /dev/pts")?;
         limit_user().step("limit what is counted for the user")?;
-        super::network::open(network)
+        let scratch = mount_scratch().step("make places for temporary files")?;
+        // Refused only if it leads a session already.
+        rustix::process::setsid().ok();
+        Ok(scratch)
     }
 
     /// Waits until the zygote says what the sandbox is for, and takes the descriptors for that; `None` when nobody
@@ -182,15 +189,15 @@ impl Sandbox<'_> {
     }
 
     /// What makes it somebody's sandbox, and takes away every privilege.
-    fn finish(self, build: Build, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+    fn finish(self, build: Build, descriptors: Vec<OwnedFd>, scratch: &[OwnedFd]) -> Result<(), Failure> {
         let Self { system, control, status, alive, root, fencing, filter, .. } = self;
         let mut descriptors = descriptors.into_iter();
         let mut layers = Layers::taken(&build, &mut descriptors)
             .ok_or_else(|| failure("take the descriptors of layers", Errno::BADF))?;
         groups::join(descriptors).step("join the control groups")?;
-        mount_scratch(build.scratch_bytes).step("make room for temporary files")?;
+        make_room(build.scratch_bytes).step("make room for temporary files")?;
         attach_system(root, std::mem::take(&mut layers.system))?;
-        attach_scratch(root).step("mount /tmp")?;
+        attach_scratch(root, scratch).step("mount /tmp")?;
         attach_layers(root, layers)?;
         rustix::system::sethostname(build.name.as_bytes()).step("set the host name")?;
         enter(root).step("enter the new root directory")?;
@@ -260,11 +267,32 @@ fn mount_terminals() -> rustix::io::Result<()> {
     mount("devpts", format!("{NEW_ROOT}/dev/pts"), "devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
 }
 
-/// One filesystem with one bound for all places where temporary files go.
-fn mount_scratch(bytes: u64) -> std::io::Result<()> {
+/// One filesystem for all places where temporary files go: a tree of it for each, not attached anywhere yet.
+fn mount_scratch() -> std::io::Result<Vec<OwnedFd>> {
+    mount("tmpfs", SCRATCH, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, NO_SCRATCH_YET)?;
+    umask(Mode::empty());
+    let mut trees = Vec::new();
+    for (name, _, mode) in SCRATCH_DIRECTORIES {
+        let path = format!("{SCRATCH}/{name}");
+        mkdirat(CWD, &path, Mode::from_raw_mode(mode))?;
+        trees.push(super::mounts::open_layer(path.as_bytes())?);
+    }
+    umask(Mode::from_raw_mode(0o022));
+    Ok(trees)
+}
+
+/// Lets so many bytes be in all of it together.
+fn make_room(bytes: u64) -> std::io::Result<()> {
     let files = (bytes >> 20).max(1).saturating_mul(SCRATCH_FILES_PER_MIB);
-    let options = namespace::c_string(format!("mode=755,size={bytes},nr_inodes={files}").as_bytes())?;
-    Ok(mount("tmpfs", SCRATCH, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
+    let options = namespace::c_string(format!("size={bytes},nr_inodes={files}").as_bytes())?;
+    Ok(mount_remount(SCRATCH, MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
+}
+
+fn attach_scratch(root: &OwnedFd, trees: &[OwnedFd]) -> std::io::Result<()> {
+    for (tree, (_, place, _)) in trees.iter().zip(SCRATCH_DIRECTORIES) {
+        attach(tree, &make_directories(root, place.as_bytes())?)?;
+    }
+    Ok(())
 }
 
 /// The directories of the system that can be changed, over those of the root directory.
@@ -274,18 +302,6 @@ fn attach_system(root: &OwnedFd, system: Vec<(Vec<u8>, OpenOverlay)>) -> Result<
         let target = make_directories(root, &inside).step(&step)?;
         mount_overlay(overlay, &target, &format!("system{number}")).step(&step)?;
     }
-    Ok(())
-}
-
-fn attach_scratch(root: &OwnedFd) -> std::io::Result<()> {
-    umask(Mode::empty());
-    for (name, place, mode) in SCRATCH_DIRECTORIES {
-        let path = format!("{SCRATCH}/{name}");
-        mkdirat(CWD, &path, Mode::from_raw_mode(mode))?;
-        let tree = super::mounts::open_layer(path.as_bytes())?;
-        attach(&tree, &make_directories(root, place.as_bytes())?)?;
-    }
-    umask(Mode::from_raw_mode(0o022));
     Ok(())
 }
 

@@ -28,13 +28,13 @@ const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Clones process 1, into its control group of version 2 if there is one.
 pub(super) fn clone_process(directory: Option<&OwnedFd>) -> io::Result<Cloned> {
-    let Some(directory) = directory else { return namespace::clone_process(Namespaces::SANDBOX, None) };
-    let into = namespace::clone_process(Namespaces::SANDBOX, Some(directory.as_fd()));
+    let Some(directory) = directory else { return namespace::clone_process(Namespaces::PROCESS_1, None) };
+    let into = namespace::clone_process(Namespaces::PROCESS_1, Some(directory.as_fd()));
     let Err(error) = into else { return into };
     // Some groups can be joined later only: where a write decides, let it decide.
     let file = openat(directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     let file = file.map_err(|_| error)?;
-    let cloned = namespace::clone_process(Namespaces::SANDBOX, None)?;
+    let cloned = namespace::clone_process(Namespaces::PROCESS_1, None)?;
     if let Cloned::Parent(pid, _) = &cloned {
         rustix::io::write(&file, pid.as_raw_nonzero().to_string().as_bytes())?;
     }

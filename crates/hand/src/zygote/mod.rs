@@ -8,9 +8,9 @@
 //! How it makes a sandbox. [`root`] keeps, in a mount namespace of the zygote's own, a finished read-only root
 //! directory for each kind of sandbox. To begin a sandbox the zygote clones process 1 into new namespaces and
 //! writes its id maps; [`build`] then runs in process 1, attaches a copy of the root directory and mounts what is
-//! its own. To finish it the zygote opens its layers and hands them to process 1, which mounts them, gives up
-//! every privilege, and goes on as the role `init`. Between the two it may wait, as long as the worker likes:
-//! nothing that belongs to anybody is in it yet.
+//! its own. Its network is there already ([`surroundings`]). To finish it the zygote opens its layers and hands them to
+//! process 1, which mounts them, gives up every privilege, and goes on as the role `init`. Between the two it may wait,
+//! as long as the worker likes: nothing that belongs to anybody is in it yet.
 //!
 //! As root, the zygote opens layers with its privileges and hands them on as detached mounts, so that the
 //! sandbox's user needs no way to them. As an ordinary user it first makes a user namespace for itself, in
@@ -34,6 +34,7 @@ mod root;
 mod seccomp;
 mod secrets;
 mod step;
+mod surroundings;
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -41,13 +42,14 @@ use std::{
 };
 
 use cofferdam_hand::protocol::{
-    channel::{self, ChannelError},
+    channel::{self, ChannelError, Received},
     frame::Message as _,
     zygote::{
         Begin, Failure, Finish, Ids, MountPoint, Order, Owner, Prepare, Reply, Request, Status, System,
     },
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
 };
@@ -59,23 +61,41 @@ use self::{
     owner::{GroupChanges, IdMap},
     root::Roots,
     step::{Step as _, failure},
+    surroundings::Surroundings,
 };
 use crate::{
     init,
     sys::{
         namespace::{self, Cloned, Instruction},
-        process::exit_now,
+        process::{exit_now, reset_signals},
     },
 };
 
 /// Exit status for a system call that failed, as in BSD's `sysexits.h` (`EX_OSERR`).
 const SYSTEM_FAILED: u8 = 71;
+/// When nothing has been asked for so long, there is time to make things ready for the next sandbox.
+const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
+/// Puts up around this process those walls that a process can put up by itself: the fence and the filter. Says which
+/// version of Landlock is in force; 0 for none.
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn wall_in() -> std::io::Result<u32> {
+    rustix::thread::set_no_new_privs(true)?;
+    let fencing = Fencing::new();
+    fencing.put_up(std::iter::empty())?;
+    namespace::load_filter(&seccomp::filter()?)?;
+    Ok(fencing.version())
+}
 
 /// Serves the control socket, which is standard input, until the worker closes it.
 pub(crate) fn run() -> ExitCode {
     let Ok(socket) = take_socket() else { return ExitCode::from(SYSTEM_FAILED) };
+    // Every process 1 is a copy.
+    reset_signals();
     let mut zygote: Option<Zygote> = None;
-    while let Ok(received) = channel::receive::<Request>(&socket) {
+    while let Ok(received) = next_request(&socket, zygote.as_mut()) {
         let reply = match (received.message, &mut zygote) {
             (Request::Probe(ids), _) => Reply::Probed(probe::probe(ids)),
             (Request::Prepare(prepare), None) => match Zygote::prepare(prepare, received.descriptors) {
@@ -109,6 +129,17 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Waits for a request. If there is none for a while, nobody waits for what is done meanwhile.
+fn next_request(socket: &OwnedFd, zygote: Option<&mut Zygote>) -> Result<Received<Request>, ChannelError> {
+    if let Some(zygote) = zygote
+        && zygote.is_behind
+        && matches!(poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&QUIET)), Ok(0))
+    {
+        zygote.get_ready();
+    }
+    channel::receive(socket)
+}
+
 /// Moves the control socket off standard input, and leaves the worker's process group, whose signals are not
 /// meant for sandboxes.
 fn take_socket() -> Result<OwnedFd, Errno> {
@@ -127,7 +158,10 @@ struct Zygote {
     roots: Roots,
     identities: Identities,
     groups: Groups,
+    surroundings: Surroundings,
     begun: Vec<Begun>,
+    /// Whether there is something to be made ready for the next sandbox.
+    is_behind: bool,
     fencing: Fencing,
     filter: Vec<Instruction>,
     /// Its other end is open only in the zygote: how a process 1 sees that the zygote is gone.
@@ -166,7 +200,19 @@ impl Zygote {
         let (alive, life) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let filter = seccomp::filter().step("make the system call filter")?;
         let fencing = Fencing::new();
-        Ok(Self { roots, identities, groups, begun: Vec::new(), fencing, filter, alive, _life: life })
+        let surroundings = Surroundings::new().step("open the own namespaces")?;
+        Ok(Self {
+            roots,
+            identities,
+            groups,
+            surroundings,
+            begun: Vec::new(),
+            is_behind: true,
+            fencing,
+            filter,
+            alive,
+            _life: life,
+        })
     }
 
     /// Starts process 1 of a sandbox. What comes of it is told on the sandbox's own status socket.
@@ -175,10 +221,16 @@ impl Zygote {
         // Without them there is nobody to tell: the worker sees that the other ends are closed.
         let (Some(control), Some(status)) = (descriptors.next(), descriptors.next()) else { return };
         let began = self.try_begin(begin, control, &status, descriptors.next());
-        tell(&status, began.map(|begun| begun.made(status.as_fd())));
-        // Nobody waits any more.
+        tell(&status, began.map(|(begun, door)| begun.made(status.as_fd(), &door)));
+        self.is_behind = true;
+    }
+
+    /// Makes ready what the next sandbox needs, and lets go of what none needs any more.
+    fn get_ready(&mut self) {
+        self.is_behind = false;
         self.roots.prepare_copy();
         self.identities.get_ready();
+        self.surroundings.get_ready();
         self.begun.retain(|begun| !has_ended(&begun.pidfd, NOW));
     }
 
@@ -188,13 +240,14 @@ impl Zygote {
         control: OwnedFd,
         status: &OwnedFd,
         group: Option<OwnedFd>,
-    ) -> Result<&Begun, Failure> {
+    ) -> Result<(&Begun, Vec<OwnedFd>), Failure> {
         if begin.in_group != group.is_some() {
             return Err(failure("take the directory of a control group", Errno::BADF));
         }
         let identity =
             self.identities.take(begin.shared).step("find a block of user ids that is not in use")?;
         let root = self.roots.copy(&begin.points, begin.system)?;
+        let door = self.surroundings.enter(begin.network)?;
         let (go, start) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let (orders, commands) = channel::pair().step("make a socket for process 1")?;
         let cloned = identity.clone_process(group.as_ref()).step("clone process 1")?;
@@ -218,7 +271,8 @@ impl Zygote {
                 let Begin { number, points, .. } = begin;
                 let pid = raw.unsigned_abs();
                 self.begun.push(Begun { number, points, pid, pidfd, commands, status });
-                self.begun.last().ok_or_else(|| failure("remember process 1", Errno::NOMEM))
+                let begun = self.begun.last().ok_or_else(|| failure("remember process 1", Errno::NOMEM))?;
+                Ok((begun, door))
             }
             Cloned::Child => {
                 drop((start, commands));
@@ -226,7 +280,6 @@ impl Zygote {
                 drop(go);
                 let (alive, filter, fencing) = (&self.alive, &self.filter, &self.fencing);
                 let sandbox = build::Sandbox {
-                    network: begin.network,
                     system: begin.system,
                     control: &control,
                     status,
@@ -239,7 +292,7 @@ impl Zygote {
                 // Nothing of this frame is dropped any more: all of its other descriptors have been closed.
                 if go_on && sandbox.build() {
                     // The end of the control socket is the only end of this role.
-                    let _ended: ExitCode = init::run(control);
+                    let _ended: ExitCode = init::serve(control);
                 }
                 exit_now(0)
             }
@@ -264,6 +317,7 @@ impl Zygote {
             hand_on(&commands, Order::Build(build), &descriptors)
         });
         tell(&status, handed);
+        self.is_behind = true;
     }
 }
 
@@ -280,9 +334,10 @@ struct Begun {
 
 impl Begun {
     /// Tells the worker that it exists.
-    fn made(&self, status: BorrowedFd<'_>) {
+    fn made(&self, status: BorrowedFd<'_>, door: &[OwnedFd]) {
+        let sent: Vec<BorrowedFd<'_>> = [&self.pidfd].into_iter().chain(door).map(AsFd::as_fd).collect();
         // The worker may have lost interest; then process 1 ends with the control socket.
-        channel::send(status, &Status::Made { pid: self.pid }, &[self.pidfd.as_fd()]).ok();
+        channel::send(status, &Status::Made { pid: self.pid }, &sent).ok();
     }
 }
 

@@ -49,7 +49,7 @@ fn try_in_child(ids: Ids, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> 
     let (results, results_in) = pipe_with(PipeFlags::CLOEXEC)?;
     match namespace::clone_process(Namespaces::SANDBOX, None)? {
         Cloned::Parent(pid, _pidfd) => {
-            drop((go, results_in));
+            drop(results_in);
             attempts.push((Attempt::Namespaces, 0));
             let process = format!("/proc/{}", pid.as_raw_nonzero());
             let mapped = owner::write_maps(&process, ids::first_map(ids), GroupChanges::Denied);
@@ -57,7 +57,8 @@ fn try_in_child(ids: Ids, attempts: &mut Vec<(Attempt, i32)>) -> io::Result<()> 
             if mapped.is_ok() {
                 rustix::io::write(&start, b"g")?;
             }
-            drop(start);
+            // Only now: nobody may be left to read what was written, and that would end this process.
+            drop((go, start));
             let mut bytes = Vec::new();
             std::fs::File::from(results).read_to_end(&mut bytes)?;
             let tried: Vec<(Attempt, i32)> = postcard::from_bytes(&bytes).unwrap_or_default();

@@ -14,4 +14,6 @@ mod kill;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod search;

@@ -81,7 +81,8 @@ fn request() -> impl Strategy<Value = Request> {
     let body = prop_oneof![
         Just(RequestBody::Hello),
         Just(RequestBody::Ping),
-        any::<bool>().prop_map(|landlock| RequestBody::SelfTest(Profile { landlock })),
+        any::<(bool, bool)>()
+            .prop_map(|(landlock, own_users)| RequestBody::SelfTest(Profile { landlock, own_users })),
         Just(RequestBody::Shutdown),
         start().prop_map(RequestBody::Start),
         search().prop_map(RequestBody::Search),

@@ -61,6 +61,10 @@ const RESOLV: &str = "nameserver 127.0.0.1\n";
 /// The last is the name of every sandbox: nobody has to ask for it.
 const HOSTS: &str = "127.0.0.1 localhost cofferdam\n::1 localhost ip6-localhost ip6-loopback\n";
 
+/// The workspace belongs to the agent, and git run by root inside would refuse it for that: `safe.directory` in git-config(1). All who
+/// are inside may read it anyway.
+const GITCONFIG: &str = "[safe]\n\tdirectory = /workspace\n\tdirectory = /workspace/*\n";
+
 /// Everything in `/etc`.
 pub(super) fn entries(files: &dyn HostFiles) -> Vec<RootEntry> {
     let mut entries: Vec<RootEntry> = made_up()
@@ -83,7 +87,7 @@ pub(super) fn entries(files: &dyn HostFiles) -> Vec<RootEntry> {
     entries
 }
 
-fn made_up() -> [(&'static str, String); 6] {
+fn made_up() -> [(&'static str, String); 7] {
     [
         (
             "passwd",
@@ -97,6 +101,7 @@ fn made_up() -> [(&'static str, String); 6] {
         ("resolv.conf", RESOLV.to_owned()),
         ("nsswitch.conf", NSSWITCH.to_owned()),
         ("machine-id", String::new()),
+        ("gitconfig", GITCONFIG.to_owned()),
     ]
 }
 

@@ -33,11 +33,26 @@ const REPLIES: usize = 4;
 /// After so many replies in a row the reader lets others run.
 const TURN: u32 = 64;
 
+/// How a sandbox is ended from here.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// By killing its process 1.
+    Process(Arc<OwnedFd>),
+    /// By whoever waits for this to become true.
+    Elsewhere(watch::Sender<bool>),
+}
+
+impl From<Arc<OwnedFd>> for Life {
+    fn from(pidfd: Arc<OwnedFd>) -> Self {
+        Self::Process(pidfd)
+    }
+}
+
 /// One hand.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: AsyncFd<OwnedFd>,
-    pidfd: Arc<OwnedFd>,
+    life: Life,
     next: AtomicU64,
     waiting: Mutex<HashMap<RequestId, mpsc::Sender<ReplyBody>>>,
     ended: OnceLock<String>,
@@ -55,11 +70,11 @@ pub(super) struct Replies {
 
 impl Connection {
     /// Takes over the host's end of a control socket. Must be called in a tokio runtime.
-    pub(super) fn open(socket: OwnedFd, pidfd: Arc<OwnedFd>) -> io::Result<Arc<Self>> {
+    pub(super) fn open(socket: OwnedFd, life: impl Into<Life>) -> io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let connection = Arc::new(Self {
             socket: register(socket, Interest::READABLE | Interest::WRITABLE)?,
-            pidfd,
+            life: life.into(),
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
             ended: OnceLock::new(),
@@ -85,10 +100,24 @@ impl Connection {
         body: RequestBody,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Replies, SandboxError> {
+        self.request_as(self.next_id(), body, descriptors).await
+    }
+
+    /// The name of a request that is going to be made, for [`Self::request_as`].
+    pub(super) fn next_id(&self) -> RequestId {
+        RequestId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same, with the name that [`Self::next_id`] has given for it.
+    pub(super) async fn request_as(
+        self: &Arc<Self>,
+        id: RequestId,
+        body: RequestBody,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Replies, SandboxError> {
         if self.is_frozen() && self.lives() {
             return Err(SandboxError::Frozen);
         }
-        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = mpsc::channel(REPLIES);
         self.lock().insert(id, sender);
         let replies = Replies { id, receiver, connection: Arc::clone(self) };
@@ -131,8 +160,11 @@ impl Connection {
     pub(super) fn end(&self, why: &str) {
         // The first reason is the one that counts.
         self.ended.set(why.to_owned()).ok();
-        // It has ended by itself otherwise.
-        pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL).ok();
+        match &self.life {
+            // It has ended by itself otherwise.
+            Life::Process(pidfd) => drop(pidfd_send_signal(pidfd.as_fd(), Signal::KILL)),
+            Life::Elsewhere(end) => drop(end.send_replace(true)),
+        }
         self.lock().clear();
         self.set_frozen(false);
     }
@@ -151,6 +183,14 @@ impl Connection {
     pub(super) async fn thawed(&self) {
         // The sender lives as long as this.
         self.frozen.subscribe().wait_for(|frozen| !frozen).await.ok();
+    }
+
+    /// Turns true when the sandbox that is elsewhere is to be ended.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        match &self.life {
+            Life::Elsewhere(end) => end.subscribe(),
+            Life::Process(_) => watch::Sender::new(false).subscribe(),
+        }
     }
 
     /// Whether the sandbox has not ended.

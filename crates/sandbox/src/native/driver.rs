@@ -342,7 +342,7 @@ impl NativeDriver {
         if let Some(passed) = self.walls.passed() {
             self.proven.get_or_init(|| format!("{}; {passed} probes passed", self.level));
         }
-        self.pool.refill(&kind);
+        self.pool.refill(&kind, spec.limits);
         Ok(sandbox)
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create, sendfile};
 
 /// The static program, built by this crate's build script.
-const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cofferdam-hand"));
+pub(super) const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cofferdam-hand"));
 
 /// Bytes that are compared at each end of a copy.
 const LOOK: usize = 1024;

@@ -1,6 +1,6 @@
 //! How strictly the walls of a sandbox must stand, and what was found when they were tried.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use cofferdam_hand::protocol::{
     message::{Profile, ReplyBody, RequestBody, Tested},
@@ -119,36 +119,36 @@ impl Walls {
     pub(super) async fn test(
         &self,
         system: System,
-        connection: &std::sync::Arc<Connection>,
+        connection: &Arc<Connection>,
     ) -> Result<u32, SandboxError> {
         let [read_only, writable] = &self.tested;
         let tested = match system {
             System::ReadOnly => read_only,
             System::Writable => writable,
         };
-        let test = || async {
-            let profile = Profile { landlock: self.landlock > 0 };
-            let reply = connection.ask(RequestBody::SelfTest(profile), &[], ANSWER).await?;
-            let ReplyBody::Tested(Tested { passed, failed }) = reply else {
-                return Err(wrong_reply(connection));
-            };
-            match failed {
-                None => Ok(passed),
-                Some(probe) => Err(SandboxError::Host {
-                    missing: format!(
-                        "the self-test in a sandbox failed after {passed} probes: {}",
-                        probe.as_str()
-                    ),
-                    remedy: "Do not run anything in it; report this with the kernel's version".to_owned(),
-                }),
-            }
-        };
-        tested.get_or_try_init(test).await.copied()
+        let profile = Profile { landlock: self.landlock > 0, own_users: true };
+        tested.get_or_try_init(|| try_walls(connection, profile)).await.copied()
     }
 
     /// What the self-test has found in sandboxes with a read-only system, once it has been done.
     pub(super) fn passed(&self) -> Option<u32> {
         self.tested[0].get().copied()
+    }
+}
+
+/// Has a sandbox try its walls; gives how many probes have passed.
+///
+/// # Errors
+/// As [`Walls::test`].
+pub(super) async fn try_walls(connection: &Arc<Connection>, profile: Profile) -> Result<u32, SandboxError> {
+    let reply = connection.ask(RequestBody::SelfTest(profile), &[], ANSWER).await?;
+    let ReplyBody::Tested(Tested { passed, failed }) = reply else { return Err(wrong_reply(connection)) };
+    match failed {
+        None => Ok(passed),
+        Some(probe) => Err(SandboxError::Host {
+            missing: format!("the self-test in a sandbox failed after {passed} probes: {}", probe.as_str()),
+            remedy: "Do not run anything in it; report this with the kernel's version".to_owned(),
+        }),
     }
 }
 

@@ -14,6 +14,7 @@ mod hand;
 #[cfg(test)]
 mod hostile;
 mod isolation;
+mod launch;
 mod layer;
 mod network;
 mod output;
@@ -22,6 +23,7 @@ mod pool;
 mod probe;
 mod process;
 mod ready;
+mod remote;
 mod sandbox;
 mod watchdog;
 mod zygote;
@@ -30,6 +32,13 @@ pub use self::{
     cgroup::LimitLevel,
     driver::{CaptureLevel, NativeDriver, NativeOptions},
     isolation::IsolationLevel,
-    layer::{Archive, ArchiveBounds, LayerError, LayerStack, SnapshotId, remove_layer, workspace_upper},
+    layer::{
+        Archive, ArchiveBounds, CopyBounds, LayerCopies, LayerError, LayerStack, SnapshotId, remove_layer,
+        workspace_upper,
+    },
     probe::{Finding, HostReport, State},
+    remote::{
+        MountedLayer, RemoteHand, RemoteSpec, Stacked, Users, agent_on_disk, relay_arguments,
+        remote_variables, write_hand,
+    },
 };

@@ -91,11 +91,11 @@ fn take_proxy(sockets: Vec<OwnedFd>) -> io::Result<DoorListeners> {
     for socket in sockets {
         tcp.push(checked(socket, SocketType::STREAM, PROXY)?.into());
     }
-    Ok(DoorListeners { tcp, dns: Vec::new(), capture: Capture::ProxyOnly { address: PROXY } })
+    Ok(DoorListeners { tcp, dns: Vec::new(), streams: None, capture: Capture::ProxyOnly { address: PROXY } })
 }
 
 fn take_captured(sockets: Vec<OwnedFd>) -> io::Result<DoorListeners> {
-    let mut door = DoorListeners { tcp: Vec::new(), dns: Vec::new(), capture: Capture::All };
+    let mut door = DoorListeners { tcp: Vec::new(), dns: Vec::new(), streams: None, capture: Capture::All };
     let mut sockets = sockets.into_iter();
     for loopback in LOOPBACKS {
         let (Some(listener), Some(names)) = (sockets.next(), sockets.next()) else { break };

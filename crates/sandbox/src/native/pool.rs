@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_domain::SandboxId;
+use cofferdam_domain::{SandboxId, policy::Limits};
 use tokio::{runtime::Handle, time::sleep};
 
 use super::{
@@ -75,8 +75,8 @@ impl Pool {
         }
     }
 
-    /// Begins as many as are missing, in the background.
-    pub(super) fn refill(&self, kind: &Kind) {
+    /// Begins as many as are missing, in the background, with these limits for now.
+    pub(super) fn refill(&self, kind: &Kind, limits: Limits) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.inner.lock();
         while state.waiting.len() + state.filling < self.inner.size {
@@ -84,7 +84,7 @@ impl Pool {
             let (inner, kind) = (Arc::clone(&self.inner), kind.clone());
             runtime.spawn(async move {
                 sleep(PAUSE).await;
-                let made = inner.begin(kind).await;
+                let made = inner.begin(kind, &limits).await;
                 let mut state = inner.lock();
                 state.filling -= 1;
                 // What failed fails again for whoever needs it, and then the reason is told.
@@ -110,7 +110,7 @@ impl Drop for Pool {
 }
 
 impl Inner {
-    async fn begin(&self, kind: Kind) -> Result<Waiting, SandboxError> {
+    async fn begin(&self, kind: Kind, limits: &Limits) -> Result<Waiting, SandboxError> {
         if self.lock().closed {
             return Err(SandboxError::Gone("its driver has ended".to_owned()));
         }
@@ -119,6 +119,7 @@ impl Inner {
         self.groups.add(Version::Two, &name, &mut group)?;
         let mut begun = self.zygote.begin(kind.clone(), &group).await?;
         self.groups.add(Version::One, &name, &mut group)?;
+        Groups::limit(&mut group, limits).map(drop)?;
         begun.ready().await?;
         Ok(Waiting { kind, begun, group })
     }

@@ -27,7 +27,7 @@ use super::{
     output::Bounded,
     ready::register,
 };
-use crate::{Finished, Process, SandboxError};
+use crate::{Command, Finished, Process, SandboxError};
 
 /// How long killing a process tree may take.
 const KILLING: Duration = Duration::from_secs(20);
@@ -45,6 +45,14 @@ pub(super) struct Watch {
     pub(super) output_limit: u64,
     pub(super) terminal: bool,
     pub(super) memory: OutOfMemory,
+}
+
+impl Watch {
+    /// What a command asks for itself.
+    pub(super) const fn of(command: &Command, memory: OutOfMemory) -> Self {
+        let Command { timeout, output_limit, terminal, .. } = command;
+        Self { timeout: *timeout, output_limit: *output_limit, terminal: *terminal, memory }
+    }
 }
 
 /// A command in a sandbox.

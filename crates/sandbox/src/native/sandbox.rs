@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
@@ -21,6 +21,7 @@ use super::{
     files,
     freeze::Freezer,
     isolation::Walls,
+    launch::launch,
     process::{NativeProcess, Watch},
     ready::register,
     zygote::Made,
@@ -124,31 +125,8 @@ impl NativeSandbox {
         let setup = |source| SandboxError::Setup { step: format!("prepare the output of {program}"), source };
         let ends = Ends::make(&command, console).map_err(setup)?;
         let memory = OutOfMemory::since_now(self.counters.clone());
-        let sent: Vec<BorrowedFd<'_>> = ends.command.iter().map(AsFd::as_fd).collect();
-        let asked = self.connection.request(RequestBody::Start(start), &sent).await;
-        let mut replies = asked.map_err(|error| {
-            // The one thing about a request that is the caller's doing.
-            if let SandboxError::Setup { source, .. } = &error {
-                command::problem(program, &source.to_string())
-            } else {
-                error
-            }
-        })?;
-        drop(sent);
-        let Ends { host, command: theirs } = ends;
-        // Or the end of the output would never come.
-        drop(theirs);
-        let reply = replies.next(ANSWER).await?;
-        if let ReplyBody::NotStarted(problem) = reply {
-            return Err(command::problem(program, &problem.to_string()));
-        } else if let ReplyBody::Refused(notice) = reply {
-            return Err(command::problem(program, notice.as_str()));
-        } else if reply != ReplyBody::Started {
-            return Err(wrong_reply(&self.connection));
-        }
-        let Command { terminal, timeout, output_limit, .. } = command;
-        let watch = Watch { timeout, output_limit, terminal, memory };
-        NativeProcess::watch(Arc::clone(&self.connection), replies, host, watch).map_err(setup)
+        let id = self.connection.next_id();
+        launch(&self.connection, id, start, ends, Watch::of(&command, memory)).await
     }
 
     /// Waits until no process of it is left. Process 1 of a pid namespace is the last to go.

@@ -165,7 +165,7 @@ impl Zygote {
         self.tell(&Request::Finish(Finish { number, create }), &sent).await?;
         let (pid, pidfd, door) = match process {
             Some(process) => process,
-            None => status.made(network, network == Network::Off).await?,
+            None => status.made(network, true).await?,
         };
         Ok(Made { pidfd, pid, control, door, status })
     }
@@ -277,25 +277,26 @@ impl Begun {
 }
 
 impl StatusSocket {
-    /// Waits until process 1 exists and, if its network has a door, has sent the sockets of that. The two come from different processes, in
-    /// either order.
-    ///
-    /// Without a door there is nothing to wait for but the process, if `early` is enough.
+    /// Waits until process 1 exists, and, unless `early` is enough, has done all that it can without knowing what it is for. The two are told
+    /// by different processes, in either order.
     async fn made(&self, network: Network, early: bool) -> Result<Process1, SandboxError> {
-        let (mut process, mut door) = (None, early.then_some(None));
+        let (mut process, mut begun) = (None, early);
         loop {
             let received = timeout(ANSWER, self.next()).await;
             let received = received.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            let Received { message, mut descriptors } =
+            let Received { message, descriptors } =
                 received.map_err(setup("make the first process of a sandbox"))?;
             match message {
-                Status::Made { pid } => process = Some((pid, descriptors.pop().ok_or_else(out_of_order)?)),
-                Status::Begun => door = Some(network::listeners(network, descriptors)?),
+                Status::Made { pid } => {
+                    let mut descriptors = descriptors.into_iter();
+                    let pidfd = descriptors.next().ok_or_else(out_of_order)?;
+                    process = Some((pid, pidfd, network::listeners(network, descriptors.collect())?));
+                }
+                Status::Begun => begun = true,
                 Status::Failed(failure) => return Err(setup_failure(failure)),
             }
-            match (process, door) {
-                (Some((pid, pidfd)), Some(door)) => return Ok((pid, pidfd, door)),
-                missing => (process, door) = missing,
+            if let Some(process) = process.take_if(|_| begun) {
+                return Ok(process);
             }
         }
     }

@@ -1,63 +1,13 @@
 //! Figures: how long things take. Not run with the others.
 
-use std::time::{Duration, Instant};
-
-use cofferdam_sandbox::{Network, SandboxSpec};
-
-use crate::support::{Place, command, run};
+use crate::support::Place;
 
 const ROUNDS: usize = 100;
-
-fn report(what: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let (least, median, most) = (times[0], times[times.len() / 2], times[times.len() * 95 / 100]);
-    println!("{what:<50} min {least:>10.1?}  median {median:>10.1?}  p95 {most:>10.1?}");
-}
 
 #[tokio::test]
 #[ignore = "measures; run it alone, in release, with --nocapture"]
 async fn figures() {
     let Some(place) = Place::new().await else { return };
     println!("{}", place.driver.level());
-    place.sandbox("warm").await.destroy().await.unwrap();
-    let (mut created, mut first, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    let mut with_door = Vec::new();
-    for _ in 0..ROUNDS {
-        let spec = SandboxSpec { network: Network::Door, ..place.spec("layer") };
-        let started = Instant::now();
-        let sandbox = place.create(spec).await;
-        with_door.push(started.elapsed());
-        sandbox.destroy().await.unwrap();
-        let started = Instant::now();
-        let sandbox = place.sandbox("layer").await;
-        created.push(started.elapsed());
-        run(&*sandbox, command(&["/bin/true"])).await;
-        first.push(started.elapsed());
-        let started = Instant::now();
-        sandbox.destroy().await.unwrap();
-        gone.push(started.elapsed());
-    }
-    report("create", created);
-    report("create with an egress door", with_door);
-    report("create to first `true` ended", first);
-    report("destroy", gone);
-
-    let sandbox = place.sandbox("layer").await;
-    let (mut inside, mut plain, mut pings) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS * 5 {
-        let started = Instant::now();
-        run(&*sandbox, command(&["/bin/true"])).await;
-        inside.push(started.elapsed());
-        let started = Instant::now();
-        let mut child = tokio::process::Command::new("/bin/true").spawn().unwrap();
-        child.wait().await.unwrap();
-        plain.push(started.elapsed());
-        let started = Instant::now();
-        sandbox.read("README", 0, 100).await.unwrap();
-        pings.push(started.elapsed());
-    }
-    report("`true` in a running sandbox", inside);
-    report("`true` spawned by tokio", plain);
-    report("read of a small file", pings);
-    sandbox.destroy().await.unwrap();
+    cofferdam_conformance::figures::figures(&place, ROUNDS).await;
 }

@@ -1,10 +1,10 @@
 //! What a sandbox cannot see or do. Each test has something that must work beside what must not, so that it cannot pass for a wrong reason.
 
-use std::{net::TcpListener, os::unix::net::UnixListener};
+use std::{collections::BTreeSet, fs::read_link, net::TcpListener, os::unix::net::UnixListener};
 
-use cofferdam_sandbox::SandboxError;
+use cofferdam_sandbox::{Network, SandboxError};
 
-use crate::support::{LONG, Place, host_processes, is_root, sh, shell};
+use crate::support::{LONG, Place, eventually, host_processes, is_root, sh, shell};
 
 #[tokio::test]
 async fn there_is_no_network_but_loopback() {
@@ -45,6 +45,37 @@ async fn there_is_no_network_but_loopback() {
     }
     assert!(listener.accept().is_err() && unix.accept().is_err(), "nothing arrived at the host");
     sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_sandbox_has_a_network_that_nobody_had_before() {
+    let Some(place) = Place::new().await else { return };
+    let of = |process: &str| ["net", "ipc"].map(|name| read_link(format!("/proc/{process}/ns/{name}")));
+    let zygote = place.driver.zygote_pid().unwrap().to_string();
+    let (mut seen, mut sandboxes) = (BTreeSet::new(), Vec::new());
+    for network in [Network::Off, Network::Off, Network::Door, Network::Off, Network::Door, Network::Off] {
+        let mut spec = place.spec(&format!("layer{}", sandboxes.len()));
+        spec.network = network;
+        let sandbox = place.create(spec).await;
+        assert_eq!(sandbox.take_listeners().is_some(), network == Network::Door);
+        seen.insert(sh(&*sandbox, "readlink /proc/self/ns/net").await);
+        seen.insert(sh(&*sandbox, "readlink /proc/self/ns/ipc").await);
+        sandboxes.push(sandbox);
+        if is_root() && sandboxes.len() > 1 {
+            // What is made ahead of the next one is ready then. Others may not look at the zygote.
+            eventually("the zygote is back where it belongs", || {
+                of(&zygote).iter().flatten().eq(of("self").iter().flatten())
+            })
+            .await;
+        }
+    }
+    assert_eq!(seen.len(), 2 * sandboxes.len());
+    for own in of("self") {
+        assert!(!seen.contains(&format!("{}\n", own.unwrap().display())), "the host's own");
+    }
+    for sandbox in sandboxes {
+        sandbox.destroy().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,9 @@ mod archives;
 #[cfg(test)]
 mod as_user;
 #[cfg(test)]
-mod commands;
+mod conformance;
 #[cfg(test)]
 mod figures;
-#[cfg(test)]
-mod files;
-#[cfg(test)]
-mod freeze;
 #[cfg(test)]
 mod host;
 #[cfg(test)]

@@ -61,6 +61,18 @@ fn package(place: &Path) -> Option<()> {
 }
 
 #[tokio::test]
+async fn git_takes_the_workspace_from_root_too() {
+    let Some(place) = Place::new().await else { return };
+    let Some(sandbox) = writable(&place, "layer").await else { return };
+    assert_eq!(sh(&*sandbox, "git init -q . && echo made").await, "made\n");
+    assert_eq!(
+        root(&*sandbox, "git status --short >git.log && git rev-parse --show-toplevel").await,
+        "/workspace\n"
+    );
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn packages_are_installed_and_stay_for_the_session() {
     let Some(place) = Place::new().await else { return };
     let base = place.base();

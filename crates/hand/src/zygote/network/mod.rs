@@ -9,9 +9,9 @@
 //! knows which sandbox they come from, because the sockets exist in no other. No interface leads anywhere, so
 //! where a rule failed to match there would be nothing, not a leak.
 //!
-//! All of this happens in process 1 before it gives up its privileges. After that nothing in the sandbox may
-//! change routes or rules: that takes `CAP_NET_ADMIN`, and the system call filter knows no netlink but the
-//! one that routes are read with.
+//! All of this happens before there is a process 1 ([`super::surroundings`]). Nothing in the sandbox may change routes
+//! or rules: that takes `CAP_NET_ADMIN` where the network namespace was made, and the system call filter knows no
+//! netlink but the one that routes are read with.
 
 mod netlink;
 mod rules;

@@ -27,6 +27,8 @@ const PERIOD_US: u64 = 100_000;
 pub(crate) struct SandboxGroup {
     directories: Vec<Directory>,
     kills: Option<PathBuf>,
+    /// The limits that are set.
+    limits: Option<Limits>,
 }
 
 /// A group in one hierarchy, and what it limits there.
@@ -39,7 +41,7 @@ struct Directory {
 
 impl SandboxGroup {
     pub(crate) const fn new() -> Self {
-        Self { directories: Vec::new(), kills: None }
+        Self { directories: Vec::new(), kills: None, limits: None }
     }
 
     /// Makes a group, without limits yet.
@@ -54,8 +56,12 @@ impl SandboxGroup {
         Ok(())
     }
 
-    /// Sets the limits.
+    /// Sets the limits, unless they are set.
     pub(super) fn limit(&mut self, limits: &Limits) -> io::Result<()> {
+        if self.limits.as_ref() == Some(limits) {
+            return Ok(());
+        }
+        self.limits = None;
         for Directory { version, controllers, path } in &self.directories {
             for controller in controllers {
                 match (controller, version) {
@@ -73,6 +79,7 @@ impl SandboxGroup {
                 }
             }
         }
+        self.limits = Some(*limits);
         Ok(())
     }
 

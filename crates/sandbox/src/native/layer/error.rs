@@ -43,6 +43,9 @@ pub enum LayerError {
     /// Its path cannot be written down.
     #[error("the path {} cannot be used for layers: it must be absolute text without line breaks", .0.display())]
     Path(PathBuf),
+    /// It has more than is copied.
+    #[error("the layer has too many or too large files to be copied while a sandbox runs: take a snapshot")]
+    TooLarge,
     /// A tree cannot be merged.
     #[error("the layer cannot be squashed: {0}; it stays as it is")]
     Merge(String),

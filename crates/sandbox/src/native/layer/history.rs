@@ -168,7 +168,7 @@ fn drop_part(part: &Path, discarded: &Path) {
 }
 
 /// Says in a part that a layer uses it which is not the one that wrote it.
-fn mark(part: &Path, user: &Stack) -> io::Result<()> {
+pub(super) fn mark(part: &Path, user: &Stack) -> io::Result<()> {
     if part.parent() == Some(&user.layer) {
         return Ok(());
     }

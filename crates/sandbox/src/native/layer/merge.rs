@@ -92,18 +92,18 @@ fn is_whiteout(directory: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice && status.st_rdev == 0)
 }
 
-fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
+pub(super) fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let names = Dir::read_from(directory)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
     names
         .filter(|name| !name.as_ref().is_ok_and(|name| name.as_c_str() == c"." || name.as_c_str() == c".."))
         .collect()
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn system(what: &'static str) -> impl FnOnce(Errno) -> LayerError {
+pub(super) fn system(what: &'static str) -> impl FnOnce(Errno) -> LayerError {
     move |errno| LayerError::System { what: what.to_owned(), source: errno.into() }
 }
 
@@ -252,7 +252,7 @@ pub(super) fn is_opaque(directory: &OwnedFd) -> bool {
     matches!(fgetxattr(directory, OPAQUE, &mut value), Ok(1)) && value[0] == b'y'
 }
 
-fn copy_directory(parent: &OwnedFd, name: &CStr, from: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn copy_directory(parent: &OwnedFd, name: &CStr, from: &OwnedFd) -> Result<(), Errno> {
     mkdirat(parent, name, Mode::RWXU)?;
     let made = below(parent, Path::new(OsStr::from_bytes(name.to_bytes())))?;
     copy_attributes(from, &made)
@@ -266,7 +266,7 @@ pub(super) fn like(newest: Option<&PathBuf>, target: &Path) -> Result<(), LayerE
 }
 
 /// Copies what is no directory, where it cannot have one more link.
-fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, status: &Stat) -> Result<(), Errno> {
+pub(super) fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, status: &Stat) -> Result<(), Errno> {
     let kind = FileType::from_raw_mode(status.st_mode);
     match kind {
         FileType::RegularFile => {
@@ -301,7 +301,7 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, status: &Stat) -> Resul
     }
 }
 
-fn copy_attributes(from: &OwnedFd, made: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn copy_attributes(from: &OwnedFd, made: &OwnedFd) -> Result<(), Errno> {
     let status = rustix::fs::fstat(from)?;
     let privileged = rustix::process::geteuid().is_root();
     if privileged {

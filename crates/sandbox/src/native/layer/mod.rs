@@ -16,6 +16,7 @@
 //! either wholly or not at all, even if the worker is killed. Parts that sandboxes have mounted are locked (flock(2)) and are never touched.
 
 mod archive;
+mod copy;
 mod error;
 mod export;
 mod history;
@@ -28,7 +29,7 @@ mod stack;
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +38,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Uid, chownat};
 
 pub use self::{
     archive::{Archive, ArchiveBounds},
+    copy::{CopyBounds, LayerCopies},
     error::LayerError,
     history::{LayerStack, remove_layer},
     stack::SnapshotId,
@@ -187,8 +189,19 @@ fn setup(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
 
 /// Makes a directory if it is missing, and gives it to its owner when that is not this process's user anyway.
 fn make(path: &Path, owner: Option<Owner>) -> io::Result<()> {
+    let owner = owner.filter(|_| rustix::process::geteuid().is_root());
+    if is_made(path, owner) {
+        return Ok(());
+    }
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    let Some(owner) = owner.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let Some(owner) = owner else { return Ok(()) };
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
     Ok(chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Whether there is nothing left to do. Most sandboxes have a layer that was there before.
+fn is_made(path: &Path, owner: Option<Owner>) -> bool {
+    path.symlink_metadata().is_ok_and(|found| {
+        found.is_dir() && owner.is_none_or(|owner| (found.uid(), found.gid()) == (owner.uid, owner.gid))
+    })
 }

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use cofferdam_domain::evidence::Exit;
 use cofferdam_sandbox::{Sandbox, SandboxError};
 
-use crate::support::{LONG, Place, command, eventually, host_processes, marker, run, sh, shell};
+use crate::{LONG, Scene, command, eventually, host_processes, marker, run, sh, shell};
 
 /// What a process has done so far, in clock ticks (proc_pid_stat(5)).
 fn ticks(pid: u32) -> u64 {
@@ -27,9 +27,7 @@ async fn busy(sandbox: &dyn Sandbox, marker: &str) -> (Box<dyn cofferdam_sandbox
     (process, pids)
 }
 
-#[tokio::test]
-async fn a_frozen_sandbox_does_nothing_until_it_is_released() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_frozen_sandbox_does_nothing_until_it_is_released(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
     let (mut process, pids) = busy(&*sandbox, &marker).await;
@@ -62,9 +60,7 @@ async fn a_frozen_sandbox_does_nothing_until_it_is_released() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_frozen_sandbox_can_be_ended() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_frozen_sandbox_can_be_ended(place: &Scene) {
     for dropped in [false, true] {
         let sandbox = place.sandbox("layer").await;
         let marker = marker();
@@ -79,9 +75,7 @@ async fn a_frozen_sandbox_can_be_ended() {
     }
 }
 
-#[tokio::test]
-async fn a_time_limit_takes_effect_when_it_goes_on() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_time_limit_takes_effect_when_it_goes_on(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut limited = shell("sleep 1000");
     limited.timeout = Duration::from_millis(200);

@@ -5,11 +5,9 @@ use std::{io::Write as _, time::Duration};
 use cofferdam_domain::evidence::Exit;
 use cofferdam_sandbox::{Console, SandboxError};
 
-use crate::support::{LONG, Place, command, eventually, host_processes, marker, run, sh, shell, text};
+use crate::{LONG, Scene, command, eventually, host_processes, marker, run, sh, shell, text};
 
-#[tokio::test]
-async fn a_command_has_its_arguments_directory_variables_and_input() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_command_has_its_arguments_directory_variables_and_input(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut asked =
         command(&["sh", "-c", "printf '%s|' \"$@\" \"$PWD\" \"$COLOUR\"; cat; exit 7", "sh", "a b", "ü\n"]);
@@ -29,9 +27,7 @@ async fn a_command_has_its_arguments_directory_variables_and_input() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn what_cannot_be_started_says_why() {
-    let Some(place) = Place::new().await else { return };
+pub async fn what_cannot_be_started_says_why(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut nowhere = command(&["true"]);
     nowhere.cwd = "/nowhere".to_owned();
@@ -54,9 +50,7 @@ async fn what_cannot_be_started_says_why() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn arguments_that_are_too_long_are_refused_and_the_sandbox_lives() {
-    let Some(place) = Place::new().await else { return };
+pub async fn arguments_that_are_too_long_are_refused_and_the_sandbox_lives(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let long = "x".repeat(1 << 20);
     let Err(error) = sandbox.start(command(&["echo", &long])).await else { panic!("started") };
@@ -65,9 +59,7 @@ async fn arguments_that_are_too_long_are_refused_and_the_sandbox_lives() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn output_can_be_taken_as_it_comes() {
-    let Some(place) = Place::new().await else { return };
+pub async fn output_can_be_taken_as_it_comes(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut process = sandbox.start(shell("echo one; read line; echo two")).await.unwrap();
     // Nothing to read: it goes on at once.
@@ -78,9 +70,7 @@ async fn output_can_be_taken_as_it_comes() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_flood_of_output_is_bounded_and_its_ends_are_kept() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_flood_of_output_is_bounded_and_its_ends_are_kept(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut asked = shell("echo begin; head -c 300000000 /dev/zero; echo; echo end");
     asked.output_limit = 1000;
@@ -91,9 +81,7 @@ async fn a_flood_of_output_is_bounded_and_its_ends_are_kept() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_console_is_a_pipe_or_a_terminal_of_its_size() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_console_is_a_pipe_or_a_terminal_of_its_size(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let (theirs, ours) = std::io::pipe().unwrap();
     let mut reading = sandbox
@@ -127,9 +115,7 @@ async fn a_console_is_a_pipe_or_a_terminal_of_its_size() {
     assert!(sizes.starts_with("43 132\r\n5") && sizes.trim_end().ends_with(" 100"), "{sizes}");
 }
 
-#[tokio::test]
-async fn a_terminal_is_a_terminal() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_terminal_is_a_terminal(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut asked = shell(
         "test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo \"got $line\" && echo > /dev/tty",
@@ -145,9 +131,7 @@ async fn a_terminal_is_a_terminal() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_command_that_takes_too_long_is_killed_with_everything_it_started() {
-    let Some(place) = Place::new().await else { return };
+pub async fn a_command_that_takes_too_long_is_killed_with_everything_it_started(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
     let mut asked = shell(&format!(
@@ -162,9 +146,7 @@ async fn a_command_that_takes_too_long_is_killed_with_everything_it_started() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn what_runs_in_the_background_lives_until_its_command_is_dropped() {
-    let Some(place) = Place::new().await else { return };
+pub async fn what_runs_in_the_background_lives_until_its_command_is_dropped(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let marker = marker();
     let mut process = sandbox
@@ -185,9 +167,7 @@ async fn what_runs_in_the_background_lives_until_its_command_is_dropped() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn killing_one_command_leaves_its_neighbours() {
-    let Some(place) = Place::new().await else { return };
+pub async fn killing_one_command_leaves_its_neighbours(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let (first, second) = (marker(), marker());
     let mut process =
@@ -204,9 +184,7 @@ async fn killing_one_command_leaves_its_neighbours() {
     sandbox.destroy().await.unwrap();
 }
 
-#[tokio::test]
-async fn many_commands_run_at_once() {
-    let Some(place) = Place::new().await else { return };
+pub async fn many_commands_run_at_once(place: &Scene) {
     let sandbox = place.sandbox("layer").await;
     let mut processes = Vec::new();
     for number in 0..40 {
