@@ -142,10 +142,10 @@ impl Ground {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let proxy = listener.local_addr()?;
         let capture = Capture::ProxyOnly { address: proxy };
-        let listeners = Listeners { tcp: vec![listener], dns: Vec::new(), capture };
+        let listeners = Listeners { tcp: vec![listener], dns: Vec::new(), streams: None, capture };
         let serving = door.serve(SandboxId::generate(), listeners)?;
         let trust = door.trust();
-        let bundle = trust.files.first().map(|file| file.content.clone()).unwrap_or_default();
+        let bundle = trust.files.first().map(|file| file.content.to_vec()).unwrap_or_default();
         let inside = connector(CertificateDer::pem_slice_iter(&bundle).collect::<Result<_, _>>()?)?;
         let outside = connector(vec![authority.der().clone()])?;
         Ok(Self { plain, secure, outside, inside, proxy, _door: (doorway, door, serving) })

@@ -1,6 +1,8 @@
 //! One connection from accept to end: where it was meant to go, what is spoken on it, and who reads it.
+//!
+//! There may be hundreds at the same time, most of them waiting. What only one way of serving them needs is allocated when that way is taken.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use cofferdam_domain::{
@@ -87,6 +89,9 @@ struct Newcomer {
     seen: BytesMut,
 }
 
+/// One way of serving a connection.
+type Way = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is spoken on a connection.
 enum Spoken {
     /// TLS, with what could be read of its beginning.
@@ -161,6 +166,9 @@ impl Newcomer {
     }
 
     fn refuse(&self, host: String, port: u16, denied: &Denied) {
+        // A canary that is touched says more than that no rule is about it.
+        let touched = self.door.watchlist.name(&host, &self.door.credentials.known());
+        let denied = touched.as_ref().err().unwrap_or(denied);
         self.door.ledger.refuse(self.sandbox, Operation::Connection { host, port }, denied);
     }
 
@@ -189,7 +197,7 @@ impl Newcomer {
             return self.terminate(named, port, Some(denied)).await;
         }
         match self.door.rules().connection(&host, port) {
-            Connection::PassThrough { rule } => self.pass_through(host, port, &rule).await,
+            Connection::PassThrough { rule } => Box::pin(self.pass_through(host, port, &rule)).await,
             // What cannot be permitted is refused request by request, which tells what was wanted.
             Connection::Inspect | Connection::Refuse(..) => self.terminate(host, port, None).await,
         }
@@ -293,6 +301,8 @@ impl Newcomer {
     async fn pass_through(self, host: HostName, port: u16, rule: &cofferdam_domain::egress::EgressRule) {
         let ready = async {
             self.door.open()?;
+            // It leaves as a question for its address.
+            self.door.watchlist.name(host.as_str(), &self.door.credentials.known())?;
             self.door.upstream.meter.request()?;
             let judged = self.door.upstream.resolver.judged(&host, port, &rule.addresses).await?;
             let operation = Operation::Connection { host: host.as_str().to_owned(), port };
@@ -329,26 +339,27 @@ impl Newcomer {
     }
 
     /// Ends the TLS of a connection in the host's name, and serves what is said in it.
-    async fn terminate(self, host: HostName, port: u16, refused: Option<Denied>) {
-        let Ok(config) = self.door.leaves.for_host(&host) else { return self.alert().await };
-        let patience = self.door.patience.beginning;
-        let (visit, io) = self.into_visit(Some(Site { scheme: Scheme::Https, host, port }), refused);
-        // A program that does not trust the door says so with an alert and goes.
-        let Ok(Ok(mut stream)) = timeout(patience, TlsAcceptor::from(config).accept(io)).await else {
-            return visit.distrusted();
-        };
-        stream.get_mut().1.set_buffer_limit(Some(UNWRITTEN));
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            http::serve_two(visit, stream).await;
-        } else {
-            http::serve_one(visit, stream).await;
-        }
+    fn terminate(self, host: HostName, port: u16, refused: Option<Denied>) -> Way {
+        Box::pin(async move {
+            let Ok(config) = self.door.leaves.for_host(&host) else { return self.alert().await };
+            let patience = self.door.patience.beginning;
+            let (visit, io) = self.into_visit(Some(Site { scheme: Scheme::Https, host, port }), refused);
+            // A program that does not trust the door says so with an alert and goes.
+            let handshake = Box::pin(timeout(patience, TlsAcceptor::from(config).accept(io)));
+            let Ok(Ok(mut stream)) = handshake.await else { return visit.distrusted() };
+            stream.get_mut().1.set_buffer_limit(Some(UNWRITTEN));
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                Box::pin(http::serve_two(visit, stream)).await;
+            } else {
+                Box::pin(http::serve_one(visit, stream)).await;
+            }
+        })
     }
 
     /// Serves plain HTTP.
-    async fn plain(self, site: Option<Site>, refused: Option<Denied>) {
+    fn plain(self, site: Option<Site>, refused: Option<Denied>) -> Way {
         let (visit, io) = self.into_visit(site, refused);
-        http::serve_one(visit, io).await;
+        Box::pin(http::serve_one(visit, io))
     }
 
     fn into_visit(

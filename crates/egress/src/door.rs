@@ -14,7 +14,7 @@ use cofferdam_domain::{
 use rustls::{crypto::CryptoProvider, pki_types::CertificateDer};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
 };
 
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     rules::Rules,
     tasks::Tasks,
     upstream::{Dialler, Pool, Resolver, Trusted, Upstream},
+    watchlist::Watchlist,
 };
 
 /// Requests of one door under way at the same time, which is what its files and connections outside are bounded by. A
@@ -56,6 +57,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) trusted: &'a Trusted,
     pub(crate) resolver: Resolver,
     pub(crate) patience: Patience,
+    pub(crate) watchlist: Watchlist,
 }
 
 /// What the connections of one door share.
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) patience: Patience,
     pub(crate) grants: Grants,
     pub(crate) packages: Packages,
+    pub(crate) watchlist: Watchlist,
     roots: Vec<CertificateDer<'static>>,
     /// Why the door is closed, if it is.
     closed: watch::Sender<Option<Arc<str>>>,
@@ -128,6 +131,7 @@ impl Door {
             patience: parts.patience,
             grants: Grants::new(parts.rules),
             packages,
+            watchlist: parts.watchlist,
             roots: parts.trusted.certificates.clone(),
             closed: watch::Sender::new(None),
         })))
@@ -145,13 +149,16 @@ impl Door {
     /// When the listeners are not usable.
     pub fn serve(&self, sandbox: SandboxId, listeners: Listeners) -> io::Result<Serving> {
         let serving = Serving { door: self.0.clone(), sandbox, tasks: Arc::default() };
-        let Listeners { tcp, dns, capture } = listeners;
+        let Listeners { tcp, dns, streams, capture } = listeners;
         let mut v6 = false;
         for listener in tcp {
             v6 |= listener.local_addr()?.is_ipv6();
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
             serving.tasks.spawn(Reception::of(&serving).accept_all(listener, capture));
+        }
+        if let Some(streams) = streams {
+            serving.tasks.spawn(Reception::of(&serving).take_all(streams, capture));
         }
         for socket in dns {
             socket.set_nonblocking(true)?;
@@ -231,6 +238,17 @@ impl Reception {
                 }
                 // Descriptors are out, or the connection had gone: others may fare better.
                 Err(_) => tokio::time::sleep(BREATH).await,
+            }
+        }
+    }
+
+    async fn take_all(self, mut streams: mpsc::Receiver<std::net::TcpStream>, capture: Capture) {
+        while let Some(stream) = streams.recv().await {
+            // One that cannot be used is closed, and its program hears of that.
+            let usable = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = usable {
+                let arrival = Arrival::of(&stream, capture);
+                self.receive(stream, arrival);
             }
         }
     }

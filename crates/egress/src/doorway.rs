@@ -14,9 +14,10 @@ use crate::{
     http::Packages,
     patience::Patience,
     record::Record,
-    registry::{Asker, Listings, PackageRules, Registry},
+    registry::{Asker, Listings, PackageRules, Registry, named},
     rules::Rules,
     upstream::{Resolver, Roots, Trusted},
+    watchlist::{SecretForm, Watchlist},
 };
 
 /// What a doorway is made of.
@@ -34,6 +35,17 @@ pub struct DoorwayOptions {
     pub resolver: Resolver,
     /// How long to wait.
     pub patience: Patience,
+    /// How texts that look like secrets are known, for policies that refuse them.
+    pub secret_form: Option<SecretForm>,
+}
+
+/// What a session's door is about.
+#[derive(Default)]
+pub struct About<'a> {
+    /// The repository to which its credentials may be bound.
+    pub repository: Option<&'a RepositoryName>,
+    /// What the platform has planted in its sandboxes: texts of random letters and digits, which must not leave.
+    pub planted: &'a [String],
 }
 
 /// What all doors of a worker have in common: whom to ask, whom to believe, what is known.
@@ -64,22 +76,25 @@ impl Doorway {
     /// # Errors
     /// When the policy is wrong or the authority cannot be made.
     pub fn open(&self, policy: &EgressPolicy, record: Arc<dyn Record>) -> Result<Door, EgressError> {
-        self.open_for(policy, None, record)
+        self.open_for(policy, &About::default(), record)
     }
 
-    /// The same for a session about a repository, to which its credentials may be bound.
+    /// The same for a session that is about something.
     ///
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_for(
         &self,
         policy: &EgressPolicy,
-        repository: Option<&RepositoryName>,
+        about: &About<'_>,
         record: Arc<dyn Record>,
     ) -> Result<Door, EgressError> {
-        let credentials = self.options.credentials.for_session(repository);
+        let credentials = self.options.credentials.for_session(about.repository);
         let names: BTreeSet<String> = credentials.names().map(str::to_owned).collect();
-        let registries = self.options.registries.clone();
+        let mut registries = self.options.registries.clone();
+        for place in &policy.registries.more {
+            registries.push(named(place)?);
+        }
         let packages = Packages {
             rules: PackageRules::new(&policy.registries)?,
             listings: Listings::new(
@@ -101,6 +116,7 @@ impl Doorway {
             trusted: &self.trusted,
             resolver: self.options.resolver,
             patience: self.options.patience,
+            watchlist: Watchlist::new(policy, about.planted, self.options.secret_form),
         })
     }
 }

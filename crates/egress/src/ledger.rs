@@ -82,6 +82,7 @@ impl Ledger {
 
     /// Writes down, now or together with its like, what was refused.
     pub(crate) fn refuse(&self, sandbox: SandboxId, operation: Operation, denied: &Denied) {
+        self.record.tried(sandbox, denied.code);
         let calls = self.calls(sandbox);
         let refused = Refused {
             sandbox,
@@ -182,12 +183,16 @@ mod tests {
     use crate::refuse::denied;
 
     #[derive(Default)]
-    struct Log(Mutex<Vec<Refused>>);
+    struct Log(Mutex<Vec<Refused>>, Mutex<usize>);
 
     #[async_trait]
     impl Record for Log {
         async fn passed(&self, _: Passed) -> Result<(), NotRecorded> {
             Err(NotRecorded)
+        }
+
+        fn tried(&self, _: SandboxId, _: Refusal) {
+            *lock(&self.1) += 1;
         }
 
         fn refused(&self, refused: Refused) {
@@ -216,6 +221,7 @@ mod tests {
         ledger.refuse(sandbox, name("b"), &no);
         let counts = || lock(&log.0).iter().map(|refused| refused.count).collect::<Vec<_>>();
         assert_eq!(counts(), [1, 1]);
+        assert_eq!(*lock(&log.1), 101, "what is counted is known at once");
         assert_eq!(lock(&log.0)[0].calls, [call]);
         // Written down after a while, and forgotten after another.
         while !lock(&ledger.repeated).counts.is_empty() {

@@ -47,6 +47,7 @@ mod target;
 mod tasks;
 mod unread;
 mod upstream;
+mod watchlist;
 
 pub use address::{AddressClass, AddressProblem, may_dial};
 pub use advice::{Advice, advice};
@@ -59,7 +60,7 @@ pub use credential::{
 };
 pub use decide::{Allowed, Body, Connection, Decision, Denied, Miss, Request};
 pub use door::{Door, Serving};
-pub use doorway::{Doorway, DoorwayOptions};
+pub use doorway::{About, Doorway, DoorwayOptions};
 pub use error::EgressError;
 pub use explain::{Explanation, Judged, Verdict};
 pub use hello::{BadHello, Hello, read_hello};
@@ -70,10 +71,11 @@ pub use patience::Patience;
 pub use problem::{Fault, PolicyProblem, problems};
 pub use record::{NotRecorded, Record};
 pub use registry::{
-    BuiltIn, ConfigFiles, CrateTemplate, Discovery, HostFiles, InvalidPackageRule, Listing, ListingProblem,
-    Listings, PackageRefusal, PackageRules, Part, Reading, Registry, RegistryKind, Settings, discover,
-    read_index,
+    BuiltIn, Checksum, Comparison, ConfigFiles, CrateTemplate, Discovery, HostFiles, InvalidPackageRule,
+    Listed, Listing, ListingProblem, Listings, PackageRefusal, PackageRules, Part, Reading, Registry,
+    RegistryKind, Settings, discover, read_index,
 };
 pub use rules::Rules;
 pub use target::{InvalidTarget, Target};
 pub use upstream::{Resolver, Roots};
+pub use watchlist::SecretForm;

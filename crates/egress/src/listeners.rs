@@ -1,6 +1,8 @@
 //! What a sandbox's driver hands to the door.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use tokio::sync::mpsc;
 
 /// The sockets at which everything ends that one sandbox sends. They were made inside its network namespace and are
 /// reached from nowhere else: the listener is the identity.
@@ -10,6 +12,8 @@ pub struct Listeners {
     pub tcp: Vec<TcpListener>,
     /// For questions for names.
     pub dns: Vec<UdpSocket>,
+    /// Connections that its driver hands over one by one instead.
+    pub streams: Option<mpsc::Receiver<TcpStream>>,
     /// What arrives at them.
     pub capture: Capture,
 }

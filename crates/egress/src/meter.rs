@@ -110,6 +110,10 @@ impl Drop for Counted {
     }
 }
 
+/// Bytes that are read of a host at a time. The HTTP/1 library begins with a buffer that is larger by one byte, and makes it larger when a read
+/// fills it; what it has read waits in such buffers for the program inside.
+const PIECE: usize = (8 << 10) - 1;
+
 /// A connection to outside of which every byte counts.
 #[derive(Debug)]
 pub(crate) struct Metered<IO> {
@@ -130,13 +134,15 @@ fn exhausted() -> io::Error {
 impl<IO: AsyncRead + Unpin> AsyncRead for Metered<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        if this.meter.take_in(buf.filled().len() - before) {
-            return Poll::Ready(Ok(()));
+        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(buf.remaining().min(PIECE)));
+        ready!(Pin::new(&mut this.io).poll_read(cx, &mut piece))?;
+        let read = piece.filled().len();
+        if this.meter.take_in(read) {
+            buf.advance(read);
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Ready(Err(exhausted()))
         }
-        buf.set_filled(before);
-        Poll::Ready(Err(exhausted()))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Where a door writes down what it does.
 
 use async_trait::async_trait;
-use cofferdam_domain::egress::{Fetched, Passed, Refused};
+use cofferdam_domain::{
+    SandboxId,
+    egress::{Fetched, Passed, Refusal, Refused},
+};
 
 /// Writes down what a door does; the worker does it in the session's log.
 #[async_trait]
@@ -11,6 +14,10 @@ pub trait Record: Send + Sync {
     /// # Errors
     /// When it cannot be written down. Then it is not sent.
     async fn passed(&self, passed: Passed) -> Result<(), NotRecorded>;
+
+    /// Something is refused: said at once for each time, before [`Self::refused`] is told of some of it and of the rest
+    /// together. For rules that count; nothing need be written down.
+    fn tried(&self, _sandbox: SandboxId, _code: Refusal) {}
 
     /// Something was refused. Does not wait.
     fn refused(&self, refused: Refused);

@@ -31,6 +31,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Begun<IO> {
         let length = this.beginning.len().min(buf.remaining());
         buf.put_slice(this.beginning.get(..length).unwrap_or_default());
         this.beginning.advance(length);
+        if this.beginning.is_empty() {
+            // Not kept for as long as the connection lasts.
+            this.beginning = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

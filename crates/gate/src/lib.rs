@@ -20,6 +20,7 @@ mod evidence;
 mod examine;
 mod fold;
 mod lines;
+mod pattern;
 mod policy;
 mod pull_request;
 mod rules;
@@ -37,4 +38,5 @@ pub use policy::{GatePolicy, InvalidGlob};
 pub use pull_request::{
     Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title, without_passages,
 };
+pub use rules::secret::secret_form;
 pub use statement::evidence_statement;

@@ -195,6 +195,7 @@ mod tests {
             description: String::new(),
             parameters: serde_json::Value::Null,
             parallel: true,
+            read_only: false,
         };
         let request = ModelRequest {
             system: "".into(),

@@ -1,15 +1,15 @@
 //! Canaries: a random text in every place that matters, and finding it again however it was dressed up.
 //!
 //! A canary that turns up where it may not be is proof; one that does not turn up proves only as much as the search is thorough. So the
-//! search undoes the usual encodings, several deep, before it compares ([`decode`]), and takes pieces for the whole when there are enough of
+//! search undoes the usual encodings, several deep, before it compares ([`readings`]), and takes pieces for the whole when there are enough of
 //! them.
-
-mod decode;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
 };
+
+use cofferdam_domain::readings::{Thoroughness, readings};
 
 /// The letters of a canary: those that every encoding and every name keeps apart.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -120,7 +120,8 @@ fn found(canaries: &[Canary], bytes: &[u8]) -> Vec<usize> {
         }
     }
     let mut found = BTreeSet::new();
-    for reading in decode::readings(bytes) {
+    for mut reading in readings(bytes, Thoroughness::GREAT) {
+        reading.make_ascii_lowercase();
         let mut seen: HashSet<u64> = HashSet::new();
         let mut key = 0;
         for byte in &reading {

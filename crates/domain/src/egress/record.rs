@@ -135,6 +135,14 @@ pub enum Refusal {
     Package,
     /// A version that is too young.
     CoolDown,
+    /// A registry's index that cannot be read, so that nothing is known of what it lists.
+    Index,
+    /// An artefact that is not the one that its registry's index names.
+    Digest,
+    /// Something that was planted, and that nobody has a reason to send or to ask for.
+    Canary,
+    /// The request contained a secret that the door holds, or what looks like one.
+    Secret,
     /// A hard limit of the session.
     Limit,
     /// The sandbox is frozen, or the session is over.
@@ -164,6 +172,10 @@ impl Refusal {
             Self::Registry => "registry",
             Self::Package => "package",
             Self::CoolDown => "cool_down",
+            Self::Index => "index",
+            Self::Digest => "digest",
+            Self::Canary => "canary",
+            Self::Secret => "secret",
             Self::Limit => "limit",
             Self::Closed => "closed",
         }

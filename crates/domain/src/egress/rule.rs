@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{HostPattern, PathPattern};
+use super::{Canary, HostPattern, PathPattern, Watch};
 
 /// What may leave the sandboxes of a session. By default nothing may.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub struct EgressPolicy {
     pub access: AccessPolicy,
     /// Hard limits on all that passes in one session.
     pub limits: EgressLimits,
+    /// What nobody has a reason to send or to ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<Canary>,
+    /// What else requests are looked through for.
+    #[serde(skip_serializing_if = "is_default")]
+    pub watch: Watch,
 }
 
 impl EgressPolicy {
@@ -250,6 +256,32 @@ pub struct Registries {
     /// Packages that exist only at the given registry host, so that nobody can publish one of the same name
     /// elsewhere: `npm:@company/*` → host.
     pub only_from: std::collections::BTreeMap<String, String>,
+    /// Registries beside those that the package managers' configuration on the worker's host names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<RegistryPlace>,
+}
+
+/// Where a registry, or a part of one, is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryPlace {
+    /// Its kind: `cargo`, `pip`, `npm`, `apt`, `go`, `maven`.
+    pub kind: String,
+    /// What is there: `whole`, `index`, `files`, or `sums` (a checksum database of Go modules).
+    #[serde(default = "whole")]
+    pub part: String,
+    /// The URL below which it is, without a query.
+    pub url: String,
+    /// Where its host may be.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub addresses: Addresses,
+    /// The name of the credential that the door adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+fn whole() -> String {
+    "whole".to_owned()
 }
 
 /// What becomes of an agent's request for access.

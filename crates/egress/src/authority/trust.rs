@@ -1,6 +1,6 @@
 //! How a sandbox comes to trust its session's authority: files in every usual place, and every usual variable.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::pki_types::CertificateDer;
@@ -24,8 +24,8 @@ pub struct Trust {
 pub struct TrustFile {
     /// Its path inside.
     pub inside: PathBuf,
-    /// What it has. Nothing in it is secret.
-    pub content: Vec<u8>,
+    /// What it has; files with the same share it. Nothing in it is secret.
+    pub content: Arc<[u8]>,
     /// How it comes to be there.
     pub place: Place,
 }
@@ -78,23 +78,23 @@ const BUNDLE_VARIABLES: [&str; 19] = [
 
 /// The trust in the session's authority beside the roots that the host trusts: programs that pass through need those.
 pub(crate) fn trust(authority: &CertificateDer<'static>, roots: &[CertificateDer<'static>]) -> Trust {
-    let own = pem(std::iter::once(authority));
-    let bundle = pem(roots.iter().chain([authority]));
+    let own = pem(std::iter::once(authority)).into_bytes().into();
+    let bundle = pem(roots.iter().chain([authority])).into_bytes().into();
     let all: Vec<_> = roots.iter().chain([authority]).collect();
-    let store = java::trust_store(all.into_iter());
-    let file = |path: &str, content: &[u8], place| TrustFile {
+    let store = java::trust_store(all.into_iter()).into();
+    let file = |path: &str, content: &Arc<[u8]>, place| TrustFile {
         inside: PathBuf::from(path),
-        content: content.to_vec(),
+        content: content.clone(),
         place,
     };
     let (bundle_path, own_path) = (format!("{OWN}/bundle.pem"), format!("{OWN}/authority.pem"));
     let store_path = format!("{OWN}/java.jks");
     let mut files = vec![
-        file(&bundle_path, bundle.as_bytes(), Place::Own),
-        file(&own_path, own.as_bytes(), Place::Own),
+        file(&bundle_path, &bundle, Place::Own),
+        file(&own_path, &own, Place::Own),
         file(&store_path, &store, Place::Own),
     ];
-    files.extend(BUNDLES.iter().map(|path| file(path, bundle.as_bytes(), Place::Over)));
+    files.extend(BUNDLES.iter().map(|path| file(path, &bundle, Place::Over)));
     files.extend(JAVA_STORES.iter().map(|path| file(path, &store, Place::Over)));
     let mut variables: Vec<_> =
         BUNDLE_VARIABLES.iter().map(|name| ((*name).to_owned(), bundle_path.clone())).collect();

@@ -75,7 +75,7 @@ impl Filling {
         Digest::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Keeps it, unless something of it could not be written. Only for an answer with status 200 whose body came to its
+    /// Keeps it, and whether it was compared with its index, unless something of it could not be written. Only for an answer with status 200 whose body came to its
     /// proper end; an empty one is no artefact.
     ///
     /// # Errors
@@ -84,6 +84,7 @@ impl Filling {
         self,
         content_type: Option<&str>,
         published: Option<Timestamp>,
+        checked: bool,
     ) -> io::Result<Filled> {
         let Self { shelf, key, hasher, size, draft } = self;
         let digest = Digest::from_bytes(hasher.finalize().into());
@@ -91,7 +92,7 @@ impl Filling {
         let Some(Draft { file: Some(file), turn }) = draft else { return Ok(filled) };
         let content_type = content_type.filter(|text| text.len() <= 256).map(str::to_owned);
         run(move || {
-            let entry = Entry { digest, content_type, published };
+            let entry = Entry { digest, content_type, published, checked };
             let kept = shelf.put(key, file, size, &entry);
             drop(turn);
             kept

@@ -63,6 +63,8 @@ pub struct Cached {
     pub content_type: Option<String>,
     /// When the version was published, where that was known.
     pub published: Option<Timestamp>,
+    /// Whether it was compared with its registry's index, or there is nothing there to compare it with.
+    pub checked: bool,
 }
 
 /// What somebody who wants an artefact is to do.
@@ -216,7 +218,7 @@ mod tests {
         for chunk in content.chunks(1000) {
             filling.write(chunk).unwrap();
         }
-        filling.finish(Some("application/java-archive"), Some(Timestamp(7))).await.unwrap().digest
+        filling.finish(Some("application/java-archive"), Some(Timestamp(7)), true).await.unwrap().digest
     }
 
     async fn content(cache: &PackageCache, key: CacheKey) -> Option<Vec<u8>> {
@@ -303,7 +305,7 @@ mod tests {
             })
             .collect();
         filling.write(b"one download").unwrap();
-        filling.finish(None, None).await.unwrap();
+        filling.finish(None, None, true).await.unwrap();
         for waiter in waiting {
             assert_eq!(waiter.await.unwrap().as_deref(), Some(b"one download".as_slice()));
         }
@@ -353,7 +355,7 @@ mod tests {
         // It is hashed to its end, and nobody waits for that.
         filling.write(&[1; 1_000]).unwrap();
         let Claim::Missing(_) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
-        let digest = filling.finish(None, None).await.unwrap().digest;
+        let digest = filling.finish(None, None, true).await.unwrap().digest;
         assert_eq!((digest, cache.size()), (Digest::of(&[1; 11_001]), 0));
     }
 
@@ -363,7 +365,7 @@ mod tests {
         let cache = PackageCache::open(folder.path(), 10_000).unwrap();
         let Claim::Missing(filling) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
         assert_eq!(written(folder.path()), 0);
-        filling.finish(None, None).await.unwrap();
+        filling.finish(None, None, true).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await, None, "nothing is no artefact");
     }
 
@@ -383,10 +385,10 @@ mod tests {
             async move { content(&cache, key("lib")).await }
         });
         second.write(b"the same").unwrap();
-        second.finish(None, None).await.unwrap();
+        second.finish(None, None, true).await.unwrap();
         assert_eq!(third.await.unwrap().as_deref(), Some(b"the same".as_slice()));
         slow.write(b"same").unwrap();
-        slow.finish(None, None).await.unwrap();
+        slow.finish(None, None, true).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"the same".as_slice()));
     }
 
@@ -401,7 +403,7 @@ mod tests {
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"bad".as_slice()));
         let mut whole = cache.replace(key("lib"));
         whole.write(b"good").unwrap();
-        whole.finish(None, None).await.unwrap();
+        whole.finish(None, None, true).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"good".as_slice()));
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) published: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) checked: bool,
 }
 
 impl Shelf {
@@ -79,7 +81,8 @@ impl Shelf {
         // Being used is what keeps it; that this is not written down does no harm.
         drop(file.set_modified(SystemTime::now()));
         file.seek(SeekFrom::Start(0)).ok()?;
-        Some(Cached { file, digest, size, content_type: entry.content_type, published: entry.published })
+        let Entry { content_type, published, checked, .. } = entry;
+        Some(Cached { file, digest, size, content_type, published, checked })
     }
 
     /// Puts a whole artefact in its place, and makes room for it. What is larger than the cache is not kept.

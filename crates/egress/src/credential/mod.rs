@@ -160,6 +160,19 @@ impl Credentials {
         })
     }
 
+    /// What no request of a sandbox may contain: values of these credentials, as far as they are known or can be without asking anybody.
+    pub(crate) async fn held(&self) -> Vec<Arc<ReflectionPatterns>> {
+        for entry in self.entries.values() {
+            entry.source.learn().await;
+        }
+        self.known()
+    }
+
+    /// The same, as far as they are known by now.
+    pub(crate) fn known(&self) -> Vec<Arc<ReflectionPatterns>> {
+        self.entries.values().flat_map(|entry| entry.source.known()).collect()
+    }
+
     /// Which headers of a sandbox's requests to this host are thrown away: those that credentials for it use, and
     /// those that usually log in, so that nobody comes with a credential of their own where the session has one.
     #[must_use]

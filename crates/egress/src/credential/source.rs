@@ -1,11 +1,11 @@
 //! Reading secrets from where they are, and keeping them for as long as they are good.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     ffi::OsString,
     io::Read as _,
     path::Path,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
 /// The most bytes that a file may have.
 const MAX_FILE: u64 = 64 << 10;
+/// Values of a credential that are remembered: short-lived ones are still good for a while.
+const KNOWN: usize = 4;
 /// Shorter secrets would be found in texts that have nothing to do with them; longer ones are no header's.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=4096;
 
@@ -41,6 +43,8 @@ pub(super) struct Source {
     variables: Arc<BTreeMap<String, OsString>>,
     pub(super) fetch: Fetch,
     held: Mutex<Option<Held>>,
+    /// What was read last, also while it is being read anew: nothing of it may be sent.
+    known: std::sync::Mutex<VecDeque<Arc<ReflectionPatterns>>>,
 }
 
 /// A secret that is ready to be written.
@@ -93,6 +97,7 @@ impl Source {
             variables,
             fetch,
             held: Mutex::new(None),
+            known: std::sync::Mutex::default(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Source {
                 variables: Arc::clone(&this.variables),
                 fetch: this.fetch.clone(),
                 held: Mutex::new(None),
+                known: std::sync::Mutex::default(),
             }),
             CredentialSource::Env(_)
             | CredentialSource::File(_)
@@ -131,8 +137,29 @@ impl Source {
             Ok((value, good)) => (Ok(Arc::new(value)), good),
             Err(problem) => (Err(problem), Good::Until(Instant::now() + FAILURE_KEPT)),
         };
+        if let Ok(value) = &outcome {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.truncate(KNOWN - 1);
+            known.push_front(value.patterns.clone());
+        }
         *held = Some(Held { outcome: outcome.clone(), good });
         outcome
+    }
+
+    /// Reads it now if that asks nobody: from the environment, a file, or where it was given.
+    pub(super) async fn learn(&self) {
+        match self.from {
+            CredentialSource::Env(_) | CredentialSource::File(_) | CredentialSource::Given(_) => {
+                // Whoever wants to use it hears what is wrong with it.
+                drop(self.value().await);
+            }
+            CredentialSource::Command(_) | CredentialSource::Vault(_) | CredentialSource::GithubApp(_) => {}
+        }
+    }
+
+    /// The values that it has had lately.
+    pub(super) fn known(&self) -> Vec<Arc<ReflectionPatterns>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn is_good(&self, held: &Held) -> bool {

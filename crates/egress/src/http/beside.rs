@@ -4,9 +4,10 @@
 //! Which fields log in differs from server to server (cookies, `Private-Token`, `X-Api-Key`), so that only those pass
 //! that are known to say something else.
 
-use cofferdam_domain::egress::Refusal;
-use http::{HeaderMap, HeaderName};
+use cofferdam_domain::egress::{Method, Refusal};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::gathered::Gathered;
 use crate::{decide::Denied, refuse::denied};
 
 /// Fields that log nobody in: content negotiation, what is sent, conditions, and versions of well-known interfaces.
@@ -80,10 +81,98 @@ pub(super) fn check_query(query: Option<&str>) -> Result<(), Denied> {
     let login = names.map(parameter).find(|name| PARAMETERS.contains(&name.as_str()));
     login.map_or(Ok(()), |name| {
         let reason = format!(
-            "the query has the parameter {name}, which logs in, but the door adds the credential for this request: leave it out"
+            "the query has the parameter {name}, which logs in, but the session has a credential for this host, and nobody logs in there otherwise: leave it out"
         );
         Err(denied(Refusal::Query, &reason))
     })
+}
+
+/// More names of fields by which forms log in.
+const FORM_FIELDS: [&str; 4] = ["pass", "passwd", "passphrase", "pwd"];
+
+/// What is said where a form cannot be read.
+const UNREAD: &str =
+    "could not be looked through for a login, and the session has a credential for this host";
+
+/// Refuses a body that logs in and is a form, as the most lenient servers see it.
+pub(super) fn check_forms(method: &Method, headers: &HeaderMap, body: &Gathered) -> Result<(), Denied> {
+    let (fields, parts) = (is_form(method, headers), has_parts(headers));
+    if !fields && !parts {
+        return Ok(());
+    }
+    if !body.is_all() {
+        return Err(denied(Refusal::Body, &format!("a form of this length {UNREAD}")));
+    }
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Err(denied(Refusal::Body, &format!("a form that is compressed {UNREAD}")));
+    }
+    if fields {
+        check_form(body.beginning())?;
+    }
+    if parts { check_parts(body.beginning()) } else { Ok(()) }
+}
+
+/// Whether a body is a form (WHATWG URL, section 5). One that is said to be nothing is, for some servers, when it is posted.
+fn is_form(method: &Method, headers: &HeaderMap) -> bool {
+    let nothing = content_types(headers).all(<[u8]>::is_empty);
+    (nothing && method.as_str() == "POST")
+        || content_types(headers).any(|kind| kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"))
+}
+
+/// Whether a body is a form of parts (RFC 7578), or one of its kin, which some servers read in the same way.
+fn has_parts(headers: &HeaderMap) -> bool {
+    const KIN: &[u8] = b"multipart/";
+    content_types(headers)
+        .any(|kind| kind.get(..KIN.len()).is_some_and(|family| family.eq_ignore_ascii_case(KIN)))
+}
+
+/// What a body is said to be, without parameters, which some servers let begin with a comma.
+fn content_types(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::CONTENT_TYPE).iter().map(|value| {
+        value.as_bytes().split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii()
+    })
+}
+
+/// Refuses a form that logs in.
+fn check_form(form: &[u8]) -> Result<(), Denied> {
+    let text = String::from_utf8_lossy(form);
+    text.split(['&', ';']).try_for_each(check_field)
+}
+
+/// The same for a form of parts, whose fields are named at their heads.
+fn check_parts(form: &[u8]) -> Result<(), Denied> {
+    // What begins with a space goes on with the line before.
+    let text = String::from_utf8_lossy(form).replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ");
+    for (field, value) in text.split(['\n', '\r']).filter_map(|line| line.split_once(':')) {
+        match field.trim().to_ascii_lowercase().as_str() {
+            "content-disposition" => part_names(value).try_for_each(|name| check_field(&name))?,
+            "content-id" => check_field(value.trim())?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a part could be called (RFC 7578, section 4.2; RFC 5987).
+fn part_names(disposition: &str) -> impl Iterator<Item = String> {
+    disposition.split(';').filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let called = name.trim().trim_end_matches('*').eq_ignore_ascii_case("name");
+        let value = value.trim().replace(['"', '\\'], "");
+        called.then(|| value.trim_matches('\'').rsplit('\'').next().unwrap_or_default().to_owned())
+    })
+}
+
+fn check_field(pair: &str) -> Result<(), Denied> {
+    let name = parameter(pair);
+    if !(PARAMETERS.contains(&name.as_str()) && name != "key" || FORM_FIELDS.contains(&name.as_str())) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the form has the field {name}, which logs in, but the session has a credential for this host, and nobody logs in there otherwise: leave it out"
+    );
+    Err(denied(Refusal::Body, &reason))
 }
 
 /// A parameter's name as the most lenient servers read it: decoded, in lower case, without an index (`token[]`), and
@@ -113,8 +202,6 @@ fn parameter(pair: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -128,6 +215,42 @@ mod tests {
         remove_logins(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["accept", "if-match"]);
+    }
+
+    #[test]
+    fn forms_that_log_in_are_refused() {
+        for form in
+            ["user=a&password=b", "pass%77ord=b", "PASSWD=b&x=1", "grant_type=password&client_secret=x"]
+        {
+            assert!(check_form(form.as_bytes()).is_err(), "{form}");
+        }
+        for form in ["title=password&body=x", "key=PROJ-1", "", "\u{ff}"] {
+            assert!(check_form(form.as_bytes()).is_ok(), "{form}");
+        }
+        let headers = |kind: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+        };
+        let form = |kind: &'static str| is_form(&Method::POST, &headers(kind));
+        assert!(form("Application/x-www-form-urlencoded; charset=utf-8"));
+        assert!(form("application/x-www-form-urlencoded ,x") && form(""));
+        assert!(!form("application/json") && is_form(&Method::POST, &HeaderMap::new()));
+        assert!(!is_form(&"PUT".parse().unwrap(), &HeaderMap::new()));
+        assert!(has_parts(&headers("Multipart/Form-Data; boundary=x")) && !has_parts(&headers("multipart")));
+    }
+
+    #[test]
+    fn parts_that_log_in_are_refused() {
+        for head in [
+            "Content-Disposition: form-data; name=\"private_token\"",
+            "content-disposition:form-data;filename=x;NAME = 'job_token'",
+            "Content-Disposition: form-data;\r\n name=\"pass\\word\"",
+            "Content-Disposition: form-data; name*=utf-8''access%5Ftoken",
+            "Content-ID: token",
+        ] {
+            assert!(check_parts(format!("--x\r\n{head}\r\n\r\nv\r\n--x--").as_bytes()).is_err(), "{head}");
+        }
+        let file = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"token\"\r\n\r\n<input name=\"password\">";
+        assert!(check_parts(file.as_bytes()).is_ok());
     }
 
     #[test]

@@ -15,11 +15,18 @@ use tokio::time::Instant;
 use crate::{
     credential::ReflectionScan,
     decide::Denied,
-    http::package::{Arriving, KeptPackage},
+    http::{
+        gathered::Gathered,
+        package::{Arriving, KeptPackage},
+    },
     patience::{Patience, Stall},
     refuse::denied,
     upstream::{Flight, Pool},
+    watchlist::Passing,
 };
+
+/// Why a body is refused that came without its length.
+pub(crate) const TOO_LONG: &str = "the body is longer than the rule permits";
 
 /// A body was cut off.
 #[derive(Debug, thiserror::Error)]
@@ -56,20 +63,72 @@ impl Progress {
 
 /// A request's body, on its way to a host.
 pub(crate) struct Upload {
+    /// What has been read of it already.
+    beginning: Bytes,
     body: Incoming,
+    /// What it is looked through for.
+    passing: Passing,
+    /// Bytes that have been taken and not been passed on yet.
+    held: u64,
     left: u64,
     stall: Stall,
     progress: Arc<Progress>,
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, limit: u64, patience: &Patience, progress: Arc<Progress>) -> Self {
-        Self { body, left: limit, stall: Stall::new(patience.stall), progress }
+    pub(crate) fn new(
+        gathered: Gathered,
+        passing: Passing,
+        limit: u64,
+        patience: &Patience,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let beginning = gathered.beginning().clone();
+        let (body, stall) = (gathered.rest, Stall::new(patience.stall));
+        Self { beginning, body, passing, held: 0, left: limit, stall, progress }
     }
 
-    fn cut(&self, code: Refusal, reason: &str) -> Option<Result<Frame<Bytes>, Cut>> {
-        let denied = self.progress.cut.get_or_init(|| denied(code, reason));
-        Some(Err(Cut::Refused(denied.clone())))
+    /// The next bytes as they came.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        if !self.beginning.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.beginning))));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            ready!(self.stall.poll(cx));
+            return Poll::Ready(Some(Err(
+                self.cut(denied(Refusal::Body, "the program stopped sending the body it had announced"))
+            )));
+        };
+        self.stall.moved();
+        Poll::Ready(match frame {
+            None => None,
+            Some(Err(error)) => Some(Err(Cut::Broken(error))),
+            Some(Ok(frame)) => Some(
+                frame
+                    .into_data()
+                    .map_err(|_| self.cut(denied(Refusal::Body, "a request has no trailers here"))),
+            ),
+        })
+    }
+
+    fn cut(&self, denied: Denied) -> Cut {
+        Cut::Refused(self.progress.cut.get_or_init(|| denied).clone())
+    }
+
+    /// What may be sent of the next bytes, or of what is held when there are none.
+    fn look(&mut self, data: Option<Bytes>) -> Result<Bytes, Cut> {
+        let Some(data) = data else {
+            self.held = 0;
+            return self.passing.finish().map_err(|denied| self.cut(denied));
+        };
+        let length = data.len() as u64;
+        let Some(left) = self.left.checked_sub(length) else {
+            return Err(self.cut(denied(Refusal::Body, TOO_LONG)));
+        };
+        self.left = left;
+        let passed = self.passing.pass(data).map_err(|denied| self.cut(denied))?;
+        self.held = (self.held + length).saturating_sub(passed.len() as u64);
+        Ok(passed)
     }
 }
 
@@ -79,35 +138,40 @@ impl Body for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            ready!(this.stall.poll(cx));
-            return Poll::Ready(
-                this.cut(Refusal::Body, "the program stopped sending the body it had announced"),
-            );
-        };
-        this.stall.moved();
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => return Poll::Ready(Some(Err(Cut::Broken(error)))),
-        };
-        let Ok(data) = frame.into_data() else {
-            return Poll::Ready(this.cut(Refusal::Body, "a request has no trailers here"));
-        };
-        let Some(left) = this.left.checked_sub(data.len() as u64) else {
-            return Poll::Ready(this.cut(Refusal::Body, "the body is longer than the rule permits"));
-        };
-        this.left = left;
-        *this.progress.moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-        Poll::Ready(Some(Ok(Frame::data(data))))
+        loop {
+            let data = match ready!(this.poll_bytes(cx)) {
+                Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
+                Some(Ok(data)) => Some(data),
+                None if this.held == 0 => return Poll::Ready(None),
+                None => None,
+            };
+            match this.look(data) {
+                // All of it may be the beginning of what is looked for.
+                Ok(passed) if passed.is_empty() => {}
+                Ok(passed) => {
+                    let mut moved =
+                        this.progress.moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    *moved = Instant::now();
+                    return Poll::Ready(Some(Ok(Frame::data(passed))));
+                }
+                Err(cut) => return Poll::Ready(Some(Err(cut))),
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.beginning.is_empty() && self.held == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let kept = self.beginning.len() as u64 + self.held;
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(kept));
+        }
+        hint.set_lower(rest.lower().saturating_add(kept));
+        hint
     }
 }
 
@@ -130,7 +194,9 @@ pub(crate) struct Download {
     flight: Option<Flight>,
     /// Where the connection goes once the body has been read to its end, and who hears of what was refused.
     owner: Box<dyn Owner>,
-    /// What comes after the last bytes that the scan held back.
+    /// What is held back of a package until more has come, or all of it has been compared with its index.
+    waiting: Option<Bytes>,
+    /// What comes last: what was held back until the end.
     last: Option<Frame<Bytes>>,
     ended: bool,
 }
@@ -168,9 +234,19 @@ impl Download {
     ) -> Self {
         let stall = Stall::new(patience.stall);
         let Besides { scan, package } = besides;
-        let mut download =
-            Self { body, scan, package, stall, flight: Some(flight), owner, last: None, ended: false };
-        if download.body.is_end_stream() {
+        let mut download = Self {
+            body,
+            scan,
+            package,
+            stall,
+            flight: Some(flight),
+            owner,
+            waiting: None,
+            last: None,
+            ended: false,
+        };
+        // One that ends before it begins and should not is found out when it is read.
+        if download.body.is_end_stream() && download.compare().is_ok() {
             download.end();
         }
         download
@@ -186,17 +262,40 @@ impl Download {
         }
     }
 
+    /// Whether a package that has come is the right one.
+    fn compare(&self) -> Result<(), Denied> {
+        self.package.as_ref().map_or(Ok(()), Arriving::compare)
+    }
+
     /// The host has said everything; what was held back of it goes now.
-    fn finish(&mut self) {
-        let held = self.scan.as_mut().map(ReflectionScan::finish);
-        self.last = held.filter(|held| held.has_remaining()).map(Frame::data);
+    fn finish(&mut self) -> Result<(), Denied> {
+        self.compare()?;
+        let waiting = self.waiting.take().unwrap_or_default();
+        let held = self.scan.as_mut().map(ReflectionScan::finish).unwrap_or_default();
+        let last = if held.is_empty() { waiting } else { [waiting, held].concat().into() };
+        self.last = Some(last).filter(|last| last.has_remaining()).map(Frame::data);
         self.end();
+        Ok(())
+    }
+
+    /// Holds these bytes of a package that is compared back, and lets those before them go.
+    fn hold(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        if !self.package.as_ref().is_some_and(Arriving::is_compared) {
+            return Some(frame);
+        }
+        match frame.into_data() {
+            // It would let the last bytes go, and not be missed itself.
+            Ok(data) if data.is_empty() && false => None,
+            Ok(data) => self.waiting.replace(data).map(Frame::data),
+            // Nothing of an artefact is in trailers.
+            Err(_) => None,
+        }
     }
 
     /// Cuts the answer off: its connections are closed, inside and outside.
     fn cut(&mut self, denied: Denied) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.ended = true;
-        (self.flight, self.package) = (None, None);
+        (self.flight, self.package, self.waiting) = (None, None, None);
         self.owner.refused(&denied);
         Poll::Ready(Some(Err(Cut::Refused(denied))))
     }
@@ -251,11 +350,16 @@ impl Body for Download {
             match frame {
                 Some(Ok(frame)) => match this.look(frame) {
                     Ok(Some(frame)) => {
+                        let frame = this.hold(frame);
                         // Whoever knows the length does not ask again after the last byte.
-                        if this.body.is_end_stream() {
-                            this.finish();
+                        if this.body.is_end_stream()
+                            && let Err(problem) = this.finish()
+                        {
+                            return this.cut(problem);
                         }
-                        return Poll::Ready(Some(Ok(frame)));
+                        if let Some(frame) = frame {
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
                     }
                     Ok(None) => {}
                     Err(problem) => return this.cut(problem),
@@ -268,7 +372,11 @@ impl Body for Download {
                     (this.flight, this.package) = (None, None);
                     return Poll::Ready(Some(Err(Cut::Broken(error))));
                 }
-                None => this.finish(),
+                None => {
+                    if let Err(problem) = this.finish() {
+                        return this.cut(problem);
+                    }
+                }
             }
         }
     }
@@ -279,7 +387,11 @@ impl Body for Download {
 
     fn size_hint(&self) -> SizeHint {
         // What is left of the host's body is not what is left of ours while the scan holds some of it back.
-        if self.scan.is_some() { SizeHint::default() } else { self.body.size_hint() }
+        if self.scan.is_some() || self.waiting.is_some() {
+            SizeHint::default()
+        } else {
+            self.body.size_hint()
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head::{Framing, LONGEST_HEAD, MalformedHead, read_head};
+use super::{
+    head::{Framing, LONGEST_HEAD, MalformedHead, read_head},
+    pace::Pace,
+};
 
 /// What a guard and the one who answers the requests tell each other.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct Verdict {
     problem: OnceLock<Problem>,
     told: AtomicBool,
     upgrade: AtomicU8,
+    /// How fast answers go.
+    pub(super) pace: Pace,
 }
 
 /// What was wrong, and whether anything had been answered before.
@@ -224,8 +229,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         self.io.is_write_vectored()
     }
 
+    /// The HTTP/1 library asks for this once it has written everything.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        this.verdict.pace.written();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

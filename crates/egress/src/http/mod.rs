@@ -3,8 +3,10 @@
 mod beside;
 mod body;
 mod fields;
+mod gathered;
 mod guard;
 mod head;
+mod pace;
 mod package;
 mod pass;
 mod request;

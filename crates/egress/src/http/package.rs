@@ -1,12 +1,16 @@
 //! Packages on their way through: judged by name and age, taken from the cache where they are kept, and written down.
 
 use std::{
+    io::Seek as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
-use cofferdam_domain::{Digest, egress::Fetched};
+use cofferdam_domain::{
+    Digest,
+    egress::{Fetched, Refusal},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body::Frame;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +26,7 @@ use crate::{
     decide::Denied,
     door::Shared,
     refuse::denied,
-    registry::{Listings, PackageRefusal, PackageRules, Reading},
+    registry::{Checksum, Comparison, Listings, PackageRefusal, PackageRules, Reading},
 };
 
 /// Bytes of a kept package that are read at once.
@@ -81,24 +85,32 @@ pub(super) async fn course(
     });
     let whole = wanted.method.as_str() == "GET";
     let key = registry.filter(|_| whole).and_then(|registry| CacheKey::of(registry, &wanted.path, reading));
-    let claim = match (&packages.cache, key) {
+    let mut claim = match (&packages.cache, key) {
         (Some(cache), Some(key)) if anew => Some(Claim::Missing(cache.replace(key))),
         // Where nothing can be kept, it passes all the same.
         (Some(cache), Some(key)) => cache.claim(key).await.ok(),
         _ => None,
     };
-    let mut published = match &claim {
-        Some(Claim::Here(cached)) => cached.published,
-        Some(Claim::Missing(_)) | None => None,
+    let (mut published, checked) = match &claim {
+        Some(Claim::Here(cached)) => (cached.published, cached.checked),
+        Some(Claim::Missing(_)) | None => (None, false),
     };
-    // Nothing leaves for what is here.
-    let leaves = !matches!(claim, Some(Claim::Here(_))) && packages.rules.asks_index(reading);
-    if published.is_none()
-        && (leaves || packages.rules.asks_age(reading))
+    // Nothing leaves for what is here and known to be right.
+    let unsure = !checked && packages.rules.asks_index(reading);
+    let mut checksum = None;
+    if (unsure || published.is_none() && packages.rules.asks_age(reading))
         && let Some(registry) = registry
     {
-        let known = packages.listings.published(registry, &wanted.path, reading).await;
-        published = known.map_err(|problem| denied(problem.code(), &problem.to_string()))?;
+        let known = packages.listings.listed(registry, &wanted.path, reading).await;
+        let listed = known.map_err(|problem| denied(problem.code(), &problem.to_string()))?;
+        published = published.or(listed.published);
+        checksum = listed.checksum;
+    }
+    if let (Some(Claim::Here(cached)), Some(checksum)) = (&claim, checksum)
+        && !is_right(cached, checksum).await
+    {
+        // It comes anew, and is compared on the way.
+        claim = packages.cache.as_ref().zip(key).map(|(cache, key)| Claim::Missing(cache.replace(key)));
     }
     packages.rules.judge_age(reading, published, now()).map_err(refused)?;
     let fetched = |digest, size, cached| Fetched {
@@ -123,10 +135,22 @@ pub(super) async fn course(
             });
             let keeping = filling.map_or_else(|| Keeping::Hash(Sha256::new()), Keeping::Cache);
             let fetched = fetched(Digest::of(b""), 0, false);
-            Course::Fetch(Some(Box::new(Arriving { keeping, content_type: None, fetched })))
+            let comparison = checksum.map(Checksum::begin);
+            Course::Fetch(Some(Box::new(Arriving { keeping, comparison, content_type: None, fetched })))
         }
         _ => Course::Fetch(None),
     })
+}
+
+/// Whether what was kept is what the index names.
+async fn is_right(cached: &Cached, checksum: Checksum) -> bool {
+    let Ok(mut file) = cached.file.try_clone() else { return false };
+    let compared = tokio::task::spawn_blocking(move || {
+        // The two share a place in the file.
+        let agrees = checksum.is_of(&mut file)?;
+        file.rewind().map(|()| agrees)
+    });
+    matches!(compared.await, Ok(Ok(true)))
 }
 
 fn refused(refusal: PackageRefusal) -> Denied {
@@ -191,6 +215,8 @@ fn ends_visibly<B>(response: &Response<B>) -> bool {
 /// A package that is on its way.
 pub(super) struct Arriving {
     keeping: Keeping,
+    /// With what its index says, if that says anything.
+    comparison: Option<Comparison>,
     content_type: Option<String>,
     fetched: Fetched,
 }
@@ -205,19 +231,30 @@ enum Keeping {
 
 impl Arriving {
     /// The head of the answer has come; whether it brings the package.
-    pub(super) fn begins<B>(&mut self, response: &Response<B>) -> bool {
+    ///
+    /// # Errors
+    /// When a program may take what it brings for the package, and it cannot be compared with its index.
+    pub(super) fn begins<B>(&mut self, response: &Response<B>) -> Result<bool, Denied> {
         let headers = response.headers();
         self.content_type =
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if !(is_for_all(response) && ends_visibly(response)) {
             self.keeping = Keeping::Hash(Sha256::new());
         }
-        response.status() == StatusCode::OK && !headers.contains_key(header::CONTENT_ENCODING)
+        let whole = response.status() == StatusCode::OK && !headers.contains_key(header::CONTENT_ENCODING);
+        if !whole && self.is_compared() && response.status().is_success() {
+            let reason = "the registry answered with something else than the whole artefact as it is, so it cannot be compared with the digest in its index";
+            return Err(denied(Refusal::Digest, reason));
+        }
+        Ok(whole)
     }
 
     /// More of it has come.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.fetched.size += bytes.len() as u64;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.take(bytes);
+        }
         match &mut self.keeping {
             Keeping::Cache(filling) => {
                 // A full disk is no reason to stop; what comes now is only hashed.
@@ -227,15 +264,32 @@ impl Arriving {
         }
     }
 
+    /// Whether its last bytes may not be passed on before it was compared with its index.
+    pub(super) const fn is_compared(&self) -> bool {
+        self.comparison.is_some()
+    }
+
+    /// Whether what has come is what the index names.
+    pub(super) fn compare(&self) -> Result<(), Denied> {
+        if self.comparison.as_ref().is_none_or(Comparison::agrees) {
+            return Ok(());
+        }
+        let Fetched { name, version, .. } = &self.fetched;
+        let reason = format!(
+            "what came for {name} {version} is not what the registry's index names, by its digest, so it was cut off"
+        );
+        Err(denied(Refusal::Digest, &reason))
+    }
+
     /// All of it has come.
     pub(super) async fn arrived(self) -> Fetched {
-        let Self { keeping, content_type, fetched } = self;
+        let Self { keeping, content_type, fetched, .. } = self;
         let digest = match keeping {
             Keeping::Hash(hash) => Digest::from_bytes(hash.finalize().into()),
             Keeping::Cache(filling) => {
                 let digest = filling.digest();
                 // What could not be kept has come all the same.
-                filling.finish(content_type.as_deref(), fetched.published).await.ok();
+                filling.finish(content_type.as_deref(), fetched.published, true).await.ok();
                 digest
             }
         };

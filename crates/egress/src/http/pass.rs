@@ -8,11 +8,13 @@ use cofferdam_domain::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    beside::{check_query, remove_logins},
-    body::{Answer, Besides, Download, Owner, Progress, Upload, reflected},
+    beside::{check_forms, check_query, remove_logins},
+    body::{Answer, Besides, Download, Owner, Progress, TOO_LONG, Upload, reflected},
     fields::{join_cookies, remove_hops},
+    gathered::Gathered,
     package::{self, Arriving, Course},
     request::Wanted,
     serve::Visit,
@@ -25,6 +27,7 @@ use crate::{
     record::NotRecorded,
     refuse::denied,
     upstream::{Flight, Lane, Offer, Pool},
+    watchlist::Passing,
 };
 
 /// Whether a request may be sent, by the rules and by the session's limits.
@@ -36,18 +39,30 @@ pub(crate) fn judge(visit: &Visit, wanted: &Wanted) -> Result<Allowed, Denied> {
     }
 }
 
-/// Sends a request that may be sent; gives its answer.
+/// Sends a request that may be sent, when it is its turn; gives its answer.
 pub(crate) async fn pass(
     visit: &Arc<Visit>,
     wanted: Wanted,
     allowed: Allowed,
-    mut parts: Parts,
+    parts: Parts,
     body: Incoming,
 ) -> Result<Response<Answer>, Denied> {
+    let permit = visit.door.upstream.permit().await?;
+    // Who waits for a turn does not take the memory that it needs then.
+    Box::pin(send(visit, (wanted, allowed), (parts, body), permit)).await
+}
+
+async fn send(
+    visit: &Arc<Visit>,
+    (wanted, allowed): (Wanted, Allowed),
+    (mut parts, body): (Parts, Incoming),
+    permit: OwnedSemaphorePermit,
+) -> Result<Response<Answer>, Denied> {
     let door = &visit.door;
+    // Apart from the rest, whose room is taken for as long as the answer takes.
+    let (gathered, passing) = Box::pin(look_through(door, body, &wanted, &allowed, &parts.headers)).await?;
     let inside = parts.extensions.remove::<OnUpgrade>().filter(|_| wanted.upgrade);
     let offer = if wanted.upgrade { Offer::OnlyOne } else { Offer::Both };
-    let permit = door.upstream.permit().await?;
     let course = match &allowed.reading {
         Some(reading) => package::course(door, &wanted, reading, &mut parts.headers).await?,
         None => Course::Fetch(None),
@@ -73,8 +88,8 @@ pub(crate) async fn pass(
     recorded.map_err(|NotRecorded| denied(Refusal::Closed, &NotRecorded.to_string()))?;
 
     let progress = Progress::new();
-    let upload = Upload::new(body, allowed.body_limit, &door.patience, progress.clone());
-    let mut request = http::Request::new(upload);
+    let upload = Upload::new(gathered, passing, allowed.body_limit, &door.patience, progress.clone());
+    let mut request = http::Request::new(Box::new(upload));
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
     *request.headers_mut() = parts.headers;
@@ -86,6 +101,30 @@ pub(crate) async fn pass(
     let (response, flight) = sent.map_err(|problem| progress.cut.get().cloned().unwrap_or(problem))?;
     let owner = Steward { door: door.clone(), sandbox: visit.sandbox, operation };
     relay(visit, response, Relay { flight, owner, patterns, package, inside })
+}
+
+/// Reads the beginning of a body and looks through it; gives what the rest is looked through for as it passes.
+async fn look_through(
+    door: &Shared,
+    body: Incoming,
+    wanted: &Wanted,
+    allowed: &Allowed,
+    headers: &HeaderMap,
+) -> Result<(Gathered, Passing), Denied> {
+    let gathered = Gathered::read(body, wanted.body, &door.patience).await?;
+    if gathered.beginning().len() as u64 > allowed.body_limit {
+        return Err(denied(Refusal::Body, TOO_LONG));
+    }
+    if !door.credentials.stripped_headers(&wanted.site.host).is_empty() {
+        check_forms(&wanted.method, headers, &gathered)?;
+    }
+    let held = door.credentials.known();
+    if gathered.beginning().is_empty() || !door.watchlist.looks(&held) {
+        return Ok((gathered, Passing::default()));
+    }
+    door.watchlist.whole(gathered.beginning().to_vec(), held.clone()).await?;
+    let passing = if gathered.is_all() { Passing::default() } else { door.watchlist.passing(held) };
+    Ok((gathered, passing))
 }
 
 /// Takes away what a request may not say outside, and adds the credential. Gives what the answer may not contain.
@@ -104,7 +143,11 @@ async fn prepare(
     // Has been met here.
     headers.remove(header::EXPECT);
     join_cookies(headers);
-    for name in door.credentials.stripped_headers(&wanted.site.host) {
+    let stripped = door.credentials.stripped_headers(&wanted.site.host);
+    if !stripped.is_empty() {
+        check_query(wanted.query.as_deref())?;
+    }
+    for name in stripped {
         headers.remove(name);
     }
     if wanted.upgrade {
@@ -118,7 +161,6 @@ async fn prepare(
             "the door adds a credential to this request, and nobody could look for it in what comes over a WebSocket",
         ));
     }
-    check_query(wanted.query.as_deref())?;
     remove_logins(headers);
     let injection = door
         .credentials
@@ -158,7 +200,10 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
     let Relay { flight, owner, patterns, package, inside } = relay;
     look_at_head(response.headers(), patterns.as_deref())?;
     let scan = patterns.map(ReflectionScan::new);
-    let package = package.and_then(|mut package| package.begins(&response).then_some(package));
+    let package = match package {
+        Some(mut package) => package.begins(&response)?.then_some(package),
+        None => None,
+    };
     let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let outside = changes.then(|| hyper::upgrade::on(&mut response));
     let headers = response.headers_mut();

@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use cofferdam_domain::{
     SandboxId,
-    egress::{Operation, Refusal},
+    egress::{Operation, Refusal, Scheme},
 };
 use http::{Request, Response};
 use http_body::Body as _;
@@ -24,9 +24,10 @@ use super::{
     body::Answer,
     guard::{Guarded, Verdict},
     head::LONGEST_HEAD,
+    pace::Paced,
     request::{Site, Wanted, raw_operation},
 };
-use crate::{decide::Denied, door::Shared, refuse, tasks::Tasks};
+use crate::{decide::Denied, door::Shared, refuse, registry::RegistryKind, tasks::Tasks, watchlist::SHORT};
 
 /// Requests side by side on one HTTP/2 connection.
 const STREAMS: u32 = 100;
@@ -81,9 +82,11 @@ impl Visit {
         request: Request<Incoming>,
         verdict: Option<&Verdict>,
     ) -> Response<Answer> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        self.undot(&mut parts);
         let expects = parts.headers.contains_key(http::header::EXPECT);
-        let response = match (&self.refused, Wanted::read(&parts, &body, self.site.as_ref())) {
+        let response = match (&self.refused, Box::pin(self.read(&parts, &body)).await) {
+            (Some(_), Err(denied)) if is_touched(&denied) => self.refuse_touched(&parts, denied, body).await,
             (Some(denied), _) => self.refuse(denied, body, expects).await,
             (None, Err(denied)) => {
                 let operation = raw_operation(&parts, self.site.as_ref());
@@ -98,12 +101,66 @@ impl Visit {
         response
     }
 
+    /// Takes the one dot out of the path that apt writes for a repository without suites (`./`, sources.list(5)): at a repository of
+    /// Debian packages both are the same place, and what is judged is what is sent.
+    fn undot(&self, parts: &mut http::request::Parts) {
+        let Some((before, after)) = parts.uri.path().split_once("/./") else { return };
+        let whole = if parts.uri.query().is_some() { return } else { format!("{before}/{after}") };
+        let Some(site) =
+            self.site.clone().or_else(|| Site::read(Scheme::Http, parts.uri.authority()?.as_str()))
+        else {
+            return;
+        };
+        let rules = self.door.rules();
+        let apt =
+            rules.registries_at(&site.host, site.port).any(|registry| registry.kind == RegistryKind::Apt);
+        if apt && let Ok(path) = whole.parse() {
+            let mut uri = parts.uri.clone().into_parts();
+            uri.path_and_query = Some(path);
+            if let Ok(uri) = http::Uri::from_parts(uri) {
+                parts.uri = uri;
+            }
+        }
+    }
+
+    /// Reads a request, unless it touches what is watched.
+    async fn read(&self, parts: &http::request::Parts, body: &Incoming) -> Result<Wanted, Denied> {
+        let door = &self.door;
+        door.watchlist.head(parts, door.credentials.held().await).await?;
+        let wanted = Wanted::read(parts, body, self.site.as_ref())?;
+        door.watchlist.place(&wanted.site.host, Some(&wanted.path))?;
+        Ok(wanted)
+    }
+
+    /// Says no to a request on a connection that was refused before, where it is worth a line of its own.
+    async fn refuse_touched(
+        &self,
+        parts: &http::request::Parts,
+        denied: Denied,
+        body: Incoming,
+    ) -> Response<Answer> {
+        self.door.ledger.refuse(self.sandbox, raw_operation(parts, self.site.as_ref()), &denied);
+        self.refuse(&denied, body, parts.headers.contains_key(http::header::EXPECT)).await
+    }
+
     /// Says no. A program that is sending a body hears it only once it has sent some more.
     async fn refuse(&self, denied: &Denied, body: Incoming, expects: bool) -> Response<Answer> {
-        if !expects && !body.is_end_stream() {
-            timeout(LINGER, drain(body)).await.ok();
+        if !expects
+            && !body.is_end_stream()
+            && let Err(touched) = Box::pin(self.hear_out(body)).await
+            && !is_touched(denied)
+        {
+            self.door.ledger.refuse(self.sandbox, self.connection(), &touched);
+            return refuse::answer(&touched).map(Answer::Own);
         }
         refuse::answer(denied).map(Answer::Own)
+    }
+
+    /// Takes some more of a body that goes nowhere; whether it touches what is watched.
+    async fn hear_out(&self, body: Incoming) -> Result<(), Denied> {
+        let mut said = Vec::new();
+        timeout(LINGER, drain(body, &mut said)).await.ok();
+        self.door.watchlist.whole(said, self.door.credentials.known()).await
     }
 
     async fn pass_or_refuse(
@@ -135,11 +192,18 @@ impl Visit {
     }
 }
 
-/// Takes what a program has still to say, up to a limit.
-async fn drain(mut body: Incoming) {
+/// Whether something that is watched was touched.
+const fn is_touched(denied: &Denied) -> bool {
+    matches!(denied.code, Refusal::Canary | Refusal::Secret)
+}
+
+/// Takes what a program has still to say, up to a limit; keeps the beginning.
+async fn drain(mut body: Incoming, said: &mut Vec<u8>) {
     let mut read = 0;
     while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        read += frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64);
+        let data: &[u8] = frame.data_ref().map_or(&[], |data: &Bytes| data);
+        said.extend(data.iter().take(SHORT - said.len()));
+        read += data.len() as u64;
         if read > UNREAD {
             return;
         }
@@ -154,7 +218,11 @@ where
     let verdict = Arc::<Verdict>::default();
     let service = service_fn(|request| {
         let (visit, verdict) = (visit.clone(), verdict.clone());
-        async move { Ok::<_, Infallible>(visit.answer(request, Some(&verdict)).await) }
+        // What it takes to answer is given back with the answer's head; the connection may be there for long.
+        Box::pin(async move {
+            let answer = visit.answer(request, Some(&verdict)).await;
+            Ok::<_, Infallible>(answer.map(|answer| Paced::new(answer, verdict)))
+        })
     });
     let io = TokioIo::new(Guarded::new(io, verdict.clone()));
     let mut connection = http1::Builder::new()
@@ -199,7 +267,7 @@ where
 {
     let service = service_fn(|request| {
         let visit = visit.clone();
-        async move { Ok::<_, Infallible>(visit.answer(request, None).await) }
+        Box::pin(async move { Ok::<_, Infallible>(visit.answer(request, None).await) })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -40,6 +40,10 @@ pub(crate) async fn answer_all(door: Arc<Shared>, sandbox: SandboxId, socket: Ud
 }
 
 fn reply(door: &Shared, sandbox: SandboxId, question: &Question, v6: bool) -> Reply {
+    if let Err(denied) = door.watchlist.name(&question.name, &door.credentials.known()) {
+        refuse(door, sandbox, question, denied.code, &denied.reason);
+        return Reply::NoSuchName;
+    }
     let name: Option<HostName> = question.name.parse().ok().filter(|_| door.open().is_ok());
     let Some(name) = name.filter(|name| door.rules().knows(name)) else {
         let reason = "no rule is about this name, so it is not answered, and nobody outside was asked";

@@ -1,7 +1,8 @@
 //! What the answers of registries' indexes say, read while they come: of what is in them only versions are kept.
 //!
 //! Each kind says it in its own way: npm in the packument's `time`, the simple API in `upload-time` (PEP 700), Go's proxy
-//! in `.info`, newer cargo indexes in `pubtime`.
+//! in `.info`, newer cargo indexes in `pubtime`. What an artefact hashes to is in cargo's `cksum`, the simple API's `hashes` or
+//! the fragment of a link, and npm's `integrity`.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +17,20 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::RegistryKind;
+use super::{Checksum, RegistryKind};
 
 /// What one index says: each version, or for the simple API each file as the page links to it, with the time of its
-/// publication.
-pub type Listing = BTreeMap<String, Option<Timestamp>>;
+/// publication and what the artefact hashes to.
+pub type Listing = BTreeMap<String, Listed>;
+
+/// What an index says of one version or file, as far as it does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// When it was published.
+    pub published: Option<Timestamp>,
+    /// What the artefact hashes to.
+    pub checksum: Option<Checksum>,
+}
 
 /// Versions or files of one index at most.
 const MOST: usize = 50_000;
@@ -54,7 +64,7 @@ fn time(text: &str) -> Option<Timestamp> {
 /// What the lines that are not empty say.
 fn each_line(
     mut body: impl BufRead,
-    said: impl Fn(&[u8]) -> Option<(String, Option<Timestamp>)>,
+    said: impl Fn(&[u8]) -> Option<(String, Listed)>,
 ) -> Result<Listing, &'static str> {
     const ODD: &str = "a line of it is not what it should be";
     let mut listing = Listing::new();
@@ -70,8 +80,8 @@ fn each_line(
             return Err("it is longer than any that is known");
         }
         if !line.trim_ascii().is_empty() {
-            let (version, published) = said(line.trim_ascii()).ok_or(ODD)?;
-            listing.insert(version, published);
+            let (version, listed) = said(line.trim_ascii()).ok_or(ODD)?;
+            listing.insert(version, listed);
         }
     }
 }
@@ -81,10 +91,12 @@ fn read_crates(body: impl BufRead) -> Result<Listing, &'static str> {
     struct Line {
         vers: String,
         pubtime: Option<String>,
+        cksum: Option<String>,
     }
     each_line(body, |line| {
         let line: Line = serde_json::from_slice(line).ok()?;
-        Some((line.vers, line.pubtime.as_deref().and_then(time)))
+        let published = line.pubtime.as_deref().and_then(time);
+        Some((line.vers, Listed { published, checksum: line.cksum.as_deref().and_then(Checksum::sha256) }))
     })
 }
 
@@ -92,7 +104,7 @@ fn read_list(body: impl BufRead) -> Result<Listing, &'static str> {
     // Some proxies write the time of a version after it.
     each_line(body, |line| {
         let version = std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?;
-        version.starts_with('v').then(|| (version.to_owned(), None))
+        version.starts_with('v').then(|| (version.to_owned(), Listed::default()))
     })
 }
 
@@ -106,13 +118,20 @@ fn read_files(mut body: impl BufRead) -> Result<Listing, &'static str> {
     struct File {
         url: String,
         upload_time: Option<String>,
+        #[serde(default)]
+        hashes: Hashes,
+    }
+    #[derive(Default, Deserialize)]
+    struct Hashes {
+        sha256: Option<String>,
     }
     const NEITHER: &str = "it is neither JSON nor a page of links";
     impl Entry for File {
         type Key = IgnoredAny;
-        fn said(self, _: IgnoredAny) -> (String, Option<Timestamp>) {
+        fn said(self, _: IgnoredAny) -> (String, Listed) {
             let target = self.url.split(['#', '?']).next().unwrap_or_default().to_owned();
-            (target, self.upload_time.as_deref().and_then(time))
+            let published = self.upload_time.as_deref().and_then(time);
+            (target, Listed { published, checksum: self.hashes.sha256.as_deref().and_then(Checksum::sha256) })
         }
     }
     if body.fill_buf().map_err(|_| "it broke off")?.trim_ascii_start().first() == Some(&b'{') {
@@ -128,7 +147,8 @@ fn read_files(mut body: impl BufRead) -> Result<Listing, &'static str> {
     if links.is_empty() && !page.contains("<html") && !page.contains("<!DOCTYPE") {
         return Err(NEITHER);
     }
-    Ok(links.into_iter().map(|link| (link.target, None)).collect())
+    let listed = |checksum| Listed { published: None, checksum };
+    Ok(links.into_iter().map(|link| (link.target, listed(link.checksum))).collect())
 }
 
 fn read_packument(body: impl BufRead) -> Result<Listing, &'static str> {
@@ -140,8 +160,8 @@ fn read_packument(body: impl BufRead) -> Result<Listing, &'static str> {
     }
     let mut packument: Packument =
         serde_json::from_reader(body).map_err(|_| "it is not what npm's registries answer")?;
-    for (version, published) in &mut packument.versions.listing {
-        *published = packument.time.listing.get(version).copied().flatten();
+    for (version, listed) in &mut packument.versions.listing {
+        listed.published = packument.time.listing.get(version).and_then(|time| time.published);
     }
     Ok(packument.versions.listing)
 }
@@ -157,7 +177,8 @@ fn read_info(version: &str, body: impl Read) -> Result<Listing, &'static str> {
     if info.version != version {
         return Err("it is about another version");
     }
-    Ok(Listing::from([(info.version, info.time.as_deref().and_then(time))]))
+    let published = info.time.as_deref().and_then(time);
+    Ok(Listing::from([(info.version, Listed { published, checksum: None })]))
 }
 
 /// An object or a list of which each entry says something of a version, not more than [`MOST`] of them.
@@ -169,17 +190,22 @@ struct Few<E> {
 trait Entry {
     /// What an entry of an object is named by.
     type Key;
-    fn said(self, key: Self::Key) -> (String, Option<Timestamp>);
+    fn said(self, key: Self::Key) -> (String, Listed);
 }
 
-/// A version's manifest, of which nothing is read.
+/// A version's manifest, of which only the tarball's checksum is read.
 #[derive(Deserialize)]
-struct Manifest {}
+struct Manifest {
+    dist: Option<Dist>,
+}
+
+/// What a manifest says of its tarball, or whatever else stands in its place.
+struct Dist(Option<Checksum>);
 
 impl Entry for Manifest {
     type Key = String;
-    fn said(self, version: String) -> (String, Option<Timestamp>) {
-        (version, None)
+    fn said(self, version: String) -> (String, Listed) {
+        (version, Listed { published: None, checksum: self.dist.and_then(|Dist(checksum)| checksum) })
     }
 }
 
@@ -188,8 +214,8 @@ struct Moment(Option<Timestamp>);
 
 impl Entry for Moment {
     type Key = String;
-    fn said(self, version: String) -> (String, Option<Timestamp>) {
-        (version, self.0)
+    fn said(self, version: String) -> (String, Listed) {
+        (version, Listed { published: self.0, checksum: None })
     }
 }
 
@@ -238,7 +264,7 @@ where
 }
 
 impl<E> Few<E> {
-    fn add<F: serde::de::Error>(&mut self, said: (String, Option<Timestamp>)) -> Result<(), F> {
+    fn add<F: serde::de::Error>(&mut self, said: (String, Listed)) -> Result<(), F> {
         if self.listing.len() == MOST {
             return Err(F::custom("too many versions"));
         }
@@ -257,6 +283,21 @@ impl<'de> Deserialize<'de> for Moment {
         }
         Ok(Self(match Said::deserialize(from).map_err(D::Error::custom)? {
             Said::Text(text) => time(&text),
+            Said::Else(IgnoredAny) => None,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Dist {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Said {
+            Tarball { integrity: String },
+            Else(IgnoredAny),
+        }
+        Ok(Self(match Said::deserialize(from).map_err(D::Error::custom)? {
+            Said::Tarball { integrity } => Checksum::integrity(&integrity),
             Said::Else(IgnoredAny) => None,
         }))
     }
@@ -313,8 +354,44 @@ mod tests {
         ] {
             let listing =
                 read(kind, version, body.as_bytes()).unwrap_or_else(|reason| panic!("{kind}: {reason}"));
-            assert_eq!(listing.get(key), Some(&expected), "{kind}: {listing:?}");
+            assert_eq!(
+                listing.get(key).map(|listed| listed.published),
+                Some(expected),
+                "{kind}: {listing:?}"
+            );
         }
+    }
+
+    #[test]
+    fn what_artefacts_hash_to_is_read() {
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let integrity =
+            "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
+        for (kind, body) in [
+            (RegistryKind::Cargo, format!("{{\"vers\":\"1.0.0\",\"cksum\":\"{digits}\"}}")),
+            (
+                RegistryKind::Pip,
+                format!("{{\"files\":[{{\"url\":\"a\",\"hashes\":{{\"sha256\":\"{digits}\"}}}}]}}"),
+            ),
+            (RegistryKind::Pip, format!("<html><a href=\"a#sha256={digits}\">a</a>")),
+            (
+                RegistryKind::Npm,
+                format!(
+                    "{{\"versions\":{{\"1.0.0\":{{\"dist\":{{\"tarball\":\"x\",\"integrity\":\"{integrity}\"}}}}}}}}"
+                ),
+            ),
+        ] {
+            let listing = read(kind, "", body.as_bytes()).unwrap();
+            let checksum = listing.values().next().and_then(|listed| listed.checksum).expect("a checksum");
+            assert!(checksum.is_of(&b"abc"[..]).unwrap(), "{kind}");
+        }
+        let odd = r#"{"versions":{"1.0.0":{"dist":7},"1.1.0":{"dist":{"shasum":"x"}}}}"#;
+        assert!(
+            read(RegistryKind::Npm, "", odd.as_bytes())
+                .unwrap()
+                .values()
+                .all(|listed| listed.checksum.is_none())
+        );
     }
 
     #[test]

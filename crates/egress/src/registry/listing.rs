@@ -19,7 +19,7 @@ use cofferdam_domain::{
 use http::{Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
-use super::{Listing, Part, Reading, Registry, RegistryKind, ask::Asker, grammar, index::read};
+use super::{Listed, Listing, Part, Reading, Registry, RegistryKind, ask::Asker, grammar, index::read};
 use crate::meter::Meter;
 
 /// The most bytes of an index. The packuments of packages with thousands of versions have tens of megabytes.
@@ -85,7 +85,7 @@ impl ListingProblem {
     pub const fn code(&self) -> Refusal {
         match self {
             Self::NotListed { .. } => Refusal::Package,
-            Self::Unreadable { .. } => Refusal::CoolDown,
+            Self::Unreadable { .. } => Refusal::Index,
         }
     }
 }
@@ -107,29 +107,34 @@ impl Listings {
         self.meter = Some(meter);
     }
 
-    /// When the version was published that a request to this registry reads; nothing where the registry does not say.
+    /// What the registry says of the version that a request to it reads: when it was published, and what it hashes to.
     ///
     /// # Errors
     /// When the index does not have the version, or cannot be read.
-    pub async fn published(
+    pub async fn listed(
         &self,
         registry: &Registry,
         path: &RequestPath,
         reading: &Reading,
-    ) -> Result<Option<Timestamp>, ListingProblem> {
-        let Reading::Artefact { kind, name, version, .. } = reading else { return Ok(None) };
+    ) -> Result<Listed, ListingProblem> {
+        let Reading::Artefact { kind, name, version, .. } = reading else { return Ok(Listed::default()) };
         let key = match kind {
             RegistryKind::Pip => target("", path.as_str()),
             RegistryKind::Cargo | RegistryKind::Npm | RegistryKind::Go => version.clone(),
-            RegistryKind::Apt | RegistryKind::Maven if !self.ages => return Ok(None),
-            RegistryKind::Apt | RegistryKind::Maven => return self.last_modified(registry, path, name).await,
+            RegistryKind::Apt | RegistryKind::Maven if !self.ages => return Ok(Listed::default()),
+            RegistryKind::Apt | RegistryKind::Maven => {
+                let published = self.last_modified(registry, path, name).await?;
+                return Ok(Listed { published, checksum: None });
+            }
         };
         let mut problem = ListingProblem::NotListed { name: name.clone(), version: version.clone() };
         for index in self.indexes(*kind, registry) {
             match self.look_up(index, name, version, &key).await {
-                Ok(Some(Some(published))) => return Ok(Some(published)),
-                Ok(Some(None)) if self.ages => return self.last_modified(registry, path, name).await,
-                Ok(Some(None)) => return Ok(None),
+                Ok(Some(Listed { published: None, checksum })) if self.ages => {
+                    let published = self.last_modified(registry, path, name).await?;
+                    return Ok(Listed { published, checksum });
+                }
+                Ok(Some(listed)) => return Ok(listed),
                 Ok(None) => {}
                 Err(error) => problem = error,
             }
@@ -144,7 +149,7 @@ impl Listings {
         name: &str,
         version: &str,
         key: &str,
-    ) -> Result<Option<Option<Timestamp>>, ListingProblem> {
+    ) -> Result<Option<Listed>, ListingProblem> {
         if index.kind == RegistryKind::Go {
             let list = self.listing(index, name, "").await?;
             // Versions that stand for commits are in no list, nor are those of toolchains everywhere.
@@ -153,7 +158,7 @@ impl Listings {
                 return Ok(None);
             }
             if known && !self.ages {
-                return Ok(Some(None));
+                return Ok(Some(Listed::default()));
             }
         }
         Ok(self.listing(index, name, version).await?.get(key).copied())

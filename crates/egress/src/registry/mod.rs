@@ -5,10 +5,12 @@
 //! auditing are not in these grammars.
 
 mod ask;
+mod checksum;
 mod discover;
 mod grammar;
 mod index;
 mod listing;
+mod named;
 mod packages;
 mod page;
 
@@ -18,10 +20,12 @@ use cofferdam_domain::egress::{Addresses, HostName, Method, RequestPath, Scheme}
 use serde::{Deserialize, Serialize};
 
 pub(crate) use ask::Asker;
+pub use checksum::{Checksum, Comparison};
 pub use discover::{BuiltIn, ConfigFiles, Discovery, HostFiles, Settings, discover};
 pub use grammar::CrateTemplate;
-pub use index::{Listing, read as read_index};
+pub use index::{Listed, Listing, read as read_index};
 pub use listing::{ListingProblem, Listings};
+pub(crate) use named::named;
 pub use packages::{InvalidPackageRule, PackageRefusal, PackageRules};
 
 /// The protocols of registries.

@@ -27,6 +27,14 @@ pub struct PackageRefusal {
 /// A rule about packages is not in the form that it should have.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidPackageRule {
+    /// A registry that is none.
+    #[error("the registry {url:?} cannot be used: {problem}")]
+    Registry {
+        /// Its URL as it is written.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Not `kind:name`.
     #[error(
         "{text:?} names no packages: write the kind of registry (cargo, pip, npm, apt, go, maven), a colon and a name, in which `*` stands for any text: npm:@company/*"

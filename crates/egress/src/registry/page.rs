@@ -1,5 +1,7 @@
 //! Links in the pages of the simple repository API (PEP 503).
 
+use super::Checksum;
+
 /// One file that a page links to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
@@ -7,6 +9,8 @@ pub(super) struct Link {
     pub(super) target: String,
     /// The last part of it.
     pub(super) file: String,
+    /// What the file hashes to, as the fragment says.
+    pub(super) checksum: Option<Checksum>,
 }
 
 /// The most links of a page that are read.
@@ -20,10 +24,11 @@ pub(super) fn links(page: &str) -> Vec<Link> {
         let (tag, after) = rest[at + 3..].split_once('>').unwrap_or((&rest[at + 3..], ""));
         rest = after;
         let Some(target) = attribute(tag, "href") else { continue };
+        let checksum = target.split_once("#sha256=").and_then(|(_, digits)| Checksum::sha256(digits));
         let target = target.split(['#', '?']).next().unwrap_or_default().replace("&amp;", "&");
         let file = target.rsplit('/').next().unwrap_or_default().replace("%2B", "+").replace("%2b", "+");
         if !file.is_empty() {
-            links.push(Link { target, file });
+            links.push(Link { target, file, checksum });
         }
     }
     links

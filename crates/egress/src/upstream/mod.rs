@@ -90,7 +90,7 @@ impl Upstream {
         lane: Lane,
         (way, permit): (Way, OwnedSemaphorePermit),
         offer: Offer,
-        mut request: http::Request<Upload>,
+        mut request: http::Request<Box<Upload>>,
     ) -> Result<(http::Response<Incoming>, Flight), Denied> {
         let mut way = Some(way);
         loop {
@@ -124,9 +124,9 @@ impl Upstream {
     /// The request back, if it may be sent again.
     fn unsent(
         &self,
-        mut error: TrySendError<http::Request<Upload>>,
+        mut error: TrySendError<http::Request<Box<Upload>>>,
         kept: bool,
-    ) -> Result<http::Request<Upload>, Denied> {
+    ) -> Result<http::Request<Box<Upload>>, Denied> {
         if let Some(request) = error.take_message().filter(|_| kept) {
             return Ok(request);
         }

@@ -26,12 +26,12 @@ pub(crate) struct Lane {
     pub(crate) credential: Option<String>,
 }
 
-/// A connection that takes requests.
+/// A connection that takes requests. It has room for many of them in its queue, so that their bodies are kept outside.
 pub(crate) enum Sender {
     /// One after the other.
-    One(http1::SendRequest<Upload>),
+    One(http1::SendRequest<Box<Upload>>),
     /// Side by side.
-    Two(http2::SendRequest<Upload>),
+    Two(http2::SendRequest<Box<Upload>>),
 }
 
 impl Sender {

@@ -4,7 +4,7 @@ use cofferdam_domain::egress::{EgressPolicy, Refusal, Scheme};
 use cofferdam_egress::{
     Credential, CredentialHost, CredentialSource, Credentials, DoorwayOptions, HeaderFormat, Roots,
 };
-use http::{HeaderName, Response};
+use http::{HeaderName, HeaderValue, Response};
 use http_body_util::Full;
 
 use crate::{
@@ -183,11 +183,44 @@ async fn nobody_logs_in_beside_the_credential() {
         assert!(got.headers.contains_key("x-whatever"));
         let before = setting.host.got().len();
         for query in ["private_token=x", "a=b&private%5Ftoken=x", "api_key=x", "Access-Token[]=x"] {
-            let answer = setting.send("GET", &format!("/with/x?{query}"), two).await.unwrap();
-            assert_eq!(answer.headers()["cofferdam-refused"], "query", "{query}");
+            for place in ["with", "without"] {
+                let answer = setting.send("GET", &format!("/{place}/x?{query}"), two).await.unwrap();
+                assert_eq!(answer.headers()["cofferdam-refused"], "query", "{place} {query}");
+            }
         }
         assert_eq!(setting.host.got().len(), before);
     }
+}
+
+#[tokio::test]
+async fn nobody_logs_in_by_a_form() {
+    const PARTS: &str =
+        "--x\r\nContent-Disposition: form-data; name=\"private_token\"\r\n\r\nmine\r\n--x--\r\n";
+    let setting = setting(|_| Response::new(Full::default())).await;
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let long = "x=y&".repeat(100_000);
+    for (fields, body, passes) in [
+        (&[kind][..], "title=x", true),
+        (&[kind], "a=b&private_token=mine", false),
+        (&[("content-type", "application/x-www-form-urlencoded,x")], "private_token=mine", false),
+        // What it is not said to be is taken for a form as well.
+        (&[], "private_token=mine", false),
+        (&[("content-type", "text/plain")], "private_token=mine", true),
+        (&[kind, ("content-encoding", "gzip")], "title=x", false),
+        (&[("content-type", "multipart/form-data; boundary=x")], PARTS, false),
+        (&[kind], &long, false),
+    ] {
+        let stream = setting.scene.connect("a.example", 443).await;
+        let stream = start_tls(&setting.scene, stream, "a.example", &["http/1.1"]).await.unwrap();
+        let mut request = request("POST", "a.example", "/without/x", false, body);
+        for (name, value) in fields {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        let answer = fetch(stream, false, request).await.unwrap();
+        let code = answer.headers().get("cofferdam-refused").map(HeaderValue::as_bytes);
+        assert_eq!(code, (!passes).then_some(&b"body"[..]), "{fields:?} {}", body.len());
+    }
+    assert_eq!(setting.host.got().len(), 2);
 }
 
 #[tokio::test]

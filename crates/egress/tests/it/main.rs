@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and say aloud what they skip"
 )]
 
+mod canaries;
 mod clients;
 mod credentials;
 // What the rules decide, without a socket.

@@ -3,11 +3,16 @@
 use bytes::Bytes;
 use cofferdam_domain::{
     Digest,
-    egress::{Addresses, EgressLimits, EgressPolicy, Registries, Scheme},
+    egress::{Addresses, EgressLimits, EgressPolicy, Refusal, Registries, RegistryPlace, Scheme},
 };
 use cofferdam_egress::{DoorwayOptions, PackageCache, Part, Registry, RegistryKind};
 use http::{Method, Response};
 use http_body_util::Full;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     host::{Authority, Got, Host},
@@ -16,14 +21,30 @@ use crate::{
 };
 
 const OLD: &[u8] = b"an old tarball";
+/// What `abc` hashes to.
+const GOOD: &str =
+    "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
 
 fn npm(got: &Got) -> Response<Full<Bytes>> {
     let body = match got.line.split(' ').nth(1).unwrap() {
         "/left-pad" => {
             let young = jiff::Timestamp::now();
+            let good = format!(r#"{{"dist":{{"integrity":"{GOOD}"}}}}"#);
             Bytes::from(format!(
-                r#"{{"versions":{{"1.0.0":{{}},"1.1.0":{{}}}},"time":{{"1.0.0":"2020-01-01T00:00:00Z","1.1.0":"{young}"}}}}"#
+                r#"{{"versions":{{"1.0.0":{{}},"1.1.0":{{}},"1.2.0":{good},"1.3.0":{good},"1.4.0":{good},"1.5.0":{good},"1.6.0":{good}}},"time":{{"1.0.0":"2020-01-01T00:00:00Z","1.1.0":"{young}"}}}}"#
             ))
+        }
+        "/left-pad/-/left-pad-1.2.0.tgz" => Bytes::from_static(b"abc"),
+        "/left-pad/-/left-pad-1.3.0.tgz" => Bytes::from_static(b"abd"),
+        "/left-pad/-/left-pad-1.4.0.tgz" => {
+            let answer = Response::builder().header("content-encoding", "identity");
+            return answer.body(Full::from(&b"abd"[..])).unwrap();
+        }
+        "/left-pad/-/left-pad-1.5.0.tgz" => {
+            return Response::builder().status(203).body(Full::from(&b"abd"[..])).unwrap();
+        }
+        "/left-pad/-/left-pad-1.6.0.tgz" => {
+            return Response::builder().status(500).body(Full::from(&b"abd"[..])).unwrap();
         }
         "/left-pad/-/left-pad-1.0.0.tgz" | "/left-pad/-/left-pad-1.1.0.tgz" => Bytes::from_static(OLD),
         _ => return Response::builder().status(404).body(Full::default()).unwrap(),
@@ -193,7 +214,144 @@ async fn a_registry_that_is_down_is_said_to_be() {
     let gone = Host::talking(|stream| async move { drop(stream) }).await;
     let scene = scene(&gone, Registries { cool_down_days: 7, ..Registries::default() }, None, &authority);
     let (status, code, body) = ask(&scene, &gone, Method::GET, "/left-pad/-/left-pad-1.0.0.tgz").await;
-    assert_eq!((status, code.as_str()), (403, "cool_down"));
+    assert_eq!((status, code.as_str()), (403, "index"));
     let reason = String::from_utf8_lossy(&body).into_owned();
     assert!(reason.contains("index of left-pad cannot be read"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_not_what_the_index_names_is_cut_off_and_not_kept() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let folder = tempfile::tempdir().unwrap();
+    let session = || {
+        let cache = PackageCache::open(folder.path(), 1 << 20).unwrap();
+        scene(&host, Registries::default(), Some(cache), &authority)
+    };
+    let right = session();
+    assert_eq!(&ask(&right, &host, Method::GET, "/left-pad/-/left-pad-1.2.0.tgz").await.2[..], b"abc");
+    right.log.wait_for_package_named("left-pad").await;
+    let wrong = session();
+    let stream = wrong.connect("localhost", host.address.port()).await;
+    let stream = start_tls(&wrong, stream, "localhost", &["http/1.1"]).await.unwrap();
+    let name = format!("localhost:{}", host.address.port());
+    let asked = request("GET", &name, "/left-pad/-/left-pad-1.3.0.tgz", false, "");
+    assert!(fetch(stream, false, asked).await.is_err(), "it never comes to its end");
+    wrong.log.wait_for(Refusal::Digest).await;
+    assert!(wrong.log.fetched.lock().unwrap().is_empty());
+    assert_eq!(PackageCache::open(folder.path(), 1 << 20).unwrap().size(), 3, "only what is right is kept");
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_with_the_index_does_not_come() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let scene = scene(&host, Registries::default(), None, &authority);
+    for (version, status, code) in [("1.4.0", 403, "digest"), ("1.5.0", 403, "digest"), ("1.6.0", 500, "")] {
+        let path = format!("/left-pad/-/left-pad-{version}.tgz");
+        let (got, refused, _) = ask(&scene, &host, Method::GET, &path).await;
+        assert_eq!((got, refused.as_str()), (status, code), "{version}");
+    }
+}
+
+/// Answers over HTTP/2 (RFC 9113, section 4.1): an artefact in two pieces, and then one of nothing that is not the end.
+async fn answer_in_pieces(mut stream: TlsStream<TcpStream>) {
+    let frame = |kind: u8, flags: u8, of: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, of], payload].concat()
+    };
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    let mut asked = 0;
+    while asked != 1 {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        asked = head[3];
+    }
+    // `:status: 200`, and `content-length: 3` (RFC 7541, appendix A).
+    let fields = [0x88, 0x5c, 1, b'3'];
+    let data = |flags: u8, piece: &[u8]| frame(0, flags, 1, piece);
+    let said = [frame(4, 0, 0, b""), frame(1, 4, 1, &fields), data(0, b"ab"), data(0, b"d"), data(0, b"")];
+    stream.write_all(&[said.concat(), data(1, b"")].concat()).await.unwrap();
+    // Until the door goes.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+}
+
+#[tokio::test]
+async fn nothing_lets_the_last_bytes_go_before_they_are_compared() {
+    let authority = Authority::new();
+    let tls = authority.vouch("localhost", &["h2", "http/1.1"]);
+    let host = Host::talking(move |stream| {
+        let tls = tls.clone();
+        async move {
+            let mut stream = tls.accept(stream).await.unwrap();
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                return answer_in_pieces(stream).await;
+            }
+            // The door reads indexes by HTTP/1.
+            let index =
+                format!(r#"{{"versions":{{"1.0.0":{{"dist":{{"integrity":"{GOOD}"}}}}}},"time":{{}}}}"#);
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{index}", index.len());
+            stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+        }
+    })
+    .await;
+    let scene = scene(&host, Registries::default(), None, &authority);
+    let port = host.address.port();
+    let stream = scene.connect("localhost", port).await;
+    let stream = start_tls(&scene, stream, "localhost", &["http/1.1"]).await.unwrap();
+    let asked = request("GET", &format!("localhost:{port}"), "/left-pad/-/left-pad-1.0.0.tgz", false, "");
+    assert!(fetch(stream, false, asked).await.is_err(), "it never comes to its end");
+    scene.log.wait_for(Refusal::Digest).await;
+}
+
+#[tokio::test]
+async fn registries_that_a_policy_names_are_registries() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let place = RegistryPlace {
+        kind: "npm".into(),
+        part: "whole".into(),
+        url: format!("https://localhost:{}/", host.address.port()),
+        addresses: Addresses::At(host.address),
+        credential: None,
+    };
+    let registries = Registries { enabled: true, more: vec![place], ..Registries::default() };
+    let policy = EgressPolicy { registries, ..EgressPolicy::default() };
+    let scene = Scene::with(policy, DoorwayOptions::default(), &authority);
+    assert_eq!(ask(&scene, &host, Method::GET, "/left-pad/-/left-pad-1.0.0.tgz").await.2, OLD);
+    assert_eq!(ask(&scene, &host, Method::GET, "/-/v1/search").await.1, "registry");
+}
+
+#[tokio::test]
+async fn a_flat_repository_of_debian_packages_is_read() {
+    let authority = Authority::new();
+    let host = Host::echoing(None).await;
+    let place = RegistryPlace {
+        kind: "apt".into(),
+        part: "whole".into(),
+        url: "http://deb.example/flat/".into(),
+        addresses: Addresses::At(host.address),
+        credential: None,
+    };
+    let registries = Registries { enabled: true, more: vec![place], ..Registries::default() };
+    let policy = EgressPolicy { registries, ..EgressPolicy::default() };
+    let scene = Scene::with(policy, DoorwayOptions::default(), &authority);
+    for (path, code) in [
+        ("/flat/./InRelease", 200),
+        ("/flat/./tool_1.0_all.deb", 200),
+        ("/flat/Packages.gz", 200),
+        ("/flat/././Packages.gz", 403),
+        ("/flat/./../Packages.gz", 403),
+        ("/flat/./notes.txt", 403),
+    ] {
+        let stream = scene.connect("deb.example", 80).await;
+        let answer = fetch(stream, false, request("GET", "deb.example", path, false, "")).await.unwrap();
+        assert_eq!(answer.status().as_u16(), code, "{path}");
+    }
+    let asked: Vec<String> = host.got().into_iter().map(|got| got.line).collect();
+    assert!(asked.iter().any(|line| line.ends_with(" /flat/tool_1.0_all.deb")), "{asked:?}");
 }

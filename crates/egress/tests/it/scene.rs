@@ -15,7 +15,7 @@ use cofferdam_domain::{
     },
 };
 use cofferdam_egress::{
-    Capture, Door, Doorway, DoorwayOptions, Listeners, NotRecorded, Patience, Record, Roots, Serving,
+    About, Capture, Door, Doorway, DoorwayOptions, Listeners, NotRecorded, Patience, Record, Roots, Serving,
 };
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
@@ -144,16 +144,30 @@ impl Scene {
         Self::at(policy, DoorwayOptions { roots, ..options })
     }
 
+    /// A scene whose door is about something.
+    pub(crate) fn about(policy: EgressPolicy, about: &About<'_>, authority: &Authority) -> Self {
+        let roots = Roots { host: false, extra: authority.pem().into_bytes() };
+        Self::opened(&policy, about, DoorwayOptions { roots, ..DoorwayOptions::default() })
+    }
+
     /// A scene whose hosts are vouched for by whoever the options say.
     pub(crate) fn at(policy: EgressPolicy, options: DoorwayOptions) -> Self {
+        Self::opened(&policy, &About::default(), options)
+    }
+
+    fn opened(policy: &EgressPolicy, about: &About<'_>, options: DoorwayOptions) -> Self {
         let doorway = Doorway::new(options).unwrap();
         let log = Arc::<Log>::default();
-        let door = doorway.open(&policy, log.clone()).unwrap();
+        let door = doorway.open_for(policy, about, log.clone()).unwrap();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let dns = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let (proxy, names) = (tcp.local_addr().unwrap(), dns.local_addr().unwrap());
-        let listeners =
-            Listeners { tcp: vec![tcp], dns: vec![dns], capture: Capture::ProxyOnly { address: proxy } };
+        let listeners = Listeners {
+            tcp: vec![tcp],
+            dns: vec![dns],
+            streams: None,
+            capture: Capture::ProxyOnly { address: proxy },
+        };
         let serving = door.serve(SandboxId::generate(), listeners).unwrap();
         Self { log, door, serving, proxy, names, _doorway: doorway }
     }
@@ -201,6 +215,6 @@ impl Scene {
     pub(crate) fn bundle(&self) -> Vec<u8> {
         let trust = self.door.trust();
         let (_, path) = trust.variables.iter().find(|(name, _)| name == "SSL_CERT_FILE").unwrap();
-        trust.files.iter().find(|file| file.inside.to_str() == Some(path)).unwrap().content.clone()
+        trust.files.iter().find(|file| file.inside.to_str() == Some(path)).unwrap().content.to_vec()
     }
 }

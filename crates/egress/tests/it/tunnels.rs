@@ -1,6 +1,7 @@
 //! What nobody reads: hosts that pass through as they are, and WebSockets once they are open.
 
-use cofferdam_domain::egress::{EgressRule, Inspection, Operation, Refusal, Scheme};
+use cofferdam_domain::egress::{EgressPolicy, EgressRule, Inspection, Operation, Refusal, Scheme};
+use cofferdam_egress::DoorwayOptions;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -44,6 +45,24 @@ async fn what_passes_through_ends_at_the_host_itself() {
     .await;
     assert!(plain.starts_with("HTTP/1.1 403"), "{plain}");
     assert_eq!(host.accepted(), 1);
+}
+
+#[tokio::test]
+async fn the_name_of_what_passes_through_is_no_canary() {
+    let authority = Authority::new();
+    let host = Host::echoing(Some(authority.vouch("billing.a.example", &["http/1.1"]))).await;
+    let canary = toml::from_str("[[canaries]]\nname = \"billing\"\nhost = \"billing.a.example\"").unwrap();
+    let policy = EgressPolicy { rules: vec![pass_through("*.a.example", host.address)], ..canary };
+    let scene = Scene::with(policy, DoorwayOptions::default(), &authority);
+    for (name, reached) in [("billing.a.example", 0), ("other.a.example", 1)] {
+        let mut stream = scene.connect_to_proxy().await;
+        stream.write_all(format!("CONNECT {name}:443 HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+        assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+        // Whoever is there cannot show a certificate for the other one.
+        drop(start_tls(&scene, stream, name, &["http/1.1"]).await);
+        assert_eq!(host.accepted(), reached, "{name}");
+    }
+    assert!(scene.log.codes().contains(&Refusal::Canary));
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ fn task(facts: &Facts) -> String {
     let source = match facts.task.source {
         Source::Cli => "on the command line",
         Source::Demo => "by the demo",
+        Source::Api => "through the API",
+        Source::Web => "on the web pages",
     };
     format!(
         "### Task\n\n{}\n\nAsked {source} by {}; {} bytes, {}.\n",

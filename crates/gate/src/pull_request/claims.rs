@@ -7,34 +7,33 @@
 use std::sync::LazyLock;
 
 use cofferdam_domain::{Severity, amount::counted};
-use regex::Regex;
 
-use super::{Facts, inline::code, pattern};
-use crate::{EvidenceSummary, Headline, view::bounded};
+use super::{Facts, inline::code};
+use crate::{EvidenceSummary, Headline, pattern::TextPattern, view::bounded};
 
 /// Bytes of prose that are searched for claims.
 const MAX_SEARCHED: usize = 64 * 1024;
 
-static ONLY_DOCUMENTATION: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static ONLY_DOCUMENTATION: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
         r"(?i)\b(?:docs?|documentation|comments?|readme)[- ]only\b|\bonly (?:touch|chang|updat|edit|modif)\w* (?:the )?(?:docs?|documentation|comments?|readme)\b|\bno (?:code|functional) changes?\b",
     )
 });
 
-static TESTS_PASS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static TESTS_PASS: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
         r"(?i)\ball (?:the )?(?:\w+ )?(?:tests?|checks) (?:now |still )?(?:pass|succeed|are green)|\b(?:the )?(?:whole |full |entire )?test suite (?:now |still )?(?:pass|succeed|is green)|\btests? (?:are|is) (?:now |all )?(?:green|passing)\b",
     )
 });
 
-static NO_TESTS_GONE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static NO_TESTS_GONE: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
         r"(?i)\b(?:no|without any) (?:existing )?tests? (?:were|was|are|have been|being)? ?(?:removed|deleted|skipped|disabled|weakened|changed)\b",
     )
 });
 
-static DENIED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static DENIED: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
         r"(?i)(?:\bnot|n't|\bnever|\bno longer|\bif|\bonce|\buntil|\bunless|\bwhether|\bshould|\bmust|\bbefore)\s+(?:\w+\s+)?$",
     )
 });
@@ -73,10 +72,10 @@ pub(super) fn contradictions(facts: &Facts, evidence: &EvidenceSummary) -> Vec<S
 }
 
 /// Whether the prose claims this and does not deny or hedge it in the words before.
-fn claims(claim: &Regex, prose: &str) -> bool {
+fn claims(claim: &TextPattern, prose: &str) -> bool {
     claim.find_iter(prose).any(|place| {
-        let from = prose.floor_char_boundary(place.start().saturating_sub(24));
-        !DENIED.is_match(&prose[from..place.start()])
+        let from = prose.floor_char_boundary(place.start.saturating_sub(24));
+        !DENIED.is_match(&prose[from..place.start])
     })
 }
 

@@ -12,11 +12,3 @@ pub use body::PullRequestText;
 pub use facts::{Facts, ModelFact, TreeFact};
 pub use instructions::without_passages;
 pub use prose::{sanitise_prose, sanitise_title};
-
-use regex::Regex;
-
-/// Compiles a pattern that is part of the program.
-#[expect(clippy::expect_used, reason = "a constant of the program; tests force every pattern")]
-fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("a pattern of the program must compile")
-}

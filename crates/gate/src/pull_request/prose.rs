@@ -8,10 +8,9 @@
 use std::sync::LazyLock;
 
 use cofferdam_domain::amount::counted;
-use regex::Regex;
 
 use super::inline::{fenced, words};
-use crate::{unicode::reveal, view::bounded};
+use crate::{pattern::TextPattern, unicode::reveal, view::bounded};
 
 /// Bytes of prose that are shown.
 const MAX_PROSE: usize = 12 * 1024;
@@ -22,9 +21,9 @@ const MAX_TITLE: usize = 120;
 
 /// Git trailers (git-interpret-trailers(1)) that claim a person's or a machine's consent, and those that
 /// steer machines.
-static TRAILER: LazyLock<Regex> = LazyLock::new(|| {
-    super::pattern(
-        r"(?i)^[\s>*_+-]*(?:(?:signed-off|(?:co-)?(?:authored|developed|committed)|approved|acked|reviewed|tested|reported|suggested|requested|merged|verified|generated)-by|change-id|reviewed-on|cc|skip-checks|on-behalf-of|release-as)[*_]{0,2}[ \t]*:",
+static TRAILER: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
+        r"(?i)^[\s>*_+\x80-\xff-]*(?:(?:signed-off|(?:co-)?(?:authored|developed|committed)|approved|acked|reviewed|tested|reported|suggested|requested|merged|verified|generated)-by|change-id|reviewed-on|cc|skip-checks|on-behalf-of|release-as)[*_]{0,2}[ \t]*:",
     )
 });
 
@@ -144,11 +143,11 @@ pub fn sanitise_title(title: &str) -> String {
             _ => plain.push(character),
         }
     }
-    static ADDRESS: LazyLock<Regex> =
-        LazyLock::new(|| super::pattern(r"(?i)\b(?:[a-z][a-z0-9+.-]*://|www\.|gh-|mailto:)\S*"));
+    static ADDRESS: LazyLock<TextPattern> =
+        LazyLock::new(|| TextPattern::new(r"(?i)\b(?:[a-z][a-z0-9+.-]*://|www\.|gh-|mailto:)\S*"));
     // Titles become subjects of squashed commits, where forges look for these words between brackets.
-    static SKIP: LazyLock<Regex> = LazyLock::new(|| {
-        super::pattern(
+    static SKIP: LazyLock<TextPattern> = LazyLock::new(|| {
+        TextPattern::new(
             r"(?i)\(?\b(?:skip[ -](?:ci|actions|checks)|(?:ci|actions|azp|travis)[ -]skip|no[ -]ci|\*\*\*no_ci\*\*\*)\b\)?",
         )
     });

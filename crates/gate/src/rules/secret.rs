@@ -124,6 +124,16 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
     }
 }
 
+/// What a text has that is in one of the well-known forms of credentials beyond doubt, if anything is.
+#[must_use]
+pub fn secret_form(text: &[u8]) -> Option<String> {
+    let lines = [Line { number: 0, text }];
+    let place = Place { path: "", tests: false, generated: false, prefix: "" };
+    let text = Text::new(&lines);
+    let hit = text.known_forms(&place).into_iter().find(|hit| hit.severity == Severity::Blocking);
+    hit.or_else(|| text.encoded_keys(&place)).map(|hit| hit.what.to_owned())
+}
+
 /// Where a text stands.
 #[derive(Clone, Copy)]
 struct Place<'a> {
@@ -492,6 +502,17 @@ mod tests {
         assert!(
             ASSIGNED.captures_len() == 3 && KEY_BEGIN.captures_len() == 1 && KEY_BODY.captures_len() == 1
         );
+    }
+
+    #[test]
+    fn only_forms_beyond_doubt_are_told_of_any_text() {
+        let key = format!("ghp_{}", "x9K2mQ7vT4bR8nY3cL6wZ1pD5sF0hJ2gA4eU");
+        assert!(secret_form(format!("GET /?token={key}").as_bytes()).is_some());
+        let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ";
+        assert!(secret_form(format!("-----BEGIN PRIVATE KEY-----\n{body}\n").as_bytes()).is_some());
+        for text in ["password = \"x9K2mQ7vT4bR8nY3\"", "user-agent: git/2.47.3", ""] {
+            assert_eq!(secret_form(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

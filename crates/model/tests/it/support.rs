@@ -67,6 +67,7 @@ pub(crate) fn tools() -> Arc<[ToolSpec]> {
         description: format!("Does {name}."),
         parameters: json!({"type": "object", "properties": {"command": {"type": "string"}}}),
         parallel: true,
+        read_only: false,
     };
     [tool("shell"), tool("edit")].into()
 }

@@ -40,6 +40,7 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         description: text(tool, "description").to_owned(),
         parameters: tool.get("input_schema").cloned().unwrap_or_default(),
         parallel: true,
+        read_only: false,
     };
     let mut messages = Vec::new();
     let mut before = None;

@@ -35,6 +35,7 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, _headers: &HeaderMap, body: &Va
             description: text(function, "description").to_owned(),
             parameters: function.get("parameters").cloned().unwrap_or_default(),
             parallel: true,
+            read_only: false,
         }
     };
     let max = body.get("max_tokens").or_else(|| body.get("max_completion_tokens")).and_then(Value::as_u64);

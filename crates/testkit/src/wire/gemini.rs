@@ -22,6 +22,7 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         description: text(tool, "description").to_owned(),
         parameters: tool.get("parametersJsonSchema").cloned().unwrap_or_default(),
         parallel: true,
+        read_only: false,
     };
     let tools = items(body, "tools")
         .iter()

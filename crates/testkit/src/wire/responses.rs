@@ -47,6 +47,7 @@ pub(super) fn read(rules: &mut Rules, uri: &Uri, headers: &HeaderMap, body: &Val
         description: text(tool, "description").to_owned(),
         parameters: tool.get("parameters").cloned().unwrap_or_default(),
         parallel: true,
+        read_only: false,
     };
     let mut messages = Vec::new();
     let input = items(body, "input");

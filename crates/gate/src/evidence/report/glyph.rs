@@ -3,27 +3,29 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
-use super::{Collector, Fate, pattern};
-
-static TEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( *)([✓✔√✗✕✖×✘○↓﹣]) +(.+)$"));
+static TEST: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^( *)(✓|✔|√|✗|✕|✖|×|✘|○|↓|﹣) +(.+)$"));
 /// mocha: `    1) name` fails, `    - name` is pending. Only before its totals.
-static MOCHA: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( {2,})(\d+\)|-) (.+)$"));
-static TOTALS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*\d+ passing\b"));
-static END: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"failing tests:$|^Summary of all failing tests|^[⎯ ]*Failed (?:Tests|Suites) \d|^Failures:$")
+static MOCHA: LazyLock<TextPattern> = LazyLock::new(|| TextPattern::new(r"^( {2,})(\d+\)|-) (.+)$"));
+static TOTALS: LazyLock<TextPattern> = LazyLock::new(|| TextPattern::new(r"^\s*\d+ passing\b"));
+static END: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
+        r"failing tests:$|^Summary of all failing tests|^(?:⎯| )*Failed (?:Tests|Suites) \d|^Failures:$",
+    )
 });
 /// Times and counts after a name.
-static TAIL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+static TAIL: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
         r"(?: +\(?\d+(?:\.\d+)? ?m?s\)?| +\(\d+ tests?(?: \| \d+ \w+)*\)| +\[[\d.]+ m?s\]| +# (?:SKIP|TODO).*)+$",
     )
 });
-static FILE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ ?(PASS|FAIL) +(\S+)(?: .*)?$"));
+static FILE: LazyLock<TextPattern> = LazyLock::new(|| TextPattern::new(r"^ ?(PASS|FAIL) +(\S+)(?: .*)?$"));
 /// vitest's default: one line for a file, with its tests below only if one of them failed.
-static WHOLE_FILE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^ *([✓❯×↓]) (\S.*?) \(\d+ tests?(?: \| [^)]*)?\)"));
+static WHOLE_FILE: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^ *(✓|❯|×|↓) (\S.*?) \(\d+ tests?(?: \| [^)]*)?\)"));
 /// How node's older `spec` opens and closes a group.
 const GROUP: char = '▶';
 
@@ -41,17 +43,17 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
     for (index, line) in lines.iter().enumerate() {
         let test = TEST.captures(line).or_else(|| totals.and_then(|_| MOCHA.captures(line)));
         if let Some(test) = test {
-            let indent = test[1].len();
-            let text = test.get(3).map_or("", |name| name.as_str());
-            let text = text.strip_prefix("skipped ").filter(|_| &test[2] == "○").unwrap_or(text);
-            let name = TAIL.replace(text, "");
-            let left_out = text[name.len().min(text.len())..].contains("# ");
+            let indent = test.text(1).len();
+            let text = test.text(3);
+            let text = text.strip_prefix("skipped ").filter(|_| test.text(2) == "○").unwrap_or(text);
+            let name = TAIL.before(text);
+            let left_out = text[name.len()..].contains("# ");
             // A group that announced itself by name ends with a line of its own.
             let closes = groups.iter().any(|(place, group)| *place == indent && *group == name);
             groups.retain(|(place, _)| *place < indent);
             if !closes {
-                let path: Vec<&str> = groups.iter().map(|(_, group)| *group).chain([name.as_ref()]).collect();
-                let fate = if left_out { Fate::Skipped } else { fate(&test[2]) };
+                let path: Vec<&str> = groups.iter().map(|(_, group)| *group).chain([name]).collect();
+                let fate = if left_out { Fate::Skipped } else { fate(test.text(2)) };
                 found.add(&path.join(" > "), fate);
             }
         } else if let Some((indent, name)) = group(line, lines.get(index + 1).copied(), &groups) {
@@ -69,12 +71,12 @@ fn files(lines: &[&str], found: &mut Collector) -> bool {
     let tests = lines.iter().any(|line| TEST.is_match(line) && !WHOLE_FILE.is_match(line));
     for line in lines {
         if let Some(file) = WHOLE_FILE.captures(line) {
-            found.add(&file[2], if &file[1] == "❯" { Fate::Failed } else { fate(&file[1]) });
+            found.add(file.text(2), if file.text(1) == "❯" { Fate::Failed } else { fate(file.text(1)) });
         }
     }
     if found.count() == 0 && !tests {
         for file in lines.iter().filter_map(|line| FILE.captures(line)) {
-            found.add(&file[2], if &file[1] == "PASS" { Fate::Passed } else { Fate::Failed });
+            found.add(file.text(2), if file.text(1) == "PASS" { Fate::Passed } else { Fate::Failed });
         }
     }
     found.count() > 0
@@ -92,16 +94,17 @@ fn fate(sign: &str) -> Fate {
 /// heading right above tests.
 fn group<'a>(line: &'a str, next: Option<&str>, open: &[(usize, &str)]) -> Option<(usize, &'a str)> {
     if let Some(file) = FILE.captures(line) {
-        return file.get(2).map(|name| (0, name.as_str()));
+        return file.get(2).map(|name| (0, name));
     }
     let text = line.trim();
     let indent = line.len() - line.trim_start().len();
     if let Some(name) = text.strip_prefix(GROUP) {
-        let end = TAIL.find(name).map_or(name.len(), |tail| tail.start());
-        return Some((indent, name[..end].trim()));
+        return Some((indent, TAIL.before(name).trim()));
     }
-    let below =
-        next.and_then(|next| TEST.captures(next)).map(|test| test[1].len()).filter(|below| *below > indent);
+    let below = next
+        .and_then(|next| TEST.captures(next))
+        .map(|test| test.text(1).len())
+        .filter(|below| *below > indent);
     // What a test prints can stand between a group and the next of its tests.
     let heads = below.is_some_and(|below| !open.iter().any(|(place, _)| (2..below).contains(place)));
     (!text.is_empty() && text.len() <= 200 && (indent >= 2 || heads)).then_some((indent, text))

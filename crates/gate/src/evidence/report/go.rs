@@ -2,27 +2,27 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
-use super::{Collector, Fate, pattern};
-
-static TEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*--- (PASS|FAIL|SKIP): (.+) \([\d.]+s\)$"));
-static PACKAGE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(ok|FAIL)\s+(\S+)\s+([\d.]+s\b.*|\(cached\).*|\[.*)$"));
+static TEST: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^\s*--- (PASS|FAIL|SKIP): (.+) \([\d.]+s\)$"));
+static PACKAGE: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^(ok|FAIL)\s+(\S+)\s+([\d.]+s\b.*|\(cached\).*|\[.*)$"));
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     let mut tests: Vec<(&str, Fate)> = Vec::new();
     for line in lines {
         if let Some(test) = TEST.captures(line) {
-            let fate = match &test[1] {
+            let fate = match test.text(1) {
                 "PASS" => Fate::Passed,
                 "SKIP" => Fate::Skipped,
                 _ => Fate::Failed,
             };
-            tests.push((test.get(2).map_or("", |name| name.as_str()), fate));
+            tests.push((test.text(2), fate));
         } else if let Some(package) = PACKAGE.captures(line) {
-            let (name, rest) = (&package[2], &package[3]);
-            let ok = &package[1] == "ok";
+            let (name, rest) = (package.text(2), package.text(3));
+            let ok = package.text(1) == "ok";
             if tests.is_empty() && ok && !rest.contains("[no test") {
                 found.add(name, Fate::Passed);
             } else if tests.is_empty() && !ok {

@@ -19,9 +19,12 @@ use std::{
 };
 
 use cofferdam_domain::evidence::TestReport;
-use regex::Regex;
 
-use crate::{unicode::reveal, view::bounded};
+use crate::{
+    pattern::{Pattern, pattern},
+    unicode::reveal,
+    view::bounded,
+};
 
 /// Tests in one report. A larger one is not read.
 const MAX_TESTS: usize = 20_000;
@@ -58,10 +61,10 @@ const FORMATS: &[(&[&str], Format)] = &[
 /// What the output of `command` says about single tests; `None` if it is in no known format, or too large.
 #[must_use]
 pub fn parse_report(command: &str, output: &[u8]) -> Option<TestReport> {
-    let text = String::from_utf8_lossy(&output[..output.len().min(MAX_OUTPUT)]);
-    static ESCAPES: LazyLock<Regex> =
+    static ESCAPES: Pattern =
         LazyLock::new(|| pattern(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"));
-    let text = ESCAPES.replace_all(&text, "");
+    let plain = ESCAPES.replace_all(&output[..output.len().min(MAX_OUTPUT)], b"");
+    let text = String::from_utf8_lossy(&plain);
     let lines: Vec<&str> =
         text.split('\n').map(last_overwrite).filter(|line| line.len() <= MAX_LINE).collect();
     let (announced, others): (Vec<_>, Vec<_>) =
@@ -135,12 +138,6 @@ impl Collector {
     fn finish(self) -> Option<TestReport> {
         (!self.overflow).then_some(self.report)
     }
-}
-
-/// Compiles a pattern that is part of the program.
-#[expect(clippy::expect_used, reason = "a constant of the program; tests force every pattern")]
-fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("a pattern of the program must compile")
 }
 
 #[cfg(test)]

@@ -2,28 +2,30 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
-
-use super::{Collector, Fate, pattern};
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
 /// `PASS [   0.003s] (1/3) crate module::test`
-static NEXTEST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^\s*(PASS|LEAK|FAIL|TIMEOUT|SIG[A-Z]+|ABORT|SKIP)\s+\[[^\]]*\]\s+(?:\(\s*\d+/\d+\)\s+)?(\S.*)$")
+static NEXTEST: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
+        r"^\s*(PASS|LEAK|FAIL|TIMEOUT|SIG[A-Z]+|ABORT|SKIP)\s+\[[^\]]*\]\s+(?:\(\s*\d+/\d+\)\s+)?(\S.*)$",
+    )
 });
 /// `  Passed Name.Space.Test [3 ms]`
-static DOTNET: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^\s+(Passed|Failed|Skipped) (\S.*?) \[[^\]]*\]$"));
+static DOTNET: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^\s+(Passed|Failed|Skipped) (\S.*?) \[[^\]]*\]$"));
 /// `TestThing#test_x = 0.01 s = .`
-static MINITEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\S+#test_.+) = [\d.]+ s = ([.FES])$"));
+static MINITEST: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^(\S+#test_.+) = [\d.]+ s = ([.FES])$"));
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     for line in lines {
         if let Some(test) = NEXTEST.captures(line) {
-            found.add_once(&test[2], fate(&test[1]));
+            found.add_once(test.text(2), fate(test.text(1)));
         } else if let Some(test) = DOTNET.captures(line) {
-            found.add(&test[2], fate(&test[1]));
+            found.add(test.text(2), fate(test.text(1)));
         } else if let Some(test) = MINITEST.captures(line) {
-            found.add(&test[1], fate(&test[2]));
+            found.add(test.text(1), fate(test.text(2)));
         }
     }
 }

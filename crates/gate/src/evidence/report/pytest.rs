@@ -2,25 +2,28 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use regex::Regex;
-
-use super::{Collector, Fate, pattern};
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
 /// `tests/test_a.py::test_x PASSED   [ 50%]`
-static VERBOSE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*\)?)?(?:\s+\[\s*\d+%\])?\s*$")
+static VERBOSE: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
+        r"^(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*\)?)?(?:\s+\[\s*\d+%\])?\s*$",
+    )
 });
 /// `[gw0] [ 50%] PASSED tests/test_a.py::test_x`
-static DISTRIBUTED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^\[gw\d+\](?: \[\s*\d+%\])? (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+\.py::.+?)\s*$")
+static DISTRIBUTED: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(
+        r"^\[gw\d+\](?: \[\s*\d+%\])? (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+\.py::.+?)\s*$",
+    )
 });
 /// `FAILED tests/test_a.py::test_x - AssertionError`, and `SUBFAILED(i=1) …` for a part of a test that passes
 /// as a whole.
-static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS|SUBFAILED)(?:\([^)]*\)|\[[^\]]*\])? (\S+\.py.*)$")
+static SUMMARY: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS|SUBFAILED)(?:\([^)]*\)|\[[^\]]*\])? (\S+\.py.*)$")
 });
 /// `SKIPPED [1] tests/test_a.py:10: why`
-static SKIPPED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^SKIPPED \[\d+\] (\S+?:\d+): "));
+static SKIPPED: LazyLock<TextPattern> = LazyLock::new(|| TextPattern::new(r"^SKIPPED \[\d+\] (\S+?:\d+): "));
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
     // A test is reported twice when its clean-up fails too: what is worse counts.
@@ -29,19 +32,19 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
         lines.iter().rposition(|line| line.contains("short test summary info")).unwrap_or(lines.len());
     for line in &lines[..summary] {
         if let Some(test) = VERBOSE.captures(line) {
-            note(&mut tests, test.get(1).map_or("", |name| name.as_str()), fate(&test[2]));
+            note(&mut tests, test.text(1), fate(test.text(2)));
         } else if let Some(test) = DISTRIBUTED.captures(line) {
-            note(&mut tests, test.get(2).map_or("", |name| name.as_str()), fate(&test[1]));
+            note(&mut tests, test.text(2), fate(test.text(1)));
         }
     }
     let verbose = !tests.is_empty();
     for line in &lines[summary..] {
         if let Some(test) = SUMMARY.captures(line) {
-            note(&mut tests, node_id(test.get(2).map_or("", |rest| rest.as_str())), fate(&test[1]));
+            note(&mut tests, node_id(test.text(2)), fate(test.text(1)));
         } else if let Some(place) = SKIPPED.captures(line)
             && !verbose
         {
-            note(&mut tests, place.get(1).map_or("", |place| place.as_str()), Fate::Skipped);
+            note(&mut tests, place.text(1), Fate::Skipped);
         }
     }
     for (name, fate) in tests {

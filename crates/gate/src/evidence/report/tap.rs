@@ -2,15 +2,16 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
-use super::{Collector, Fate, pattern};
-
-static RESULT: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^( *)(ok|not ok)\b(?: +\d+)?(?: +-)?(?: +(.*))?$"));
-static SUBTEST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^( *)# Subtest: (.*)$"));
-static PLAN: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ *(?:TAP version \d+|1\.\.\d+.*)$"));
-static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)(?:^| )# ?(skip|todo)\b.*$"));
+static RESULT: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^( *)(ok|not ok)\b(?: +\d+)?(?: +-)?(?: +(.*))?$"));
+static SUBTEST: LazyLock<TextPattern> = LazyLock::new(|| TextPattern::new(r"^( *)# Subtest: (.*)$"));
+static PLAN: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"^ *(?:TAP version \d+|1\.\.\d+.*)$"));
+static DIRECTIVE: LazyLock<TextPattern> =
+    LazyLock::new(|| TextPattern::new(r"(?i)(?:^| )# ?(skip|todo)\b.*$"));
 
 /// Deepest nesting that is followed.
 const MAX_DEPTH: usize = 32;
@@ -31,19 +32,14 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
     let mut open: Vec<Open<'_>> = Vec::new();
     for line in lines {
         if let Some(subtest) = SUBTEST.captures(line) {
-            let indent = subtest[1].len();
+            let indent = subtest.text(1).len();
             open.retain(|outer| outer.indent < indent);
             if open.len() < MAX_DEPTH {
-                open.push(Open {
-                    indent,
-                    name: subtest.get(2).map_or("", |name| name.as_str()),
-                    children: false,
-                    failed: false,
-                });
+                open.push(Open { indent, name: subtest.text(2), children: false, failed: false });
             }
         } else if let Some(result) = RESULT.captures(line) {
-            let text = result.get(3).map_or("", |text| text.as_str());
-            close(&mut open, result[1].len(), &result[2] == "ok", text, found);
+            let text = result.text(3);
+            close(&mut open, result.text(1).len(), result.text(2) == "ok", text, found);
         }
     }
 }
@@ -51,9 +47,8 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
 fn close(open: &mut Vec<Open<'_>>, indent: usize, ok: bool, text: &str, found: &mut Collector) {
     open.retain(|outer| outer.indent <= indent);
     let own = open.pop_if(|last| last.indent == indent);
-    let directive = DIRECTIVE.find(text);
-    let name = directive.map_or(text, |directive| &text[..directive.start()]);
-    let fate = match (ok, directive.is_some()) {
+    let name = DIRECTIVE.before(text);
+    let fate = match (ok, name.len() < text.len()) {
         (_, true) => Fate::Skipped,
         (true, false) => Fate::Passed,
         (false, false) => Fate::Failed,

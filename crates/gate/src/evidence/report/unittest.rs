@@ -3,15 +3,15 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use super::{Collector, Fate};
+use crate::pattern::TextPattern;
 
-use super::{Collector, Fate, pattern};
-
-static START: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^ *(\w+) \(([\w.<>]+)\)(?:(?: [(\[].*[)\]])? \.\.\. ?(.*))?$"));
+static START: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(r"^ *([\w\x80-\xff]+) \(([\w.<>\x80-\xff]+)\)(?:(?: [(\[].*[)\]])? \.\.\. ?(.*))?$")
+});
 /// The second line of a test with a docstring.
-static AFTER: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?:^| \.\.\. )(ok|FAIL|ERROR|skipped .*|expected failure|unexpected success)$")
+static AFTER: LazyLock<TextPattern> = LazyLock::new(|| {
+    TextPattern::new(r"(?:^| \.\.\. )(ok|FAIL|ERROR|skipped .*|expected failure|unexpected success)$")
 });
 
 pub(super) fn read(lines: &[&str], found: &mut Collector) {
@@ -25,13 +25,13 @@ pub(super) fn read(lines: &[&str], found: &mut Collector) {
             }
         }
         if let Some(start) = START.captures(line) {
-            let name = full_name(&start[1], &start[2]);
-            match start.get(3).map(|rest| fate(rest.as_str())) {
+            let name = full_name(start.text(1), start.text(2));
+            match start.get(3).map(fate) {
                 Some(Some(fate)) => found.add(&name, fate),
                 Some(None) | None => open = Some(name),
             }
         } else if let (Some(end), Some(name)) = (AFTER.captures(line), open.as_deref()) {
-            if let Some(fate) = fate(&end[1]) {
+            if let Some(fate) = fate(end.text(1)) {
                 found.add(name, fate);
             }
             open = None;
