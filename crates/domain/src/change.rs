@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, hidden};
+use crate::{BlobRef, Digest, hidden};
 
 /// All that differs between two trees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,4 +110,7 @@ pub struct Received {
     pub tree: String,
     /// Its size.
     pub stat: DiffStat,
+    /// The change as a patch for people, as far as a few megabytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<BlobRef>,
 }

@@ -20,7 +20,7 @@ use crate::{
 pub const SCHEMA: u16 = 1;
 
 /// An event's place in its session's log, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -226,6 +226,99 @@ pub enum EventBody {
         /// What had been used by then.
         spent: Spent,
     },
+    /// Somebody asked that the agent stop and wait.
+    PauseAsked {
+        /// Who, as text for people.
+        by: String,
+    },
+    /// Somebody asked that a session which waits go on: after a pause, without the answer to a question, past a budget.
+    ContinueAsked {
+        /// Who, as text for people.
+        by: String,
+    },
+    /// The agent's question is put to people, and the session waits for the answer.
+    QuestionAsked {
+        /// The call that asks.
+        call: CallId,
+        /// The question.
+        question: String,
+    },
+    /// Somebody answered it.
+    QuestionAnswered {
+        /// The call that asked.
+        call: CallId,
+        /// Who, as text for people.
+        by: String,
+        /// The answer.
+        text: String,
+    },
+    /// The agent has a plan, and may change nothing before somebody has approved it.
+    PlanProposed {
+        /// The call that proposes it.
+        call: CallId,
+        /// The plan. Prose.
+        text: String,
+        /// The digest of that text: what people decide about.
+        digest: Digest,
+    },
+    /// Somebody decided about a plan.
+    PlanDecided {
+        /// The digest of the plan's text as it was proposed. A decision about another text is none.
+        digest: Digest,
+        /// Who, as text for people.
+        by: String,
+        /// What.
+        decision: PlanDecision,
+    },
+    /// The files of the sandbox as they were after a step are kept, to be gone back to.
+    Checkpointed {
+        /// The last step that may have changed them; 0 before the first.
+        step: u32,
+        /// The name of the snapshot on the worker's machine.
+        snapshot: String,
+    },
+    /// Somebody took the session back: the events after `to` count no more, see [`crate::effective`].
+    RolledBack {
+        /// The last event that counts.
+        to: Seq,
+        /// Who, as text for people.
+        by: String,
+        /// What the agent is told to do instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<String>,
+    },
+    /// The session goes on from a place in another one's log. The events before this are copies of that one's.
+    Forked {
+        /// Which session.
+        from: SessionId,
+        /// The last event of it that was copied.
+        at: Seq,
+        /// Who, as text for people.
+        by: String,
+        /// Another model to go on with, by the name that a task gives.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        /// What the agent is told to do instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<String>,
+    },
+    /// A person works in the sandbox, and the agent waits meanwhile.
+    TerminalOpened {
+        /// Who, as text for people.
+        by: String,
+    },
+    /// That person has gone.
+    TerminalClosed {
+        /// Who, as text for people.
+        by: String,
+        /// What was seen on the terminal, as asciicast v2.
+        recording: BlobRef,
+    },
+    /// A budget for a day is used up. The session waits until somebody continues it or the day (UTC) is over.
+    BudgetExceeded {
+        /// Which budget, how much, and when it begins anew, for people.
+        what: String,
+    },
     /// Somebody asked that the session be cancelled.
     CancelAsked {
         /// Who, as text for people.
@@ -271,10 +364,44 @@ pub enum EventBody {
         /// How.
         outcome: Outcome,
     },
+    /// Somebody asked that the pull request be merged.
+    MergeAsked {
+        /// Who, as text for people.
+        by: String,
+        /// The head commit that they looked at, object id in hexadecimal. No other is merged.
+        commit: String,
+    },
+    /// Somebody asked that the pull request be closed without merging.
+    CloseAsked {
+        /// Who, as text for people.
+        by: String,
+    },
+    /// The pull request could not be merged, or not be closed.
+    MergeFailed {
+        /// Why, and what to do about it.
+        reason: String,
+    },
     /// A person merged or closed the pull request.
     PullRequestClosed {
         /// How.
         state: PullRequestState,
+    },
+}
+
+/// What somebody decided about a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum PlanDecision {
+    /// The agent may begin.
+    Approved {
+        /// The plan as that person has changed it; `None` where it stays as it was proposed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// The agent is to make another plan.
+    Rejected {
+        /// What is wrong with this one.
+        text: String,
     },
 }
 
@@ -373,8 +500,12 @@ pub enum Stage {
     },
     /// Push the branch → `Pushed`.
     Push,
-    /// Open the pull request → `PullRequestOpened`.
+    /// Open the pull request, or bring it up to date → `PullRequestOpened`.
     PullRequest,
+    /// Merge the pull request → `PullRequestClosed` or `MergeFailed`.
+    Merge,
+    /// Close the pull request → `PullRequestClosed` or `MergeFailed`.
+    Close,
 }
 
 /// Kinds of model failure that call for different next actions.
@@ -413,6 +544,8 @@ pub enum NudgeReason {
     WrapUp,
     /// The gate sent the change back.
     GateFindings,
+    /// Somebody wrote while the change was being delivered: a new turn begins.
+    FollowUp,
 }
 
 impl EventBody {
@@ -444,6 +577,18 @@ impl EventBody {
             Self::Compacted { .. } => "compacted",
             Self::MessageReceived { .. } => "message_received",
             Self::LimitReached { .. } => "limit_reached",
+            Self::PauseAsked { .. } => "pause_asked",
+            Self::ContinueAsked { .. } => "continue_asked",
+            Self::QuestionAsked { .. } => "question_asked",
+            Self::QuestionAnswered { .. } => "question_answered",
+            Self::PlanProposed { .. } => "plan_proposed",
+            Self::PlanDecided { .. } => "plan_decided",
+            Self::Checkpointed { .. } => "checkpointed",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Forked { .. } => "forked",
+            Self::TerminalOpened { .. } => "terminal_opened",
+            Self::TerminalClosed { .. } => "terminal_closed",
+            Self::BudgetExceeded { .. } => "budget_exceeded",
             Self::CancelAsked { .. } => "cancel_asked",
             Self::WorkFinished { .. } => "work_finished",
             Self::ObjectsReceived(_) => "objects_received",
@@ -454,6 +599,9 @@ impl EventBody {
             Self::Pushed { .. } => "pushed",
             Self::PullRequestOpened(_) => "pull_request_opened",
             Self::SessionEnded { .. } => "session_ended",
+            Self::MergeAsked { .. } => "merge_asked",
+            Self::CloseAsked { .. } => "close_asked",
+            Self::MergeFailed { .. } => "merge_failed",
             Self::PullRequestClosed { .. } => "pull_request_closed",
         }
     }
@@ -466,6 +614,8 @@ impl EventBody {
                 outcome.whole.into_iter().chain(outcome.images.iter().map(|image| image.blob)).collect()
             }
             Self::EvidenceRun(run) => vec![run.output],
+            Self::ObjectsReceived(received) => received.patch.into_iter().collect(),
+            Self::TerminalClosed { recording, .. } => vec![*recording],
             Self::TaskAccepted { .. }
             | Self::Claimed { .. }
             | Self::PolicyFixed(_)
@@ -489,15 +639,28 @@ impl EventBody {
             | Self::Compacted { .. }
             | Self::MessageReceived { .. }
             | Self::LimitReached { .. }
+            | Self::PauseAsked { .. }
+            | Self::ContinueAsked { .. }
+            | Self::QuestionAsked { .. }
+            | Self::QuestionAnswered { .. }
+            | Self::PlanProposed { .. }
+            | Self::PlanDecided { .. }
+            | Self::Checkpointed { .. }
+            | Self::RolledBack { .. }
+            | Self::Forked { .. }
+            | Self::TerminalOpened { .. }
+            | Self::BudgetExceeded { .. }
             | Self::CancelAsked { .. }
             | Self::WorkFinished { .. }
-            | Self::ObjectsReceived(_)
             | Self::NothingChanged
             | Self::Examined { .. }
             | Self::EvidenceMissing { .. }
             | Self::Pushed { .. }
             | Self::PullRequestOpened(_)
             | Self::SessionEnded { .. }
+            | Self::MergeAsked { .. }
+            | Self::CloseAsked { .. }
+            | Self::MergeFailed { .. }
             | Self::PullRequestClosed { .. } => Vec::new(),
         }
     }

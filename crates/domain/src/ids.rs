@@ -38,6 +38,22 @@ kinds! {
     EventId = EventKind "evt";
     /// One isolated machine in which tools ran.
     SandboxId = SandboxKind "sbx";
+    /// An organisation: everything that is kept belongs to one.
+    OrgId = OrgKind "org";
+    /// A project of an organisation.
+    ProjectId = ProjectKind "prj";
+    /// A person, or a program that acts as one.
+    UserId = UserKind "usr";
+    /// An API token.
+    TokenId = TokenKind "tok";
+    /// One stay of a browser that is signed in.
+    SignInId = SignInKind "sig";
+    /// A worker process, from its start to its end.
+    WorkerId = WorkerKind "wrk";
+    /// Something that happened outside of sessions and must be accounted for.
+    AuditId = AuditKind "aud";
+    /// A secret that is kept for an organisation.
+    StoredSecretId = StoredSecretKind "sec";
 }
 
 /// An id of the kind `K`. See the module's documentation for the form.

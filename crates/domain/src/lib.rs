@@ -15,6 +15,7 @@
 pub mod amount;
 pub mod change;
 pub mod digest;
+pub mod effective;
 pub mod egress;
 pub mod event;
 pub mod evidence;
@@ -27,9 +28,11 @@ pub mod money;
 pub mod nearest;
 pub mod policy;
 pub mod pull_request;
+pub mod readings;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod tenancy;
 pub mod time;
 pub mod tool;
 
@@ -38,14 +41,18 @@ pub use digest::{BlobRef, Digest};
 pub use event::{Event, EventBody, Seq, Stage};
 pub use evidence::{EvidenceRun, Side};
 pub use finding::{Finding, Severity, Verdict};
-pub use ids::{EventId, Id, SandboxId, SessionId};
+pub use ids::{
+    AuditId, EventId, Id, OrgId, ProjectId, SandboxId, SessionId, SignInId, StoredSecretId, TokenId, UserId,
+    WorkerId,
+};
 pub use label::{Audience, Integrity, Label};
 pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
 pub use money::{Cost, Usage};
 pub use policy::{Budget, Policy, Spent};
 pub use pull_request::{PullRequest, PullRequestState};
 pub use secret::Secret;
-pub use session::{Outcome, SessionState};
-pub use task::{Source, Task};
+pub use session::{Outcome, SessionState, WaitingFor};
+pub use task::{Source, Task, Wishes};
+pub use tenancy::{Access, Actor, Owner, Rank};
 pub use time::Timestamp;
 pub use tool::{CallId, ToolOutcome, ToolSpec, ToolStatus};

@@ -32,6 +32,18 @@ impl Usage {
     pub const fn total(&self) -> u64 {
         self.prompt() + self.output
     }
+
+    /// What has been used since it was `earlier`.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(earlier.input),
+            cache_read: self.cache_read.saturating_sub(earlier.cache_read),
+            cache_write: self.cache_write.saturating_sub(earlier.cache_write),
+            output: self.output.saturating_sub(earlier.output),
+            reasoning: self.reasoning.saturating_sub(earlier.reasoning),
+        }
+    }
 }
 
 impl AddAssign for Usage {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Usage, egress::EgressPolicy};
+use crate::{
+    Cost, Usage,
+    egress::{AccessPolicy, EgressPolicy},
+};
 
 /// What a session may do. Fixed at its start; nothing later in the session can change it except a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,123 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// The same with less room: every limit is the lower of both, rules can only be left out, protected paths only be added.
+    #[must_use]
+    pub fn narrowed_by(&self, narrowing: &Narrowing) -> Self {
+        let Narrowing { budget, limits, questions, protected_paths, test_command, gate_rounds, egress } =
+            narrowing;
+        let mut policy = self.clone();
+        lower(&mut policy.budget.steps, budget.steps);
+        lower(&mut policy.budget.tokens, budget.tokens);
+        lower(&mut policy.budget.cost, budget.cost);
+        lower(&mut policy.budget.wall_ms, budget.wall_ms);
+        lower(&mut policy.limits.memory, limits.memory);
+        lower(&mut policy.limits.processes, limits.processes);
+        lower(&mut policy.limits.cpu_milli, limits.cpu_milli);
+        lower(&mut policy.limits.disk, limits.disk);
+        lower(&mut policy.limits.output, limits.output);
+        lower(&mut policy.limits.command_ms, limits.command_ms);
+        lower(&mut policy.limits.command_max_ms, limits.command_max_ms);
+        lower(&mut policy.gate_rounds, *gate_rounds);
+        policy.questions = questions.unwrap_or(policy.questions);
+        policy.test_command = test_command.clone().or(policy.test_command);
+        policy
+            .protected_paths
+            .extend(protected_paths.iter().filter(|path| !self.protected_paths.contains(path)).cloned());
+        if let Some(kept) = &egress.rules {
+            policy.egress.rules.retain(|rule| kept.contains(&rule.name));
+        }
+        if egress.access == Some(AccessPolicy::Refuse) {
+            policy.egress.access = AccessPolicy::Refuse;
+        }
+        if egress.registries == Some(false) {
+            policy.egress.registries.enabled = false;
+        }
+        policy
+    }
+}
+
+fn lower<T: PartialOrd>(limit: &mut T, to: Option<T>) {
+    if let Some(to) = to.filter(|to| to < limit) {
+        *limit = to;
+    }
+}
+
+/// What takes room away from a policy. What it does not speak of stays. Whatever it says, nothing is permitted that was not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Narrowing {
+    /// Lower limits on what the agent may use.
+    pub budget: NarrowBudget,
+    /// Lower limits on what its sandbox may use.
+    pub limits: NarrowLimits,
+    /// What the agent hears when it asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub questions: Option<Questions>,
+    /// More globs of paths that a change may not touch without a person.
+    pub protected_paths: Vec<String>,
+    /// The command that tests the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_command: Option<String>,
+    /// How often the gate may send findings back at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_rounds: Option<u32>,
+    /// What may no longer leave the sandboxes.
+    pub egress: NarrowEgress,
+}
+
+/// See [`Budget`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Budget")]
+pub struct NarrowBudget {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
+}
+
+/// See [`Limits`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Limits")]
+pub struct NarrowLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_milli: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_max_ms: Option<u64>,
+}
+
+/// What is taken away of [`EgressPolicy`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NarrowEgress {
+    /// The names of the rules that stay; all if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<String>>,
+    /// `refuse`, so that the agent can ask for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessPolicy>,
+    /// `false`, so that no package registry can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registries: Option<bool>,
+}
+
 /// What the agent hears when it asks and nobody is there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +170,8 @@ pub enum Questions {
     Proceed,
     /// To stop: the session ends with the question as its reason.
     Stop,
+    /// Nothing, until a person has answered: the session waits.
+    Wait,
 }
 
 /// Hard limits of a session. Reaching one is a soft landing: the agent gets one more answer to wrap up in,
@@ -154,6 +276,62 @@ impl Default for Limits {
             output: 16 << 20,
             command_ms: 2 * 60 * 1000,
             command_max_ms: 30 * 60 * 1000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::EgressRule;
+
+    fn own() -> Policy {
+        let mut policy = Policy { protected_paths: vec!["a/**".into()], ..Policy::default() };
+        for name in ["docs", "mirror"] {
+            policy.egress.rules.push(EgressRule::new(name, "docs.example.com".parse().unwrap()));
+        }
+        policy.egress.access = AccessPolicy::Ask;
+        policy.egress.registries.enabled = true;
+        policy
+    }
+
+    fn narrowed(text: &str) -> Policy {
+        own().narrowed_by(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn what_is_not_spoken_of_stays() {
+        assert_eq!(narrowed("{}"), own());
+        assert_eq!(serde_json::from_str::<Narrowing>("{}").unwrap(), Narrowing::default());
+    }
+
+    #[test]
+    fn nothing_becomes_wider() {
+        let wide = narrowed(
+            r#"{"budget":{"steps":4000000,"cost":99000000000},"limits":{"memory":1099511627776},"gate_rounds":99,
+                "egress":{"rules":["docs","mirror","everything"],"access":"ask","registries":true}}"#,
+        );
+        assert_eq!(wide, own());
+        let narrow = narrowed(
+            r#"{"budget":{"steps":7},"limits":{"memory":1048576},"protected_paths":["a/**","b"],"questions":"wait",
+                "egress":{"rules":["docs"],"access":"refuse","registries":false}}"#,
+        );
+        assert_eq!(
+            (narrow.budget.steps, narrow.limits.memory, narrow.questions),
+            (7, 1 << 20, Questions::Wait)
+        );
+        assert_eq!(narrow.protected_paths, ["a/**", "b"]);
+        let names: Vec<&str> = narrow.egress.rules.iter().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["docs"]);
+        assert!(narrow.egress.access == AccessPolicy::Refuse && !narrow.egress.registries.enabled);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for text in
+            [r#"{"budgets":{}}"#, r#"{"budget":{"step":1}}"#, r#"{"egress":{"rules":[{"name":"x"}]}}"#]
+        {
+            assert!(serde_json::from_str::<Narrowing>(text).is_err(), "{text}");
         }
     }
 }

@@ -10,6 +10,8 @@ pub enum SessionState {
     Queued,
     /// A worker has claimed it and the agent is at work.
     Working,
+    /// It waits for a person; see [`WaitingFor`]. No worker has it, or the one that has it is about to let go.
+    Waiting,
     /// The agent has finished; gate, evidence and publication are under way.
     Delivering,
     /// It ended; see its [`Outcome`].
@@ -23,6 +25,7 @@ impl SessionState {
         match self {
             Self::Queued => "queued",
             Self::Working => "working",
+            Self::Waiting => "waiting",
             Self::Delivering => "delivering",
             Self::Ended => "ended",
         }
@@ -31,9 +34,44 @@ impl SessionState {
     /// The state with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Working, Self::Delivering, Self::Ended]
+        [Self::Queued, Self::Working, Self::Waiting, Self::Delivering, Self::Ended]
             .into_iter()
             .find(|state| state.name() == name)
+    }
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// For somebody to continue it, after a pause.
+    Pause,
+    /// For the answer to a question.
+    Answer,
+    /// For a decision about a plan.
+    Plan,
+    /// For money: for somebody to continue it, or the next day.
+    Budget,
+}
+
+impl WaitingFor {
+    /// The variant's name as stored, for filters and people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Answer => "answer",
+            Self::Plan => "plan",
+            Self::Budget => "budget",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Pause, Self::Answer, Self::Plan, Self::Budget]
+            .into_iter()
+            .find(|waiting| waiting.name() == name)
     }
 }
 
@@ -95,9 +133,12 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_value(&outcome).unwrap()["outcome"], outcome.name());
         }
-        for state in ["queued", "working", "delivering", "ended"] {
+        for state in ["queued", "working", "waiting", "delivering", "ended"] {
             assert_eq!(serde_json::to_value(SessionState::named(state).unwrap()).unwrap(), state);
         }
         assert_eq!(SessionState::named("paused"), None);
+        for waiting in ["pause", "answer", "plan", "budget"] {
+            assert_eq!(serde_json::to_value(WaitingFor::named(waiting).unwrap()).unwrap(), waiting);
+        }
     }
 }

@@ -7,6 +7,9 @@ use crate::Digest;
 /// The longest prompt that is accepted, in bytes. Longer texts belong in the repository, as files.
 pub const MAX_PROMPT: usize = 512 * 1024;
 
+/// The longest name of a model or policy, in characters.
+pub const MAX_NAME: usize = 200;
+
 /// A task as it was accepted. Immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -20,8 +23,26 @@ pub struct Task {
     pub requester: String,
     /// Which way it came in.
     pub source: Source,
-    /// Digest over all of the above: what exactly was asked.
+    /// What else was wished.
+    #[serde(flatten)]
+    pub wishes: Wishes,
+    /// Digest over all of the above but the source: what exactly was asked.
     pub content_hash: Digest,
+}
+
+/// How a task is to be worked on, where that was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// The model, by its name in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// A policy of the organisation's by its name. It narrows what the worker's own permits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Whether the agent may change nothing before somebody has approved its plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plan_first: bool,
 }
 
 /// Which way a task came in.
@@ -32,6 +53,10 @@ pub enum Source {
     Cli,
     /// `cofferdam demo`: the model is a recording.
     Demo,
+    /// A program, through the API.
+    Api,
+    /// The web pages.
+    Web,
 }
 
 /// Why a task cannot be accepted.
@@ -54,6 +79,11 @@ pub enum InvalidTask {
     /// Text that cannot be text.
     #[error("the task contains a NUL character: give it as plain text")]
     Nul,
+    /// A name that cannot be one.
+    #[error(
+        "the name of a {0} has 1 to {MAX_NAME} characters, none of them a space at an end or a control character"
+    )]
+    Name(&'static str),
 }
 
 impl Task {
@@ -77,14 +107,50 @@ impl Task {
         if prompt.contains('\0') {
             return Err(InvalidTask::Nul);
         }
+        let wishes = Wishes::default();
+        let mut task =
+            Self { prompt, repository, base, requester, source, wishes, content_hash: Digest::ZERO };
+        task.content_hash = task.hash();
+        Ok(task)
+    }
+
+    /// The same task, to be worked on in a certain way.
+    ///
+    /// # Errors
+    /// When the name of the model or the policy is none.
+    pub fn with(mut self, wishes: Wishes) -> Result<Self, InvalidTask> {
+        for (what, name) in [("model", &wishes.model), ("policy", &wishes.policy)] {
+            if name.as_deref().is_some_and(|name| !is_name(name)) {
+                return Err(InvalidTask::Name(what));
+            }
+        }
+        self.wishes = wishes;
+        self.content_hash = self.hash();
+        Ok(self)
+    }
+
+    /// What was not wished is no part of it, so that a task which wishes nothing has the hash that it always had.
+    fn hash(&self) -> Digest {
+        let Wishes { model, policy, plan_first } = &self.wishes;
+        let wished = [
+            ("model", model.as_deref()),
+            ("policy", policy.as_deref()),
+            ("plan", plan_first.then_some("first")),
+        ];
+        let mut parts =
+            vec![&*self.prompt, &*self.repository, self.base.as_deref().unwrap_or(""), &*self.requester];
+        parts.extend(wished.iter().filter_map(|(what, wish)| Some([*what, (*wish)?])).flatten());
         let mut content = Vec::new();
-        for part in [prompt.as_str(), &repository, base.as_deref().unwrap_or(""), &requester] {
+        for part in parts {
             content.extend_from_slice(&(part.len() as u64).to_be_bytes());
             content.extend_from_slice(part.as_bytes());
         }
-        let content_hash = Digest::of(&content);
-        Ok(Self { prompt, repository, base, requester, source, content_hash })
+        Digest::of(&content)
     }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name && !name.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -101,6 +167,35 @@ mod tests {
         assert_eq!(task("a\0b", None), Err(InvalidTask::Nul));
         let long = "x".repeat(5 << 20);
         assert_eq!(task(&long, None), Err(InvalidTask::TooLong { size: 5 << 20 }));
+    }
+
+    #[test]
+    fn wishes_are_part_of_what_was_asked() {
+        let plain = task("fix it", None).unwrap();
+        let json = serde_json::to_value(&plain).unwrap();
+        assert!(json.get("model").is_none() && json.get("plan_first").is_none(), "{json}");
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), plain);
+        let wishes = [
+            Wishes { model: Some("a/b".into()), ..Wishes::default() },
+            Wishes { policy: Some("a/b".into()), ..Wishes::default() },
+            Wishes { plan_first: true, ..Wishes::default() },
+        ];
+        let mut hashes = vec![plain.content_hash];
+        for wish in wishes {
+            let wished = plain.clone().with(wish).unwrap();
+            let json = serde_json::to_value(&wished).unwrap();
+            assert_eq!(serde_json::from_value::<Task>(json).unwrap(), wished);
+            hashes.push(wished.content_hash);
+        }
+        let all = hashes.len();
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), all);
+        assert_eq!(plain.clone().with(Wishes::default()), Ok(plain.clone()));
+        for bad in ["", " a", "a\n", &"x".repeat(MAX_NAME + 1)] {
+            let wishes = Wishes { model: Some(bad.to_owned()), ..Wishes::default() };
+            assert_eq!(plain.clone().with(wishes), Err(InvalidTask::Name("model")), "{bad}");
+        }
     }
 
     #[test]

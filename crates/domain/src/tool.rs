@@ -18,6 +18,9 @@ pub struct ToolSpec {
     /// Whether calls of it may run beside others of the same answer. Calls of tools that may not run alone,
     /// in order.
     pub parallel: bool,
+    /// Whether it leaves the sandbox as it is: only such tools may be called before a plan is approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// The place of a tool call in its session: the step, and the index among the calls of that step's answer.
@@ -110,6 +113,11 @@ pub enum ToolEffect {
     /// The agent asks the requester something.
     Question {
         /// The question.
+        text: String,
+    },
+    /// The agent proposes a plan for people to approve.
+    Proposal {
+        /// The plan. Prose.
         text: String,
     },
     /// The agent's to-do list as it stands now.

@@ -11,15 +11,16 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use cofferdam_domain::{BlobRef, Digest, EventId};
+use cofferdam_domain::{BlobRef, Digest, EventId, Timestamp};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::StoreError;
 
 /// The longest content, in bytes: what a reader must be ready to hold in memory.
-const MAX_BLOB: usize = 64 << 20;
+pub(crate) const MAX_BLOB: usize = 64 << 20;
 
 /// A file that is still unfinished after this time was left by a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
@@ -58,9 +59,12 @@ impl Blobs {
         let blob = BlobRef { digest: Digest::of(content), size: content.len() as u64 };
         let (folder, path) = self.place(blob.digest);
         self.settle(&folder)?;
+        let _not_removed_meanwhile = self.lock(FlockOperation::LockShared)?;
         // Whoever stored it may not have got to the folder's fsync: that is made up for below in either case.
         let stored = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == blob.size);
-        if !stored {
+        if stored {
+            touch(&path)?;
+        } else {
             self.write(content, &path)?;
         }
         sync_folder(&folder)?;
@@ -77,6 +81,35 @@ impl Blobs {
             .read_to_end(&mut content)
             .map_err(|source| StoreError::file("read", &path, source))?;
         if Digest::of(&content) == digest { Ok(content) } else { Err(damaged(digest)) }
+    }
+
+    /// Removes content that nobody refers to. It stays if somebody has stored it again since it was last referred to, and may be about to
+    /// refer to it.
+    pub(crate) fn remove(&self, digest: Digest, referred: Timestamp) -> Result<(), StoreError> {
+        let (_, path) = self.place(digest);
+        let _alone = self.lock(FlockOperation::LockExclusive)?;
+        let stored = match fs::metadata(&path).and_then(|metadata| metadata.modified()) {
+            Ok(stored) => stored,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(StoreError::file("look at", &path, source)),
+        };
+        let since = stored.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if since.as_millis() > u128::from(referred.0) {
+            return Ok(());
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::file("remove", &path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Keeps those who store content and those who remove it apart.
+    fn lock(&self, operation: FlockOperation) -> Result<File, StoreError> {
+        File::open(&self.root)
+            .and_then(|file| flock(&file, operation).map(|()| file).map_err(io::Error::from))
+            .map_err(|source| StoreError::file("lock the folder", &self.root, source))
     }
 
     /// Checks the content's length and digest.
@@ -140,7 +173,16 @@ impl Drop for Unfinished {
     }
 }
 
-fn damaged(digest: Digest) -> StoreError {
+/// Says that the content was stored again.
+fn touch(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_modified(SystemTime::now()))
+        .map_err(|source| StoreError::file("touch", path, source))
+}
+
+pub(crate) fn damaged(digest: Digest) -> StoreError {
     StoreError::Corrupt { what: format!("the content stored as {digest} is not what was stored") }
 }
 

@@ -1,7 +1,7 @@
 //! The chain: an event's place, id, time and hash follow from the event before it. No I/O.
 
 use cofferdam_domain::{
-    Digest, Event, EventBody, EventId, Seq, SessionId, Timestamp,
+    BlobRef, Digest, Event, EventBody, EventId, Seq, SessionId, Timestamp,
     event::{SCHEMA, hash},
 };
 
@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) text: String,
     /// What it changes in the session's row.
     pub(crate) effect: Effect,
+    /// The content that it refers to.
+    pub(crate) blobs: Vec<BlobRef>,
 }
 
 impl Entry {
@@ -74,7 +76,7 @@ impl Entry {
         if text.len() > MAX_BODY {
             return Err(StoreError::TooLarge { what: body.name(), size: text.len(), limit: MAX_BODY });
         }
-        Ok(Self { text, effect: Effect::of(body) })
+        Ok(Self { text, effect: Effect::of(body), blobs: body.blobs() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use cofferdam_domain::{Digest, SessionId};
+use cofferdam_domain::{Digest, SessionId, WorkerId};
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,54 @@ pub enum StoreError {
     Busy {
         /// Where.
         path: String,
+    },
+    /// The database cannot be reached, or does not take requests now.
+    #[error(
+        "the database at {address} cannot be used now: start it, or mend the way to it; everything goes on when it is back"
+    )]
+    Unavailable {
+        /// Where.
+        address: String,
+        /// Why not.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The store cannot be opened by this address.
+    #[error("{address:?} is not the address of a store: {reason}")]
+    Address {
+        /// As it was given, without what is secret in it.
+        address: String,
+        /// What is wrong, and what would do.
+        reason: &'static str,
+    },
+    /// Nothing can be heard of new events any more.
+    #[error("new events can no longer be heard of: open the store again")]
+    Deaf,
+    /// The name is used.
+    #[error("{name:?} is taken: choose another name")]
+    Taken {
+        /// Which.
+        name: String,
+    },
+    /// The organisation would have nobody to administer it.
+    #[error("this is the organisation's last admin: make somebody else one first")]
+    LastAdmin,
+    /// The user does not belong to the organisation.
+    #[error("the user is no member of the organisation: invite them first")]
+    NotMember,
+    /// There is no such organisation or project.
+    #[error("there is no {what}: ask an admin which there are")]
+    Missing {
+        /// What, with its id.
+        what: String,
+    },
+    /// The worker was silent for too long.
+    #[error(
+        "worker {worker} was silent for too long: others have its sessions; it must enter the queue anew"
+    )]
+    Absent {
+        /// Which.
+        worker: WorkerId,
     },
     /// The database refused.
     #[error("failed to {operation}")]

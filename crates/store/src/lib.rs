@@ -1,24 +1,45 @@
-//! The session log, blobs and claims: the only SQL in Cofferdam.
+//! The session log, the queue, blobs, claims, and who there is: the only SQL in Cofferdam.
 //!
 //! What this crate is for: [`Store`] keeps what must not be lost. Appends are durable when they return;
-//! readers follow a log live without polling. [`SqliteStore`] is one directory on one machine, shared by any
-//! number of processes; PostgreSQL will implement the same interface.
+//! readers follow a log live without polling. [`Queue`] gives sessions to workers, [`Directory`] knows
+//! organisations and their people, [`Ledger`] what was spent. [`SqliteStore`] is one directory on one
+//! machine, shared by any number of processes; [`PostgresStore`] is shared by many machines. Both do the same;
+//! [`open`] takes either.
 //!
 //! What it never does: interpret events beyond their place in the chain and the line that they leave in a
 //! list of sessions, or decide anything.
 //!
-//! Where to start reading: [`Store`], then `chain` (how events are linked), then `sqlite` (how they are
-//! kept).
+//! Where to start reading: [`Store`], then `chain` (how events are linked), `log` (how logs are kept in
+//! either database), `records` (what is kept beside them), then `sqlite`.
 
 #![forbid(unsafe_code)]
 
 mod blobs;
 mod chain;
+mod checkpoint;
+mod directory;
 mod error;
+mod everything;
+mod ledger;
+mod log;
+mod postgres;
+mod queue;
+mod records;
+pub mod seal;
+mod sql;
 mod sqlite;
 mod store;
 mod summary;
+mod tenant;
+mod write;
 
+pub use checkpoint::{Checked, CheckpointError, CheckpointKey, check_checkpoint, checkpoint, verify_all};
+pub use directory::{AuditEntry, Directory, Member, NewToken, Org, Project, Proof, Repeat, Sealed, Token};
 pub use error::StoreError;
+pub use everything::{Everything, open};
+pub use ledger::{DayBudget, Ledger, Purse, Spending};
+pub use postgres::PostgresStore;
+pub use queue::{Depth, Placement, Presence, Queue, Release, Shares, Taken, Ticket};
 pub use sqlite::SqliteStore;
 pub use store::{Claim, SessionFilter, SessionRow, Store, Verified, Writer};
+pub use tenant::{NewSession, Tenant, TenantError};

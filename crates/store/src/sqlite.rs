@@ -2,24 +2,20 @@
 //! share it.
 //!
 //! ```text
-//! cofferdam.db     events and sessions (migrations/sqlite/*.sql), in WAL mode
+//! cofferdam.db     events, sessions and all else (migrations/sqlite/*.sql), in WAL mode
 //! blobs/           content by its digest
-//! claims/          a lock for each session: who works on it
-//! bells/           an empty file for each session: rings when events were appended
+//! claims/          a lock for each session that a process took by its id, and for each worker that is present
+//! bells/           an empty file for each session: rings when events were appended; one for the queue
 //! ```
 //!
 //! Any number of processes may have it open. What they agree on is in the database and in the kernel's locks;
 //! nothing that matters is kept in the memory of one of them.
 
 mod claims;
-mod column;
-mod follow;
 mod line;
-mod listing;
 mod news;
-mod pages;
+mod queue;
 mod schema;
-mod verify;
 mod writer;
 
 use std::{
@@ -29,34 +25,65 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, Timestamp};
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, Seq, SessionId, Timestamp};
 use futures_util::stream::BoxStream;
 use rustix::fs::{FlockOperation, flock};
-use sqlx::SqlitePool;
 
 use self::{
     claims::Claims,
-    line::Guard,
-    listing::Listed,
     news::News,
-    pages::Pages,
-    writer::{Write, WriterHandle},
+    writer::{Door, WriterHandle},
 };
 use crate::{
-    Claim, SessionFilter, SessionRow, Store, StoreError, Verified, Writer,
+    Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
     blobs::{Blobs, make_folder, sync_folder},
     chain::Entry,
-    summary::Summary,
+    log::{
+        follow,
+        line::Guard,
+        listing::{self, Listed},
+        pages::Pages,
+        verify::{self, Check},
+    },
+    records,
+    sql::{self, Backend, Database, Origin, Readers, Work},
+    write::{Kind, Write},
 };
 
 /// A store in a directory, shared by any number of processes on one machine. See the crate's documentation.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: WriterHandle,
-    readers: SqlitePool,
+    base: SqliteBase,
     news: Arc<News>,
     claims: Claims,
     blobs: Arc<Blobs>,
+}
+
+/// The database alone.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteBase {
+    door: Door,
+    readers: Readers,
+}
+
+#[async_trait]
+impl Database for SqliteBase {
+    fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    async fn transact<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
+        self.door.work(work).await
+    }
+}
+
+impl Backend for SqliteStore {
+    type Base = SqliteBase;
+
+    fn base(&self) -> &SqliteBase {
+        &self.base
+    }
 }
 
 impl SqliteStore {
@@ -77,10 +104,12 @@ impl SqliteStore {
         let synced = dir.to_owned();
         blocking(move || sync_folder(&synced)).await?;
         drop(alone);
-        let news = Arc::new(News::new(dir.join("bells")));
+        let news = Arc::new(News::new(dir));
         let writer = WriterHandle::start(connection, options, Arc::clone(&news));
         let claims = Claims { root: dir.join("claims") };
-        Ok(Self { writer, readers: schema::readers(&path), news, claims, blobs: Arc::new(blobs) })
+        let readers = Readers::sqlite(schema::readers(&path), Origin::Sqlite(path));
+        let base = SqliteBase { door: writer.door(), readers };
+        Ok(Self { writer, base, news, claims, blobs: Arc::new(blobs) })
     }
 
     /// Finishes what is being written and closes the database. A store that is dropped instead loses nothing,
@@ -89,33 +118,51 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Closed`] when the writing task has died.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.readers.close().await;
+        self.base.readers.close().await;
         self.writer.close().await
     }
 
     async fn write(
         &self,
         session: SessionId,
-        write: Write,
+        at: Timestamp,
+        kind: Kind,
         bodies: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
-        let written = self.writer.write(session, write).await?;
-        Ok(written.stamps.into_iter().zip(bodies).map(|(stamp, body)| stamp.event(session, body)).collect())
+        let entries = bodies.iter().map(Entry::new).collect::<Result<_, _>>()?;
+        let stamps = self.writer.write(Write { session, at, entries, kind }).await?;
+        Ok(stamps.into_iter().zip(bodies).map(|(stamp, body)| stamp.event(session, body)).collect())
+    }
+
+    /// As they are shown: with what the kernel knows of who has them.
+    async fn shown(&self, rows: Vec<Listed>) -> Result<Vec<SessionRow>, StoreError> {
+        let claims = self.claims.clone();
+        blocking(move || {
+            rows.into_iter()
+                .map(|mut row| {
+                    let worker = row.line.worker.filter(|_| row.claimed);
+                    row.claimed = claims.taken(row.line.id)?
+                        || worker.map_or(Ok(false), |worker| claims.taken(worker))?;
+                    Ok(listing::shown(row))
+                })
+                .collect()
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn create(
+    async fn enqueue(
         &self,
+        ticket: Ticket,
         session: SessionId,
         at: Timestamp,
         first: EventBody,
         rest: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
         let bodies: Vec<EventBody> = std::iter::once(first).chain(rest).collect();
-        let entries = bodies.iter().map(Entry::new).collect::<Result<_, _>>()?;
-        self.write(session, Write::Create { at, entries }, bodies).await
+        self.write(session, at, Kind::Create(ticket), bodies).await
     }
 
     async fn append(
@@ -125,22 +172,13 @@ impl Store for SqliteStore {
         at: Timestamp,
         bodies: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
-        let guard = match writer {
-            // A claim of another session is no claim of this one: no fence ever gets that high.
-            Writer::Worker { claim, after } => {
-                let fence = if claim.session == session { claim.fence } else { u64::MAX };
-                Some(Guard { fence, after })
-            }
-            Writer::Anybody => None,
-        };
-        let entries = bodies.iter().map(Entry::new).collect::<Result<_, _>>()?;
-        self.write(session, Write::Append { guard, at, entries }, bodies).await
+        self.write(session, at, Kind::Append(Guard::of(session, writer)), bodies).await
     }
 
     async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
-        let events = Pages::after(session, after).next(&self.readers, limit).await?;
+        let events = Pages::after(session, after).next(&self.base.readers, limit).await?;
         if events.is_empty() {
-            listing::find(&self.readers, session).await?;
+            listing::find(&self.base.readers, session).await?;
         }
         Ok(events)
     }
@@ -150,22 +188,60 @@ impl Store for SqliteStore {
         session: SessionId,
         after: Seq,
     ) -> Result<BoxStream<'static, Result<Event, StoreError>>, StoreError> {
-        listing::find(&self.readers, session).await?;
-        follow::follow(self.readers.clone(), &self.news, session, after)
+        listing::find(&self.base.readers, session).await?;
+        let listener = self.news.listen(session)?;
+        Ok(follow::follow(self.base.readers.clone(), listener, session, after))
     }
 
     async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError> {
-        listing::find(&self.readers, session).await?;
+        listing::find(&self.base.readers, session).await?;
         let (claims, name) = (self.claims.clone(), worker.to_owned());
         let lock = blocking(move || claims.take(session, &name)).await?;
-        let written = self.writer.write(session, Write::Claim).await?;
-        Ok(Claim::new(session, written.fence, worker.to_owned(), lock))
+        let claims = self.claims.clone();
+        let claim = sql::work(move |sql| {
+            Box::pin(async move { records::queue::claim(sql, &claims, session, None).await })
+        });
+        let fence = self.base.transact(claim).await?;
+        Ok(Claim::new(session, fence, worker.to_owned(), lock))
     }
 
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
-        let rows = listing::list(&self.readers, filter).await?;
-        let claims = self.claims.clone();
-        blocking(move || rows.into_iter().map(|row| Ok(shown(claims.taken(row.id)?, row))).collect()).await
+        self.shown(listing::list(&self.base.readers, &filter).await?).await
+    }
+
+    async fn session(
+        &self,
+        org: Option<OrgId>,
+        session: SessionId,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        let row = listing::session(&self.base.readers, org, session).await?;
+        Ok(self.shown(row.into_iter().collect()).await?.pop())
+    }
+
+    async fn changes(&self, org: OrgId) -> Result<BoxStream<'static, SessionId>, StoreError> {
+        let (rings, watcher) = self.news.rings()?;
+        follow::changes(self.base.readers.clone(), rings, watcher, org).await
+    }
+
+    async fn set_archived(&self, session: SessionId, archived: bool) -> Result<(), StoreError> {
+        records::sessions::set_archived(&self.base, session, archived).await
+    }
+
+    async fn is_blob_of(&self, session: SessionId, digest: Digest) -> Result<bool, StoreError> {
+        records::sessions::is_blob_of(&self.base.readers, session, digest).await
+    }
+
+    async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
+        let unneeded = records::sessions::forget(&self.base, session).await?;
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || {
+            unneeded.into_iter().try_for_each(|(digest, referred)| blobs.remove(digest, referred))
+        })
+        .await
+    }
+
+    async fn was_forgotten(&self, session: SessionId) -> Result<bool, StoreError> {
+        listing::was_forgotten(&self.base.readers, session).await
     }
 
     async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
@@ -179,7 +255,15 @@ impl Store for SqliteStore {
     }
 
     async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
-        verify::verify(&self.readers, &self.blobs, session).await
+        verify::verify(&self.base.readers, self, session).await
+    }
+}
+
+#[async_trait]
+impl Check for SqliteStore {
+    async fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.check(blob)).await
     }
 }
 
@@ -201,12 +285,6 @@ fn prepare_folders(root: &Path) -> Result<(File, Blobs), StoreError> {
     folder("bells")?;
     let blobs = Blobs::open(folder("blobs")?)?;
     Ok((alone, blobs))
-}
-
-fn shown(claimed: bool, row: Listed) -> SessionRow {
-    let Listed { id, summary, created, updated, last, fence: _ } = row;
-    let Summary { state, repository, title, outcome } = summary;
-    SessionRow { id, state, repository, title, created, updated, last, outcome, claimed }
 }
 
 /// Does what blocks on a thread where that is allowed.

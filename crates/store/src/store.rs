@@ -1,20 +1,39 @@
 //! The interface that every store implements, and what goes in and out of it.
 
 use async_trait::async_trait;
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, SessionState, Timestamp};
+use cofferdam_domain::{
+    BlobRef, Digest, Event, EventBody, OrgId, Owner, ProjectId, PullRequestState, Seq, SessionId,
+    SessionState, Timestamp, UserId, WaitingFor,
+};
 use futures_util::stream::BoxStream;
 
-use crate::StoreError;
+use crate::{Placement, StoreError, Ticket};
 
 /// Keeps sessions. All methods may be called from many tasks at once.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Makes a session with its first event and those that must not be missing beside it, in one transaction.
+    /// Makes a session with its first event and those that must not be missing beside it, in one transaction: for whoever claims it by its
+    /// id, without a server.
     ///
     /// # Errors
-    /// When the session exists already, or the store cannot be written.
+    /// As [`Store::enqueue`].
     async fn create(
         &self,
+        session: SessionId,
+        at: Timestamp,
+        first: EventBody,
+        rest: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.enqueue(Ticket::LOCAL, session, at, first, rest).await
+    }
+
+    /// Makes a session of somebody's, for the queue or for whoever claims it by its id.
+    ///
+    /// # Errors
+    /// When the session exists already, also if it was forgotten, or the store cannot be written.
+    async fn enqueue(
+        &self,
+        ticket: Ticket,
         session: SessionId,
         at: Timestamp,
         first: EventBody,
@@ -49,10 +68,10 @@ pub trait Store: Send + Sync {
         after: Seq,
     ) -> Result<BoxStream<'static, Result<Event, StoreError>>, StoreError>;
 
-    /// Takes a session for this process, until the claim is dropped or the process ends.
+    /// Takes a session for this process, until the claim is dropped or the process ends; both may show a little later.
     ///
     /// # Errors
-    /// [`StoreError::Claimed`] when another living process has it.
+    /// [`StoreError::Claimed`] when another living process has it, or a worker that is present.
     async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError>;
 
     /// Sessions, newest first.
@@ -60,6 +79,45 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError>;
+
+    /// One session; of this organisation if one is named. `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn session(&self, org: Option<OrgId>, session: SessionId)
+    -> Result<Option<SessionRow>, StoreError>;
+
+    /// Has an item each time that a session of the organisation got new events, by whatever process. May have more. Ends when nothing can
+    /// be heard any more.
+    ///
+    /// # Errors
+    /// When the store cannot be listened to.
+    async fn changes(&self, org: OrgId) -> Result<BoxStream<'static, SessionId>, StoreError>;
+
+    /// Puts a session out of sight, or back.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSession`], or when the store cannot be written.
+    async fn set_archived(&self, session: SessionId, archived: bool) -> Result<(), StoreError>;
+
+    /// Whether one of the session's events refers to this content.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn is_blob_of(&self, session: SessionId, digest: Digest) -> Result<bool, StoreError>;
+
+    /// Deletes a session's events and the content that no other session refers to. Its id is never used again, and what it spent stays
+    /// counted. Whoever works on it can write no more.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSession`], or when the store cannot be written.
+    async fn forget(&self, session: SessionId) -> Result<(), StoreError>;
+
+    /// Whether there was a session with this id that was forgotten.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn was_forgotten(&self, session: SessionId) -> Result<bool, StoreError>;
 
     /// Stores content under its digest. Storing it again costs nothing.
     ///
@@ -124,8 +182,18 @@ impl Claim {
 }
 
 /// Which sessions to list.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionFilter {
+    /// Only those of this organisation.
+    pub org: Option<OrgId>,
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Only those of this user.
+    pub user: Option<UserId>,
+    /// Only those that are archived, or only the others.
+    pub archived: Option<bool>,
+    /// Only those with this text in the title or the repository's name.
+    pub text: Option<String>,
     /// Only those in this state.
     pub state: Option<SessionState>,
     /// Only those made before this one.
@@ -155,6 +223,26 @@ pub struct SessionRow {
     pub outcome: Option<String>,
     /// Whether a living process has claimed it.
     pub claimed: bool,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Where it went when it was made.
+    pub placement: Placement,
+    /// What it waits for, if it does.
+    pub waiting: Option<WaitingFor>,
+    /// The worker that has it, as text for people, if one took it from the queue.
+    pub holder: Option<String>,
+    /// How many workers in a row died with it.
+    pub crashes: u32,
+    /// What its model calls cost, in millionths of a dollar.
+    pub cost: u64,
+    /// Their tokens, in and out.
+    pub tokens: u64,
+    /// Steps so far.
+    pub steps: u32,
+    /// The number of its pull request and where that stands.
+    pub pull_request: Option<(u64, PullRequestState)>,
+    /// Whether somebody put it out of sight.
+    pub archived: bool,
 }
 
 /// What [`Store::verify`] checked.

@@ -1,76 +1,269 @@
 //! The line that a session has in a list, folded from its events. No I/O.
 
-use cofferdam_domain::{EventBody, SessionState, Verdict, event::NudgeReason};
+use std::collections::BTreeSet;
+
+use cofferdam_domain::{
+    CallId, EventBody, PullRequestState, SessionState, Verdict, WaitingFor, event::NudgeReason,
+};
+use serde::{Deserialize, Serialize};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
 
+/// As much of a repository's name as a list shows and an index takes, in characters.
+const MAX_REPOSITORY: usize = 600;
+
 /// What a list shows of a session beside times and places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
-    pub(crate) state: SessionState,
+    /// How far the work has come; never [`SessionState::Waiting`].
+    pub(crate) phase: SessionState,
+    /// What it waits for.
+    pub(crate) waits: Waits,
     pub(crate) repository: String,
     pub(crate) title: String,
     pub(crate) outcome: Option<String>,
+    /// Millionths of a dollar.
+    pub(crate) cost: u64,
+    /// In and out.
+    pub(crate) tokens: u64,
+    pub(crate) steps: u32,
+    /// The number on the forge, and where it stands.
+    pub(crate) pull_request: Option<(u64, PullRequestState)>,
 }
 
 impl Default for Summary {
     fn default() -> Self {
-        Self { state: SessionState::Queued, repository: String::new(), title: String::new(), outcome: None }
+        Self {
+            phase: SessionState::Queued,
+            waits: Waits::default(),
+            repository: String::new(),
+            title: String::new(),
+            outcome: None,
+            cost: 0,
+            tokens: 0,
+            steps: 0,
+            pull_request: None,
+        }
     }
 }
 
-/// What one event changes in a [`Summary`].
+/// All that a session waits for. It may be several things at once, each of which is settled by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Waits {
+    pause: bool,
+    budget: bool,
+    plan: bool,
+    /// The questions that are open: step and index of their calls.
+    answers: BTreeSet<(u32, u16)>,
+}
+
+impl Waits {
+    /// The one that people are told of.
+    pub(crate) fn shown(&self) -> Option<WaitingFor> {
+        let Self { pause, budget, plan, answers } = self;
+        [
+            (*pause, WaitingFor::Pause),
+            (*budget, WaitingFor::Budget),
+            (*plan, WaitingFor::Plan),
+            (!answers.is_empty(), WaitingFor::Answer),
+        ]
+        .into_iter()
+        .find_map(|(does, what)| does.then_some(what))
+    }
+}
+
+/// What one event changes in a [`Summary`], and whether somebody is to work on the session because of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing.
     None,
     /// The task is known.
     Accepted { repository: String, title: String },
-    /// Somebody has taken the session; one that was further along already stays there.
+    /// Somebody has taken the session; one that was further along already stays there. A budget is looked at anew.
     Claimed,
+    /// The model has answered.
+    Answered { step: u32, cost: u64, tokens: u64 },
+    /// It waits from here on until somebody continues it.
+    Paused,
+    /// It waits from here on for the answer to a question.
+    Asked(CallId),
+    /// Here it is.
+    Told(CallId),
+    /// It waits from here on for a decision about a plan.
+    Planned,
+    /// Here it is.
+    Decided,
+    /// It waits from here on for the next day.
+    Broke,
+    /// Whatever it waited for, but for a plan, it goes on; after the end too.
+    Continued,
+    /// Whatever it waited for, it goes on; after the end too.
+    GoesOn,
+    /// Somebody wrote: if it has ended, it goes on with that.
+    Message,
+    /// Somebody wants something done beside the agent's work.
+    Deed,
     /// The gate sent the change back: the agent is at work again.
     SentBack,
     /// The agent has finished.
     Finished,
+    /// The pull request stands on the forge.
+    Opened { number: u64 },
+    /// A person merged or closed it.
+    Closed(PullRequestState),
+    /// All before this was copied from another session, which has spent it and whose pull request it is.
+    Forked,
     /// The session is over, with this outcome in one word.
     Ended(&'static str),
 }
 
 impl Summary {
+    /// The state that people see.
+    pub(crate) fn state(&self) -> SessionState {
+        if self.waiting().is_some() { SessionState::Waiting } else { self.phase }
+    }
+
+    /// What it waits for, if it does.
+    pub(crate) fn waiting(&self) -> Option<WaitingFor> {
+        if self.phase == SessionState::Ended { None } else { self.waits.shown() }
+    }
+
     /// Folds one more event in. Returns whether it changed anything.
     pub(crate) fn apply(&mut self, effect: &Effect) -> bool {
         match effect {
             Effect::None => return false,
             Effect::Accepted { repository, title } => {
-                self.state = SessionState::Queued;
+                self.phase = SessionState::Queued;
                 self.repository.clone_from(repository);
                 self.title.clone_from(title);
             }
-            Effect::Claimed if self.state == SessionState::Queued => self.state = SessionState::Working,
-            Effect::Claimed => return false,
-            Effect::SentBack => self.state = SessionState::Working,
-            Effect::Finished => self.state = SessionState::Delivering,
+            Effect::Claimed => return self.claim(),
+            Effect::Answered { step, cost, tokens } => {
+                self.steps = self.steps.max(*step);
+                self.cost = self.cost.saturating_add(*cost);
+                self.tokens = self.tokens.saturating_add(*tokens);
+            }
+            Effect::Paused => self.waits.pause = true,
+            Effect::Asked(call) => {
+                self.waits.answers.insert((call.step, call.index));
+            }
+            Effect::Told(call) => return self.waits.answers.remove(&(call.step, call.index)),
+            Effect::Planned => self.waits.plan = true,
+            Effect::Decided => self.waits.plan = false,
+            Effect::Broke => self.waits.budget = true,
+            Effect::Message if self.phase == SessionState::Ended => self.go_on(),
+            Effect::Message => return false,
+            Effect::Continued => {
+                self.waits = Waits { plan: self.waits.plan, ..Waits::default() };
+                self.go_on();
+            }
+            Effect::GoesOn => {
+                self.waits = Waits::default();
+                self.go_on();
+            }
+            Effect::Deed => self.waits = Waits::default(),
+            Effect::SentBack => self.phase = SessionState::Working,
+            Effect::Finished => self.phase = SessionState::Delivering,
+            Effect::Opened { number } => self.pull_request = Some((*number, PullRequestState::Open)),
+            Effect::Closed(state) => {
+                if let Some((_, stands)) = &mut self.pull_request {
+                    stands.clone_from(state);
+                }
+            }
+            Effect::Forked => {
+                let (repository, title) =
+                    (std::mem::take(&mut self.repository), std::mem::take(&mut self.title));
+                *self = Self { repository, title, steps: self.steps, ..Self::default() };
+            }
             Effect::Ended(word) => {
-                self.state = SessionState::Ended;
+                self.phase = SessionState::Ended;
+                self.waits = Waits::default();
                 self.outcome = Some((*word).to_owned());
             }
         }
         true
     }
+
+    fn claim(&mut self) -> bool {
+        let budget = std::mem::take(&mut self.waits.budget);
+        if self.phase == SessionState::Queued {
+            self.phase = SessionState::Working;
+            return true;
+        }
+        budget
+    }
+
+    fn go_on(&mut self) {
+        if self.phase == SessionState::Ended {
+            self.phase = SessionState::Queued;
+            self.outcome = None;
+        }
+    }
 }
 
 impl Effect {
+    /// Whether somebody is to work on the session from here on, for one that the queue hands out; `None` where the event does not say.
+    /// `after` is the summary with this effect in it.
+    pub(crate) fn wants(&self, after: &Summary) -> Option<bool> {
+        match self {
+            Self::Accepted { .. } | Self::GoesOn | Self::Deed | Self::Forked => Some(true),
+            Self::Told(_)
+            | Self::Decided
+            | Self::Continued
+            | Self::Paused
+            | Self::Asked(_)
+            | Self::Planned => Some(after.waiting().is_none()),
+            Self::Message if after.phase == SessionState::Queued => Some(after.waiting().is_none()),
+            // The next day it goes on by itself.
+            Self::Broke => Some(after.waiting() == Some(WaitingFor::Budget)),
+            Self::Ended(_) => Some(false),
+            Self::None
+            | Self::Claimed
+            | Self::Answered { .. }
+            | Self::Message
+            | Self::SentBack
+            | Self::Finished
+            | Self::Opened { .. }
+            | Self::Closed(_) => None,
+        }
+    }
+
     /// The effect of an event.
     pub(crate) fn of(body: &EventBody) -> Self {
         match body {
             EventBody::TaskAccepted { task } => {
-                Self::Accepted { repository: task.repository.clone(), title: title(&task.prompt) }
+                let repository = task.repository.chars().filter(|character| *character != '\0');
+                Self::Accepted {
+                    repository: repository.take(MAX_REPOSITORY).collect(),
+                    title: title(&task.prompt),
+                }
             }
             EventBody::Claimed { .. } => Self::Claimed,
+            EventBody::ModelAnswered { step, answer, .. } => Self::Answered {
+                step: *step,
+                cost: answer.cost.unwrap_or_default().0,
+                tokens: answer.usage.total(),
+            },
+            EventBody::PauseAsked { .. } => Self::Paused,
+            EventBody::QuestionAsked { call, .. } => Self::Asked(*call),
+            EventBody::QuestionAnswered { call, .. } => Self::Told(*call),
+            EventBody::PlanProposed { .. } => Self::Planned,
+            EventBody::PlanDecided { .. } => Self::Decided,
+            EventBody::BudgetExceeded { .. } => Self::Broke,
+            EventBody::ContinueAsked { .. } => Self::Continued,
+            EventBody::SandboxReleased { .. } | EventBody::RolledBack { .. } => Self::GoesOn,
+            EventBody::MessageReceived { .. } => Self::Message,
+            EventBody::CancelAsked { .. } | EventBody::MergeAsked { .. } | EventBody::CloseAsked { .. } => {
+                Self::Deed
+            }
             EventBody::WorkFinished { .. } => Self::Finished,
             EventBody::Examined { verdict: Verdict::SendBack, .. }
             | EventBody::Nudged { reason: NudgeReason::GateFindings, .. } => Self::SentBack,
+            EventBody::PullRequestOpened(pull_request) => Self::Opened { number: pull_request.number },
+            EventBody::PullRequestClosed { state } => Self::Closed(state.clone()),
+            EventBody::Forked { .. } => Self::Forked,
             EventBody::SessionEnded { outcome } => Self::Ended(outcome.name()),
             EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
@@ -78,7 +271,6 @@ impl Effect {
             | EventBody::RepositoryReady(_)
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
-            | EventBody::ModelAnswered { .. }
             | EventBody::ModelFailed { .. }
             | EventBody::Nudged { .. }
             | EventBody::ToolStarted { .. }
@@ -90,19 +282,18 @@ impl Effect {
             | EventBody::AccessAsked(_)
             | EventBody::AccessDecided(_)
             | EventBody::SandboxFrozen { .. }
-            | EventBody::SandboxReleased { .. }
             | EventBody::Compacted { .. }
-            | EventBody::MessageReceived { .. }
             | EventBody::LimitReached { .. }
-            | EventBody::CancelAsked { .. }
             | EventBody::ObjectsReceived(_)
             | EventBody::NothingChanged
             | EventBody::Examined { .. }
             | EventBody::EvidenceRun(_)
             | EventBody::EvidenceMissing { .. }
             | EventBody::Pushed { .. }
-            | EventBody::PullRequestOpened(_)
-            | EventBody::PullRequestClosed { .. } => Self::None,
+            | EventBody::Checkpointed { .. }
+            | EventBody::TerminalOpened { .. }
+            | EventBody::TerminalClosed { .. }
+            | EventBody::MergeFailed { .. } => Self::None,
         }
     }
 }
@@ -122,7 +313,7 @@ mod tests {
         for effect in effects {
             summary.apply(effect);
         }
-        summary.state
+        summary.state()
     }
 
     #[test]
@@ -137,6 +328,45 @@ mod tests {
             state_after(&[Effect::Claimed, Effect::Finished, Effect::SentBack]),
             SessionState::Working
         );
+    }
+
+    #[test]
+    fn what_it_waits_for_is_what_it_goes_on_with() {
+        let (one, two) = (CallId { step: 1, index: 0 }, CallId { step: 1, index: 1 });
+        let asked = [Effect::Claimed, Effect::Asked(one), Effect::Asked(two)];
+        let after = |more: &[Effect]| state_after(&[&asked, more].concat());
+        assert_eq!(after(&[]), SessionState::Waiting);
+        assert_eq!(after(&[Effect::Told(one), Effect::Told(one)]), SessionState::Waiting);
+        assert_eq!(after(&[Effect::Told(two), Effect::Told(one)]), SessionState::Working);
+        assert_eq!(after(&[Effect::Continued]), SessionState::Working);
+        assert_eq!(after(&[Effect::Planned, Effect::Continued]), SessionState::Waiting);
+        assert_eq!(after(&[Effect::Planned, Effect::Continued, Effect::Decided]), SessionState::Working);
+        assert_eq!(after(&[Effect::Ended("cancelled")]), SessionState::Ended);
+        assert_eq!(state_after(&[Effect::Claimed, Effect::Broke, Effect::Claimed]), SessionState::Working);
+        assert_eq!(state_after(&[Effect::Paused, Effect::Claimed]), SessionState::Waiting);
+    }
+
+    #[test]
+    fn a_message_after_the_end_begins_anew() {
+        assert_eq!(state_after(&[Effect::Ended("succeeded"), Effect::Message]), SessionState::Queued);
+        assert_eq!(state_after(&[Effect::Ended("succeeded"), Effect::Deed]), SessionState::Ended);
+        assert_eq!(state_after(&[Effect::Claimed, Effect::Message]), SessionState::Working);
+    }
+
+    #[test]
+    fn a_fork_has_spent_nothing_yet() {
+        let mut summary = Summary::default();
+        for effect in [
+            Effect::Accepted { repository: "/r".into(), title: "t".into() },
+            Effect::Answered { step: 3, cost: 5, tokens: 70 },
+            Effect::Opened { number: 9 },
+            Effect::Ended("succeeded"),
+            Effect::Forked,
+        ] {
+            summary.apply(&effect);
+        }
+        let fresh = Summary { repository: "/r".into(), title: "t".into(), steps: 3, ..Summary::default() };
+        assert_eq!(summary, fresh);
     }
 
     #[test]

@@ -5,18 +5,21 @@
 //! taken shared, so that probes do not get in each other's way; a claimer that meets one sees from a shared
 //! lock of its own that nobody works on the session, and tries again.
 //!
+//! A worker that is present holds a lock of its own name in the same way, for as long as it is.
+//!
 //! The lock belongs to the open file, which a child process shares until it runs its program. So a claim is
 //! given up by unlocking, not by closing: otherwise one that ends while another thread starts a program would
 //! seem to go on.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use cofferdam_domain::SessionId;
+use cofferdam_domain::{SessionId, WorkerId};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
@@ -52,31 +55,30 @@ impl Drop for Taken {
 impl Claims {
     /// Takes the session.
     pub(super) fn take(&self, session: SessionId, worker: &str) -> Result<Taken, StoreError> {
-        let path = self.root.join(session.to_string());
-        let failed = |source| StoreError::file("claim the session with", &path, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        if !lock(&file).map_err(failed)? {
-            return Err(StoreError::Claimed { session, worker: holder(&path) });
-        }
-        let mut taken = Taken { file };
-        let name: String = worker.chars().filter(|character| !character.is_control()).collect();
-        let file = &mut taken.file;
-        file.set_len(0)
-            .and_then(|()| file.write_all(&name.as_bytes()[..name.floor_char_boundary(MAX_NAME)]))
-            .map_err(failed)?;
-        Ok(taken)
+        let path = self.path(session);
+        let taken = lock_named(&path, worker)?;
+        taken.ok_or_else(|| StoreError::Claimed { session, worker: name_in(&path) })
     }
 
-    /// Whether a living process has the session.
-    pub(super) fn taken(&self, session: SessionId) -> Result<bool, StoreError> {
-        let path = self.root.join(session.to_string());
+    /// Says that a worker's process is there.
+    pub(super) fn stay(&self, worker: WorkerId, name: &str) -> Result<Taken, StoreError> {
+        let path = self.path(worker);
+        // Nobody else knows the name yet.
+        lock_named(&path, name)?.ok_or(StoreError::Absent { worker })
+    }
+
+    /// The name that the session's holder left, if there is one.
+    pub(super) fn holder(&self, session: SessionId) -> Result<Option<String>, StoreError> {
+        Ok(self.taken(session)?.then(|| name_in(&self.path(session))))
+    }
+
+    fn path(&self, id: impl fmt::Display) -> PathBuf {
+        self.root.join(id.to_string())
+    }
+
+    /// Whether a living process has the session, or is the worker.
+    pub(super) fn taken(&self, id: impl fmt::Display) -> Result<bool, StoreError> {
+        let path = self.path(id);
         let probe = match File::open(&path) {
             Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -88,6 +90,29 @@ impl Claims {
             Err(source) => Err(StoreError::file("look at the claim", &path, source)),
         }
     }
+}
+
+/// Locks the file with this path, unless a worker has it, and leaves a name in it.
+fn lock_named(path: &Path, name: &str) -> Result<Option<Taken>, StoreError> {
+    let failed = |source| StoreError::file("claim the session with", path, source);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    if !lock(&file).map_err(failed)? {
+        return Ok(None);
+    }
+    let mut taken = Taken { file };
+    let name: String = name.chars().filter(|character| !character.is_control()).collect();
+    let file = &mut taken.file;
+    file.set_len(0)
+        .and_then(|()| file.write_all(&name.as_bytes()[..name.floor_char_boundary(MAX_NAME)]))
+        .map_err(failed)?;
+    Ok(Some(taken))
 }
 
 /// Locks the file, unless a worker has it.
@@ -109,7 +134,7 @@ fn lock(file: &File) -> io::Result<bool> {
 }
 
 /// The name that the holder left.
-fn holder(path: &Path) -> String {
+fn name_in(path: &Path) -> String {
     let mut name = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_NAME as u64).read_to_end(&mut name));
     match read {

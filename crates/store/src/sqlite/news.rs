@@ -1,6 +1,6 @@
 //! How readers hear of an append, in whatever process it happens, without polling.
 //!
-//! Every session has an empty file, its bell: `bells/<session>`. A writer opens it for writing before it
+//! Every session has an empty file, its bell: `bells/<session>`; so has the queue. A writer opens it for writing before it
 //! commits and closes it afterwards; closing is what rings it (`IN_CLOSE_WRITE` of inotify(7)). The order
 //! matters: by the time a bell rings, what it rings for can be read, and a writer that dies between its
 //! commit and the ring has its files closed by the kernel, so that an event that was committed is always
@@ -10,19 +10,17 @@
 //! A user may have only so many watches (`fs.inotify.max_user_instances`). Where they are used up, followers look for themselves now and then:
 //! a little late is better than not at all.
 //!
-//! All followers of a store share one watch on the folder, which ends with the last of them. A ring only says
-//! "look again": whoever listens reads the log from where it was, so that rings may come late, twice, or for
-//! nothing.
+//! All followers of a store share one watch on the folder, which ends with the last of them. It is also on the folder with the claims: a
+//! worker or a claim that ends, in whatever way, has its file closed, and then the queue may have something to give.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fs::{File, OpenOptions},
     io,
     mem::MaybeUninit,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -31,17 +29,25 @@ use rustix::{
     fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
     io::Errno,
 };
-use tokio::{io::unix::AsyncFd, sync::watch, task::JoinHandle};
+use tokio::{io::unix::AsyncFd, task::JoinHandle};
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    log::rings::{Listener, Rings},
+    sql,
+};
 
 /// How often followers look for themselves where they cannot be told.
 const NOW_AND_THEN: Duration = Duration::from_millis(500);
 
-/// The folder with the bells, and the watch on it while there are followers.
+/// The name of the queue's bell.
+const QUEUE: &str = "queue";
+
+/// The folders that are watched while there are followers.
 #[derive(Debug)]
 pub(super) struct News {
-    root: PathBuf,
+    bells: PathBuf,
+    claims: PathBuf,
     watcher: Mutex<Weak<Watcher>>,
 }
 
@@ -51,20 +57,10 @@ pub(super) struct Bell {
     _file: File,
 }
 
-/// Hears a session's bell.
+/// Hears the bells and passes them on, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
-    rings: watch::Receiver<()>,
-    root: PathBuf,
-    _watcher: Arc<Watcher>,
-}
-
-/// The sessions that somebody listens to; `None` once the watch has failed.
-type Listeners = Arc<Mutex<Option<HashMap<SessionId, watch::Sender<()>>>>>;
-
-#[derive(Debug)]
-struct Watcher {
-    listeners: Listeners,
+pub(super) struct Watcher {
+    rings: Rings,
     task: JoinHandle<()>,
 }
 
@@ -75,13 +71,17 @@ impl Drop for Watcher {
 }
 
 impl News {
-    pub(super) const fn new(root: PathBuf) -> Self {
-        Self { root, watcher: Mutex::new(Weak::new()) }
+    /// Of a store in this folder.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { bells: root.join("bells"), claims: root.join("claims"), watcher: Mutex::new(Weak::new()) }
     }
 
-    /// Takes a session's bell in hand.
-    pub(super) fn bell(&self, session: SessionId) -> Result<Bell, StoreError> {
-        let path = self.root.join(session.to_string());
+    /// Takes a bell in hand.
+    pub(super) fn bell(&self, news: sql::News) -> Result<Bell, StoreError> {
+        let path = match news {
+            sql::News::Session(session, _) => self.bells.join(session.to_string()),
+            sql::News::Queue => self.bells.join(QUEUE),
+        };
         OpenOptions::new()
             .write(true)
             .create(true)
@@ -94,52 +94,46 @@ impl News {
 
     /// Listens to a session from now on.
     pub(super) fn listen(&self, session: SessionId) -> Result<Listener, StoreError> {
-        let mut shared = lock(&self.watcher);
+        self.with_watcher(|rings, watcher| rings.session(session, watcher))
+    }
+
+    /// Listens to the queue from now on.
+    pub(super) fn listen_to_queue(&self) -> Result<Listener, StoreError> {
+        self.with_watcher(Rings::queue)
+    }
+
+    /// All who ring, for as long as what comes with them is held.
+    pub(super) fn rings(&self) -> Result<(Rings, Arc<Watcher>), StoreError> {
+        self.with_watcher(|rings, watcher| Some((rings.clone(), watcher)))
+    }
+
+    fn with_watcher<T>(
+        &self,
+        subscribe: impl Fn(&Rings, Arc<Watcher>) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let mut shared = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watcher) = shared.upgrade()
-            && let Some(listener) = self.subscribe(watcher, session)
+            && let Some(subscribed) = subscribe(&watcher.rings.clone(), watcher)
         {
-            return Ok(listener);
+            return Ok(subscribed);
         }
-        let watcher = Arc::new(
-            Watcher::start(&self.root)
-                .map_err(|source| StoreError::file("watch for new events in", &self.root, source))?,
-        );
+        let watcher = Watcher::start(&self.bells, &self.claims)
+            .map_err(|source| StoreError::file("watch for new events in", &self.bells, source))?;
+        let watcher = Arc::new(watcher);
         *shared = Arc::downgrade(&watcher);
-        self.subscribe(watcher, session).ok_or_else(|| ended(&self.root))
-    }
-
-    /// `None` if the watch has failed.
-    fn subscribe(&self, watcher: Arc<Watcher>, session: SessionId) -> Option<Listener> {
-        let mut listeners = lock(&watcher.listeners);
-        let sessions = listeners.as_mut()?;
-        sessions.retain(|_, rings| rings.receiver_count() > 0);
-        let rings = sessions.entry(session).or_insert_with(|| watch::channel(()).0).subscribe();
-        drop(listeners);
-        Some(Listener { rings, root: self.root.clone(), _watcher: watcher })
-    }
-}
-
-impl Listener {
-    /// Takes note of all rings so far. What is read after this needs no further ring.
-    pub(super) fn mark(&mut self) {
-        self.rings.mark_unchanged();
-    }
-
-    /// Waits for a ring since the last mark.
-    pub(super) async fn rung(&mut self) -> Result<(), StoreError> {
-        self.rings.changed().await.map_err(|_| ended(&self.root))
+        subscribe(&watcher.rings.clone(), watcher).ok_or(StoreError::Deaf)
     }
 }
 
 impl Watcher {
-    fn start(root: &Path) -> io::Result<Self> {
+    fn start(bells: &Path, claims: &Path) -> io::Result<Self> {
         let used_up = |error: &io::Error| {
             // inotify_init(2), inotify_add_watch(2): the user's instances or watches, or the system's files.
             [Errno::MFILE, Errno::NFILE, Errno::NOSPC]
                 .iter()
                 .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
         };
-        match Self::on_folder(root) {
+        match Self::on_folders(bells, claims) {
             Err(error) if used_up(&error) => Ok(Self::now_and_then()),
             started => started,
         }
@@ -147,47 +141,45 @@ impl Watcher {
 
     /// Rings every bell again and again.
     fn now_and_then() -> Self {
-        let listeners: Listeners = Arc::new(Mutex::new(Some(HashMap::new())));
-        let heard = Arc::clone(&listeners);
+        let rings = Rings::new();
+        let heard = rings.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(NOW_AND_THEN).await;
-                let guard = lock(&heard);
-                guard.iter().flat_map(HashMap::values).for_each(|rings| {
-                    rings.send_replace(());
-                });
+                heard.ring_all();
             }
         });
-        Self { listeners, task }
+        Self { rings, task }
     }
 
-    fn on_folder(root: &Path) -> io::Result<Self> {
+    fn on_folders(bells: &Path, claims: &Path) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        inotify::add_watch(&inotify, root, WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR)?;
+        inotify::add_watch(&inotify, bells, WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR)?;
+        let claims = inotify::add_watch(&inotify, claims, WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR)?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe; what it asks for is that the descriptor stays open, which an OwnedFd that is never lent out does"
         )]
         let inotify = AsyncFd::new(inotify)?;
-        let listeners: Listeners = Arc::new(Mutex::new(Some(HashMap::new())));
-        let heard = Arc::clone(&listeners);
+        let rings = Rings::new();
+        let heard = rings.clone();
         let task = tokio::spawn(async move {
             while let Ok(mut ready) = inotify.readable().await {
-                match ready.try_io(|inotify| pass_on(inotify.get_ref(), &heard)) {
+                match ready.try_io(|inotify| pass_on(inotify.get_ref(), claims, &heard)) {
                     Ok(Err(_)) => break,
                     Ok(Ok(never)) => match never {},
                     Err(_would_block) => {}
                 }
             }
             // Followers learn that they would wait in vain.
-            *lock(&heard) = None;
+            heard.end();
         });
-        Ok(Self { listeners, task })
+        Ok(Self { rings, task })
     }
 }
 
 /// Passes on all rings that have come in. Ends with an error: `WouldBlock` when there are no more.
-fn pass_on(inotify: &OwnedFd, listeners: &Listeners) -> io::Result<Infallible> {
+fn pass_on(inotify: &OwnedFd, claims: i32, rings: &Rings) -> io::Result<Infallible> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(inotify, &mut buffer);
     loop {
@@ -199,25 +191,17 @@ fn pass_on(inotify: &OwnedFd, listeners: &Listeners) -> io::Result<Infallible> {
         if event.events().contains(ReadFlags::IGNORED) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the folder is gone"));
         }
-        let guard = lock(listeners);
-        let Some(sessions) = guard.as_ref() else { continue };
         if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-            sessions.values().for_each(|rings| rings.send_replace(()));
+            rings.ring_all();
             continue;
         }
-        let session = event.file_name().and_then(|name| name.to_str().ok()?.parse().ok());
-        if let Some(rings) = session.and_then(|session| sessions.get(&session)) {
-            rings.send_replace(());
+        let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
+        if event.wd() == claims || name == QUEUE {
+            rings.stir();
+        } else if let Ok(session) = name.parse::<SessionId>() {
+            rings.ring(session);
         }
     }
-}
-
-fn ended(root: &Path) -> StoreError {
-    StoreError::file("watch for new events in", root, io::Error::other("the watch on the folder has ended"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -226,9 +210,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_watch_followers_look_for_themselves() {
-        let news = News::new(PathBuf::from("bells"));
-        let watcher = Arc::new(Watcher::now_and_then());
-        let mut listener = news.subscribe(watcher, SessionId::generate()).unwrap();
+        let watcher = Watcher::now_and_then();
+        let mut listener = watcher.rings.clone().session(SessionId::generate(), watcher).unwrap();
         for _ in 0..3 {
             listener.mark();
             tokio::time::timeout(NOW_AND_THEN * 20, listener.rung()).await.unwrap().unwrap();

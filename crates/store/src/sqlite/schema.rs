@@ -12,21 +12,32 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    log::refold,
+    sql::{Origin, Sql},
+};
 
 /// The steps that lead to the present schema. A step is never changed once released; `PRAGMA user_version`
 /// counts those that were taken.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_log.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_log.sql"),
+    include_str!("../../migrations/sqlite/0002_service.sql"),
+];
+
+/// The first step after which a session's row says what it does now: those that were written before are folded anew.
+const ROWS_AS_NOW: usize = 2;
 
 /// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would
 /// take forever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Readers at one time. Each is a thread with a page cache of [`READER_CACHE`].
+/// Readers at one time. Each is a thread with a page cache of [`CACHE`].
 const READERS: u32 = 4;
 
-/// In KiB when negative: see `PRAGMA cache_size`.
-const READER_CACHE: &str = "-512";
+/// The page cache of a connection, in KiB when negative: see `PRAGMA cache_size`. A log is written at its end and read in order, so that what
+/// is cached is hardly asked for again; the system caches the file besides.
+const CACHE: &str = "-192";
 
 /// How connections that write are made. WAL keeps readers and the writer out of each other's way; with
 /// `synchronous=FULL` a commit has reached the disk when it returns
@@ -38,6 +49,7 @@ pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(PATIENCE)
         .foreign_keys(false)
+        .pragma("cache_size", CACHE)
         .disable_statement_logging()
 }
 
@@ -48,7 +60,7 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
         .read_only(true)
         .busy_timeout(PATIENCE)
         .foreign_keys(false)
-        .pragma("cache_size", READER_CACHE)
+        .pragma("cache_size", CACHE)
         .disable_statement_logging();
     SqlitePoolOptions::new()
         .max_connections(READERS)
@@ -60,10 +72,10 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
 /// Opens the database for writing and brings its schema up to date. Only one process may do so at a time.
 pub(super) async fn prepare(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
     let path = options.get_filename();
+    let origin = Origin::Sqlite(path.to_owned());
     create_file(path)?;
-    let mut connection =
-        options.connect().await.map_err(|error| failure("open the database", path, error))?;
-    migrate(&mut connection, path).await?;
+    let mut connection = options.connect().await.map_err(|error| origin.failure(error))?;
+    migrate(&mut connection, path, &origin).await?;
     Ok(connection)
 }
 
@@ -79,8 +91,8 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
         .map_err(|source| StoreError::file("open the database", path, source))
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let failed = |error| failure("bring the schema of the database up to date", path, error);
+async fn migrate(connection: &mut SqliteConnection, path: &Path, origin: &Origin) -> Result<(), StoreError> {
+    let failed = |error| origin.failure(error);
     let row = sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
     let found: i64 = row.try_get(0).map_err(failed)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -97,26 +109,10 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     for step in &MIGRATIONS[taken..] {
         sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed)?;
     }
+    if taken < ROWS_AS_NOW {
+        refold::all(&mut Sql::sqlite(&mut transaction, origin)).await?;
+    }
     let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
     sqlx::raw_sql(version).execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)
-}
-
-/// What a failure of the database means. Codes: <https://www.sqlite.org/rescode.html>.
-pub(super) fn failure(operation: &'static str, path: &Path, error: sqlx::Error) -> StoreError {
-    const BUSY: i32 = 5;
-    const CORRUPT: i32 = 11;
-    const FULL: i32 = 13;
-    const NOT_A_DATABASE: i32 = 26;
-    const IOERR_SHMSIZE: i32 = 4874; // the index of the write-ahead log could not grow: its disk is full
-
-    let extended = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    match extended.map(|code| (code & 0xff, code)) {
-        Some((FULL, _) | (_, IOERR_SHMSIZE)) => StoreError::Full { path: path.display().to_string() },
-        Some((BUSY, _)) => StoreError::Busy { path: path.display().to_string() },
-        Some((CORRUPT | NOT_A_DATABASE, _)) => {
-            StoreError::Corrupt { what: format!("{}: {error}", path.display()) }
-        }
-        Some(_) | None => StoreError::Database { operation, source: error },
-    }
 }

@@ -1,65 +1,35 @@
 //! The one connection that writes, and the task that owns it.
 //!
-//! Requests that wait while a transaction is on its way to the disk are carried out together in the next one,
-//! so that many sessions at once share the cost of a flush. One that is refused writes nothing and does not
+//! Events that wait while a transaction is on its way to the disk are written together in the next one,
+//! so that many sessions at once share the cost of a flush. A request that is refused writes nothing and does not
 //! disturb the others; when the database itself fails, nothing of the transaction stays, and each request is
-//! tried again alone, on a new connection.
+//! tried again alone, on a new connection. Whatever is not an append has a transaction of its own.
 //!
 //! A request is carried out whether or not its caller still waits for it.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use cofferdam_domain::{SessionId, Timestamp};
-use sqlx::{
-    ConnectOptions as _, Connection as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteRow},
-};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
 use super::{
-    line::{BEGIN_AND_FIND, FIND, Guard, Line, find_row, raise_fence},
+    line::{self, BEGIN_AND_FIND, FIND},
     news::{Bell, News},
-    schema::failure,
 };
 use crate::{
     StoreError,
-    chain::{Entry, Stamp},
+    log::line::{Extension, Line},
+    records::{sessions, spending::Tally},
+    sql::{self, Origin, Sql, Work},
+    write::{Answer, Kind, MAX_BATCH, Write},
 };
 
-/// The most requests in one transaction: bounds how long each of them waits.
-const MAX_BATCH: usize = 64;
-
-/// What is to be written to a session.
-#[derive(Debug)]
-pub(super) enum Write {
-    /// A new session with its first event.
-    Create { at: Timestamp, entries: Vec<Entry> },
-    /// More events; under a guard if a worker writes them.
-    Append { guard: Option<Guard>, at: Timestamp, entries: Vec<Entry> },
-    /// The next claim's fence.
-    Claim,
-}
-
-/// What was written.
-#[derive(Debug)]
-pub(super) struct Written {
-    /// The stamps of the new events, in order.
-    pub(super) stamps: Vec<Stamp>,
-    /// The fence in force.
-    pub(super) fence: u64,
-}
-
-/// What became of one request of a transaction that did not fail.
-type Answer = Result<Written, StoreError>;
-
-#[derive(Debug)]
-struct Request {
-    session: SessionId,
-    write: Write,
-    reply: oneshot::Sender<Answer>,
+enum Request {
+    Write(Write, oneshot::Sender<Answer>),
+    Work(Work<()>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// Hands requests to the task that owns the connection.
@@ -77,15 +47,20 @@ impl WriterHandle {
         news: Arc<News>,
     ) -> Self {
         let (requests, waiting) = mpsc::channel(MAX_BATCH * 4);
-        let desk = Desk { connection: Some(connection), options, news };
+        let origin = Origin::Sqlite(options.get_filename().to_owned());
+        let desk = Desk { connection: Some(connection), options, origin, news };
         Self { requests, task: tokio::spawn(desk.serve(waiting)) }
     }
 
+    /// The way to the task, for those that outlive the handle or may not keep it alive.
+    pub(super) fn door(&self) -> Door {
+        Door { requests: self.requests.downgrade() }
+    }
+
     /// Writes; durable on return.
-    pub(super) async fn write(&self, session: SessionId, write: Write) -> Answer {
+    pub(super) async fn write(&self, write: Write) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let request = Request { session, write, reply };
-        self.requests.send(request).await.map_err(|_| StoreError::Closed)?;
+        self.requests.send(Request::Write(write, reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -96,9 +71,36 @@ impl WriterHandle {
     }
 }
 
+/// The way to the task that writes, for as long as the store is open.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    requests: mpsc::WeakSender<Request>,
+}
+
+impl Door {
+    /// Carries something out in a transaction of its own; durable on return.
+    pub(super) async fn work<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
+        let (result, made) = oneshot::channel();
+        let work = sql::work(move |sql| {
+            Box::pin(async move {
+                // Who does not wait for it any more does not need it.
+                drop(result.send(work(sql).await?));
+                Ok(())
+            })
+        });
+        let (reply, answer) = oneshot::channel();
+        let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
+        requests.send(Request::Work(work, reply)).await.map_err(|_| StoreError::Closed)?;
+        drop(requests);
+        answer.await.map_err(|_| StoreError::Closed)??;
+        made.await.map_err(|_| StoreError::Closed)
+    }
+}
+
 struct Desk {
     connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
+    origin: Origin,
     news: Arc<News>,
 }
 
@@ -106,7 +108,7 @@ impl Desk {
     async fn serve(mut self, mut waiting: mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            self.answer(&mut batch).await;
+            self.answer(batch.drain(..).collect()).await;
         }
         if let Some(connection) = self.connection {
             // All is durable already; a failure here only leaves the log of the database longer than it could
@@ -115,110 +117,151 @@ impl Desk {
         }
     }
 
-    async fn answer(&mut self, batch: &mut Vec<Request>) {
-        if batch.len() > 1
-            && let Ok(answers) = self.commit(batch).await
-        {
-            batch.drain(..).zip(answers).for_each(|(request, answer)| request.answer(answer));
+    async fn answer(&mut self, mut batch: VecDeque<Request>) {
+        let mut writes = Vec::new();
+        while let Some(request) = batch.pop_front() {
+            match request {
+                Request::Write(write, reply) => writes.push((write, reply)),
+                Request::Work(work, reply) => {
+                    self.write(&mut writes).await;
+                    // A caller that has gone away does not want to know; so below.
+                    drop(reply.send(self.carry_out(work).await));
+                }
+            }
         }
-        for request in batch.drain(..) {
-            let answer = self.commit(std::slice::from_ref(&request)).await;
-            request.answer(answer.and_then(|mut answers| answers.pop().unwrap_or(Err(StoreError::Closed))));
+        self.write(&mut writes).await;
+    }
+
+    async fn write(&mut self, writes: &mut Vec<(Write, oneshot::Sender<Answer>)>) {
+        let (batch, replies): (Vec<Write>, Vec<_>) = writes.drain(..).unzip();
+        if batch.len() > 1
+            && let Ok(answers) = self.commit(&batch).await
+        {
+            replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer)));
+            return;
+        }
+        for (write, reply) in batch.into_iter().zip(replies) {
+            let answers = self.commit(std::slice::from_ref(&write)).await;
+            let answer = answers.and_then(|mut answers| answers.pop().unwrap_or(Err(StoreError::Closed)));
+            drop(reply.send(answer));
         }
     }
 
     /// One transaction. An error means that nothing of it stays.
-    async fn commit(&mut self, batch: &[Request]) -> Result<Vec<Answer>, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await.map_err(|error| self.failure(error))?,
-        };
+    async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Answer>, StoreError> {
+        let mut connection = self.connect().await?;
         let outcome = self.transact(&mut connection, batch).await;
-        if outcome.is_ok() {
+        self.keep(connection, outcome.is_ok()).await;
+        outcome
+    }
+
+    /// One transaction for something that is no append.
+    async fn carry_out(&mut self, work: Work<()>) -> Result<(), StoreError> {
+        let mut connection = self.connect().await?;
+        let outcome = self.transact_work(&mut connection, work).await;
+        self.keep(connection, outcome.is_ok()).await;
+        outcome?
+    }
+
+    async fn connect(&mut self) -> Result<SqliteConnection, StoreError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.options.connect().await.map_err(|error| self.origin.failure(error)),
+        }
+    }
+
+    async fn keep(&mut self, connection: SqliteConnection, is_well: bool) {
+        if is_well {
             self.connection = Some(connection);
         } else {
             // After a failure nothing is assumed of the connection. Whatever closing it says, the transaction
             // is not committed.
             drop(connection.close().await);
         }
-        outcome
     }
 
     async fn transact(
         &self,
         connection: &mut SqliteConnection,
-        batch: &[Request],
+        batch: &[Write],
     ) -> Result<Vec<Answer>, StoreError> {
         let mut answers = Vec::with_capacity(batch.len());
         let mut bells = Vec::with_capacity(batch.len());
-        for (place, request) in batch.iter().enumerate() {
+        let mut tally = Tally::default();
+        for (place, write) in batch.iter().enumerate() {
             // A connection that is left in the middle of a transaction is closed, which undoes it: see
             // `commit`.
             let find = if place == 0 { BEGIN_AND_FIND } else { FIND };
-            let row =
-                find_row(connection, request.session, find).await.map_err(|error| self.failure(error))?;
-            match self.carry_out(connection, request, row).await? {
-                Ok((written, bell)) => {
-                    bells.push(bell);
-                    answers.push(Ok(written));
+            let line = line::find(connection, &self.origin, write.session, find).await?;
+            let line = match line.and_then(|line| write.admit(line)) {
+                Ok(line) => line,
+                Err(refusal) => {
+                    answers.push(Err(refusal));
+                    continue;
                 }
-                Err(refusal) => answers.push(Err(refusal)),
-            }
+            };
+            let (extension, rung) = self.extend(connection, write, line, &mut tally).await?;
+            bells.extend(rung);
+            answers.push(Ok(extension.stamps));
         }
-        sqlx::query("COMMIT").execute(connection).await.map_err(|error| self.failure(error))?;
+        tally.write(&mut Sql::sqlite(connection, &self.origin)).await?;
+        self.end(connection).await?;
         drop(bells);
         Ok(answers)
     }
 
-    /// One request. The outer error is the database's and ends the transaction; the inner one is a refusal,
-    /// and nothing was written.
-    async fn carry_out(
+    /// Writes a session's events, and takes the bells in hand that are to ring for them.
+    async fn extend(
         &self,
         connection: &mut SqliteConnection,
-        request: &Request,
-        row: Option<SqliteRow>,
-    ) -> Result<Result<(Written, Option<Bell>), StoreError>, StoreError> {
-        let session = request.session;
-        let line = match row.map(|row| Line::decode(session, &row)).transpose() {
-            Ok(line) => line,
-            Err(corrupt) => return Ok(Err(corrupt)),
-        };
-        let (line, at, entries) = match (&request.write, line) {
-            (Write::Create { .. }, Some(_)) => return Ok(Err(StoreError::Exists(session))),
-            (Write::Create { at, entries }, None) => {
-                let line = Line::default();
-                line.insert(connection, session, *at).await.map_err(|error| self.failure(error))?;
-                (line, *at, entries.as_slice())
-            }
-            (Write::Append { .. } | Write::Claim, None) => {
-                return Ok(Err(StoreError::UnknownSession(session)));
-            }
-            (Write::Claim, Some(_)) => {
-                let fence = raise_fence(connection, session).await.map_err(|error| self.failure(error))?;
-                return Ok(Ok((Written { stamps: Vec::new(), fence }, None)));
-            }
-            (Write::Append { guard, at, entries }, Some(line)) => {
-                if let Some(refusal) = guard.and_then(|guard| guard.refuses(session, &line)) {
-                    return Ok(Err(refusal));
-                }
-                (line, *at, entries.as_slice())
-            }
-        };
-        let bell = self.news.bell(session)?;
-        let fence = line.fence;
-        let stamps =
-            line.extend(connection, session, at, entries).await.map_err(|error| self.failure(error))?;
-        Ok(Ok((Written { stamps, fence }, Some(bell))))
+        write: &Write,
+        mut line: Line,
+        tally: &mut Tally,
+    ) -> Result<(Extension, Vec<Bell>), StoreError> {
+        let extension = line.extend(write.at, &write.entries);
+        if extension.stamps.is_empty() {
+            return Ok((extension, Vec::new()));
+        }
+        let mut bells = vec![self.news.bell(sql::News::Session(line.id, line.owner.org))?];
+        if extension.stirs {
+            bells.push(self.news.bell(sql::News::Queue)?);
+        }
+        let is_new = matches!(write.kind, Kind::Create(_));
+        line::write(connection, &line, is_new, &extension.stamps, &write.entries)
+            .await
+            .map_err(|error| self.origin.failure(error))?;
+        let mut sql = Sql::sqlite(connection, &self.origin);
+        for blob in &extension.blobs {
+            sessions::refer(&mut sql, line.id, blob.digest).await?;
+        }
+        tally.add(line.owner, line.head.at, extension.spent);
+        Ok((extension, bells))
     }
 
-    fn failure(&self, error: sqlx::Error) -> StoreError {
-        failure("write events to the database", self.options.get_filename(), error)
+    /// The outer error is the database's; the inner one is a refusal, and nothing of it stays.
+    async fn transact_work(
+        &self,
+        connection: &mut SqliteConnection,
+        work: Work<()>,
+    ) -> Result<Result<(), StoreError>, StoreError> {
+        let failed = |error| self.origin.failure(error);
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
+        let mut sql = Sql::sqlite(connection, &self.origin);
+        let done = work(&mut sql).await;
+        let news = sql.news().to_vec();
+        if let Err(refusal) = done {
+            sqlx::query("ROLLBACK").execute(connection).await.map_err(failed)?;
+            return Ok(Err(refusal));
+        }
+        let bells =
+            news.into_iter().map(|news| self.news.bell(news)).collect::<Result<Vec<_>, StoreError>>()?;
+        self.end(connection).await?;
+        drop(bells);
+        Ok(Ok(()))
     }
-}
 
-impl Request {
-    fn answer(self, answer: Answer) {
-        // A caller that has gone away does not want to know.
-        drop(self.reply.send(answer));
+    async fn end(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let done = sqlx::query("COMMIT").execute(connection).await;
+        done.map(drop).map_err(|error| self.origin.failure(error))
     }
 }

@@ -4,14 +4,18 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
+    time::Duration,
 };
 
-use cofferdam_domain::{Seq, SessionId};
-use cofferdam_store::{SqliteStore, Store as _};
+use cofferdam_domain::{Seq, SessionId, Timestamp};
+use cofferdam_store::{SqliteStore, Store as _, StoreError, Writer};
 use futures_util::StreamExt as _;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-use crate::events::say;
+use crate::{
+    events::{message, say},
+    queue::shares,
+};
 
 const ROLE: &str = "STORE_TEST_ROLE";
 const FOLDER: &str = "STORE_TEST_FOLDER";
@@ -37,6 +41,11 @@ impl Process {
             line.starts_with(word)
         });
         found.map(|line| line[word.len()..].trim().to_owned())
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     pub(crate) fn kill(&mut self) {
@@ -75,6 +84,14 @@ async fn role() {
     set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let folder = std::env::var_os(FOLDER).unwrap();
     let session = std::env::var(SESSION).unwrap().parse().unwrap();
+    let patience = match role.as_str() {
+        "work" => Some(Duration::from_millis(600)),
+        "work for an hour" => Some(Duration::from_secs(3600)),
+        _ => None,
+    };
+    if let Some(patience) = patience {
+        return work(folder.to_str().unwrap(), patience).await;
+    }
     let store = SqliteStore::open(Path::new(&folder)).await.unwrap();
     match role.as_str() {
         "append" => append(&store, session, u64::MAX).await,
@@ -93,6 +110,31 @@ async fn role() {
         "fill" => crate::full::fill(&store, Path::new(&folder), session).await,
         _ => panic!("there is no role {role}"),
     }
+}
+
+/// Takes a session from the queue of the store at this address and writes to it until that is refused.
+async fn work(address: &str, patience: Duration) {
+    let store = cofferdam_store::open(address).await.unwrap();
+    let presence = store.enter("the child", patience).await.unwrap();
+    let taken = store.next(&presence, shares(9)).await.unwrap().unwrap();
+    let mut last = store.session(None, taken.claim.session).await.unwrap().unwrap().last;
+    tell(&format!("taken {}", taken.claim.fence));
+    let refusal = loop {
+        let writer = Writer::Worker { claim: &taken.claim, after: last };
+        match store.append(taken.claim.session, writer, Timestamp(1), vec![message("at work")]).await {
+            Ok(events) => {
+                last = events[0].seq;
+                tell("written");
+            }
+            Err(StoreError::Behind { last: seen, .. }) => last = Seq(seen),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tell(&format!("refused {refusal:?}"));
+    let mut lost = presence.lost.clone();
+    lost.wait_for(|lost| *lost).await.unwrap();
+    tell("lost");
 }
 
 /// Appends and reports each event once it is acknowledged.

@@ -5,34 +5,66 @@
 
 use std::{collections::BTreeSet, future::Future, sync::Arc};
 
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, SessionState, Timestamp};
-use cofferdam_store::{SessionFilter, Store, StoreError, Writer};
+use cofferdam_domain::{
+    BlobRef, CallId, Digest, Event, EventBody, Seq, SessionId, SessionState, Timestamp, WaitingFor, WorkerId,
+};
+use cofferdam_store::{Everything, SessionFilter, StoreError, Writer};
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{join_all, ready},
 };
 use tokio::sync::mpsc;
 
-use crate::events::{accepted, all, claimed, ended, finished, message, output, say, session, soon};
+use crate::events::{
+    accepted, all, answered, claimed, ended, finished, message, output, owner, queued, queued_with, say,
+    session, soon,
+};
 
 /// A storage to test.
 pub(crate) trait Subject: Sized {
-    /// A new, empty one.
-    fn fresh() -> impl Future<Output = Self>;
+    /// A new, empty one; `None`, and said so, where this machine has none.
+    fn fresh() -> impl Future<Output = Option<Self>>;
     /// Opens it, as another process would.
-    fn open(&self) -> impl Future<Output = Arc<dyn Store>>;
+    fn open(&self) -> impl Future<Output = Arc<dyn Everything>>;
+    /// What another process opens it by.
+    fn address(&self) -> String;
+    /// Makes a worker look as if it had not been heard of for long.
+    fn silence(&self, worker: WorkerId) -> impl Future<Output = ()>;
+    /// Does what no store would: runs a statement of its own.
+    fn tamper(&self, sql: &'static str) -> impl Future<Output = ()>;
 }
 
-macro_rules! contract_tests {
-    ($subject:ty: $($promise:ident)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $promise() {
-            let subject = <$subject as $crate::contract::Subject>::fresh().await;
-            $crate::contract::$promise(&subject).await;
+/// Waits until nobody has the session: the end of a claim may show a little later.
+pub(crate) async fn free(store: &dyn Everything, session: SessionId) {
+    let freed = async {
+        while store.session(None, session).await.unwrap().unwrap().claimed {
+            tokio::task::yield_now().await;
         }
-    )*};
+    };
+    soon(freed).await;
+}
+
+/// Makes a test of each promise of a module.
+macro_rules! contract_tests {
+    ($subject:ty, $module:ident: $($promise:ident)*) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    if let Some(subject) = <$subject as $crate::contract::Subject>::fresh().await {
+                        $crate::$module::$promise(&subject).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+pub(crate) use contract_tests;
+
+/// All promises of all modules.
+macro_rules! all_contracts {
     ($subject:ty) => {
-        $crate::contract::contract_tests! { $subject:
+        $crate::contract::contract_tests! { $subject, contract:
             events_come_back_as_they_were_written
             the_chain_links_every_event_to_the_one_before
             time_never_goes_back
@@ -57,10 +89,56 @@ macro_rules! contract_tests {
             blobs_come_back_and_are_stored_once
             verify_counts_and_finds_missing_content
             what_is_too_large_is_refused
+            a_forgotten_session_is_gone_for_good
+            content_that_others_need_is_not_forgotten
+            changes_are_heard_by_their_organisation_alone
+            sessions_are_found_by_whose_they_are_and_by_text
+            what_a_session_waits_for_shows_in_its_row
+        }
+        $crate::contract::contract_tests! { $subject, queue:
+            whoever_has_least_goes_first_and_their_oldest
+            higher_priorities_go_first
+            shares_hold
+            budgets_limit_how_many_run
+            each_session_is_taken_by_one_worker
+            a_silent_workers_sessions_come_first_and_it_is_fenced
+            a_worker_that_leaves_gives_back_at_once
+            what_is_done_is_not_taken_again_until_something_happens
+            what_is_put_off_comes_back_by_itself
+            who_waits_for_a_person_is_not_taken
+            a_claim_by_id_and_the_queue_keep_off_each_other
+            the_queue_is_heard_from_elsewhere
+            many_lanes_are_walked_when_the_oldest_may_not_run
+            a_frozen_process_comes_back_to_nothing
+            any_history_keeps_one_holder
+        }
+        $crate::contract::contract_tests! { $subject, people:
+            names_are_unique_and_lists_are_their_own
+            a_token_stands_for_its_user_as_long_as_both_are_good
+            the_last_admin_stays
+            a_link_is_used_once
+            a_browser_is_signed_in_until_it_is_not
+            a_request_is_carried_out_once
+            secrets_and_policies_are_kept_by_name
+            the_audit_chain_is_checked
+            spending_is_counted_for_each_purse_and_day
+            budgets_say_when_they_are_used_up
+            a_fork_spends_nothing_again
+        }
+        $crate::contract::contract_tests! { $subject, sealed:
+            what_is_sealed_is_opened_only_in_its_place
+            another_master_key_takes_over
+            data_keys_made_at_once_are_one
+            a_checkpoint_pins_all_before_it
+        }
+        $crate::contract::contract_tests! { $subject, tenancy:
+            what_is_others_looks_like_what_is_not
+            ranks_are_needed
+            a_token_for_a_project_sees_nothing_else
         }
     };
 }
-pub(crate) use contract_tests;
+pub(crate) use all_contracts;
 
 pub(crate) async fn events_come_back_as_they_were_written(subject: &impl Subject) {
     let store = subject.open().await;
@@ -153,6 +231,7 @@ pub(crate) async fn an_old_claim_cannot_write(subject: &impl Subject) {
     // As a worker that does not know yet that its claim has ended.
     let old = cofferdam_store::Claim::new(session, taken.fence, "old".into(), ());
     drop(taken);
+    free(&*store, session).await;
     let new = store.claim(session, "new").await.unwrap();
     assert!(new.fence > old.fence);
     let late = Writer::Worker { claim: &old, after: Seq(1) };
@@ -171,8 +250,9 @@ pub(crate) async fn a_claim_of_another_session_cannot_write(subject: &impl Subje
     for _ in 0..2 {
         let refused = store.append(other, writer, Timestamp(2), vec![message("")]).await;
         assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
-        // The second time the other session has the same fence.
-        store.claim(other, "v").await.unwrap();
+        // The second time the other session has the same fence, or a higher one.
+        drop(store.claim(other, "v").await.unwrap());
+        free(&*store, other).await;
     }
 }
 
@@ -205,7 +285,7 @@ pub(crate) async fn a_claim_is_exclusive_and_ends_when_it_is_dropped(subject: &i
         assert!(store.sessions(SessionFilter::default()).await.unwrap()[0].claimed);
     }
     drop(claim);
-    assert!(!other.sessions(SessionFilter::default()).await.unwrap()[0].claimed);
+    free(&*other, session).await;
     other.claim(session, "worker 8").await.unwrap();
 }
 
@@ -219,6 +299,7 @@ pub(crate) async fn looking_at_claims_does_not_disturb_them(subject: &impl Subje
     });
     for _ in 0..100 {
         drop(store.claim(session, "w").await.unwrap());
+        free(&*store, session).await;
     }
     assert!(!looking.is_finished(), "it looked all the time");
     looking.abort();
@@ -230,6 +311,7 @@ pub(crate) async fn fences_rise_across_reopening(subject: &impl Subject) {
     for _ in 0..4 {
         let store = subject.open().await;
         let fence = store.claim(session, "w").await.unwrap().fence;
+        free(&*store, session).await;
         assert!(fences.last().is_none_or(|last| fence > *last));
         fences.insert(fence);
     }
@@ -369,7 +451,8 @@ pub(crate) async fn sessions_are_listed_newest_first_by_state_and_page(subject: 
     store.append(made[1], Writer::Anybody, Timestamp(2), vec![ended()]).await.unwrap();
     store.append(made[3], Writer::Anybody, Timestamp(2), vec![ended()]).await.unwrap();
     let list = async |state, before, limit| -> Vec<SessionId> {
-        let rows = store.sessions(SessionFilter { state, before, limit }).await.unwrap();
+        let rows =
+            store.sessions(SessionFilter { state, before, limit, ..SessionFilter::default() }).await.unwrap();
         rows.into_iter().map(|row| row.id).collect()
     };
     assert_eq!(list(None, None, 0).await, made);
@@ -444,4 +527,111 @@ pub(crate) async fn what_is_too_large_is_refused(subject: &impl Subject) {
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
     assert!(matches!(store.put_blob(&vec![0; (64 << 20) + 1]).await, Err(StoreError::TooLarge { .. })));
     assert_eq!(all(&*store, session).await.len(), 1, "nothing was written");
+}
+
+pub(crate) async fn a_forgotten_session_is_gone_for_good(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = session(&*store).await;
+    let blob = store.put_blob(b"secret").await.unwrap();
+    store.append(session, Writer::Anybody, Timestamp(2), vec![output(blob)]).await.unwrap();
+    assert!(store.is_blob_of(session, blob.digest).await.unwrap());
+    let claim = store.claim(session, "w").await.unwrap();
+    store.forget(session).await.unwrap();
+    let writer = Writer::Worker { claim: &claim, after: Seq(2) };
+    let unknown = |error: Option<StoreError>| matches!(error, Some(StoreError::UnknownSession(_)));
+    assert!(unknown(store.append(session, writer, Timestamp(3), vec![message("late")]).await.err()));
+    assert!(unknown(store.read(session, Seq::START, 10).await.err()));
+    assert!(unknown(store.follow(session, Seq::START).await.err()));
+    assert!(unknown(store.claim(session, "v").await.err()));
+    assert!(unknown(store.forget(session).await.err()));
+    assert_eq!(store.session(None, session).await.unwrap(), None);
+    assert_eq!(store.sessions(SessionFilter::default()).await.unwrap(), []);
+    assert!(matches!(store.blob(blob.digest).await, Err(StoreError::UnknownBlob(_))));
+    assert!(!store.is_blob_of(session, blob.digest).await.unwrap());
+    let again = store.create(session, Timestamp(4), accepted("again"), Vec::new()).await;
+    assert!(matches!(again, Err(StoreError::Exists(_))), "{again:?}");
+}
+
+pub(crate) async fn content_that_others_need_is_not_forgotten(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (mine, other, later) = (session(&*store).await, session(&*store).await, session(&*store).await);
+    let [shared, stored_again] = [store.put_blob(b"a").await.unwrap(), store.put_blob(b"b").await.unwrap()];
+    let refer = async |session, blob| {
+        store.append(session, Writer::Anybody, Timestamp(2), vec![output(blob)]).await.unwrap();
+    };
+    refer(mine, shared).await;
+    refer(other, shared).await;
+    refer(mine, stored_again).await;
+    // Somebody is about to refer to it: time must have passed since the reference before.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    store.put_blob(b"b").await.unwrap();
+    store.forget(mine).await.unwrap();
+    refer(later, stored_again).await;
+    assert_eq!(store.blob(shared.digest).await.unwrap(), b"a");
+    assert_eq!(store.verify(later).await.unwrap().blobs, 1);
+}
+
+pub(crate) async fn changes_are_heard_by_their_organisation_alone(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let (ann, ben) = (owner(1, 1), owner(2, 2));
+    let (hers, his) = (queued(&*store, ann, 0).await, queued(&*store, ben, 0).await);
+    let mut changes = store.changes(ann.org).await.unwrap();
+    say(&*other, his, "not hers").await;
+    say(&*other, hers, "hers").await;
+    assert_eq!(soon(changes.next()).await, Some(hers));
+    let new = queued(&*other, ann, 0).await;
+    let heard = async { while changes.next().await != Some(new) {} };
+    soon(heard).await;
+}
+
+pub(crate) async fn sessions_are_found_by_whose_they_are_and_by_text(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (ann, ben) = (owner(1, 1), owner(1, 2));
+    let (a, b) = (queued(&*store, ann, 0).await, queued(&*store, ben, 0).await);
+    let c = queued_with(&*store, owner(2, 3), 0, "100% _sure_!", "/srv/Other").await;
+    let list = async |filter: SessionFilter| -> Vec<SessionId> {
+        store.sessions(filter).await.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    let all = SessionFilter::default;
+    assert_eq!(list(SessionFilter { org: Some(ann.org), ..all() }).await, [b, a]);
+    assert_eq!(list(SessionFilter { user: Some(ben.user), ..all() }).await, [b]);
+    assert_eq!(list(SessionFilter { project: Some(ann.project), org: Some(ann.org), ..all() }).await, [b, a]);
+    for (text, found) in
+        [("0% _SURE", vec![c]), ("_", vec![c]), ("%", vec![c]), ("other", vec![c]), ("parser", vec![b, a])]
+    {
+        assert_eq!(list(SessionFilter { text: Some(text.into()), ..all() }).await, found, "{text}");
+    }
+    store.set_archived(a, true).await.unwrap();
+    assert_eq!(list(SessionFilter { archived: Some(true), ..all() }).await, [a]);
+    assert_eq!(list(SessionFilter { archived: Some(false), ..all() }).await, [c, b]);
+    assert_eq!(store.session(Some(owner(2, 3).org), a).await.unwrap(), None);
+    assert!(store.session(Some(ann.org), a).await.unwrap().unwrap().archived);
+}
+
+pub(crate) async fn what_a_session_waits_for_shows_in_its_row(subject: &impl Subject) {
+    let store = subject.open().await;
+    let session = queued(&*store, owner(1, 1), 0).await;
+    let by = || "ann".to_owned();
+    let call = CallId { step: 1, index: 0 };
+    for (body, state, waiting) in [
+        (claimed(0), SessionState::Working, None),
+        (answered(1, 70, 9), SessionState::Working, None),
+        (
+            EventBody::QuestionAsked { call, question: "?".into() },
+            SessionState::Waiting,
+            Some(WaitingFor::Answer),
+        ),
+        (EventBody::PauseAsked { by: by() }, SessionState::Waiting, Some(WaitingFor::Pause)),
+        (EventBody::ContinueAsked { by: by() }, SessionState::Working, None),
+        (EventBody::BudgetExceeded { what: "all".into() }, SessionState::Waiting, Some(WaitingFor::Budget)),
+        (ended(), SessionState::Ended, None),
+        (message("more"), SessionState::Queued, None),
+    ] {
+        store.append(session, Writer::Anybody, Timestamp(20), vec![body]).await.unwrap();
+        let row = store.session(None, session).await.unwrap().unwrap();
+        assert_eq!((row.state, row.waiting), (state, waiting));
+    }
+    let row = store.session(None, session).await.unwrap().unwrap();
+    assert_eq!((row.cost, row.tokens, row.steps, row.outcome), (70, 9, 1, None));
+    assert_eq!(store.verify(session).await.unwrap().events, 9);
 }

@@ -1,12 +1,15 @@
 //! Processes killed at any instant: what was acknowledged is there, what is there is whole.
 
+use std::time::Duration;
+
 use cofferdam_domain::{Seq, SessionState};
-use cofferdam_store::{SessionFilter, SqliteStore, Store as _, StoreError};
+use cofferdam_store::{Queue as _, SessionFilter, SqliteStore, Store as _, StoreError};
 use futures_util::StreamExt as _;
 
 use crate::{
     child::Process,
-    events::{all, say, session, soon},
+    events::{all, owner, queued, say, session, soon},
+    queue::shares,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,4 +78,24 @@ async fn a_follower_sees_the_last_event_of_a_writer_that_was_killed() {
             seen += 1;
         }
     }
+}
+
+/// The kernel says that a worker's process is gone: nobody waits for its patience to end, which here is an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_workers_session_is_taken_up_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).await.unwrap();
+    let session = queued(&store, owner(1, 1), 0).await;
+    let mut child = Process::start("work for an hour", folder.path(), session);
+    child.report("taken ").unwrap();
+    let presence = store.enter("me", Duration::from_secs(3600)).await.unwrap();
+    let mut stirred = store.stirred().await.unwrap();
+    child.kill();
+    let taken = loop {
+        soon(stirred.next()).await.unwrap();
+        if let Some(taken) = store.next(&presence, shares(9)).await.unwrap() {
+            break taken;
+        }
+    };
+    assert_eq!((taken.claim.session, taken.crashes), (session, 1));
 }

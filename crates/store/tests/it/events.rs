@@ -3,11 +3,11 @@
 use std::{future::Future, time::Duration};
 
 use cofferdam_domain::{
-    BlobRef, CallId, Event, EventBody, Label, Outcome, Seq, SessionId, Source, Task, Timestamp, ToolOutcome,
-    ToolStatus,
+    Answer, BlobRef, CallId, Cost, Event, EventBody, Label, OrgId, Outcome, Owner, ProjectId, Seq, SessionId,
+    Source, StopReason, Task, Timestamp, ToolOutcome, ToolStatus, Usage, UserId,
     tool::{Finish, FinishOutcome},
 };
-use cofferdam_store::{Store, Writer};
+use cofferdam_store::{Placement, Store, Ticket, Writer};
 
 pub(crate) fn accepted(prompt: &str) -> EventBody {
     let task = Task::new(prompt.into(), "/srv/repository".into(), None, "ann".into(), Source::Cli).unwrap();
@@ -43,6 +43,50 @@ pub(crate) fn output(whole: BlobRef) -> EventBody {
         effect: None,
     };
     EventBody::ToolFinished { call: CallId { step: 1, index: 0 }, outcome, millis: 3 }
+}
+
+/// The model's answer, with what it cost.
+pub(crate) fn answered(step: u32, cost: u64, tokens: u64) -> EventBody {
+    let answer = Answer {
+        blocks: Vec::new(),
+        stop: StopReason::EndTurn,
+        usage: Usage { output: tokens, ..Usage::default() },
+        model: "m".into(),
+        cost: Some(Cost(cost)),
+    };
+    EventBody::ModelAnswered { step, answer, millis: 1 }
+}
+
+/// A user of an organisation, whose project has its number.
+pub(crate) fn owner(org: u128, user: u128) -> Owner {
+    Owner { org: OrgId::from_u128(org), project: ProjectId::from_u128(org), user: UserId::from_u128(user) }
+}
+
+/// A new session in the queue.
+pub(crate) async fn queued(store: &dyn Store, owner: Owner, priority: i16) -> SessionId {
+    queued_with(store, owner, priority, "Fix the parser", "/srv/repository").await
+}
+
+/// A new session in the queue, for this repository.
+pub(crate) async fn queued_with(
+    store: &dyn Store,
+    owner: Owner,
+    priority: i16,
+    prompt: &str,
+    repository: &str,
+) -> SessionId {
+    let session = SessionId::generate();
+    let task = Task::new(prompt.into(), repository.into(), None, "ann".into(), Source::Cli).unwrap();
+    let ticket = Ticket { owner, placement: Placement::Queued { priority } };
+    let first = EventBody::TaskAccepted { task };
+    store.enqueue(ticket, session, Timestamp(1000), first, Vec::new()).await.unwrap();
+    session
+}
+
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp(since.as_millis() as u64)
 }
 
 /// A new session with its first event.

@@ -2,30 +2,48 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
-use cofferdam_domain::Seq;
-use cofferdam_store::{SqliteStore, Store, StoreError};
+use cofferdam_domain::{Seq, WorkerId};
+use cofferdam_store::{Everything, SqliteStore, Store as _, StoreError};
 use futures_util::StreamExt as _;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::{
-    contract::{Subject, contract_tests},
+    contract::{Subject, all_contracts},
     events::{all, output, say, session, soon},
 };
 
-struct Directory(TempDir);
+pub(crate) struct Directory(TempDir);
 
 impl Subject for Directory {
-    async fn fresh() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    async fn fresh() -> Option<Self> {
+        Some(Self(tempfile::tempdir().unwrap()))
     }
 
-    async fn open(&self) -> Arc<dyn Store> {
+    async fn open(&self) -> Arc<dyn Everything> {
         Arc::new(SqliteStore::open(self.0.path()).await.unwrap())
+    }
+
+    fn address(&self) -> String {
+        self.0.path().display().to_string()
+    }
+
+    async fn silence(&self, worker: WorkerId) {
+        let mut database = database(&self.0).await;
+        sqlx::query("UPDATE workers SET seen = 0, patience = 0 WHERE id = $1")
+            .bind(worker.to_string())
+            .execute(&mut database)
+            .await
+            .unwrap();
+    }
+
+    async fn tamper(&self, sql: &'static str) {
+        let mut database = database(&self.0).await;
+        sqlx::raw_sql(sql).execute(&mut database).await.unwrap();
     }
 }
 
-contract_tests!(Directory);
+all_contracts!(crate::sqlite::Directory);
 
 /// A connection of its own to the store's database.
 pub(crate) async fn database(folder: &TempDir) -> SqliteConnection {
@@ -63,7 +81,7 @@ async fn a_newer_store_is_refused_by_name() {
     let mut database = database(&folder).await;
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut database).await.unwrap();
     let refused = SqliteStore::open(folder.path()).await.map(drop);
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 2, .. })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -152,6 +152,14 @@ const ROW_FORGERIES: &[&str] = &[
     "UPDATE sessions SET last = last - 1",
     "UPDATE sessions SET last = last + 1",
     "UPDATE sessions SET fence = 0",
+    "UPDATE sessions SET phase = 'working'",
+    "UPDATE sessions SET waiting = 'pause'",
+    "UPDATE sessions SET waits = '{\"pause\":true}'",
+    "UPDATE sessions SET cost = 1",
+    "UPDATE sessions SET steps = steps + 1",
+    "UPDATE sessions SET pull_request = 1, pull_request_state = '{\"state\":\"open\"}'",
+    "UPDATE sessions SET head_hash = zeroblob(32)",
+    "UPDATE sessions SET forgotten = 1",
     "DELETE FROM sessions",
 ];
 

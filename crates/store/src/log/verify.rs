@@ -1,19 +1,26 @@
 //! Checking all that is stored of a session.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, SessionId, Timestamp};
-use sqlx::SqlitePool;
+use async_trait::async_trait;
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, Seq, SessionId, Timestamp};
 
-use super::{listing, pages::Pages};
+use super::{line::Line, listing, pages::Pages};
 use crate::{
     StoreError, Verified,
-    blobs::Blobs,
+    sql::Readers,
     summary::{Effect, Summary},
 };
 
 /// Events read at once.
 const PAGE: u32 = 64;
+
+/// Looks whether content is what its name says.
+#[async_trait]
+pub(crate) trait Check: Sync {
+    /// [`StoreError::UnknownBlob`] or [`StoreError::Corrupt`] when it is not.
+    async fn check(&self, blob: BlobRef) -> Result<(), StoreError>;
+}
 
 /// What the events say that the session's row must say too.
 #[derive(Default)]
@@ -26,14 +33,14 @@ struct Folded {
 }
 
 /// Checks the chain, the blobs, and the session's row.
-pub(super) async fn verify(
-    readers: &SqlitePool,
-    blobs: &Arc<Blobs>,
+pub(crate) async fn verify(
+    readers: &Readers,
+    blobs: &dyn Check,
     session: SessionId,
 ) -> Result<Verified, StoreError> {
     // The row first: events that are appended meanwhile are checked too, but it need not know them.
     let row = listing::find(readers, session).await?;
-    let mut pages = Pages::after(session, cofferdam_domain::Seq::START);
+    let mut pages = Pages::after(session, Seq::START);
     let mut folded = Folded::default();
     let mut agrees = false;
     loop {
@@ -45,13 +52,14 @@ pub(super) async fn verify(
             for blob in folded.fold(event) {
                 check_blob(blobs, event, blob).await?;
             }
-            if event.seq == row.last {
-                agrees = folded.agrees(&row) && row.updated == event.at;
+            if event.seq == row.head.seq {
+                agrees = folded.agrees(&row)
+                    && (row.head.at, row.head.id, row.head.hash) == (event.at, event.id, event.hash);
             }
         }
     }
     if !agrees {
-        let last = row.last.0;
+        let last = row.head.seq.0;
         return Err(StoreError::Corrupt {
             what: format!("the row of session {session} does not follow from its events up to {last}"),
         });
@@ -69,24 +77,23 @@ impl Folded {
         if let EventBody::Claimed { fence, .. } = &event.body {
             self.fence = self.fence.max(*fence);
         }
+        if let EventBody::Forked { .. } = &event.body {
+            // Those before it were another session's claims.
+            self.fence = 0;
+        }
         let mut blobs = event.body.blobs();
         blobs.retain(|blob| self.blobs.insert(blob.digest, blob.size) != Some(blob.size));
         blobs
     }
 
-    fn agrees(&self, row: &listing::Listed) -> bool {
-        let listing::Listed { id: _, summary, created, updated: _, last: _, fence } = row;
-        self.summary == *summary && self.created == Some(*created) && self.fence <= *fence
+    fn agrees(&self, row: &Line) -> bool {
+        self.summary == row.summary && self.created == Some(row.created) && self.fence <= row.fence
     }
 }
 
-async fn check_blob(blobs: &Arc<Blobs>, event: &Event, blob: BlobRef) -> Result<(), StoreError> {
+async fn check_blob(blobs: &dyn Check, event: &Event, blob: BlobRef) -> Result<(), StoreError> {
     let (seq, session) = (event.seq.0, event.session);
-    let checked = super::blocking({
-        let blobs = Arc::clone(blobs);
-        move || blobs.check(blob)
-    });
-    match checked.await {
+    match blobs.check(blob).await {
         Err(error @ (StoreError::UnknownBlob(_) | StoreError::Corrupt { .. })) => {
             Err(StoreError::Corrupt { what: format!("event {seq} of {session} refers to content: {error}") })
         }

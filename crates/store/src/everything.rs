@@ -1,0 +1,26 @@
+//! All that a store can do, in one, and opening one by its address.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{Directory, Ledger, PostgresStore, Queue, SqliteStore, Store, StoreError};
+
+/// All that a store can do: what the composition root hands down.
+pub trait Everything: Store + Queue + Directory + Ledger {}
+
+impl<S: Store + Queue + Directory + Ledger> Everything for S {}
+
+/// Opens a store: a PostgreSQL database by its URL (`postgres://…`), or the directory with this path.
+///
+/// # Errors
+/// As [`SqliteStore::open`] and [`PostgresStore::open`]; [`StoreError::Address`] for another kind of URL.
+pub async fn open(address: &str) -> Result<Arc<dyn Everything>, StoreError> {
+    if ["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
+        return Ok(Arc::new(PostgresStore::open(address).await?));
+    }
+    if address.contains("://") {
+        let scheme = address.split_once("://").map_or(address, |(scheme, _)| scheme);
+        let reason = "give a directory, or a URL that begins with postgres://";
+        return Err(StoreError::Address { address: scheme.to_owned(), reason });
+    }
+    Ok(Arc::new(SqliteStore::open(Path::new(address)).await?))
+}

@@ -1,0 +1,260 @@
+//! A session as a write sees it: where its log ends, what its row says, and what an append does to both. No I/O.
+
+use cofferdam_domain::{
+    BlobRef, Owner, PullRequestState, Seq, SessionId, SessionState, Timestamp, WaitingFor, WorkerId,
+};
+
+use crate::{
+    Placement, Spending, StoreError, Ticket, Writer,
+    chain::{Entry, Head, Stamp},
+    sql::{Row, invalid},
+    summary::{Effect, Summary},
+};
+
+/// Milliseconds of a day.
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// What must still be so when a worker's events are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guard {
+    pub(crate) fence: u64,
+    pub(crate) after: Seq,
+}
+
+impl Guard {
+    /// What `writer` stands for when it writes to this session.
+    pub(crate) fn of(session: SessionId, writer: Writer<'_>) -> Option<Self> {
+        match writer {
+            // A claim of another session is no claim of this one: no fence ever gets that high.
+            Writer::Worker { claim, after } => {
+                let fence = if claim.session == session { claim.fence } else { u64::MAX };
+                Some(Self { fence, after })
+            }
+            Writer::Anybody => None,
+        }
+    }
+
+    /// Why the events may not be written, if so.
+    pub(crate) fn refuses(self, line: &Line) -> Option<StoreError> {
+        let (session, last) = (line.id, line.head.seq);
+        if self.fence != line.fence {
+            Some(StoreError::Fenced { session, fence: line.fence })
+        } else if self.after < last {
+            Some(StoreError::Behind { session, last: last.0 })
+        } else if self.after > last {
+            let what = format!(
+                "the log of {session} ends at event {}, its worker has seen {}",
+                last.0, self.after.0
+            );
+            Some(StoreError::Corrupt { what })
+        } else {
+            None
+        }
+    }
+}
+
+/// A row of `sessions`.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) id: SessionId,
+    pub(crate) owner: Owner,
+    pub(crate) placement: Placement,
+    pub(crate) created: Timestamp,
+    pub(crate) head: Head,
+    pub(crate) summary: Summary,
+    pub(crate) fence: u64,
+    pub(crate) wanted: bool,
+    pub(crate) not_before: Timestamp,
+    pub(crate) crashes: u32,
+    pub(crate) worker: Option<WorkerId>,
+    pub(crate) holder: Option<String>,
+    pub(crate) since: Timestamp,
+    pub(crate) archived: bool,
+    pub(crate) forgotten: bool,
+}
+
+/// What was written at the end of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Extension {
+    /// The stamps of the new events, in order.
+    pub(crate) stamps: Vec<Stamp>,
+    /// What they say was spent.
+    pub(crate) spent: Spending,
+    /// The content that they refer to.
+    pub(crate) blobs: Vec<BlobRef>,
+    /// Whether a worker may take the session now that could not before.
+    pub(crate) stirs: bool,
+}
+
+impl Line {
+    /// Of a session that has no events yet.
+    pub(crate) fn new(id: SessionId, ticket: Ticket, at: Timestamp) -> Self {
+        Self {
+            id,
+            owner: ticket.owner,
+            placement: ticket.placement,
+            created: at,
+            head: Head::START,
+            summary: Summary::default(),
+            fence: 0,
+            wanted: false,
+            not_before: Timestamp(0),
+            crashes: 0,
+            worker: None,
+            holder: None,
+            since: Timestamp(0),
+            archived: false,
+            forgotten: false,
+        }
+    }
+
+    /// The line in a row with all columns of `sessions`.
+    pub(crate) fn decode(row: &Row) -> Result<Self, StoreError> {
+        Self::read(row).map_err(|error| {
+            let id = row.text("id").unwrap_or_default();
+            StoreError::Corrupt { what: format!("the row of session {id:?} cannot be read: {error}") }
+        })
+    }
+
+    fn read(row: &Row) -> sqlx::Result<Self> {
+        let placement = if row.is("queued")? {
+            Placement::Queued { priority: i16::try_from(row.int("priority")?).unwrap_or_default() }
+        } else {
+            Placement::Direct
+        };
+        let updated = row.time("updated")?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            owner: Owner {
+                org: row.parsed("org")?,
+                project: row.parsed("project")?,
+                user: row.parsed("owner")?,
+            },
+            placement,
+            created: row.time("created")?,
+            head: Head {
+                seq: row.seq("last")?,
+                id: row.parsed("head_id")?,
+                at: updated,
+                hash: row.digest("head_hash")?,
+            },
+            summary: summary(row)?,
+            fence: row.count("fence")?,
+            wanted: row.is("wanted")?,
+            not_before: row.time("not_before")?,
+            crashes: u32::try_from(row.int("crashes")?).unwrap_or(u32::MAX),
+            worker: row.parsed_or_null("worker")?,
+            holder: row.text_or_null("holder")?,
+            since: row.time("since")?,
+            archived: row.is("archived")?,
+            forgotten: row.is("forgotten")?,
+        })
+    }
+
+    /// Whether a worker may take it from the queue.
+    pub(crate) fn is_ready(&self) -> bool {
+        let queued = matches!(self.placement, Placement::Queued { .. });
+        queued && self.wanted && self.worker.is_none() && self.not_before.0 == 0
+    }
+
+    /// Its priority; 0 where it has none.
+    pub(crate) const fn priority(&self) -> i16 {
+        match self.placement {
+            Placement::Direct => 0,
+            Placement::Queued { priority } => priority,
+        }
+    }
+
+    /// Who takes turns with whom.
+    pub(crate) fn lane(&self) -> String {
+        format!("{}/{}", self.owner.org, self.owner.user)
+    }
+
+    /// Puts events at the end of the log.
+    pub(crate) fn extend(&mut self, at: Timestamp, entries: &[Entry]) -> Extension {
+        let was_ready = self.is_ready();
+        let mut extension = Extension::default();
+        for entry in entries {
+            let stamp = self.head.stamp(self.id, at, &entry.text);
+            self.head = stamp.head();
+            extension.count(&entry.effect, &self.summary);
+            self.summary.apply(&entry.effect);
+            self.want(&entry.effect, stamp.at);
+            extension.blobs.extend(&entry.blobs);
+            extension.stamps.push(stamp);
+        }
+        extension.stirs = self.is_ready() && !was_ready || self.not_before.0 > 0;
+        extension
+    }
+
+    fn want(&mut self, effect: &Effect, at: Timestamp) {
+        let Some(wanted) = effect.wants(&self.summary) else { return };
+        self.wanted = wanted;
+        let queued = matches!(self.placement, Placement::Queued { .. });
+        let next_day = queued && wanted && *effect == Effect::Broke;
+        self.not_before = Timestamp(if next_day { (at.0 / DAY + 1).saturating_mul(DAY) } else { 0 });
+    }
+}
+
+impl Extension {
+    /// Counts what an event says was spent. `before` is the summary without it.
+    fn count(&mut self, effect: &Effect, before: &Summary) {
+        match effect {
+            Effect::Accepted { .. } => self.spent.sessions += 1,
+            Effect::Answered { step: _, cost, tokens } => {
+                self.spent.cost = self.spent.cost.saturating_add(*cost);
+                self.spent.tokens = self.spent.tokens.saturating_add(*tokens);
+            }
+            // One that is brought up to date is not another one.
+            Effect::Opened { number }
+                if before.pull_request.as_ref().is_none_or(|(known, _)| known != number) =>
+            {
+                self.spent.pull_requests += 1;
+            }
+            // What was copied was spent before, by another session.
+            Effect::Forked => self.spent = Spending { sessions: 1, ..Spending::default() },
+            Effect::None
+            | Effect::Claimed
+            | Effect::Paused
+            | Effect::Asked(_)
+            | Effect::Told(_)
+            | Effect::Planned
+            | Effect::Decided
+            | Effect::Broke
+            | Effect::Continued
+            | Effect::GoesOn
+            | Effect::Message
+            | Effect::Deed
+            | Effect::SentBack
+            | Effect::Finished
+            | Effect::Opened { .. }
+            | Effect::Closed(_)
+            | Effect::Ended(_) => {}
+        }
+    }
+}
+
+/// What a row of `sessions` shows in a list.
+fn summary(row: &Row) -> sqlx::Result<Summary> {
+    let state = |text: &str| serde_json::from_str::<PullRequestState>(text).ok();
+    let pull_request =
+        row.count_or_null("pull_request")?.zip(row.named_or_null("pull_request_state", state)?);
+    let summary = Summary {
+        phase: row.named("phase", SessionState::named)?,
+        waits: row.named("waits", |text| serde_json::from_str(text).ok())?,
+        repository: row.text("repository")?,
+        title: row.text("title")?,
+        outcome: row.text_or_null("outcome")?,
+        cost: row.count("cost")?,
+        tokens: row.count("tokens")?,
+        steps: u32::try_from(row.int("steps")?).unwrap_or(u32::MAX),
+        pull_request,
+    };
+    let shown = row.named("state", SessionState::named)?;
+    let waiting = row.named_or_null("waiting", WaitingFor::named)?;
+    if (shown, waiting) == (summary.state(), summary.waiting()) {
+        Ok(summary)
+    } else {
+        Err(invalid("state", "it does not follow from the columns beside it"))
+    }
+}

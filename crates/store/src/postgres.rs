@@ -1,0 +1,234 @@
+//! The store that many machines share: a PostgreSQL database (14 or later).
+//!
+//! Everything is in the database, content included. What differs from the store in a directory: a claim is a column (who has the session) and
+//! stands for as long as its worker renews its presence; rings are notifications (`LISTEN`, `NOTIFY`), sent by the transaction that they are
+//! about, so that what is committed is always heard of; time is the database's. After a lost connection everybody who listens reads again from
+//! where they were.
+
+mod blobs;
+mod claims;
+mod news;
+mod queue;
+mod schema;
+mod writer;
+
+use async_trait::async_trait;
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, Seq, SessionId, Timestamp};
+use futures_util::stream::BoxStream;
+use sqlx::{Connection as _, PgPool};
+
+use self::{claims::Direct, news::News, writer::WriterHandle};
+use crate::{
+    Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
+    chain::Entry,
+    log::{
+        follow,
+        line::Guard,
+        listing,
+        pages::Pages,
+        verify::{self, Check},
+    },
+    records,
+    sql::{Backend, Database, Origin, Readers, Sql, Work},
+    write::{Kind, Write},
+};
+
+/// A store in a PostgreSQL database, shared by any number of processes on any number of machines.
+#[derive(Debug)]
+pub struct PostgresStore {
+    base: PostgresBase,
+    writer: WriterHandle,
+    news: News,
+    direct: Direct,
+}
+
+/// The database alone.
+#[derive(Debug, Clone)]
+pub(crate) struct PostgresBase {
+    pool: PgPool,
+    readers: Readers,
+    origin: Origin,
+}
+
+#[async_trait]
+impl Database for PostgresBase {
+    fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    async fn transact<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
+        let base = self.clone();
+        // On a task of its own: it is carried out whether or not its caller still waits for it.
+        tokio::spawn(async move { base.transact_here(work).await }).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl PostgresBase {
+    async fn transact_here<T>(&self, work: Work<T>) -> Result<T, StoreError> {
+        let failed = |error| self.origin.failure(error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let mut sql = Sql::postgres(&mut transaction, &self.origin);
+        // A transaction that is dropped is undone.
+        let made = work(&mut sql).await?;
+        let news = sql.news().to_vec();
+        news::announce(&mut transaction, &news).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(made)
+    }
+}
+
+impl Backend for PostgresStore {
+    type Base = PostgresBase;
+
+    fn base(&self) -> &PostgresBase {
+        &self.base
+    }
+}
+
+impl PostgresStore {
+    /// Opens the store in the database with this URL (`postgres://user:password@host:port/database`, with the parameters of libpq that
+    /// sqlx knows) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`] when it is no such URL, [`StoreError::Unavailable`] when the database cannot be reached,
+    /// [`StoreError::Newer`] when a newer version of Cofferdam has written it.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let (options, origin) = schema::options(url)?;
+        let pool = schema::pool(options.clone());
+        schema::migrate(&pool, &origin).await?;
+        let readers = Readers::postgres(pool.clone(), origin.clone());
+        let base = PostgresBase { pool: pool.clone(), readers, origin: origin.clone() };
+        let writer = WriterHandle::start(options, origin);
+        let direct = Direct::new(base.clone());
+        Ok(Self { news: News::start(pool), base, writer, direct })
+    }
+
+    /// Finishes what is being written and closes all connections.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when the writing task has died.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let Self { base, writer, news, direct } = self;
+        writer.close().await?;
+        drop((news, direct));
+        base.pool.close().await;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        session: SessionId,
+        at: Timestamp,
+        kind: Kind,
+        bodies: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        let entries = bodies.iter().map(Entry::new).collect::<Result<_, _>>()?;
+        let stamps = self.writer.write(Write { session, at, entries, kind }).await?;
+        Ok(stamps.into_iter().zip(bodies).map(|(stamp, body)| stamp.event(session, body)).collect())
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn enqueue(
+        &self,
+        ticket: Ticket,
+        session: SessionId,
+        at: Timestamp,
+        first: EventBody,
+        rest: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        let bodies: Vec<EventBody> = std::iter::once(first).chain(rest).collect();
+        self.write(session, at, Kind::Create(ticket), bodies).await
+    }
+
+    async fn append(
+        &self,
+        session: SessionId,
+        writer: Writer<'_>,
+        at: Timestamp,
+        bodies: Vec<EventBody>,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.write(session, at, Kind::Append(Guard::of(session, writer)), bodies).await
+    }
+
+    async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let events = Pages::after(session, after).next(&self.base.readers, limit).await?;
+        if events.is_empty() {
+            listing::find(&self.base.readers, session).await?;
+        }
+        Ok(events)
+    }
+
+    async fn follow(
+        &self,
+        session: SessionId,
+        after: Seq,
+    ) -> Result<BoxStream<'static, Result<Event, StoreError>>, StoreError> {
+        let listener = self.news.rings().session(session, self.news.hold()).ok_or(StoreError::Deaf)?;
+        listing::find(&self.base.readers, session).await?;
+        Ok(follow::follow(self.base.readers.clone(), listener, session, after))
+    }
+
+    async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError> {
+        self.direct.claim(session, worker).await
+    }
+
+    async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
+        let rows = listing::list(&self.base.readers, &filter).await?;
+        Ok(rows.into_iter().map(listing::shown).collect())
+    }
+
+    async fn session(
+        &self,
+        org: Option<OrgId>,
+        session: SessionId,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        Ok(listing::session(&self.base.readers, org, session).await?.map(listing::shown))
+    }
+
+    async fn changes(&self, org: OrgId) -> Result<BoxStream<'static, SessionId>, StoreError> {
+        let rings = self.news.rings().clone();
+        follow::changes(self.base.readers.clone(), rings, self.news.hold(), org).await
+    }
+
+    async fn set_archived(&self, session: SessionId, archived: bool) -> Result<(), StoreError> {
+        records::sessions::set_archived(&self.base, session, archived).await
+    }
+
+    async fn is_blob_of(&self, session: SessionId, digest: Digest) -> Result<bool, StoreError> {
+        records::sessions::is_blob_of(&self.base.readers, session, digest).await
+    }
+
+    async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
+        for (digest, referred) in records::sessions::forget(&self.base, session).await? {
+            blobs::remove(&self.base, digest, referred).await?;
+        }
+        Ok(())
+    }
+
+    async fn was_forgotten(&self, session: SessionId) -> Result<bool, StoreError> {
+        listing::was_forgotten(&self.base.readers, session).await
+    }
+
+    async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
+        blobs::put(&self.base, content).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        blobs::get(&self.base.readers, digest).await
+    }
+
+    async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
+        verify::verify(&self.base.readers, self, session).await
+    }
+}
+
+#[async_trait]
+impl Check for PostgresStore {
+    async fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
+        let content = blobs::get(&self.base.readers, blob.digest).await?;
+        if content.len() as u64 == blob.size { Ok(()) } else { Err(crate::blobs::damaged(blob.digest)) }
+    }
+}

@@ -1,0 +1,17 @@
+//! What is kept beside the logs, written once for both databases: a file for each kind of thing.
+
+pub(crate) mod audit;
+pub(crate) mod budgets;
+pub(crate) mod directory;
+pub(crate) mod members;
+pub(crate) mod once;
+pub(crate) mod orgs;
+pub(crate) mod presence;
+pub(crate) mod proofs;
+pub(crate) mod queue;
+pub(crate) mod secrets;
+pub(crate) mod sessions;
+pub(crate) mod spending;
+pub(crate) mod stirred;
+pub(crate) mod tokens;
+pub(crate) mod turn;

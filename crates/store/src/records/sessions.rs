@@ -1,0 +1,179 @@
+//! The columns of `sessions`, and content that sessions refer to.
+
+use cofferdam_domain::{Digest, SessionId, Timestamp, WaitingFor};
+use sqlx::AssertSqlSafe;
+
+use super::queue;
+use crate::{
+    Depth, Placement, StoreError,
+    log::line::Line,
+    sql::{self, Database, News, Origin, Readers, Sql, Value, values},
+};
+
+/// A column and what it is to hold.
+pub(crate) type Column = (&'static str, Value);
+
+/// The columns that follow from the log, and what the queue makes of it.
+pub(crate) fn derived(line: &Line) -> Vec<Column> {
+    let summary = &line.summary;
+    let pull_request = summary.pull_request.as_ref();
+    // Both are made of texts and numbers: there is nothing in them that could not be written.
+    let stands = pull_request.and_then(|(_, state)| serde_json::to_string(state).ok());
+    let waits = serde_json::to_string(&summary.waits).unwrap_or_default();
+    vec![
+        ("state", summary.state().name().into()),
+        ("phase", summary.phase.name().into()),
+        ("waiting", summary.waiting().map(WaitingFor::name).into()),
+        ("waits", waits.as_str().into()),
+        ("repository", summary.repository.as_str().into()),
+        ("title", summary.title.as_str().into()),
+        ("outcome", summary.outcome.as_deref().into()),
+        ("cost", summary.cost.into()),
+        ("tokens", summary.tokens.into()),
+        ("steps", summary.steps.into()),
+        ("pull_request", pull_request.map(|(number, _)| *number).into()),
+        ("pull_request_state", stands.into()),
+        ("updated", line.head.at.into()),
+        ("last", line.head.seq.into()),
+        ("head_id", line.head.id.into()),
+        ("head_hash", line.head.hash.into()),
+        ("wanted", line.wanted.into()),
+        ("not_before", line.not_before.into()),
+    ]
+}
+
+/// All columns, for a new row.
+pub(crate) fn whole(line: &Line) -> Vec<Column> {
+    let priority = i64::from(line.priority());
+    let mut columns = derived(line);
+    columns.extend([
+        ("id", line.id.into()),
+        ("org", line.owner.org.into()),
+        ("project", line.owner.project.into()),
+        ("owner", line.owner.user.into()),
+        ("lane", line.lane().into()),
+        ("queued", matches!(line.placement, Placement::Queued { .. }).into()),
+        ("priority", priority.into()),
+        ("created", line.created.into()),
+        ("fence", line.fence.into()),
+        ("place", priority.into()),
+        ("crashes", line.crashes.into()),
+        ("worker", line.worker.into()),
+        ("holder", line.holder.as_deref().into()),
+        ("since", line.since.into()),
+        ("reason", Value::Text(None)),
+        ("archived", line.archived.into()),
+        ("forgotten", line.forgotten.into()),
+    ]);
+    columns
+}
+
+/// Writes what follows from the log.
+pub(crate) async fn update(sql: &mut Sql<'_>, line: &Line) -> Result<(), StoreError> {
+    let (set, mut values) = assignments(derived(line), 1);
+    values.push(line.id.into());
+    let text = format!("UPDATE sessions SET {set} WHERE id = ${}", values.len());
+    sql.run(AssertSqlSafe(text), &values).await.map(drop)
+}
+
+/// `a = $1, b = $2`, counted from `first`, and the values.
+pub(crate) fn assignments(columns: Vec<Column>, first: usize) -> (String, Vec<Value>) {
+    let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    let set: Vec<String> =
+        names.iter().zip(first..).map(|(name, place)| format!("{name} = ${place}")).collect();
+    (set.join(", "), values)
+}
+
+/// Notes that a session refers to content.
+pub(crate) async fn refer(sql: &mut Sql<'_>, session: SessionId, digest: Digest) -> Result<(), StoreError> {
+    let text = format!(
+        "INSERT INTO session_blobs (session, digest, at) VALUES ($1, $2, {})
+         ON CONFLICT (session, digest) DO UPDATE SET at = excluded.at",
+        sql.clock()
+    );
+    sql.run(AssertSqlSafe(text), values![session, digest]).await.map(drop)
+}
+
+/// Puts a session out of sight, or back.
+pub(crate) async fn set_archived(
+    base: &impl Database,
+    session: SessionId,
+    archived: bool,
+) -> Result<(), StoreError> {
+    base.transact(sql::work(move |sql| {
+        Box::pin(async move {
+            let line = queue::locked(sql, session).await?;
+            sql.run("UPDATE sessions SET archived = $2 WHERE id = $1", values![session, archived]).await?;
+            sql.tell(News::Session(session, line.owner.org));
+            Ok(())
+        })
+    }))
+    .await
+}
+
+/// Whether one of the session's events refers to this content.
+pub(crate) async fn is_blob_of(
+    readers: &Readers,
+    session: SessionId,
+    digest: Digest,
+) -> Result<bool, StoreError> {
+    let text = "SELECT session FROM session_blobs WHERE session = $1 AND digest = $2";
+    Ok(readers.first(text, values![session, digest]).await?.is_some())
+}
+
+/// Deletes a session's events; its row stays without anything in it, so that the id is not used again. Returns the content that no session
+/// refers to any more, and when this one last began to.
+pub(crate) async fn forget(
+    base: &impl Database,
+    session: SessionId,
+) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
+    base.transact(sql::work(move |sql| Box::pin(forget_in(sql, session)))).await
+}
+
+async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
+    let line = queue::locked(sql, session).await?;
+    let unneeded = sql
+        .all(
+            "SELECT digest, at FROM session_blobs b WHERE session = $1 AND NOT EXISTS
+                 (SELECT 1 FROM session_blobs o WHERE o.digest = b.digest AND o.session <> $1)",
+            values![session],
+        )
+        .await?;
+    sql.run("DELETE FROM session_blobs WHERE session = $1", values![session]).await?;
+    sql.run("DELETE FROM events WHERE session = $1", values![session]).await?;
+    sql.run(
+        "UPDATE sessions SET forgotten = 1, fence = fence + 1, wanted = 0, not_before = 0, worker = NULL,
+             holder = NULL, reason = NULL, repository = '', title = '' WHERE id = $1",
+        values![session],
+    )
+    .await?;
+    sql.tell(News::Session(session, line.owner.org));
+    sql.tell(News::Queue);
+    let unneeded: sqlx::Result<_> =
+        unneeded.iter().map(|row| Ok((row.digest("digest")?, row.time("at")?))).collect();
+    unneeded.map_err(Origin::unreadable)
+}
+
+/// The worker that has the session, for people.
+pub(crate) async fn holder(readers: &Readers, session: SessionId) -> Result<Option<String>, StoreError> {
+    let row = readers.first("SELECT holder FROM sessions WHERE id = $1", values![session]).await?;
+    row.map_or(Ok(None), |row| row.text_or_null("holder")).map_err(Origin::unreadable)
+}
+
+/// What waits and what runs.
+pub(crate) async fn depth(readers: &Readers) -> Result<Depth, StoreError> {
+    let text = format!(
+        "SELECT (SELECT COUNT(*) FROM sessions WHERE queued = 1 AND wanted = 1 AND worker IS NULL AND not_before = 0)
+              + (SELECT COUNT(*) FROM sessions WHERE not_before > 0 AND worker IS NULL) AS waiting,
+             (SELECT COUNT(*) FROM sessions WHERE worker > '') AS running,
+             (SELECT COUNT(*) FROM workers WHERE seen + patience >= {}) AS workers",
+        readers.clock()
+    );
+    let row = readers.first(AssertSqlSafe(text), &[]).await?;
+    let read = || -> sqlx::Result<Depth> {
+        let Some(row) = &row else { return Ok(Depth::default()) };
+        let (waiting, running) = (row.count("waiting")?, row.count("running")?);
+        Ok(Depth { waiting, running, workers: row.count("workers")? })
+    };
+    read().map_err(Origin::unreadable)
+}
