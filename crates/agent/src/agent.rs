@@ -1,16 +1,17 @@
 //! The state of a session's loop: everything that the log says, in the form in which the next decision needs
 //! it.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use cofferdam_domain::{
-    Cost, EventBody, Message, Outcome, SessionId, SessionState, Usage, event::NudgeReason, policy::LimitKind,
-    tool::Finish,
+    Cost, EventBody, Message, Outcome, SessionId, SessionState, Spent, Usage, event::NudgeReason,
+    policy::LimitKind, tool::Finish,
 };
 
 use crate::{
     access::Accesses, calls::Calls, clock::WorkClock, compaction::Pressure, conversation::Conversation,
-    delivery::Stages, draft::Draft, ending::Failure, facts::Facts, stuck::Watch,
+    delivery::Stages, draft::Draft, ending::Failure, facts::Facts, history::Restore, people::People,
+    stuck::Watch,
 };
 
 /// So many oddities are kept in words.
@@ -20,13 +21,17 @@ const MOST_ODDITIES: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Agent {
     pub(crate) session: SessionId,
+    /// The sessions in which the events to come happened, as far as they are copies of other sessions'.
+    pub(crate) origins: VecDeque<SessionId>,
     /// Queued, working or delivering; kept when the session ends, so that it can go on from there.
     pub(crate) phase: SessionState,
     pub(crate) fence: u64,
     pub(crate) cancelled: bool,
     pub(crate) outcome: Option<Outcome>,
-    /// Whether an ended session goes on when it is claimed.
-    pub(crate) reopens: bool,
+    /// Whether, and how, an ended session goes on when it is claimed.
+    pub(crate) reopens: Option<Reopening>,
+    /// What is to become of the pull request once the session has ended.
+    pub(crate) closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
     pub(crate) clock: WorkClock,
     pub(crate) facts: Facts,
@@ -35,10 +40,21 @@ pub struct Agent {
     /// Why the sandbox was frozen, until a person releases it or gives it up.
     pub(crate) frozen: Option<Arc<str>>,
     pub(crate) stages: Stages,
+    pub(crate) people: People,
+    /// What the next sandbox begins with, if not with what the one before has left.
+    pub(crate) restore: Option<Restore>,
+    /// The last checkpoint: under which session it is kept, if not under this one, and its name.
+    pub(crate) checkpoint: Option<(Option<SessionId>, Arc<str>)>,
+    /// The model that a fork is to go on with, until it is fixed.
+    pub(crate) other_model: Option<Arc<str>>,
 
     pub(crate) steps: u32,
     pub(crate) usage: Usage,
     pub(crate) cost: Cost,
+    /// What was spent in events that count no more.
+    pub(crate) dropped: Spent,
+    /// What had been spent when the turn began: each has the whole budget.
+    pub(crate) turn_began: Spent,
 
     pub(crate) conversation: Option<Conversation>,
     pub(crate) draft: Draft,
@@ -47,6 +63,8 @@ pub struct Agent {
     pub(crate) pressure: Pressure,
     /// A message has arrived that the model has not been shown.
     pub(crate) unread: bool,
+    /// It is from somebody whose words count like the task's.
+    pub(crate) follow_up: bool,
     /// A tool was started at some time, so the workspace may differ from the base.
     pub(crate) touched: bool,
 
@@ -66,6 +84,24 @@ pub struct Agent {
     pub(crate) gate_rounds: u32,
 
     pub(crate) oddities: Vec<String>,
+}
+
+/// How an ended session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reopening {
+    /// From where it was.
+    GoOn,
+    /// With a new turn, because somebody wrote.
+    NewTurn,
+}
+
+/// What somebody wants done with the pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// To merge it, at this head.
+    Merge(Arc<str>),
+    /// To close it.
+    Close,
 }
 
 /// A model call without its answer.
@@ -103,26 +139,35 @@ impl Agent {
     pub fn new(session: SessionId) -> Self {
         Self {
             session,
+            origins: VecDeque::new(),
             phase: SessionState::Queued,
             fence: 0,
             cancelled: false,
             outcome: None,
-            reopens: false,
+            reopens: None,
+            closing: None,
             failure: None,
             clock: WorkClock::new(),
             facts: Facts::default(),
             accesses: Accesses::default(),
             frozen: None,
             stages: Stages::default(),
+            people: People::default(),
+            restore: None,
+            checkpoint: None,
+            other_model: None,
             steps: 0,
             usage: Usage::default(),
             cost: Cost::default(),
+            dropped: Spent::default(),
+            turn_began: Spent::default(),
             conversation: None,
             draft: Draft::default(),
             asked: None,
             calls: Calls::default(),
             pressure: Pressure::default(),
             unread: false,
+            follow_up: false,
             touched: false,
             watch: Watch::default(),
             manners: Manners::default(),
@@ -139,7 +184,7 @@ impl Agent {
 
     /// What marks of quoted words hang on, beside the words.
     pub(crate) fn seed(&self) -> [u8; 16] {
-        self.session.as_u128().to_be_bytes()
+        self.origins.front().unwrap_or(&self.session).as_u128().to_be_bytes()
     }
 
     /// The text of the model's last answer.

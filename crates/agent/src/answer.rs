@@ -43,8 +43,40 @@ pub(crate) enum Manner {
     Refused,
 }
 
-/// Takes an answer apart. Of a last answer (`last`) only the call that ends the work is run.
-pub(crate) fn settle(step: u32, answer: &Answer, tools: &[ToolSpec], last: bool) -> Settled {
+/// The tool that proposes a plan.
+pub(crate) const PROPOSE_PLAN: &str = "propose_plan";
+
+/// Which calls of an answer are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permitted {
+    /// All, but there is no plan to be proposed.
+    All,
+    /// Those of tools that leave the sandbox as it is.
+    Reading,
+    /// The one that ends the work.
+    Finish,
+}
+
+impl Permitted {
+    /// Why a call is not run, if it is not. The name is taken as the model wrote it: one that only resembles a tool's is none.
+    fn refuses(self, call: &ToolCall, tools: &[ToolSpec]) -> Option<&'static str> {
+        match self {
+            // Where there is no such tool at all, whoever carries calls out says so.
+            Self::All => {
+                let known = call.name == PROPOSE_PLAN && tools.iter().any(|tool| tool.name == PROPOSE_PLAN);
+                known.then_some(wording::CALL_PLAN_APPROVED)
+            }
+            Self::Reading => {
+                let reads = tools.iter().any(|tool| tool.name == call.name && tool.read_only);
+                (!reads).then_some(wording::CALL_BEFORE_APPROVAL)
+            }
+            Self::Finish => (call.name != FINISH).then_some(wording::CALL_AFTER_LIMIT),
+        }
+    }
+}
+
+/// Takes an answer apart.
+pub(crate) fn settle(step: u32, answer: &Answer, tools: &[ToolSpec], permitted: Permitted) -> Settled {
     if matches!(answer.stop, StopReason::Refusal { .. }) {
         return refused(answer);
     }
@@ -63,12 +95,10 @@ pub(crate) fn settle(step: u32, answer: &Answer, tools: &[ToolSpec], last: bool)
                 let call = with_unique_id(call, id, &mut ids);
                 let not_run = if truncated && place == final_block && is_cut(&call) {
                     Some(wording::CALL_CUT)
-                } else if last && call.name != FINISH {
-                    Some(wording::CALL_AFTER_LIMIT)
-                } else if calls.len() >= MOST_RUN {
-                    Some(wording::CALL_TOO_MANY)
+                } else if let Some(reason) = permitted.refuses(&call, tools) {
+                    Some(reason)
                 } else {
-                    None
+                    (calls.len() >= MOST_RUN).then_some(wording::CALL_TOO_MANY)
                 };
                 calls.push(Call::new(id, call.clone(), runs_beside_others(&call, tools), not_run));
                 blocks.push(Block::ToolCall(call));

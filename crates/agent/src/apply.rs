@@ -6,42 +6,67 @@
 
 mod answers;
 mod change;
+mod closing;
 mod session;
 mod steps;
 
-use cofferdam_domain::{EventBody, SessionState, Timestamp};
+use cofferdam_domain::{EventBody, SessionState, Stage, Timestamp};
 
-use crate::Agent;
+use crate::{Agent, agent::Closing};
 
 impl Agent {
     /// Folds the next event in. Never panics; an event that does not fit is left out and noted in
     /// [`Agent::oddities`].
     pub fn apply(&mut self, at: Timestamp, body: &EventBody) {
         self.clock.tick(at);
+        let held = self.held();
+        self.people.another_day(at);
         let fits =
             if self.outcome.is_some() { self.apply_after_end(body) } else { self.apply_to_living(body) };
+        self.keep_time(held);
         if !fits {
             self.note_oddity(body, "does not fit the log before it");
         }
     }
 
     fn apply_after_end(&mut self, body: &EventBody) -> bool {
-        if let EventBody::Claimed { fence, .. } = body {
-            return self.claimed(*fence);
-        }
-        // Whoever writes these need not know that the session has ended; a sandbox can outlive it by a moment.
         match body {
+            EventBody::Claimed { fence, .. } => self.claimed(*fence),
+            EventBody::MessageReceived { from, text, label } => {
+                self.message_after_end(from, text, *label);
+                true
+            }
+            EventBody::MergeAsked { commit, .. } => {
+                self.closing_asked(Closing::Merge(commit.as_str().into()))
+            }
+            EventBody::CloseAsked { .. } => self.closing_asked(Closing::Close),
+            EventBody::StageStarted { stage: stage @ (Stage::Merge | Stage::Close) } => {
+                self.stages.start(*stage)
+            }
+            EventBody::StageFailed { stage: Stage::Merge | Stage::Close, .. }
+            | EventBody::MergeFailed { .. } => self.not_closed(),
+            EventBody::PullRequestClosed { state } => self.closed(state),
             EventBody::SandboxReleased { .. } => self.released_after_end(),
             EventBody::CancelAsked { .. } => self.given_up_after_end(),
             EventBody::EgressRefused(refused) => self.egress_refused(refused),
-            EventBody::MessageReceived { .. }
-            | EventBody::PullRequestClosed { .. }
-            | EventBody::AccessDecided(_)
+            EventBody::RolledBack { by, instruction, .. } => self.rolled_back(by, instruction.as_deref()),
+            EventBody::Forked { from, by, model, instruction, .. } => {
+                self.forked(*from, model.as_deref(), by, instruction.as_deref())
+            }
+            // Whoever writes these need not know that the session has ended; a sandbox can outlive it by a moment.
+            EventBody::AccessDecided(_)
             | EventBody::EgressAllowed(_)
             | EventBody::PackageFetched(_)
-            | EventBody::SandboxFrozen { .. } => true,
+            | EventBody::SandboxFrozen { .. }
+            | EventBody::PauseAsked { .. }
+            | EventBody::ContinueAsked { .. }
+            | EventBody::QuestionAnswered { .. }
+            | EventBody::PlanDecided { .. }
+            | EventBody::Checkpointed { .. }
+            | EventBody::TerminalOpened { .. }
+            | EventBody::TerminalClosed { .. }
+            | EventBody::BudgetExceeded { .. } => true,
             EventBody::TaskAccepted { .. }
-            | EventBody::Claimed { .. }
             | EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
@@ -55,6 +80,8 @@ impl Agent {
             | EventBody::ToolFinished { .. }
             | EventBody::ToolLost { .. }
             | EventBody::AccessAsked(_)
+            | EventBody::QuestionAsked { .. }
+            | EventBody::PlanProposed { .. }
             | EventBody::Compacted { .. }
             | EventBody::LimitReached { .. }
             | EventBody::WorkFinished { .. }
@@ -111,7 +138,26 @@ impl Agent {
             EventBody::EvidenceMissing { reason } => self.no_evidence(reason),
             EventBody::Pushed { branch, commit } => self.pushed_to(branch, commit),
             EventBody::PullRequestOpened(request) => self.pull_request_opened(request),
-            EventBody::PullRequestClosed { .. } => true,
+            EventBody::PullRequestClosed { state } => self.closed(state),
+            EventBody::PauseAsked { .. } => self.pause_asked(),
+            EventBody::ContinueAsked { .. } => self.continue_asked(),
+            EventBody::QuestionAsked { call, question } => self.question_asked(*call, question),
+            EventBody::QuestionAnswered { call, by, text } => self.question_answered(*call, by, text),
+            EventBody::PlanProposed { call, text, digest } => self.plan_proposed(*call, text, *digest),
+            EventBody::PlanDecided { digest, by, decision } => self.plan_decided(*digest, by, decision),
+            EventBody::Checkpointed { snapshot, .. } => self.checkpointed(snapshot),
+            EventBody::RolledBack { by, instruction, .. } => self.rolled_back(by, instruction.as_deref()),
+            EventBody::Forked { from, by, model, instruction, .. } => {
+                self.forked(*from, model.as_deref(), by, instruction.as_deref())
+            }
+            EventBody::TerminalOpened { by } => self.terminal_opened(by),
+            EventBody::TerminalClosed { .. } => self.terminal_closed(),
+            EventBody::BudgetExceeded { .. } => self.budget_exceeded(),
+            EventBody::MergeAsked { commit, .. } => {
+                self.closing_asked(Closing::Merge(commit.as_str().into()))
+            }
+            EventBody::CloseAsked { .. } => self.closing_asked(Closing::Close),
+            EventBody::MergeFailed { .. } => self.not_closed(),
         }
     }
 
@@ -119,7 +165,7 @@ impl Agent {
         self.phase == SessionState::Working
     }
 
-    fn delivering(&self) -> bool {
+    pub(crate) fn delivering(&self) -> bool {
         self.phase == SessionState::Delivering
     }
 }

@@ -68,10 +68,11 @@ impl Running {
 }
 
 impl Conversation {
-    pub(crate) fn new(fixed: &Fixed) -> Self {
+    /// With these of the session's tools on offer.
+    pub(crate) fn new(fixed: &Fixed, tools: Vec<ToolSpec>) -> Self {
         let mut base = Running { hasher: Sha256::new(), size: 0 };
         base.add(fixed.system.as_bytes());
-        for tool in &fixed.tools {
+        for tool in &tools {
             base.add(tool.name.as_bytes());
             base.add(tool.description.as_bytes());
             base.add(canonical(&tool.parameters).as_bytes());
@@ -79,7 +80,7 @@ impl Conversation {
         let ModelInfo { context_window, max_output, .. } = fixed.model;
         Self {
             system: fixed.system.as_str().into(),
-            tools: fixed.tools.clone().into(),
+            tools: tools.into(),
             window: context_window,
             max_output,
             whole: base.clone(),
@@ -88,6 +89,24 @@ impl Conversation {
             counted: None,
             epoch: 0,
         }
+    }
+
+    /// Goes on in a new epoch, with another model or with other tools on offer.
+    pub(crate) fn refit(&mut self, fixed: &Fixed, tools: Vec<ToolSpec>) {
+        let said = self.entries.drain(..).map(|entry| entry.message).collect();
+        *self = Self { epoch: self.epoch, ..Self::new(fixed, tools) };
+        self.restart(said);
+    }
+
+    /// Takes back the last message, if it is the platform's: the model has not answered it, and will be told more.
+    pub(crate) fn take_back(&mut self) -> Option<Message> {
+        if !self.awaits_answer() {
+            return None;
+        }
+        let taken_back = self.entries.pop();
+        let kept = self.entries.drain(..).map(|entry| entry.message).collect();
+        self.restart(kept);
+        taken_back.map(|entry| Message::clone(&entry.message))
     }
 
     /// The context window in tokens; `None` where it is not known.

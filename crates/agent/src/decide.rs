@@ -30,23 +30,26 @@ impl Agent {
     #[must_use]
     pub fn next(&self) -> Vec<Action> {
         if self.outcome.is_some() {
-            return Vec::new();
+            return self.close_pull_request().map(Action::Stage).into_iter().collect();
         }
         if let Some(body) = self.decision() {
             return vec![Action::Append(body)];
+        }
+        if self.held() {
+            return Vec::new();
         }
         match self.phase {
             SessionState::Working => self.work(),
             SessionState::Delivering => {
                 self.stages.startable(self.facts.verdict).into_iter().map(Action::Stage).collect()
             }
-            SessionState::Queued | SessionState::Ended => Vec::new(),
+            SessionState::Queued | SessionState::Waiting | SessionState::Ended => Vec::new(),
         }
     }
 
     fn decision(&self) -> Option<EventBody> {
         if self.cancelled {
-            let outcome = self.facts.pull_request.as_ref().and_then(|_| self.delivered());
+            let outcome = self.stages.published().then(|| self.delivered()).flatten();
             return Some(EventBody::SessionEnded { outcome: outcome.unwrap_or(Outcome::Cancelled) });
         }
         if let Some(failure) = &self.failure {
@@ -57,15 +60,23 @@ impl Agent {
         if let Some(reason) = &self.frozen {
             return Some(EventBody::SessionEnded { outcome: ending::frozen(self.session, reason) });
         }
+        if let Some(state) = self.facts.closed.as_ref().filter(|_| !self.stages.published()) {
+            return Some(EventBody::SessionEnded { outcome: ending::too_late(state) });
+        }
         match self.phase {
             SessionState::Working => self.decide_at_work(),
+            SessionState::Delivering if self.held() => None,
             SessionState::Delivering => self.decide_at_delivery(),
-            SessionState::Queued | SessionState::Ended => None,
+            SessionState::Queued | SessionState::Waiting | SessionState::Ended => None,
         }
     }
 
     fn decide_at_delivery(&self) -> Option<EventBody> {
         if let Some(outcome) = self.delivered() {
+            if self.follow_up && !self.stages.any_under_way() {
+                let (reason, text) = (NudgeReason::FollowUp, wording::FOLLOW_UP.to_owned());
+                return Some(EventBody::Nudged { reason, text });
+            }
             return Some(EventBody::SessionEnded { outcome });
         }
         (self.facts.verdict == Some(Verdict::SendBack)).then(|| EventBody::Nudged {
@@ -78,14 +89,17 @@ impl Agent {
         if let Some(call) = self.calls.cut_short() {
             return Some(EventBody::ToolLost { call });
         }
-        if let Some(asked) = self.decide_on_access() {
+        if let Some(asked) = self.decide_on_access().or_else(|| self.decide_on_people()) {
             return Some(asked);
+        }
+        if self.held() {
+            return None;
         }
         let fixed = self.facts.fixed.as_ref()?;
         if self.asked.is_some() || self.calls.any_running() {
             return None;
         }
-        let spent = self.spent();
+        let spent = self.spent_in_turn();
         let budget = &fixed.policy.budget;
         if !self.calls.is_empty() {
             // What the model has asked for is done, unless there is no time left for it.
@@ -148,7 +162,7 @@ impl Agent {
 
     /// What may start while the agent works. Sandbox and model are independent until a call wants to run.
     fn work(&self) -> Vec<Action> {
-        if self.facts.fixed.is_none() {
+        if self.facts.fixed.is_none() || self.other_model.is_some() {
             return vec![Action::Fix];
         }
         let mut actions = Vec::new();

@@ -23,6 +23,8 @@ pub(crate) struct Stages {
     head: Progress,
     push: Progress,
     pull_request: Progress,
+    merge: Progress,
+    close: Progress,
     /// Sides that turned out to have no test command. The event does not say which.
     missing: u8,
 }
@@ -38,6 +40,8 @@ impl Stages {
             Stage::Evidence { side: Side::Head } => &mut self.head,
             Stage::Push => &mut self.push,
             Stage::PullRequest => &mut self.pull_request,
+            Stage::Merge => &mut self.merge,
+            Stage::Close => &mut self.close,
         }
     }
 
@@ -94,6 +98,8 @@ impl Stages {
             Stage::Evidence { side: Side::Head },
             Stage::Push,
             Stage::PullRequest,
+            Stage::Merge,
+            Stage::Close,
         ] {
             self.step(stage, Progress::UnderWay, Progress::Todo);
         }
@@ -104,6 +110,42 @@ impl Stages {
     pub(crate) fn renew(&mut self) {
         let sandbox = if self.sandbox == Progress::UnderWay { Progress::UnderWay } else { Progress::Todo };
         *self = Self { repository: self.repository, sandbox, ..Self::default() };
+    }
+
+    /// Whether a stage waits to be started.
+    pub(crate) fn may_start(&self, stage: Stage) -> bool {
+        *self.clone().slot(stage) == Progress::Todo
+    }
+
+    /// Whether a stage is under way.
+    pub(crate) fn any_under_way(&self) -> bool {
+        let Self {
+            repository,
+            sandbox,
+            collect,
+            examine,
+            base,
+            head,
+            push,
+            pull_request,
+            merge,
+            close,
+            missing: _,
+        } = self;
+        [repository, sandbox, collect, examine, base, head, push, pull_request, merge, close]
+            .into_iter()
+            .any(|progress| *progress == Progress::UnderWay)
+    }
+
+    /// Whether this turn's change is in its pull request.
+    pub(crate) fn published(&self) -> bool {
+        self.pull_request == Progress::Done
+    }
+
+    /// Nothing is being done with the pull request.
+    pub(crate) fn forget_closing(&mut self) {
+        self.merge = Progress::Todo;
+        self.close = Progress::Todo;
     }
 
     /// The stages of delivery that may start now. None while a sandbox is still being made over the layer

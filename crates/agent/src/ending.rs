@@ -2,7 +2,7 @@
 //! what is known.
 
 use cofferdam_domain::{
-    Finding, Outcome, SessionId, Severity, Task,
+    Finding, Outcome, PullRequestState, SessionId, Severity, Task,
     event::ModelFailure,
     policy::LimitKind,
     tool::{Finish, FinishOutcome},
@@ -104,12 +104,14 @@ pub(crate) fn frozen(session: SessionId, reason: &str) -> Outcome {
 impl Agent {
     /// The outcome of a session with nothing more to do; `None` while there is.
     pub(crate) fn delivered(&self) -> Option<Outcome> {
-        if let Some(request) = &self.facts.pull_request {
-            return Some(self.published(request.number));
+        let number = self.facts.pull_request.as_ref().map(|request| request.number);
+        if let Some(number) = number.filter(|_| self.stages.published()) {
+            return Some(self.as_published(number));
         }
         // Where no tool ever ran nothing can have changed, and there may be no sandbox to look into.
         if self.facts.nothing_changed || !self.touched {
-            return Some(self.unchanged());
+            // In a later turn there is a pull request all the same.
+            return Some(number.map_or_else(|| self.unchanged(), |number| self.as_published(number)));
         }
         let held = match self.facts.verdict? {
             cofferdam_domain::Verdict::Publish => false,
@@ -119,7 +121,7 @@ impl Agent {
         held.then(|| Outcome::Held { reason: held_because(&self.facts.findings) })
     }
 
-    fn published(&self, number: u64) -> Outcome {
+    fn as_published(&self, number: u64) -> Outcome {
         match (self.facts.limit(), self.finish()) {
             (Some(limit), _) => Outcome::Stopped { limit: self.in_words(limit) },
             (None, Some(Finish { outcome: FinishOutcome::GaveUp, summary, .. })) => Outcome::Failed {
@@ -145,6 +147,19 @@ impl Agent {
     pub(crate) fn in_words(&self, limit: LimitKind) -> String {
         let budget = self.facts.fixed.as_ref().map(|fixed| fixed.policy.budget).unwrap_or_default();
         wording::limit_in_words(limit, &budget)
+    }
+}
+
+/// The end of a session to which somebody wrote when its pull request was merged or closed already.
+pub(crate) fn too_late(state: &PullRequestState) -> Outcome {
+    let how = match state {
+        PullRequestState::Merged { .. } => "merged",
+        PullRequestState::Closed | PullRequestState::Open => "closed",
+    };
+    Outcome::Failed {
+        reason: format!(
+            "the pull request is {how} already: what is wanted beyond it needs a task of its own"
+        ),
     }
 }
 

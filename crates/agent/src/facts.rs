@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Outcome, PullRequest, SandboxId, SessionId, SessionState, Side, Spent, Task,
-    Timestamp, Verdict,
+    Cost, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState, SandboxId, SessionId, SessionState,
+    Side, Spent, Task, Timestamp, Verdict,
     change::Received,
     event::{Fixed, Repository},
     policy::LimitKind,
@@ -30,6 +30,14 @@ pub(crate) struct Facts {
     pub(crate) evidence_missing: Option<Arc<str>>,
     pub(crate) pushed: Option<Arc<(String, String)>>,
     pub(crate) pull_request: Option<Arc<PullRequest>>,
+    /// How the pull request was closed, if it was.
+    pub(crate) closed: Option<PullRequestState>,
+    /// The commit with the latest that was delivered, whatever became of it: what the next turn's workspace begins with.
+    pub(crate) left: Option<Arc<str>>,
+    /// The same for this turn. None in the first one: that begins with the base.
+    pub(crate) start: Option<Arc<str>>,
+    /// The commit on the forge, if there is one.
+    pub(crate) published: Option<Arc<str>>,
     /// Tool calls and network requests that policy refused.
     pub(crate) refused: u64,
 }
@@ -67,8 +75,12 @@ impl Agent {
 
     /// Where the session stands.
     #[must_use]
-    pub const fn state(&self) -> SessionState {
-        if self.outcome.is_some() { SessionState::Ended } else { self.phase }
+    pub fn state(&self) -> SessionState {
+        match (&self.outcome, self.phase) {
+            (Some(_), _) => SessionState::Ended,
+            (None, phase) if self.waiting().is_none() => phase,
+            (None, _) => SessionState::Waiting,
+        }
     }
 
     /// How the session ended, if it has.
@@ -77,11 +89,11 @@ impl Agent {
         self.outcome.as_ref()
     }
 
-    /// Whether the session can go on when it is claimed: it has not ended, it failed for want of a model, or a
-    /// person has released its frozen sandbox.
+    /// Whether there is something to do when it is claimed: it has not ended, it failed for want of a model, a person has released its frozen
+    /// sandbox, written to it, or wants something done with its pull request.
     #[must_use]
     pub const fn resumable(&self) -> bool {
-        self.outcome.is_none() || self.reopens
+        self.outcome.is_none() || self.reopens.is_some() || self.closing.is_some()
     }
 
     /// Why the sandbox was frozen, while a person has not decided about it.
@@ -93,7 +105,15 @@ impl Agent {
     /// Whether what is needed to go on, or to be looked at (the sandbox's layer), is worth keeping.
     #[must_use]
     pub const fn keeps_workspace(&self) -> bool {
-        self.resumable() || self.frozen.is_some()
+        self.outcome.is_none()
+            || self.frozen.is_some()
+            || matches!(self.reopens, Some(crate::agent::Reopening::GoOn))
+    }
+
+    /// Whether a tool was started in this turn, so that the files may differ from those that it began with.
+    #[must_use]
+    pub const fn has_worked(&self) -> bool {
+        self.touched
     }
 
     /// Whether somebody asked that the session be cancelled.
@@ -105,14 +125,30 @@ impl Agent {
     /// What has been used so far, by the time of the last event.
     #[must_use]
     pub fn spent(&self) -> Spent {
-        Spent { steps: self.steps, usage: self.usage, cost: self.cost, wall_ms: self.clock.worked() }
+        let mut spent =
+            Spent { steps: self.steps, usage: self.usage, cost: self.cost, wall_ms: self.clock.worked() };
+        spent.steps = spent.steps.saturating_add(self.dropped.steps);
+        spent.usage += self.dropped.usage;
+        spent.cost += self.dropped.cost;
+        spent
+    }
+
+    /// The same since the turn began.
+    pub(crate) fn spent_in_turn(&self) -> Spent {
+        let (mut spent, began) = (self.spent(), &self.turn_began);
+        spent.steps = spent.steps.saturating_sub(began.steps);
+        spent.usage = spent.usage.since(&began.usage);
+        spent.cost = Cost(spent.cost.0.saturating_sub(began.cost.0));
+        spent.wall_ms = spent.wall_ms.saturating_sub(began.wall_ms);
+        spent
     }
 
     /// When the time for the agent's work will be used up, while it works. The worker cuts short at that time
     /// what tool calls still run; the model's last answer comes after it.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.clock.deadline(self.facts.fixed.as_ref()?.policy.budget.wall_ms)
+        let wall_ms = self.facts.fixed.as_ref()?.policy.budget.wall_ms;
+        self.clock.deadline(wall_ms.saturating_add(self.turn_began.wall_ms))
     }
 
     /// The step under way, or the last one; 0 before the first.
@@ -223,6 +259,24 @@ impl Agent {
     #[must_use]
     pub fn pushed(&self) -> Option<(&str, &str)> {
         self.facts.pushed.as_deref().map(|(branch, commit)| (branch.as_str(), commit.as_str()))
+    }
+
+    /// The commit that the workspace of this turn begins with, unless that is the base.
+    #[must_use]
+    pub fn start(&self) -> Option<&str> {
+        self.facts.start.as_deref()
+    }
+
+    /// The commit that stands on the forge, if one does: what this turn's change comes on top of.
+    #[must_use]
+    pub fn published(&self) -> Option<&str> {
+        self.facts.published.as_deref()
+    }
+
+    /// How the pull request was closed, if it was.
+    #[must_use]
+    pub const fn pull_request_closed(&self) -> Option<&PullRequestState> {
+        self.facts.closed.as_ref()
     }
 
     /// The pull request.

@@ -47,6 +47,9 @@ pub fn system_prompt(input: &PromptInput<'_>) -> String {
             "Nobody is there to answer: `ask` will only tell you to go on. Decide what is most likely meant and write the assumption \
              down in `finish`."
         }
+        (true, Questions::Wait) => {
+            "If the task cannot be understood, `ask`: a person answers, which may take long. Ask little, and everything at once."
+        }
         (true, Questions::Stop) => {
             "If the task cannot be understood, `ask`: the session stops there and a person answers later."
         }
@@ -112,6 +115,7 @@ mod tests {
             description: String::new(),
             parameters: serde_json::json!({}),
             parallel: false,
+            read_only: false,
         }
     }
 
@@ -124,6 +128,7 @@ mod tests {
             (Questions::Stop, Network::Off),
             (Questions::Proceed, Network::Door),
             (Questions::Stop, Network::Door),
+            (Questions::Wait, Network::Door),
         ] {
             let input = PromptInput {
                 workspace: &long,

@@ -1,7 +1,7 @@
 //! Proving that a log is what the agent decided: the same fold, asked before each step whether it would have
 //! done the same.
 
-use cofferdam_domain::{Event, EventBody, Seq};
+use cofferdam_domain::{Event, EventBody, Outcome, Seq};
 
 use crate::{Action, Agent};
 
@@ -38,15 +38,17 @@ pub struct ReplayMismatch {
 /// that would have been another, a result of nothing that was under way.
 pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
     let Some(first) = events.first() else { return Ok(Replayed::default()) };
-    let mut agent = Agent::new(first.session);
+    let mut agent = Agent::before(first.session, events);
     let mut done = Replayed::default();
-    for event in events {
+    let mut claimed = false;
+    for (number, event) in events.iter().enumerate() {
         let mismatch = |why: String| ReplayMismatch { seq: event.seq, event: event.body.name(), why };
         match part(&event.body) {
             Part::News => {}
             kind @ (Part::Decision | Part::Effect) => {
                 let wanted = agent.next();
-                if !wanted.iter().any(|action| action.is_begun_by(&event.body)) {
+                let given_up = claimed && is_failure(&event.body);
+                if !given_up && !wanted.iter().any(|action| action.is_begun_by(&event.body)) {
                     return Err(mismatch(format!("the agent would {}", in_words(&wanted))));
                 }
                 match kind {
@@ -56,13 +58,23 @@ pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
                 done.requests += u64::from(matches!(event.body, EventBody::ModelAsked { .. }));
             }
         }
-        agent.apply(event.at, &event.body);
+        if let EventBody::RolledBack { .. } = event.body {
+            agent = Agent::of(first.session, events.get(..=number).unwrap_or_default());
+        } else {
+            agent.apply(event.at, &event.body);
+        }
         if let Some(oddity) = agent.oddities().first() {
             return Err(mismatch(oddity.clone()));
         }
+        claimed = matches!(event.body, EventBody::Claimed { .. });
         done.events += 1;
     }
     Ok(done)
+}
+
+/// Whether a worker may have written it by itself, right after its claim: that it gives up a session which it cannot work on at all.
+const fn is_failure(body: &EventBody) -> bool {
+    matches!(body, EventBody::SessionEnded { outcome: Outcome::Failed { .. } })
 }
 
 /// What an event is to the agent.
@@ -83,6 +95,8 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::Compacted { .. }
         | EventBody::LimitReached { .. }
         | EventBody::AccessAsked(_)
+        | EventBody::QuestionAsked { .. }
+        | EventBody::PlanProposed { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::SessionEnded { .. } => Part::Decision,
         EventBody::StageStarted { .. } | EventBody::ModelAsked { .. } | EventBody::ToolStarted { .. } => {
@@ -114,6 +128,19 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::EvidenceMissing { .. }
         | EventBody::Pushed { .. }
         | EventBody::PullRequestOpened(_)
+        | EventBody::PauseAsked { .. }
+        | EventBody::ContinueAsked { .. }
+        | EventBody::QuestionAnswered { .. }
+        | EventBody::PlanDecided { .. }
+        | EventBody::Checkpointed { .. }
+        | EventBody::RolledBack { .. }
+        | EventBody::Forked { .. }
+        | EventBody::TerminalOpened { .. }
+        | EventBody::TerminalClosed { .. }
+        | EventBody::BudgetExceeded { .. }
+        | EventBody::MergeAsked { .. }
+        | EventBody::CloseAsked { .. }
+        | EventBody::MergeFailed { .. }
         | EventBody::PullRequestClosed { .. } => Part::News,
     }
 }

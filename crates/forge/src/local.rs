@@ -131,6 +131,30 @@ pub enum PublishError {
     Lock(#[from] LockError),
 }
 
+impl PublishError {
+    /// Whether it stays so until a person does something about it, rather than a fault of this machine.
+    #[must_use]
+    pub const fn needs_a_person(&self) -> bool {
+        match self {
+            Self::NoPullRequest(_)
+            | Self::NotOpen { .. }
+            | Self::BranchMoved { .. }
+            | Self::NameTaken { .. }
+            | Self::CheckedOut { .. }
+            | Self::NoBaseBranch { .. }
+            | Self::Conflict { .. }
+            | Self::BaseGone(_)
+            | Self::Repository(_) => true,
+            Self::Raced { .. }
+            | Self::BadRecord { .. }
+            | Self::Change(_)
+            | Self::Git(_)
+            | Self::File(_)
+            | Self::Lock(_) => false,
+        }
+    }
+}
+
 /// The built-in forge.
 #[derive(Debug, Clone)]
 pub struct LocalForge {

@@ -170,6 +170,11 @@ impl Quarantine {
         Ok(Self { git: git.clone(), path: path.to_owned(), base })
     }
 
+    /// Whether a commit is here, or in what it borrows.
+    pub async fn has(&self, commit: &ObjectId) -> bool {
+        objects::tree(&self.git, &self.path, commit).await.is_ok()
+    }
+
     /// The base commit.
     #[must_use]
     pub fn base(&self) -> &ObjectId {
@@ -206,7 +211,7 @@ impl Quarantine {
             return Err(ChangeError::TooManyFiles { limit: MOST_FILES }.into());
         }
         let stat = self.stat(&self.base, &head).await?;
-        Ok(Received { bundle: digest, head: head.to_string(), tree: tree.to_string(), stat })
+        Ok(Received { bundle: digest, head: head.to_string(), tree: tree.to_string(), stat, patch: None })
     }
 
     /// Stores the pack's objects, each checked as `git fsck` would, warnings counting as errors.

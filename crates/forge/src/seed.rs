@@ -15,7 +15,7 @@ use std::{
 use cofferdam_domain::Digest;
 
 use crate::{
-    Base, FileError, History, Mirror, MirrorError, ObjectId,
+    Base, FileError, Git, History, Mirror, MirrorError, ObjectId, Quarantine,
     call::Transport,
     durable::{make_directory, publish_directory, remove_directory},
     lock::Lock,
@@ -68,28 +68,56 @@ impl Mirror {
         if !seed.path.exists() {
             let new = seeds.join("new");
             remove_directory(&new)?;
-            self.fill(&new, base).await?;
+            fill(&self.git, &self.repository(), &new, (&base.commit, &base.branch), base.history).await?;
             make_readable(&new)?;
             publish_directory(&new, &seed.path)?;
         }
         Ok(seed)
     }
+}
 
-    async fn fill(&self, new: &Path, base: &Base) -> Result<(), MirrorError> {
-        let git = &self.git;
-        let branch = format!("refs/heads/{}", base.branch);
-        init(git, new, if base.commit.is_sha256() { "sha256" } else { "sha1" }).await?;
-        let mut fetch = git.at(new, "fetch").transport(Transport::File).time(LOCK_PATIENCE);
-        fetch = fetch.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
-        if let History::Recent(generations) = base.history {
-            fetch = fetch.arg(format!("--depth={generations}"));
+impl Quarantine {
+    /// A seed at `path` (absolute) for a commit that was taken in or made here, so that a later turn can begin with it; made if it is not
+    /// there yet. `branch` is what its only branch is called.
+    ///
+    /// # Errors
+    /// [`MirrorError`] when it cannot be made.
+    pub async fn seed(&self, commit: &ObjectId, branch: &str, path: &Path) -> Result<Seed, MirrorError> {
+        let seed = Seed { path: path.to_owned(), commit: commit.clone() };
+        if !path.exists() {
+            let new = path.with_extension("new");
+            remove_directory(&new)?;
+            if let Some(parent) = path.parent() {
+                make_directory(parent)?;
+            }
+            fill(&self.git, &self.path, &new, (commit, branch), History::Whole).await?;
+            make_readable(&new)?;
+            publish_directory(&new, path)?;
         }
-        fetch = fetch.arg(git.upload_pack()).arg(self.repository());
-        fetch.arg(format!("{}:{branch}", base.commit)).run().await?;
-        git.at(new, "symbolic-ref").args(["HEAD", &branch]).run().await?;
-        git.at(new, "pack-refs").arg("--all").run().await?;
-        Ok(())
+        Ok(seed)
     }
+}
+
+/// Makes a repository with one branch on a commit of another one, and what that reaches.
+async fn fill(
+    git: &Git,
+    source: &Path,
+    new: &Path,
+    (commit, branch): (&ObjectId, &str),
+    history: History,
+) -> Result<(), MirrorError> {
+    let branch = format!("refs/heads/{branch}");
+    init(git, new, if commit.is_sha256() { "sha256" } else { "sha1" }).await?;
+    let mut fetch = git.at(new, "fetch").transport(Transport::File).time(LOCK_PATIENCE);
+    fetch = fetch.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
+    if let History::Recent(generations) = history {
+        fetch = fetch.arg(format!("--depth={generations}"));
+    }
+    fetch = fetch.arg(git.upload_pack()).arg(source);
+    fetch.arg(format!("{commit}:{branch}")).run().await?;
+    git.at(new, "symbolic-ref").args(["HEAD", &branch]).run().await?;
+    git.at(new, "pack-refs").arg("--all").run().await?;
+    Ok(())
 }
 
 /// A sandbox reads the seed under another user id. The data directory above it decides who on the host gets

@@ -42,6 +42,7 @@ static DEFINITION: Definition = Definition {
         Field::required("reason", Kind::Text, "what the task needs it for"),
     ],
     parallel: false,
+    read_only: true,
     example: r#"{"host":"docs.example.com","paths":"/api/**","reason":"the format that the task names is described there"}"#,
     adapt: join_lists,
     bare: None,

@@ -31,6 +31,7 @@ static DEFINITION: Definition = Definition {
                   Move to is optional.",
     fields: &[Field::required("patch", Kind::Text, "").or(&["input", "diff", "text", "patchtext"])],
     parallel: false,
+    read_only: false,
     example: r#"{"patch":"*** Begin Patch\n*** Update File: a.py\n@@ def f():\n-    return 1\n+    return 2\n*** End Patch"}"#,
     adapt: patch_in_a_command,
     bare: Some("patch"),

@@ -16,6 +16,7 @@ static DEFINITION: Definition = Definition {
     description: "Ask the requester what only they can know. Usually nobody is there: look for the answer in the repository first.",
     fields: &[Field::required("question", Kind::Text, "").or(&["text", "message", "questions"])],
     parallel: false,
+    read_only: true,
     example: r#"{"question":"Should the old flag keep working?"}"#,
     adapt: as_they_are,
     bare: None,
@@ -41,6 +42,9 @@ impl Tool for Ask {
                  your assumption in the summary when you finish."
             }
             Questions::Stop => "Nobody is there to answer. The session stops here with your question.",
+            Questions::Wait => {
+                "Your question is put to people. The work goes on when somebody has answered it."
+            }
         };
         Ok(noted(answer, ToolEffect::Question { text: question.to_owned() }))
     }

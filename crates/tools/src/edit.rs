@@ -45,6 +45,7 @@ static DEFINITION: Definition = Definition {
         Field::required("edits", Kind::Items(REPLACEMENT), "").or(&["replacements", "changes"]),
     ],
     parallel: false,
+    read_only: false,
     example: r#"{"path":"src/lib.rs","edits":[{"old_text":"let x = 1;","new_text":"let x = 2;"}]}"#,
     adapt: one_edit_beside_the_path,
     bare: None,

@@ -39,6 +39,7 @@ static DEFINITION: Definition = Definition {
         .or(&["message", "body", "text"]),
     ],
     parallel: false,
+    read_only: true,
     example: r#"{"outcome":"done","title":"Round TimeDelta to the nearest integer","summary":"Serialising cut …"}"#,
     adapt: as_they_are,
     bare: None,

@@ -29,6 +29,7 @@ static DEFINITION: Definition = Definition {
             .or(&["maxresults", "headlimit"]),
     ],
     parallel: true,
+    read_only: true,
     example: r#"{"pattern":"**/*.toml"}"#,
     adapt: as_they_are,
     bare: None,

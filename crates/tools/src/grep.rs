@@ -58,6 +58,7 @@ static DEFINITION: Definition = Definition {
             .or(&["maxresults", "headlimit"]),
     ],
     parallel: true,
+    read_only: true,
     example: r#"{"pattern":"fn parse_\\w+","path":"src","glob":"*.rs"}"#,
     adapt: as_they_are,
     bare: None,

@@ -26,6 +26,7 @@ mod patch;
 mod place;
 mod plan;
 mod process;
+mod propose_plan;
 mod read;
 mod replace;
 mod shell;

@@ -33,6 +33,7 @@ static DEFINITION: Definition = Definition {
             .or(&["maxdepth", "levels"]),
     ],
     parallel: true,
+    read_only: true,
     example: r#"{"path":"src","depth":2}"#,
     adapt: as_they_are,
     bare: None,

@@ -39,6 +39,7 @@ static DEFINITION: Definition = Definition {
     description: "Show your plan to those who watch. Give the whole list every time; one item in_progress. Only for work of several parts.",
     fields: &[Field::required("items", Kind::Items(ITEM), "").or(&["todos", "plan", "tasks", "steps"])],
     parallel: false,
+    read_only: true,
     example: r#"{"items":[{"text":"Reproduce the failure","state":"done"},{"text":"Fix it","state":"in_progress"}]}"#,
     adapt: as_they_are,
     bare: None,

@@ -47,6 +47,7 @@ static DEFINITION: Definition = Definition {
         Field::optional("timeout_ms", Kind::Count { least: 0, most: WAIT_MS.1 }, "of wait; default 30000"),
     ],
     parallel: false,
+    read_only: false,
     example: r#"{"id":"p1","action":"wait","timeout_ms":60000}"#,
     adapt: as_they_are,
     bare: None,

@@ -40,6 +40,7 @@ static DEFINITION: Definition = Definition {
             .or(&["lines", "maxlines"]),
     ],
     parallel: true,
+    read_only: true,
     example: r#"{"path":"src/main.rs","offset":1,"limit":200}"#,
     adapt: as_they_are,
     bare: None,

@@ -71,6 +71,7 @@ const fn definition(fields: &'static [Field]) -> Definition {
                       over cat, grep, find and sed.",
         fields,
         parallel: true,
+        read_only: false,
         example: r#"{"command":"cargo test parser 2>&1 | tail -n 40","timeout_ms":300000}"#,
         adapt: understand_timeout,
         bare: None,

@@ -19,6 +19,7 @@ use crate::{
     list::List,
     plan::Plan,
     process::ProcessTool,
+    propose_plan::ProposePlan,
     read::Read,
     shell::{self, Shell},
     text::{capped, closest, shorten},
@@ -100,6 +101,21 @@ impl Toolbox {
         self
     }
 
+    /// The same with the tool that proposes a plan, for sessions in which nothing may be changed before one is approved.
+    #[must_use]
+    pub fn with_plan_first(mut self, plan_first: bool) -> Self {
+        if plan_first {
+            self.tools.push(Box::new(ProposePlan));
+        }
+        self
+    }
+
+    /// Whether a command runs beside the conversation.
+    #[must_use]
+    pub fn has_background(&self) -> bool {
+        !self.background.running().is_empty()
+    }
+
     /// The same for sandboxes with such a system: where it can be changed, `shell` can be told to be root.
     #[must_use]
     pub fn with_system(mut self, system: System) -> Self {
@@ -154,7 +170,7 @@ mod tests {
     #[test]
     fn every_example_is_a_valid_call() {
         for edits in [EditFormat::Replace, EditFormat::ApplyPatch] {
-            for tool in Toolbox::standard(edits).with_access(AccessPolicy::Ask).tools {
+            for tool in Toolbox::standard(edits).with_access(AccessPolicy::Ask).with_plan_first(true).tools {
                 let definition = tool.definition();
                 let call = ToolCall {
                     provider_id: "x".into(),

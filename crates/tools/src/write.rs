@@ -29,6 +29,7 @@ static DEFINITION: Definition = Definition {
         ]),
     ],
     parallel: false,
+    read_only: false,
     example: r#"{"path":"src/greet.rs","content":"pub fn greet() {}\n"}"#,
     adapt: as_they_are,
     bare: None,

@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_domain::{EventBody, SandboxId, event::Repository};
-use cofferdam_forge::{Base, ForgeError, Mirror, Seed, checkout_script};
+use cofferdam_domain::{EventBody, SandboxId, SessionId, event::Repository};
+use cofferdam_forge::{Base, ForgeError, Mirror, Quarantine, Seed, checkout_script};
 use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
 
 use crate::{
     WorkerError,
-    layers::remove_layer,
+    collect::object_id,
+    layers::{START, remove_layer, session_directory},
     script::{self, SEED},
     stage::{Done, StageContext},
 };
@@ -56,12 +57,59 @@ pub(crate) async fn layer(context: &StageContext) -> Result<PathBuf, WorkerError
     Ok(workspace_upper(&layer))
 }
 
+/// The layer with the tree that this turn begins with: the base's in the first one, then that of what the turn before has left. Says why
+/// there is none, if there cannot be one.
+pub(crate) async fn start(context: &StageContext) -> Result<Result<PathBuf, String>, WorkerError> {
+    let Some(start) = context.agent.start() else { return layer(context).await.map(Ok) };
+    let layer = start_place(&context.parts.data, context.session, start);
+    if !layer.exists() {
+        let seed = match start_seed(context, start).await {
+            Ok(seed) => seed,
+            Err(error) if error.is_fault_of_the_task() => {
+                return Ok(Err(format!(
+                    "what the turn before has left is not on this machine: {}",
+                    chain(&error)
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+        prepare_at(context, &seed, layer.clone()).await?;
+    }
+    Ok(Ok(workspace_upper(&layer)))
+}
+
+/// A seed with the commit that this turn begins with: from the session's quarantine, or from its branch where that was on another machine.
+async fn start_seed(context: &StageContext, start: &str) -> Result<Seed, WorkerError> {
+    let (git, path, commit) = (&context.parts.git, context.quarantine_path(), object_id(start)?);
+    let repository = context.repository()?;
+    let base = object_id(&repository.base_commit)?;
+    if let Ok(quarantine) = Quarantine::open(git, &path, base)
+        && quarantine.has(&commit).await
+    {
+        let place = context.parts.session_directory(context.session).join(START).join(format!("{start}.git"));
+        return Ok(quarantine
+            .seed(&commit, &repository.base_branch, &place)
+            .await
+            .map_err(ForgeError::from)?);
+    }
+    published_seed(context, start).await
+}
+
+/// A seed with a commit that the repository has: the base, or what stands on the session's branch.
+pub(crate) async fn published_seed(context: &StageContext, commit: &str) -> Result<Seed, WorkerError> {
+    let (mirror, mut base) = locate(context, Some(commit)).await?;
+    base.branch.clone_from(&context.repository()?.base_branch);
+    Ok(mirror.seed(&base).await.map_err(ForgeError::from)?)
+}
+
+/// Where the tree that a later turn begins with is kept.
+pub(crate) fn start_place(data: &Path, session: SessionId, commit: &str) -> PathBuf {
+    session_directory(data, session).join(START).join(format!("{commit}-{LAYOUT}"))
+}
+
 /// The seed of the session's base.
 pub(crate) async fn seed(context: &StageContext) -> Result<Seed, WorkerError> {
-    let repository = context.repository()?;
-    let (mirror, mut base) = locate(context, Some(&repository.base_commit)).await?;
-    base.branch.clone_from(&repository.base_branch);
-    Ok(mirror.seed(&base).await.map_err(ForgeError::from)?)
+    published_seed(context, &context.repository()?.base_commit).await
 }
 
 async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, Base), WorkerError> {
@@ -84,9 +132,10 @@ pub(crate) fn place(data: &Path, commit: &str) -> PathBuf {
 /// Makes the layer with the seed's tree, unless it is there.
 async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError> {
     let finished = path(context, seed.commit().as_str());
-    if finished.exists() {
-        return Ok(());
-    }
+    if finished.exists() { Ok(()) } else { prepare_at(context, seed, finished).await }
+}
+
+async fn prepare_at(context: &StageContext, seed: &Seed, finished: PathBuf) -> Result<(), WorkerError> {
     let made = finished.with_file_name(format!("new-{}", SandboxId::generate()));
     let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
     let limits = context.limits();

@@ -32,7 +32,10 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         sandbox.destroy().await?;
     }
     let parts = &context.parts;
-    let base = base::layer(&context).await?;
+    let base = match base::start(&context).await? {
+        Ok(base) => base,
+        Err(reason) => return Ok(Done::Impossible(reason)),
+    };
     let layer = parts.session_directory(context.session).join(LAYER);
     let limits = context.limits();
     let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits, None).await?;
@@ -45,7 +48,16 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         Bundled::Impossible(reason) => return Ok(Done::Impossible(reason)),
         Bundled::Bytes(bytes) => bytes,
     };
-    let received = quarantine(&context).await?.receive(bundle, ReceiveLimits::DEFAULT).await;
+    let quarantine = quarantine(&context).await?;
+    let mut received = quarantine.receive(bundle, ReceiveLimits::DEFAULT).await;
+    if let Ok(received) = &mut received {
+        let text = quarantine.diff_text(quarantine.base(), &object_id(&received.head)?, MAX_PATCH).await;
+        // People can do without it rather than without the change.
+        received.patch = match text {
+            Ok(text) => context.parts.store.put_blob(&text).await.ok(),
+            Err(_) => None,
+        };
+    }
     refusable(received, EventBody::ObjectsReceived)
 }
 
@@ -74,7 +86,7 @@ enum Bundled {
 }
 
 async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled, WorkerError> {
-    let base: ObjectId = object_id(&context.repository()?.base_commit)?;
+    let base = published(context)?;
     let inside = format!("{HOME}/.cofferdam-bundle");
     let argv = collect_script(&base, WORKSPACE, &inside);
     // Not in the workspace: the agent may have left it so that nothing can be started there.
@@ -152,10 +164,7 @@ pub async fn patch(
     session: SessionId,
     events: &[Event],
 ) -> Result<Option<Vec<u8>>, WorkerError> {
-    let mut agent = Agent::new(session);
-    for event in events {
-        agent.apply(event.at, &event.body);
-    }
+    let agent = Agent::of(session, events);
     let (Some(repository), Some(received)) = (agent.repository(), agent.received()) else { return Ok(None) };
     let path = data.join("sessions").join(session.to_string()).join(QUARANTINE);
     let base = object_id(&repository.base_commit)?;
@@ -176,8 +185,19 @@ pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, Wor
     if let Ok(quarantine) = Quarantine::open(git, &path, base) {
         return Ok(quarantine);
     }
-    let seed = base::seed(context).await?;
+    let seed = match context.agent.published() {
+        Some(published) => base::published_seed(context, published).await?,
+        None => base::seed(context).await?,
+    };
     Ok(Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?)
+}
+
+/// What this turn's change comes on top of: what was published before, or else the base.
+pub(crate) fn published(context: &StageContext) -> Result<ObjectId, WorkerError> {
+    object_id(match context.agent.published() {
+        Some(published) => published,
+        None => &context.repository()?.base_commit,
+    })
 }
 
 /// An object id from the log.

@@ -11,14 +11,15 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_agent::Agent;
-use cofferdam_domain::{CallId, SandboxId, egress::EgressPolicy};
+use cofferdam_domain::{CallId, OrgId, SandboxId, egress::EgressPolicy};
 use cofferdam_egress::{
-    Capture, Door, Doorway, Listeners, Place, Record, RepositoryName, Serving, Settings, Trust, TrustFile,
+    About, Capture, Door, Doorway, Listeners, Place, Record, RepositoryName, Serving, Settings, Trust,
+    TrustFile,
 };
 use cofferdam_sandbox::{DoorListeners, Network, ReadOnly, Sandbox, SandboxError, SandboxSpec};
 use tokio::sync::OnceCell;
 
-use crate::{WorkerError, log::now, recorder::Recorder};
+use crate::{WorkerError, log::now, planted::Planted, recorder::Recorder};
 
 /// The name of the directory with what sandboxes read of their door, in the session's directory.
 pub(crate) const TRUST: &str = "trust";
@@ -26,11 +27,11 @@ pub(crate) const TRUST: &str = "trust";
 /// Where a worker's doorway comes from.
 #[async_trait]
 pub trait Doorways: Send + Sync {
-    /// The worker's doorway for sessions with such a policy; made when it is first asked for.
+    /// The worker's doorway for an organisation's sessions with such a policy; made when it is first asked for.
     ///
     /// # Errors
     /// When it cannot be made: a credential that is none, certificates that cannot be read; says which.
-    async fn doorway(&self, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError>;
+    async fn doorway(&self, org: OrgId, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError>;
 }
 
 /// A worker's doorway, and what sandboxes are told of what lies behind it.
@@ -45,6 +46,8 @@ pub struct Way {
 
 /// The door of one session, opened when it is first needed.
 pub(crate) struct SessionDoor {
+    /// Whose credentials it adds.
+    org: OrgId,
     pub(crate) recorder: Arc<Recorder>,
     open: OnceCell<OpenDoor>,
     granted: Mutex<BTreeSet<CallId>>,
@@ -55,11 +58,12 @@ pub struct OpenDoor {
     door: Door,
     trust: Vec<ReadOnly>,
     variables: Vec<(String, String)>,
+    planted: Option<Planted>,
 }
 
 impl SessionDoor {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { recorder: Recorder::new(), open: OnceCell::new(), granted: Mutex::default() })
+    pub(crate) fn new(org: OrgId) -> Arc<Self> {
+        Arc::new(Self { org, recorder: Recorder::new(), open: OnceCell::new(), granted: Mutex::default() })
     }
 
     /// The door; opens it if that has not happened. `repository` is where the session's is, `directory` the session's own.
@@ -72,7 +76,7 @@ impl SessionDoor {
     ) -> Result<&OpenDoor, WorkerError> {
         self.open
             .get_or_try_init(|| async {
-                let way = doorways.doorway(policy).await?;
+                let way = doorways.doorway(self.org, policy).await?;
                 let repository = name_of(repository);
                 OpenDoor::new(
                     &way,
@@ -128,15 +132,22 @@ impl OpenDoor {
         record: Arc<dyn Record>,
         directory: &Path,
     ) -> Result<Self, WorkerError> {
-        let door = way.doorway.open_for(policy, repository, record)?;
+        let failed = |source| WorkerError::File {
+            operation: "write the canary in",
+            path: directory.display().to_string(),
+            source,
+        };
+        let planted = policy.watch.plant.then(|| Planted::of(directory)).transpose().map_err(failed)?;
+        let texts = planted.as_ref().map(Planted::texts).unwrap_or_default();
+        let door = way.doorway.open_for(policy, &About { repository, planted: &texts }, record)?;
         let Trust { files, mut variables } = door.trust();
-        let mut files: Vec<(PathBuf, Vec<u8>)> =
+        let mut files: Vec<(PathBuf, Arc<[u8]>)> =
             files.into_iter().filter_map(|file| Some((place_of(&file)?, file.content))).collect();
         variables.extend_from_slice(&way.placeholders);
         if policy.registries.enabled {
             let Settings { variables: more, files: registries } = way.settings.clone();
             variables.extend(more);
-            files.extend(registries.into_iter().map(|(inside, text)| (inside, text.into_bytes())));
+            files.extend(registries.into_iter().map(|(inside, text)| (inside, text.into_bytes().into())));
         }
         let mut trust = Vec::new();
         for (number, (inside, content)) in files.into_iter().enumerate() {
@@ -144,7 +155,7 @@ impl OpenDoor {
             write_public(&host, &content)?;
             trust.push(ReadOnly { host, inside });
         }
-        Ok(Self { door, trust, variables })
+        Ok(Self { door, trust, variables, planted })
     }
 
     /// Gives a sandbox that is to be made the door for its network.
@@ -154,17 +165,25 @@ impl OpenDoor {
         spec.variables.extend_from_slice(&self.variables);
     }
 
+    /// Plants the canary in a sandbox that was fitted, before anything else happens there.
+    pub async fn plant(&self, sandbox: &dyn Sandbox) {
+        if let Some(planted) = &self.planted {
+            planted.plant(sandbox).await;
+        }
+    }
+
     /// Serves a sandbox that was fitted, until the result is dropped.
     ///
     /// # Errors
     /// When its driver cannot send its connections here.
     pub fn serve(&self, sandbox: &dyn Sandbox) -> Result<Serving, WorkerError> {
-        let DoorListeners { tcp, dns, capture } = sandbox.take_listeners().ok_or(WorkerError::NoListeners)?;
+        let DoorListeners { tcp, dns, streams, capture } =
+            sandbox.take_listeners().ok_or(WorkerError::NoListeners)?;
         let capture = match capture {
             cofferdam_sandbox::Capture::All => Capture::All,
             cofferdam_sandbox::Capture::ProxyOnly { address } => Capture::ProxyOnly { address },
         };
-        self.door.serve(sandbox.id(), Listeners { tcp, dns, capture }).map_err(WorkerError::Serve)
+        self.door.serve(sandbox.id(), Listeners { tcp, dns, streams, capture }).map_err(WorkerError::Serve)
     }
 
     /// From now on everything is refused.

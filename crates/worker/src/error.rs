@@ -4,7 +4,7 @@ use cofferdam_egress::EgressError;
 use cofferdam_forge::{AddressError, ChangeError, ForgeError, MirrorError, ReceiveError, ResolveError};
 use cofferdam_gate::InvalidGlob;
 use cofferdam_model::OpenError;
-use cofferdam_sandbox::SandboxError;
+use cofferdam_sandbox::{LayerError, SandboxError};
 use cofferdam_store::StoreError;
 
 /// Why a worker had to stop.
@@ -50,6 +50,15 @@ pub enum WorkerError {
     /// The base tree could not be prepared inside its sandbox.
     #[error("failed to prepare the base tree in its sandbox: {0}")]
     BaseTree(String),
+    /// The task names a policy that there is not.
+    #[error("{0}")]
+    NoPolicy(String),
+    /// Somebody took the session back while it was worked on: its log is to be folded anew.
+    #[error("the session was taken back meanwhile")]
+    TakenBack,
+    /// The files of a checkpoint cannot be put back.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// The log asks for something that this version does not know, or lacks what it should have by now.
     #[error("the session's log does not fit this version: {0}")]
     Log(&'static str),

@@ -11,14 +11,38 @@ use crate::{WorkerError, base, door::TRUST};
 /// The name of the layer with a session's workspace, in the session's directory.
 pub(crate) const LAYER: &str = "layer";
 
-/// Removes what an ended session has left on disk, except its quarantine, which `diff` reads.
+/// The name of the directory with a session's checkpoints, in the session's directory.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// The name of the layer that a later turn begins with, in the session's directory.
+pub(crate) const START: &str = "start";
+
+/// Removes what an ended session has left on disk, except its quarantine, which `diff` reads, and its checkpoints, which it can be forked
+/// from.
 ///
 /// # Errors
 /// When something cannot be removed; says what.
 pub async fn forget(data: &Path, session: SessionId) -> Result<(), WorkerError> {
     let directory = session_directory(data, session);
-    for layer in [LAYER, "evidence-base", "evidence-head", TRUST] {
+    for layer in [LAYER, START, "evidence-base", "evidence-head", TRUST] {
         remove_layer(&directory.join(layer)).await?;
+    }
+    Ok(())
+}
+
+/// Removes all that a session has on disk, except what forks of it still need of its checkpoints: that goes with the last of them.
+///
+/// # Errors
+/// When something cannot be removed; says what.
+pub async fn erase(data: &Path, session: SessionId) -> Result<(), WorkerError> {
+    let directory = session_directory(data, session);
+    let checkpoints = directory.join(CHECKPOINTS);
+    for inside in [&checkpoints, &directory] {
+        let Ok(entries) = std::fs::read_dir(inside) else { continue };
+        for entry in entries.flatten().filter(|entry| entry.path() != checkpoints) {
+            remove_layer(&entry.path()).await?;
+        }
+        // Unless something is left in it.
+        std::fs::remove_dir(inside).ok();
     }
     Ok(())
 }
@@ -27,7 +51,10 @@ pub async fn forget(data: &Path, session: SessionId) -> Result<(), WorkerError> 
 #[must_use]
 pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<PathBuf>> {
     let layer = session_directory(data, session).join(LAYER);
-    let base = base::place(data, &agent.repository()?.base_commit);
+    let base = match agent.start() {
+        Some(start) => base::start_place(data, session, start),
+        None => base::place(data, &agent.repository()?.base_commit),
+    };
     (layer.exists() && base.exists()).then(|| vec![workspace_upper(&base), workspace_upper(&layer)])
 }
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod base;
+mod checkpoint;
 mod collect;
 mod door;
 mod effects;
@@ -19,19 +20,28 @@ mod evidence;
 mod layers;
 mod log;
 mod parts;
+mod patience;
+mod planted;
 mod publish;
+mod purses;
 mod recorder;
+mod restore;
 mod run;
 mod script;
+mod service;
 mod stage;
 mod stages;
+mod visit;
 mod watch;
+mod work;
 
 pub use collect::patch;
 pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
-pub use layers::{forget, left_by};
+pub use layers::{erase, forget, left_by};
 pub use log::now;
-pub use parts::{Models, Parts};
-pub use run::{Ended, StopSignal, fix, settle, work};
+pub use parts::{Models, OwnPolicy, Parts, Policies};
+pub use service::{Service, ServiceNews, ServiceOptions};
+pub use visit::{Entrance, Entrances, NoEntrance, Visitor};
 pub use watch::{Live, Nobody, Watch};
+pub use work::{Ended, StopSignal, fix, settle, work};

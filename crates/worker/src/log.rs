@@ -8,6 +8,7 @@
 //! moved on, the decisions are thrown away, the news is folded in, and the agent decides again on the same facts.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -18,10 +19,15 @@ use cofferdam_domain::{
 };
 use cofferdam_store::{Claim, Store, StoreError, Writer};
 
-use crate::{Watch, WorkerError};
+use crate::{
+    Watch, WorkerError,
+    patience::{Passing as _, Pause, patiently},
+};
 
 /// How many events are read from the store at once.
 const PAGE: u32 = 512;
+/// So many of the latest claims are remembered.
+const MOST_CLAIMS: usize = 5;
 
 /// An effect whose intent is in the log: to be carried out now.
 #[derive(Debug)]
@@ -45,38 +51,63 @@ pub(crate) enum Effect {
 }
 
 /// One claimed session: its log and the agent folded from it.
-pub(crate) struct SessionLog {
+pub(crate) struct SessionLog<'c> {
     store: Arc<dyn Store>,
     watch: Arc<dyn Watch>,
-    claim: Claim,
+    claim: &'c Claim,
     session: SessionId,
     agent: Agent,
     last: Seq,
     last_at: Timestamp,
     head: Digest,
+    /// When it was claimed, the last few times.
+    claims: VecDeque<Timestamp>,
+    /// Somebody took the session back: the agent is not what the log says any more.
+    taken_back: bool,
 }
 
-impl SessionLog {
-    /// Claims the session and folds its log.
+impl<'c> SessionLog<'c> {
+    /// Folds the log of a claimed session.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
         watch: Arc<dyn Watch>,
-        session: SessionId,
-        worker: &str,
+        claim: &'c Claim,
     ) -> Result<Self, WorkerError> {
-        let claim = store.claim(session, worker).await?;
+        let session = claim.session;
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            let after = events.last().map_or(Seq::START, |event| event.seq);
+            let page = patiently(|| store.read(session, after, PAGE)).await?;
+            let whole = page.len() < PAGE as usize;
+            events.extend(page);
+            if whole {
+                break;
+            }
+        }
         let mut log = Self {
             store,
             watch,
             claim,
             session,
-            agent: Agent::new(session),
+            agent: Agent::of(session, &events),
             last: Seq::START,
             last_at: Timestamp(0),
             head: Digest::ZERO,
+            claims: VecDeque::new(),
+            taken_back: false,
         };
-        log.catch_up(false).await?;
+        events.iter().for_each(|event| log.advance(event));
         Ok(log)
+    }
+
+    /// Whose log it is.
+    pub(crate) const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// When it was claimed, the last few times.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = Timestamp> {
+        self.claims.iter().copied()
     }
 
     /// The agent as folded from the durable log.
@@ -111,20 +142,40 @@ impl SessionLog {
         facts: Vec<EventBody>,
         fixed: Option<&Fixed>,
     ) -> Result<Vec<Effect>, WorkerError> {
-        self.write(facts, |agent, at, bodies| decide(agent, at, fixed, bodies)).await
+        let effects = self.write(facts, |agent, at, bodies| decide(agent, at, fixed, bodies)).await?;
+        effects.ok_or(WorkerError::TakenBack)
     }
 
     /// Makes `facts` durable from which nothing is to follow now: the worker is about to stop.
     pub(crate) async fn note(&mut self, facts: Vec<EventBody>) -> Result<(), WorkerError> {
-        self.write(facts, |_, _, _| Vec::new()).await.map(drop)
+        if self.write(facts.clone(), |_, _, _| Vec::new()).await?.is_none() {
+            // What happened happened, whatever the session was taken back to.
+            let outside = |body: &EventBody| {
+                matches!(
+                    body,
+                    EventBody::EgressAllowed(_) | EventBody::EgressRefused(_) | EventBody::PackageFetched(_)
+                )
+            };
+            let facts: Vec<EventBody> = facts.into_iter().filter(outside).collect();
+            if !facts.is_empty() {
+                let (store, session) = (&self.store, self.session);
+                patiently(|| store.append(session, Writer::Anybody, now(), facts.clone())).await?;
+            }
+        }
+        Ok(())
     }
 
+    /// `None` if somebody has taken the session back: then nothing that is known here means anything.
     async fn write(
         &mut self,
         facts: Vec<EventBody>,
         follow: impl Fn(&mut Agent, Timestamp, &mut Vec<EventBody>) -> Vec<Effect>,
-    ) -> Result<Vec<Effect>, WorkerError> {
+    ) -> Result<Option<Vec<Effect>>, WorkerError> {
+        let mut pause = Pause::new();
         loop {
+            if self.taken_back {
+                return Ok(None);
+            }
             let at = now().max(self.last_at);
             let mut agent = self.agent.clone();
             let mut bodies = facts.clone();
@@ -133,29 +184,51 @@ impl SessionLog {
             }
             let effects = follow(&mut agent, at, &mut bodies);
             if bodies.is_empty() {
-                return Ok(effects);
+                return Ok(Some(effects));
             }
-            let writer = Writer::Worker { claim: &self.claim, after: self.last };
-            match self.store.append(self.session, writer, at, bodies).await {
-                Ok(events) => {
-                    self.agent = agent;
-                    for event in &events {
-                        self.advance(event);
-                        self.watch.event(event);
-                    }
-                    return Ok(effects);
+            let events = loop {
+                let writer = Writer::Worker { claim: self.claim, after: self.last };
+                match self.store.append(self.session, writer, at, bodies.clone()).await {
+                    Ok(events) => break events,
+                    Err(StoreError::Behind { .. }) => break Vec::new(),
+                    Err(error) if error.passes() => pause.wait().await,
+                    Err(error) => return Err(error.into()),
                 }
-                Err(StoreError::Behind { .. }) => self.catch_up(true).await?,
-                Err(error) => return Err(error.into()),
+                // It may have been written before the store was out of reach.
+                let written = self.written(&bodies).await?;
+                if !written.is_empty() {
+                    break written;
+                }
+            };
+            if events.is_empty() {
+                self.catch_up(true).await?;
+                continue;
             }
+            self.agent = agent;
+            for event in &events {
+                self.advance(event);
+                self.watch.event(event);
+            }
+            return Ok(Some(effects));
         }
+    }
+
+    /// The events after the last that is known, if they are exactly these.
+    async fn written(&self, bodies: &[EventBody]) -> Result<Vec<Event>, WorkerError> {
+        let most = u32::try_from(bodies.len()).unwrap_or(u32::MAX);
+        let mut events = patiently(|| self.store.read(self.session, self.last, most)).await?;
+        if !events.iter().map(|event| &event.body).eq(bodies) {
+            events.clear();
+        }
+        Ok(events)
     }
 
     /// Folds in what others have appended; tells the watcher if `tell`.
     pub(crate) async fn catch_up(&mut self, tell: bool) -> Result<(), WorkerError> {
         loop {
-            let events = self.store.read(self.session, self.last, PAGE).await?;
+            let events = patiently(|| self.store.read(self.session, self.last, PAGE)).await?;
             for event in &events {
+                self.taken_back |= matches!(event.body, EventBody::RolledBack { .. });
                 self.agent.apply(event.at, &event.body);
                 self.advance(event);
                 if tell {
@@ -172,6 +245,10 @@ impl SessionLog {
         self.last = event.seq;
         self.last_at = event.at;
         self.head = event.hash;
+        if let EventBody::Claimed { .. } = event.body {
+            self.claims.push_back(event.at);
+            self.claims.drain(..self.claims.len().saturating_sub(MOST_CLAIMS));
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use cofferdam_domain::{Policy, SandboxId, SessionId, policy::Limits};
+use cofferdam_domain::{
+    OrgId, Policy, SandboxId, SessionId,
+    policy::{Limits, Narrowing},
+};
 use cofferdam_forge::{Forge, Git, Identity, Mirrors};
 use cofferdam_model::Model;
 use cofferdam_sandbox::{Driver, ReadOnly, SandboxSpec, System};
-use cofferdam_store::Store;
+use cofferdam_store::{Ledger, Store};
 
 use crate::{
-    Doorways, WorkerError,
+    Doorways, Entrances, WorkerError,
     door::{Housed, OpenDoor},
     layers,
 };
@@ -33,6 +36,12 @@ pub struct Parts {
     pub models: Arc<dyn Models>,
     /// What new sessions may do.
     pub policy: Policy,
+    /// What organisations permit less than that.
+    pub policies: Arc<dyn Policies>,
+    /// What owners may spend in a day; `None` where nobody keeps count.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    /// Where people come in who want to work in a sandbox themselves.
+    pub entrances: Arc<dyn Entrances>,
     /// Host directories that every sandbox may read.
     pub read_only: Vec<ReadOnly>,
     /// Whether sandboxes have a root who can change their system.
@@ -53,6 +62,27 @@ pub trait Models: Send + Sync {
     /// # Errors
     /// When there is none, it is unknown, or it has no key; says how to get one.
     async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError>;
+}
+
+/// What organisations permit their sessions.
+#[async_trait]
+pub trait Policies: Send + Sync {
+    /// The organisation's policy with this name, or the one for all sessions that name none. `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn policy(&self, org: OrgId, name: Option<&str>) -> Result<Option<Narrowing>, WorkerError>;
+}
+
+/// No organisation has a policy of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnPolicy;
+
+#[async_trait]
+impl Policies for OwnPolicy {
+    async fn policy(&self, _: OrgId, _: Option<&str>) -> Result<Option<Narrowing>, WorkerError> {
+        Ok(None)
+    }
 }
 
 impl Parts {
@@ -79,6 +109,7 @@ impl Parts {
         let Some(door) = door else { return Ok(Housed::new(self.driver.create(spec).await?, None)) };
         door.fit(&mut spec);
         let sandbox = self.driver.create(spec).await?;
+        door.plant(&*sandbox).await;
         let serving = door.serve(&*sandbox)?;
         Ok(Housed::new(sandbox, Some(serving)))
     }

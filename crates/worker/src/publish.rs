@@ -1,12 +1,13 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
-use cofferdam_domain::{EventBody, EvidenceRun, Side, message::Family, tool::Finish};
-use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push};
+use cofferdam_domain::{EventBody, EvidenceRun, PullRequest, Side, message::Family, tool::Finish};
+use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, PublishError, Push};
 use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, without_passages};
 
 use crate::{
     WorkerError,
-    collect::{egress, object_id, quarantine},
+    base::chain,
+    collect::{egress, object_id, published, quarantine},
     stage::{Done, StageContext},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
     let received = context.agent.received().ok_or(WorkerError::Log("there is no change to push"))?;
     let quarantine = quarantine(context).await?;
-    let base = object_id(&context.repository()?.base_commit)?;
+    let base = published(context)?;
     let authorship = Authorship {
         identity: context.parts.identity.clone(),
         at: context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?,
@@ -47,8 +48,51 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
         draft: context.agent.is_draft(),
         opened: context.at,
     };
-    let pull_request = context.parts.forge.open(&new).await?;
-    Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request))))
+    match context.parts.forge.open(&new).await {
+        Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request)))),
+        // Somebody merged or closed it while this turn was worked on.
+        Err(ForgeError::Publish(error @ PublishError::NotOpen { .. })) => Ok(Done::Impossible(chain(&error))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Merges the pull request, if it is still what was looked at.
+pub(crate) async fn merge(context: &StageContext) -> Result<Done, WorkerError> {
+    let Some(known) = context.agent.pull_request() else {
+        let reason = "the session has no pull request".to_owned();
+        return Ok(Done::fact(EventBody::MergeFailed { reason }));
+    };
+    let wanted = context.agent.merge_wanted().ok_or(WorkerError::Log("nobody wants it merged"))?;
+    if wanted != known.head_commit {
+        let reason = format!(
+            "the pull request is at {} now, not at {wanted}: look at what has changed, then merge again",
+            known.head_commit
+        );
+        return Ok(Done::fact(EventBody::MergeFailed { reason }));
+    }
+    let authorship = Authorship {
+        identity: context.parts.identity.clone(),
+        at: context.at,
+        session: context.session,
+        title: known.title.clone(),
+    };
+    closed(context.parts.forge.merge(&authorship).await)
+}
+
+/// Closes the pull request without merging.
+pub(crate) async fn close(context: &StageContext) -> Result<Done, WorkerError> {
+    closed(context.parts.forge.close(context.session).await)
+}
+
+/// What became of a pull request that was to be merged or closed. Where a person has to do something first, that is what became of it.
+fn closed(result: Result<PullRequest, ForgeError>) -> Result<Done, WorkerError> {
+    match result {
+        Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestClosed { state: pull_request.state })),
+        Err(ForgeError::Publish(error)) if error.needs_a_person() => {
+            Ok(Done::fact(EventBody::MergeFailed { reason: chain(&error) }))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the agent says about its work, without what it quotes of its instructions.

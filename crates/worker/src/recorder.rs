@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -29,6 +32,8 @@ const LONGEST_TOLD: usize = 300;
 pub(crate) struct Recorder {
     state: Mutex<State>,
     news: Notify,
+    /// So many refusals are news by themselves; 0 for none.
+    burst: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +56,10 @@ pub(crate) struct Tally {
     pub(crate) refusals: u64,
     /// Whether an answer contained a credential.
     pub(crate) reflected: bool,
+    /// Whether a canary was touched.
+    pub(crate) canary: bool,
+    /// Whether a request contained a secret.
+    pub(crate) secret: bool,
     /// The sandbox of the last one.
     pub(crate) sandbox: Option<SandboxId>,
 }
@@ -91,6 +100,11 @@ pub(crate) enum Take {
 impl Recorder {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// So many refusals are news, whether or not there is anything to take.
+    pub(crate) fn tell_at(&self, refusals: u64) {
+        self.burst.store(refusals, Ordering::Relaxed);
     }
 
     /// Returns when there is something to take.
@@ -146,9 +160,6 @@ impl Recorder {
 
 impl State {
     fn refuse(&mut self, refused: Refused) {
-        self.tally.refusals = self.tally.refusals.saturating_add(refused.count.into());
-        self.tally.reflected |= refused.code == Refusal::Reflected;
-        self.tally.sandbox = Some(refused.sandbox);
         for call in &refused.calls {
             self.told.entry(*call).or_default().add(&refused);
         }
@@ -197,6 +208,19 @@ impl Record for Recorder {
         };
         self.news.notify_one();
         durable.await.map_err(|_| NotRecorded)
+    }
+
+    fn tried(&self, sandbox: SandboxId, code: Refusal) {
+        let tally = &mut self.state().tally;
+        tally.refusals = tally.refusals.saturating_add(1);
+        tally.reflected |= code == Refusal::Reflected;
+        tally.canary |= code == Refusal::Canary;
+        tally.secret |= code == Refusal::Secret;
+        tally.sandbox = Some(sandbox);
+        if tally.refusals == self.burst.load(Ordering::Relaxed) {
+            // What is merged with its like is written down later; that there are too many is known now.
+            self.news.notify_one();
+        }
     }
 
     fn refused(&self, refused: Refused) {
@@ -269,11 +293,30 @@ mod tests {
         assert!(recorder.passed(passed()).await.is_err());
     }
 
+    #[tokio::test]
+    async fn a_burst_of_the_same_is_news_before_it_is_written() {
+        let recorder = Recorder::new();
+        recorder.tell_at(3);
+        let sandbox = SandboxId::from_u128(1);
+        recorder.tried(sandbox, Refusal::Name);
+        recorder.refused(refused("a.example", Refusal::Name));
+        recorder.pending().await;
+        assert_eq!(recorder.take(Take::Pressing).bodies.len(), 1);
+        // The door merges these with the first, and tells of them later.
+        recorder.tried(sandbox, Refusal::Name);
+        recorder.tried(sandbox, Refusal::Canary);
+        recorder.pending().await;
+        let tally = recorder.tally();
+        assert_eq!((tally.refusals, tally.canary, tally.secret), (3, true, false));
+        assert!(recorder.take(Take::All).bodies.is_empty());
+    }
+
     #[test]
     fn a_flood_is_counted_and_nothing_of_it_lost() {
         let recorder = Recorder::new();
         for number in 0..MOST_SINGLE + 500 {
             let code = if number % 2 == 0 { Refusal::Name } else { Refusal::Host };
+            recorder.tried(SandboxId::from_u128(1), code);
             recorder.refused(refused(&format!("n{number}.example"), code));
         }
         let mut bodies = recorder.take(Take::Pressing).bodies;

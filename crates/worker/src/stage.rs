@@ -97,8 +97,8 @@ impl StageContext {
 pub(crate) enum Done {
     /// These became known.
     Facts(Vec<EventBody>),
-    /// A sandbox is up; the event that says so.
-    Sandbox(Housed, Box<EventBody>),
+    /// A sandbox is up; the events that say so.
+    Sandbox(Housed, Vec<EventBody>),
     /// It cannot be done, and doing it again would not help: why, and what to do about it.
     Impossible(String),
 }

@@ -5,7 +5,7 @@ use cofferdam_domain::{EventBody, Side, Stage};
 use crate::{
     WorkerError, base, collect, evidence,
     layers::LAYER,
-    publish,
+    publish, restore,
     stage::{Done, StageContext},
 };
 
@@ -20,13 +20,26 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
         Stage::Evidence { side: Side::Head } => evidence::run(&context, Side::Head).await,
         Stage::Push => publish::push(&context).await,
         Stage::PullRequest => publish::open(&context).await,
+        Stage::Merge => publish::merge(&context).await,
+        Stage::Close => publish::close(&context).await,
     }
 }
 
 async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
-    let lower = base::layer(context).await?;
+    let lower = match base::start(context).await? {
+        Ok(lower) => lower,
+        Err(reason) => return Ok(Done::Impossible(reason)),
+    };
+    if let Some(reason) = restore::put_back(context).await? {
+        return Ok(Done::Impossible(reason));
+    }
     let layer = context.parts.session_directory(context.session).join(LAYER);
+    let elsewhere = context.agent.has_worked() && context.agent.restore().is_none() && !layer.exists();
     let sandbox = context.sandbox(lower, layer, Vec::new()).await?;
-    let ready = EventBody::SandboxReady { sandbox: sandbox.id(), level: sandbox.level().to_owned() };
-    Ok(Done::Sandbox(sandbox, Box::new(ready)))
+    let mut facts =
+        vec![EventBody::SandboxReady { sandbox: sandbox.id(), level: sandbox.level().to_owned() }];
+    if elsewhere {
+        facts.push(restore::left_elsewhere());
+    }
+    Ok(Done::Sandbox(sandbox, facts))
 }

@@ -11,7 +11,7 @@ use cofferdam_domain::{
 use crate::{
     Agent,
     agent::{Asked, Manners, WrapUp},
-    answer::{Manner, settle},
+    answer::{Manner, Permitted, settle},
     conversation::Conversation,
     ending::{self, Failure},
     excerpt::excerpt,
@@ -95,7 +95,12 @@ impl Agent {
     fn settle(&mut self, answer: &Answer) {
         let Some(fixed) = self.facts.fixed.clone() else { return };
         let last = self.limit.is_some();
-        let settled = settle(self.steps, answer, &fixed.tools, last);
+        let permitted = match (last, self.people.planning()) {
+            (true, _) => Permitted::Finish,
+            (false, true) => Permitted::Reading,
+            (false, false) => Permitted::All,
+        };
+        let settled = settle(self.steps, answer, &fixed.tools, permitted);
         if let Some(conversation) = &mut self.conversation {
             conversation.push(Arc::new(settled.message));
             conversation.learn(&answer.usage);
@@ -184,12 +189,11 @@ impl Agent {
     }
 
     pub(super) fn compacted(&mut self, summary: &str, replaced: u32) -> bool {
-        let Some(task) = &self.facts.task else { return false };
+        let Some(opening) = self.opening() else { return false };
         if !self.working() || self.asked.is_some() || !self.calls.is_empty() {
             return false;
         }
-        let seed = self.seed();
-        let text = wording::summary(&wording::task(task, &seed), summary, &seed);
+        let text = wording::summary(&opening, summary, &self.seed());
         let head = Message { role: Role::User, blocks: vec![Block::text(text)] };
         let fits =
             self.conversation.as_mut().is_some_and(|conversation| conversation.compact(head, replaced));

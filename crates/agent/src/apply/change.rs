@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{EvidenceRun, Finding, PullRequest, SessionState, Stage, Verdict, change::Received};
+use cofferdam_domain::{EvidenceRun, Finding, PullRequest, Stage, Verdict, change::Received};
 
-use crate::{Agent, agent::Manners, stuck::Watch, wording};
+use crate::{Agent, wording};
 
 impl Agent {
     pub(super) fn objects_received(&mut self, received: &Received) -> bool {
         let fits = self.stages.finish(Stage::Collect);
         if fits {
+            self.facts.left = Some(received.head.as_str().into());
             self.facts.received = Some(Arc::new(received.clone()));
         }
         fits
@@ -50,6 +51,8 @@ impl Agent {
         let fits = self.stages.finish(Stage::Push);
         if fits {
             self.facts.pushed = Some(Arc::new((branch.to_owned(), commit.to_owned())));
+            self.facts.left = Some(commit.into());
+            self.facts.published = Some(commit.into());
         }
         fits
     }
@@ -67,13 +70,8 @@ impl Agent {
         if !self.delivering() || self.facts.verdict != Some(Verdict::SendBack) {
             return false;
         }
-        self.phase = SessionState::Working;
-        self.clock.start();
         self.gate_rounds = self.gate_rounds.saturating_add(1);
-        self.facts.forget_delivery();
-        self.stages.renew();
-        self.watch = Watch::default();
-        self.manners = Manners::default();
+        self.begin_work_again();
         self.draft.say(text);
         self.draft.say(wording::SANDBOX_ANEW);
         true

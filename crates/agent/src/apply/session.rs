@@ -6,9 +6,12 @@ use cofferdam_domain::{
     Label, Outcome, SandboxId, SessionState, Stage, Task,
     egress::Refused,
     event::{Fixed, Repository},
+    label::Integrity,
 };
 
-use crate::{Agent, conversation::Conversation, ending::Failure, wording};
+use crate::{
+    Agent, agent::Reopening, conversation::Conversation, delivery::Progress, ending::Failure, wording,
+};
 
 impl Agent {
     pub(super) fn accepted(&mut self, task: &Task) -> bool {
@@ -27,14 +30,22 @@ impl Agent {
         let again = self.fence > 0;
         self.fence = fence;
         if self.outcome.is_some() {
-            if !self.reopens {
+            let Some(reopening) = self.reopens.take() else {
+                self.stages.cut();
                 return true;
-            }
+            };
             self.outcome = None;
             self.failure = None;
+            match reopening {
+                Reopening::GoOn => {}
+                Reopening::NewTurn => self.begin_turn(),
+            }
         }
         if again {
-            self.cut_short();
+            self.cut_short(true);
+        }
+        if self.facts.repository.is_none() && self.failure.is_none() {
+            self.stages.repository = Progress::Todo;
         }
         if self.phase == SessionState::Queued {
             self.phase = SessionState::Working;
@@ -45,12 +56,16 @@ impl Agent {
         true
     }
 
-    fn cut_short(&mut self) {
+    /// Whatever was under way was cut short. The agent is told that its sandbox is gone, if `tell`.
+    pub(crate) fn cut_short(&mut self, tell: bool) {
         if let Some(asked) = &mut self.asked {
             asked.running = false;
         }
         self.calls.cut();
-        if self.working() && self.facts.sandbox.is_some() && self.touched {
+        if let Some(by) = self.people.cut() {
+            self.draft.say(wording::terminal_closed(&by));
+        }
+        if tell && self.working() && self.facts.sandbox.is_some() && self.touched {
             self.draft.say(wording::SANDBOX_ANEW);
         }
         self.facts.sandbox = None;
@@ -59,14 +74,25 @@ impl Agent {
 
     pub(super) fn fixed_with(&mut self, fixed: &Fixed) -> bool {
         let Some(task) = &self.facts.task else { return false };
+        let plan_first = task.wishes.plan_first;
         // Whoever accepts the task may fix it with the task; else the first worker does.
         let in_time = matches!(self.phase, SessionState::Queued | SessionState::Working);
+        if in_time && self.facts.fixed.is_some() && self.other_model.take().is_some() {
+            self.facts.fixed = Some(Arc::new(fixed.clone()));
+            self.refit();
+            return true;
+        }
         if !in_time || self.facts.fixed.is_some() {
             return false;
         }
-        self.draft.say_first(wording::task(task, &self.seed()));
-        self.conversation = Some(Conversation::new(fixed));
+        if plan_first {
+            self.people.want_plan();
+        }
         self.facts.fixed = Some(Arc::new(fixed.clone()));
+        self.conversation = Some(Conversation::new(fixed, self.offered(fixed)));
+        if let Some(opening) = self.opening() {
+            self.draft.say_first(opening);
+        }
         true
     }
 
@@ -76,6 +102,7 @@ impl Agent {
             Stage::Collect | Stage::Examine | Stage::Evidence { .. } | Stage::Push | Stage::PullRequest => {
                 self.delivering()
             }
+            Stage::Merge | Stage::Close => self.outcome.is_some(),
         };
         in_time && self.stages.start(stage)
     }
@@ -103,6 +130,7 @@ impl Agent {
         let fits = self.stages.finish(Stage::Sandbox);
         if fits && self.working() {
             self.facts.sandbox = Some(sandbox);
+            self.restore = None;
         }
         fits
     }
@@ -127,23 +155,25 @@ impl Agent {
 
     /// The session goes on when it is claimed, from where it was.
     pub(super) fn released_after_end(&mut self) -> bool {
-        self.reopens |= self.frozen.take().is_some();
+        if self.frozen.take().is_some() {
+            self.reopens = self.reopens.or(Some(Reopening::GoOn));
+        }
         true
     }
 
     pub(super) fn message_received(&mut self, from: &str, text: &str, label: Label) -> bool {
         let said = wording::message(from, text, label, &self.seed());
-        self.unread = true;
-        self.take_back_finish();
-        self.draft.say(said);
+        self.follow_up |= self.delivering() && label.integrity <= Integrity::Member;
+        self.hear(said);
         true
     }
 
     pub(super) fn ended(&mut self, outcome: &Outcome) -> bool {
         self.clock.stop();
-        self.reopens = matches!(outcome, Outcome::Failed { .. })
+        let mendable = matches!(outcome, Outcome::Failed { .. })
             && !self.cancelled
             && self.failure.as_ref().is_some_and(|failure| failure.model);
+        self.reopens = mendable.then_some(Reopening::GoOn);
         self.outcome = Some(outcome.clone());
         true
     }

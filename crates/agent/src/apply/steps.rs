@@ -24,6 +24,13 @@ impl Agent {
         if reason == NudgeReason::GateFindings {
             return self.sent_back(text);
         }
+        if reason == NudgeReason::FollowUp {
+            let fits = self.delivering() && self.follow_up;
+            if fits {
+                self.begin_turn();
+            }
+            return fits;
+        }
         if !self.working() || self.asked.is_some() || !self.calls.is_empty() {
             return false;
         }
@@ -63,6 +70,8 @@ impl Agent {
             }
             Some(ToolEffect::Access { rule, reason }) => self.access_wanted(call, rule, reason),
             Some(ToolEffect::Plan { items }) => self.facts.plan = Arc::new(items.clone()),
+            Some(ToolEffect::Question { text }) if self.asks_people() => self.question_wanted(call, text),
+            Some(ToolEffect::Proposal { text }) => self.plan_wanted(call, text),
             Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. }) | None => {}
         }
         self.close_step();

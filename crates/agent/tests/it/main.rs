@@ -3,13 +3,16 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, in the functions that it calls too"
 )]
 
 mod access;
 mod crashes;
 mod delivery;
+mod history;
 mod limits;
+mod people;
 mod properties;
 mod replay;
 mod requests;

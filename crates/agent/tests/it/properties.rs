@@ -3,16 +3,18 @@
 
 use cofferdam_agent::{Agent, replay};
 use cofferdam_domain::{
-    Block, Budget, EventBody, Outcome, SandboxId, StopReason, Timestamp, Verdict,
+    BlobRef, Block, Budget, Digest, Event, EventBody, Outcome, SandboxId, StopReason, Timestamp, Verdict,
+    WaitingFor,
+    effective::effective,
     egress::{Access, AccessPolicy},
-    event::ModelFailure,
+    event::{ModelFailure, PlanDecision},
     message::Reasoning,
     policy::Questions,
 };
 use proptest::prelude::*;
 
 use crate::{
-    script::{self, Reply, call, fixed, says, stops, text},
+    script::{self, Reply, call, fixed, planned, planned_task, says, stops, text},
     world::{World, session, show},
 };
 
@@ -51,6 +53,7 @@ fn random_reply(dice: &mut Dice, compaction: bool) -> Reply {
         9 => says(vec![Block::Reasoning(Reasoning { text: "hm".into(), opaque: None })]),
         10 => says(vec![call("request_access", ["a.example", "b.example"][dice.below(2) as usize])]),
         11..15 => says(vec![call("same", "x")]),
+        15..17 => says(vec![call("propose_plan", "Do it."), call("edit", "x")]),
         _ => {
             let names = ["read", "read", "poll", "edit", "shell", "plan", "ask", "fail", "nonsense"];
             let count = 1 + dice.below(6);
@@ -66,7 +69,8 @@ fn random_reply(dice: &mut Dice, compaction: bool) -> Reply {
 
 fn random_world(seed: u64) -> World {
     let mut dice = Dice(seed);
-    let mut given = fixed();
+    let plan_first = dice.one_in(4);
+    let (task, mut given) = if plan_first { (planned_task(), planned()) } else { (script::task(), fixed()) };
     given.policy.budget = Budget {
         steps: 1 + dice.below(40) as u32,
         tokens: if dice.one_in(3) { 20_000 } else { 10_000_000 },
@@ -74,11 +78,12 @@ fn random_world(seed: u64) -> World {
         ..Budget::default()
     };
     given.policy.gate_rounds = dice.below(3) as u32;
-    given.policy.questions = if dice.one_in(4) { Questions::Stop } else { Questions::Proceed };
+    let questions = [Questions::Stop, Questions::Wait, Questions::Proceed, Questions::Proceed];
+    given.policy.questions = questions[dice.below(4) as usize];
     given.policy.egress.access = if dice.one_in(2) { AccessPolicy::Ask } else { AccessPolicy::Refuse };
     given.model.context_window = [0, 2_000, 6_000, 200_000][dice.below(4) as usize];
     let mut replies = Dice(seed ^ 1);
-    let mut world = World::new(given, move |_, _, compaction| random_reply(&mut replies, compaction));
+    let mut world = World::on(task, given, move |_, _, compaction| random_reply(&mut replies, compaction));
     world.changed = !dice.one_in(4);
     let verdicts = [Verdict::Publish, Verdict::Publish, Verdict::SendBack, Verdict::Hold];
     world.verdicts = (0..4).map(|_| verdicts[dice.below(4) as usize]).collect();
@@ -103,10 +108,64 @@ fn decide(world: &mut World, dice: &mut Dice) {
     }
 }
 
+/// Somebody does something that the agent has not asked for.
+fn meddle(world: &mut World, dice: &mut Dice) {
+    let by = || "ann".to_owned();
+    match dice.below(8) {
+        0 => world.happen(vec![EventBody::PauseAsked { by: by() }]),
+        1 => world.happen(vec![EventBody::ContinueAsked { by: by() }]),
+        2 => world.happen(vec![EventBody::BudgetExceeded { what: "the day's".into() }]),
+        3 => {
+            let recording = BlobRef { digest: Digest::ZERO, size: 0 };
+            world.happen(vec![EventBody::TerminalOpened { by: by() }]);
+            world.happen(vec![EventBody::TerminalClosed { by: by(), recording }]);
+        }
+        4 => {
+            let instruction = dice.one_in(2).then_some("Another way.");
+            let to = 1 + dice.below(world.events.len() as u64);
+            world.roll_back(to, instruction);
+        }
+        5 => world.arrives(EventBody::MergeAsked { by: by(), commit: "c2".into() }),
+        _ => {
+            let step = world.agent.step();
+            world.happen(vec![EventBody::Checkpointed { step, snapshot: format!("snp_{step}") }]);
+        }
+    }
+}
+
+/// Somebody does what the session waits for, or comes near to it.
+fn help(world: &mut World, dice: &mut Dice, waiting: WaitingFor) {
+    let by = || "ann".to_owned();
+    let body = match waiting {
+        WaitingFor::Pause | WaitingFor::Budget => EventBody::ContinueAsked { by: by() },
+        WaitingFor::Answer if dice.one_in(3) => EventBody::ContinueAsked { by: by() },
+        WaitingFor::Answer => {
+            let asked = world.events.iter().filter_map(|event| match &event.body {
+                EventBody::QuestionAsked { call, .. } => Some(*call),
+                _ => None,
+            });
+            let answers =
+                asked.map(|call| EventBody::QuestionAnswered { call, by: by(), text: "So.".into() });
+            return world.happen(answers.collect());
+        }
+        WaitingFor::Plan => {
+            let EventBody::PlanProposed { digest, .. } = *world.last("plan_proposed") else { panic!() };
+            let decision = if dice.one_in(3) {
+                PlanDecision::Rejected { text: "No.".into() }
+            } else {
+                PlanDecision::Approved { text: dice.one_in(2).then(|| "Do it well.".into()) }
+            };
+            EventBody::PlanDecided { digest, by: by(), decision }
+        }
+    };
+    world.happen(vec![body]);
+}
+
 /// Runs a world to its end in random order, with up to `crashes` crashes, and messages. Returns how it ended.
 fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome {
     let mut dice = Dice(seed ^ 2);
     let sandbox = SandboxId::from_u128(7);
+    let mut meddling = if cancels { 6 } else { 0 };
     world.claim();
     loop {
         if let Some(outcome) = world.agent.outcome().cloned() {
@@ -123,8 +182,13 @@ fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome
             world.claim();
             continue;
         }
-        assert!(!world.in_flight.is_empty(), "nothing to do and not over: {:?}", world.names());
-        if crashes > 0 && dice.one_in(12) {
+        if world.in_flight.is_empty() {
+            let waiting = world.agent.waiting();
+            help(world, &mut dice, waiting.unwrap_or_else(|| panic!("nothing to do: {:?}", world.names())));
+        } else if meddling > 0 && dice.one_in(30) {
+            meddling -= 1;
+            meddle(world, &mut dice);
+        } else if crashes > 0 && dice.one_in(12) {
             crashes -= 1;
             world.claim();
         } else if dice.one_in(40) {
@@ -142,6 +206,11 @@ fn run(world: &mut World, seed: u64, mut crashes: u32, cancels: bool) -> Outcome
     }
 }
 
+/// How many turns there were at the most.
+fn turns(world: &World) -> usize {
+    1 + world.count("message_received") + world.count("rolled_back")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
@@ -154,8 +223,32 @@ proptest! {
         prop_assert_eq!(world.agent.oddities(), [] as [String; 0]);
         let replayed = replay(&world.events);
         prop_assert_eq!(replayed.map(|done| done.events), Ok(world.events.len() as u64));
-        prop_assert!(world.count("pull_request_opened") <= 1);
-        prop_assert!(world.agent.spent().steps <= world.fixed.policy.budget.steps + 1, "one last answer at most");
+        let turns = turns(&world);
+        prop_assert!(world.count("pull_request_opened") <= turns);
+        let each = world.fixed.policy.budget.steps as usize + 1;
+        prop_assert!(world.agent.spent().steps as usize <= turns * each, "one last answer at most");
+    }
+
+    /// What people do can happen at any moment: the log is cut there, it happens, and the session goes on to its end.
+    #[test]
+    fn people_may_do_anything_at_any_moment(seed: u64, cut: prop::sample::Index) {
+        let mut world = random_world(seed);
+        run(&mut world, seed, 0, false);
+        let log = world.events.clone();
+        let cut = cut.index(log.len()) + 1;
+        let mut dice = Dice(seed ^ 5);
+        for _ in 0..4 {
+            let mut again = random_world(seed ^ 6);
+            again.fixed = world.fixed.clone();
+            again.resume(&log[..cut]);
+            meddle(&mut again, &mut dice);
+            let over = |agent: &Agent| agent.outcome().is_some() && !agent.resumable();
+            if !over(&again.agent) {
+                run(&mut again, seed, 1, false);
+            }
+            prop_assert_eq!(replay(&again.events).err(), None);
+            prop_assert_eq!(again.agent.oddities(), [] as [String; 0]);
+        }
     }
 
     #[test]
@@ -163,19 +256,17 @@ proptest! {
         let mut world = random_world(seed);
         run(&mut world, seed, crashes, true);
         let cut = cut.index(world.events.len()) + 1;
+        let log = &world.events[..cut];
         let mut whole = Agent::new(session());
-        for event in &world.events[..cut] {
+        for event in effective(log) {
             let copy = whole.clone();
             whole.apply(event.at, &event.body);
             drop(copy);
         }
-        let mut stored = Agent::new(session());
-        for event in &world.events[..cut] {
-            let body: EventBody = serde_json::from_str(&serde_json::to_string(&event.body).unwrap()).unwrap();
-            stored.apply(event.at, &body);
-        }
+        let read = serde_json::from_str::<Vec<Event>>(&serde_json::to_string(log).unwrap()).unwrap();
+        let stored = Agent::of(session(), &read);
         prop_assert_eq!(show(&whole.next()), show(&stored.next()), "the log says it all");
-        prop_assert_eq!(whole.spent(), stored.spent());
+        prop_assert!(whole.spent().steps <= stored.spent().steps);
         prop_assert_eq!(whole.state(), stored.state());
     }
 
@@ -193,7 +284,7 @@ proptest! {
             run(&mut again, seed, 2, false);
         }
         prop_assert_eq!(replay(&again.events).err(), None);
-        prop_assert!(again.count("pull_request_opened") <= 1);
+        prop_assert!(again.count("pull_request_opened") <= turns(&again));
     }
 
     /// Without crashes every decision is needed: a log that lacks one is refused.

@@ -2,7 +2,7 @@
 
 use cofferdam_domain::{
     Answer, Block, Budget, Label, Policy, Source, StopReason, Task, ToolCall, ToolOutcome, ToolSpec,
-    ToolStatus, Usage,
+    ToolStatus, Usage, Wishes,
     egress::EgressRule,
     event::{EditFormat, Fixed, ModelFailure, ModelInfo},
     message::Family,
@@ -85,6 +85,7 @@ pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
             let effect = ToolEffect::Access { rule: Box::new(rule), reason: "to build".into() };
             ok("Recorded.", Some(effect))
         }
+        "propose_plan" => ok("Proposed.", Some(ToolEffect::Proposal { text: call.arguments.clone() })),
         "edit" => ok("edited", Some(ToolEffect::Edited { paths: vec![call.arguments.clone()] })),
         "fail" => outcome(ToolStatus::Error, &format!("cannot {}", call.arguments), None),
         "same" => ok("the same", None),
@@ -101,6 +102,19 @@ pub(crate) fn task() -> Task {
     Task::new("Fix the bug\nin a.rs".into(), "/repo".into(), None, "ann".into(), Source::Cli).unwrap()
 }
 
+/// The same, with a plan to be approved first.
+pub(crate) fn planned_task() -> Task {
+    task().with(Wishes { plan_first: true, ..Wishes::default() }).unwrap()
+}
+
+/// What a session with such a task is given.
+pub(crate) fn planned() -> Fixed {
+    let mut fixed = fixed();
+    let propose = ToolSpec { name: "propose_plan".into(), ..fixed.tools.last().unwrap().clone() };
+    fixed.tools.push(propose);
+    fixed
+}
+
 /// What a session is given when a test does not say otherwise: `read` and `poll` may run beside others, the
 /// rest not.
 pub(crate) fn fixed() -> Fixed {
@@ -109,6 +123,7 @@ pub(crate) fn fixed() -> Fixed {
         description: format!("Does {name}."),
         parameters: serde_json::json!({"type": "object"}),
         parallel: ["read", "poll"].contains(&name),
+        read_only: ["read", "ask", "propose_plan", "finish"].contains(&name),
     };
     Fixed {
         policy: Policy::default(),

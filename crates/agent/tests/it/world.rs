@@ -10,9 +10,10 @@ use cofferdam_agent::{Action, Agent};
 use cofferdam_domain::{
     Answer, Block, CallId, Digest, Event, EventBody, EventId, EvidenceRun, Finding, Label, ModelRequest,
     Outcome, PullRequest, PullRequestState, Role, SandboxId, Seq, SessionId, SessionState, Severity, Side,
-    Stage, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
+    Stage, Task, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
     change::{DiffStat, Received},
     digest::BlobRef,
+    effective::effective,
     event::{self, Fixed, ModelFailure, Repository},
     evidence::Exit,
 };
@@ -37,6 +38,7 @@ type Tools = Box<dyn FnMut(&ToolCall) -> (ToolOutcome, u64)>;
 pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) agent: Agent,
+    pub(crate) session: SessionId,
     pub(crate) in_flight: Vec<Flight>,
     /// Every request, in order, with whether it was for a summary.
     pub(crate) requests: Vec<(ModelRequest, bool)>,
@@ -55,6 +57,8 @@ pub(crate) struct World {
     fence: u64,
     examined: usize,
     finished: HashSet<CallId>,
+    /// How many requests there had been when the model was opened last.
+    opened_anew: usize,
 }
 
 impl World {
@@ -65,9 +69,19 @@ impl World {
     }
 
     pub(crate) fn new(fixed: Fixed, model: impl FnMut(&ModelRequest, u32, bool) -> Reply + 'static) -> Self {
+        Self::on(script::task(), fixed, model)
+    }
+
+    /// A world in which this is asked.
+    pub(crate) fn on(
+        task: Task,
+        fixed: Fixed,
+        model: impl FnMut(&ModelRequest, u32, bool) -> Reply + 'static,
+    ) -> Self {
         let mut world = Self {
             events: Vec::new(),
             agent: Agent::new(session()),
+            session: session(),
             in_flight: Vec::new(),
             requests: Vec::new(),
             fixed,
@@ -83,19 +97,18 @@ impl World {
             fence: 0,
             examined: 0,
             finished: HashSet::new(),
+            opened_anew: 0,
         };
-        world.append(EventBody::TaskAccepted { task: script::task() });
+        world.append(EventBody::TaskAccepted { task });
         world
     }
 
     /// Takes up a log where it was cut.
     pub(crate) fn resume(&mut self, log: &[Event]) {
-        self.agent = Agent::new(session());
+        self.agent = Agent::of(self.session, log);
         self.events.clear();
-        self.finished.clear();
+        self.recount(log);
         for event in log {
-            self.note(&event.body);
-            self.agent.apply(event.at, &event.body);
             self.clock = self.clock.max(event.at.0);
             if let EventBody::Claimed { fence, .. } = event.body {
                 self.fence = fence;
@@ -110,6 +123,49 @@ impl World {
         self.in_flight.clear();
         self.fence += 1;
         self.happen(vec![EventBody::Claimed { worker: "w".into(), fence: self.fence }]);
+    }
+
+    /// Somebody takes the session back; the worker drops everything and takes it up again.
+    pub(crate) fn roll_back(&mut self, to: u64, instruction: Option<&str>) {
+        let instruction = instruction.map(str::to_owned);
+        self.in_flight.clear();
+        self.append(EventBody::RolledBack { to: Seq(to), by: "ann".into(), instruction });
+        self.agent = Agent::of(self.session, &self.events);
+        let events = self.events.clone();
+        self.recount(&events);
+        // Whoever asks the model now has no bytes of an earlier request.
+        self.opened_anew = self.requests.len();
+        self.claim();
+    }
+
+    /// Something that nobody who has the session is there to see.
+    pub(crate) fn arrives(&mut self, body: EventBody) {
+        self.append(body);
+    }
+
+    /// Nobody has had this log's session under its own id.
+    pub(crate) fn unclaimed(&mut self) {
+        self.fence = 0;
+    }
+
+    /// Which calls have their result, as far as it counts.
+    fn recount(&mut self, log: &[Event]) {
+        self.finished.clear();
+        effective(log).into_iter().for_each(|event| self.note(&event.body));
+    }
+
+    /// The worker comes to the end of what is under way, and lets go of a session that waits.
+    pub(crate) fn come_to_rest(&mut self) {
+        while !self.in_flight.is_empty() {
+            self.complete(0);
+        }
+        assert!(self.agent.next().is_empty() && self.agent.idle(), "{:?}", self.names());
+    }
+
+    /// The last event with this name.
+    pub(crate) fn last(&self, name: &str) -> &EventBody {
+        let found = self.events.iter().rev().find(|event| event.body.name() == name);
+        &found.unwrap_or_else(|| panic!("no {name} in {:?}", self.names())).body
     }
 
     /// Claims and works to the end.
@@ -172,7 +228,7 @@ impl World {
                 self.begin(action);
             }
         }
-        if self.agent.outcome().is_some() {
+        if self.agent.outcome().is_some() && !self.agent.closing() {
             self.in_flight.clear();
         }
     }
@@ -187,6 +243,8 @@ impl World {
             }
             Action::AskModel { step, compaction, request } => {
                 self.check_request(&request);
+                let offered = request.tools.iter().all(|tool| tool.read_only || !self.agent.planning());
+                assert!(offered, "nothing may be changed yet");
                 self.requests.push((request.clone(), compaction));
                 self.append(EventBody::ModelAsked { step, request: request.digest, compaction });
                 self.in_flight.push(Flight::Model { step, compaction, request });
@@ -194,6 +252,9 @@ impl World {
             Action::RunTool { call, tool } => {
                 assert!(!self.finished.contains(&call), "{call} has its result already");
                 assert!(self.agent.sandbox().is_some(), "{call} without a sandbox");
+                assert!(self.agent.waiting().is_none() && !self.agent.taken_over(), "{call} while it waits");
+                let reads = self.fixed.tools.iter().any(|known| known.name == tool.name && known.read_only);
+                assert!(reads || !self.agent.planning(), "{} before a plan is approved", tool.name);
                 self.append(EventBody::ToolStarted { call, tool: tool.name.clone() });
                 self.in_flight.push(Flight::Tool { call, tool });
             }
@@ -208,7 +269,8 @@ impl World {
         self.agent.apply(at, &body);
         let seq = Seq(self.events.len() as u64 + 1);
         let previous = self.events.last().map_or(Digest::ZERO, |event| event.hash);
-        self.events.push(sealed(seq, at, previous, body));
+        let event = sealed(seq, at, previous, body);
+        self.events.push(Event { session: self.session, ..event });
     }
 
     fn note(&mut self, body: &EventBody) {
@@ -237,11 +299,16 @@ impl World {
                 head: "c1".into(),
                 tree: "t1".into(),
                 stat: DiffStat::default(),
+                patch: None,
             }),
             Stage::Examine => self.examine(),
             Stage::Evidence { side } => self.evidence(side),
             Stage::Push => EventBody::Pushed { branch: "cofferdam/x".into(), commit: "c2".into() },
             Stage::PullRequest => EventBody::PullRequestOpened(Box::new(self.pull_request())),
+            Stage::Merge => {
+                EventBody::PullRequestClosed { state: PullRequestState::Merged { commit: "c3".into() } }
+            }
+            Stage::Close => EventBody::PullRequestClosed { state: PullRequestState::Closed },
         }
     }
 
@@ -307,7 +374,8 @@ impl World {
     /// What every provider demands of a conversation, and what ours demands of requests in one epoch.
     fn check_request(&self, request: &ModelRequest) {
         check_conversation(request);
-        let Some((before, _)) = self.requests.last().filter(|(before, _)| before.epoch == request.epoch)
+        let by_this_model = self.requests.get(self.opened_anew..).unwrap_or_default();
+        let Some((before, _)) = by_this_model.last().filter(|(before, _)| before.epoch == request.epoch)
         else {
             return;
         };

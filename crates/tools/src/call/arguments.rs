@@ -319,6 +319,7 @@ mod tests {
             Field::optional("parts", Kind::Items(PART), ""),
         ],
         parallel: true,
+        read_only: false,
         example: r#"{"path":"a"}"#,
         adapt: as_they_are,
         bare: None,

@@ -14,6 +14,8 @@ pub(crate) struct Definition {
     pub(crate) fields: &'static [Field],
     /// Whether calls of it may run beside others.
     pub(crate) parallel: bool,
+    /// Whether it leaves the sandbox as it is.
+    pub(crate) read_only: bool,
     /// Arguments of a typical call, shown when a call cannot be understood.
     pub(crate) example: &'static str,
     /// Brings arguments of a known foreign shape into this tool's shape before they are checked.
@@ -127,6 +129,7 @@ impl Definition {
             description: self.description.to_owned(),
             parameters: object_schema(self.fields),
             parallel: self.parallel,
+            read_only: self.read_only,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) async fn asks(mut bench: Bench) {
     let mut texts = vec![outcome.text];
     bench.questions = Questions::Stop;
     texts.push(bench.ok("ask", json!({"question": "Which one?"})).await);
+    bench.questions = Questions::Wait;
+    texts.push(bench.ok("ask", json!({"question": "Which one?"})).await);
     texts.push(bench.error("ask", json!({"question": ""})).await);
     insta::assert_snapshot!("ask", texts.join("\n"));
 }

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use cofferdam_domain::{BlobRef, Digest, Event, EventBody, PullRequest, Seq, SessionId, Timestamp};
+use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, PullRequest, Seq, SessionId, Timestamp};
 use cofferdam_forge::{Authorship, Forge, ForgeError, NewPullRequest, Push, RepositoryAddress};
-use cofferdam_store::{Claim, SessionFilter, SessionRow, Store, StoreError, Verified, Writer};
+use cofferdam_store::{Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer};
 use futures_util::stream::BoxStream;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -22,6 +22,11 @@ impl Fate {
     /// Death at the `last`th moment, counted from 1; 0 for never.
     pub(crate) fn new(last: u32) -> Arc<Self> {
         Arc::new(Self { moment: AtomicU32::new(0), last })
+    }
+
+    /// How many moments there have been.
+    pub(crate) fn lived(&self) -> u32 {
+        self.moment.load(Ordering::SeqCst)
     }
 
     fn moment(&self) {
@@ -41,14 +46,15 @@ pub(crate) struct FatalStore {
 
 #[async_trait]
 impl Store for FatalStore {
-    async fn create(
+    async fn enqueue(
         &self,
+        ticket: Ticket,
         session: SessionId,
         at: Timestamp,
         first: EventBody,
         rest: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
-        self.inner.create(session, at, first, rest).await
+        self.inner.enqueue(ticket, session, at, first, rest).await
     }
 
     async fn append(
@@ -82,6 +88,34 @@ impl Store for FatalStore {
 
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
         self.inner.sessions(filter).await
+    }
+
+    async fn session(
+        &self,
+        org: Option<OrgId>,
+        session: SessionId,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        self.inner.session(org, session).await
+    }
+
+    async fn changes(&self, org: OrgId) -> Result<BoxStream<'static, SessionId>, StoreError> {
+        self.inner.changes(org).await
+    }
+
+    async fn set_archived(&self, session: SessionId, archived: bool) -> Result<(), StoreError> {
+        self.inner.set_archived(session, archived).await
+    }
+
+    async fn is_blob_of(&self, session: SessionId, digest: Digest) -> Result<bool, StoreError> {
+        self.inner.is_blob_of(session, digest).await
+    }
+
+    async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
+        self.inner.forget(session).await
+    }
+
+    async fn was_forgotten(&self, session: SessionId) -> Result<bool, StoreError> {
+        self.inner.was_forgotten(session).await
     }
 
     async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
@@ -134,7 +168,9 @@ impl Forge for FatalForge {
     }
 
     async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError> {
-        self.inner.merge(authorship).await
+        let merged = self.inner.merge(authorship).await?;
+        self.fate.moment();
+        Ok(merged)
     }
 
     async fn close(&self, session: SessionId) -> Result<PullRequest, ForgeError> {

@@ -6,3 +6,4 @@
 mod crash;
 mod fatal;
 mod scene;
+mod service;

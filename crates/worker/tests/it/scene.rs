@@ -8,12 +8,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cofferdam_domain::{EventBody, Policy, SessionId, Source, Task, egress::EgressPolicy};
+use cofferdam_domain::{
+    EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy,
+};
 use cofferdam_forge::{Forge, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
 use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError, System};
-use cofferdam_store::{SqliteStore, Store};
-use cofferdam_worker::{Doorways, Models, Parts, Way, WorkerError, fix, now};
+use cofferdam_store::{Placement, SqliteStore, Store, Ticket};
+use cofferdam_worker::{Doorways, Models, NoEntrance, OwnPolicy, Parts, Way, WorkerError, fix, now};
 
 /// The call before the last does the edit again if it is not there: a call that a crash cut short is not run again, and a recording cannot
 /// look for itself as a model would.
@@ -53,13 +55,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// A new scene in an empty directory.
     pub(crate) fn make(root: &Path) -> Self {
+        Self::with(root, TRANSCRIPT)
+    }
+
+    /// The same with another recording.
+    pub(crate) fn with(root: &Path, transcript: &str) -> Self {
         let scene = Self { root: root.to_owned() };
         let repository = scene.repository();
         fs::create_dir_all(&repository).unwrap();
         for (name, content) in FILES {
             fs::write(repository.join(name), content).unwrap();
         }
-        fs::write(scene.root.join("transcript.toml"), TRANSCRIPT).unwrap();
+        fs::write(scene.root.join("transcript.toml"), transcript).unwrap();
         scene.git(&["init", "--quiet", "--initial-branch=main", "--template="]);
         scene.git(&["add", "--all"]);
         scene.git(&["commit", "--quiet", "--message=Begin"]);
@@ -105,10 +112,19 @@ impl Scene {
         store: Arc<dyn Store>,
         forge: Arc<dyn Forge>,
     ) -> Result<Arc<Parts>, SandboxError> {
+        self.own_parts(store, forge).await.map(Arc::new)
+    }
+
+    /// The same, to be changed.
+    pub(crate) async fn own_parts(
+        &self,
+        store: Arc<dyn Store>,
+        forge: Arc<dyn Forge>,
+    ) -> Result<Parts, SandboxError> {
         let git = Git::find().unwrap();
         let options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed);
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
-        Ok(Arc::new(Parts {
+        Ok(Parts {
             store,
             driver: Arc::new(NativeDriver::new(options).await?),
             doorways: Arc::new(NoDoorways),
@@ -117,26 +133,44 @@ impl Scene {
             forge,
             models: Arc::new(Recorded(self.root.join("transcript.toml"))),
             policy,
+            policies: Arc::new(OwnPolicy),
+            ledger: None,
+            entrances: Arc::new(NoEntrance),
             read_only: Vec::new(),
             system: System::ReadOnly,
             identity: Identity::default(),
             data: self.data(),
             name: format!("worker {}", std::process::id()),
-        }))
+        })
     }
 
-    /// A session that is accepted and that nobody works on yet.
-    pub(crate) async fn accept(&self, store: &dyn Store) -> SessionId {
+    /// What is asked.
+    pub(crate) async fn task(&self, wishes: Wishes) -> Task {
         let git = Git::find().unwrap();
         let repository = self.repository();
         let address =
             RepositoryAddress::parse(&git, repository.to_str().unwrap(), Path::new("/")).await.unwrap();
-        let task =
-            Task::new("Mend the sum.".to_owned(), address.to_string(), None, "ann".to_owned(), Source::Cli)
-                .unwrap();
+        Task::new("Mend the sum.".to_owned(), address.to_string(), None, "ann".to_owned(), Source::Cli)
+            .unwrap()
+            .with(wishes)
+            .unwrap()
+    }
+
+    /// A session in the queue.
+    pub(crate) async fn enqueue(&self, store: &dyn Store, wishes: Wishes) -> SessionId {
+        let session = SessionId::generate();
+        let ticket = Ticket { owner: Owner::LOCAL, placement: Placement::Queued { priority: 0 } };
+        let first = EventBody::TaskAccepted { task: self.task(wishes).await };
+        store.enqueue(ticket, session, now(), first, Vec::new()).await.unwrap();
+        session
+    }
+
+    /// A session that is accepted and that nobody works on yet.
+    pub(crate) async fn accept(&self, store: &dyn Store) -> SessionId {
+        let task = self.task(Wishes::default()).await;
         let model = Recorded(self.root.join("transcript.toml")).open(None).await.unwrap();
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
-        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model, System::ReadOnly)))];
+        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model, System::ReadOnly, false)))];
         let session = SessionId::generate();
         store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();
         session
@@ -148,7 +182,7 @@ struct NoDoorways;
 
 #[async_trait]
 impl Doorways for NoDoorways {
-    async fn doorway(&self, _: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
+    async fn doorway(&self, _: OrgId, _: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
         panic!("nobody needs a door here");
     }
 }
@@ -158,7 +192,8 @@ struct Recorded(PathBuf);
 
 #[async_trait]
 impl Models for Recorded {
-    async fn open(&self, _name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+    async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+        assert_ne!(name, Some("a model with a defect"));
         let name = format!("scripted:{}", self.0.display());
         let config = ModelsConfig::default();
         Ok(cofferdam_model::open(&config, &|_| None, Some(&name), Arc::new(NoBlobs)).await?)

@@ -1,0 +1,151 @@
+//! A log with more than one past: folding it whole, going back in it, and going on from another session's.
+
+use std::sync::Arc;
+
+use cofferdam_domain::{Event, EventBody, SessionId, SessionState, Spent, effective::effective};
+
+use crate::{Agent, agent::Reopening, conversation::Conversation, wording};
+
+/// What the next sandbox begins with, where that is not what the one before has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restore {
+    /// The files of the commit that the turn begins with.
+    Fresh,
+    /// A snapshot.
+    Snapshot {
+        /// The session under which it is kept.
+        kept_by: SessionId,
+        /// Its name.
+        name: Arc<str>,
+    },
+}
+
+impl Agent {
+    /// The agent of a session with this log, from its first event on. What was taken back is left out; what it cost is not.
+    #[must_use]
+    pub fn of(session: SessionId, events: &[Event]) -> Self {
+        let mut agent = Self::before(session, events);
+        let counting = effective(events);
+        for event in &counting {
+            agent.apply(event.at, &event.body);
+        }
+        if counting.len() < events.len() {
+            agent.dropped = agent.spent_on(events, &counting);
+        }
+        agent
+    }
+
+    /// The agent before the first event of this log. Copies of another session's events are folded as they were there.
+    pub(crate) fn before(session: SessionId, events: &[Event]) -> Self {
+        let forks = events.iter().filter_map(|event| {
+            let EventBody::Forked { from, .. } = &event.body else { return None };
+            Some(*from)
+        });
+        Self { origins: forks.collect(), ..Self::new(session) }
+    }
+
+    /// What was spent in events that count no more.
+    fn spent_on(&self, events: &[Event], counting: &[&Event]) -> Spent {
+        let mut dropped = Spent::default();
+        let mut counting = counting.iter().map(|event| event.seq).peekable();
+        for event in events {
+            if counting.next_if_eq(&event.seq).is_some() {
+                continue;
+            }
+            if let EventBody::ModelAnswered { answer, .. } = &event.body {
+                let prices = self.facts.fixed.as_ref().and_then(|fixed| fixed.model.prices.as_ref());
+                dropped.steps = dropped.steps.saturating_add(1);
+                dropped.usage += answer.usage;
+                dropped.cost += answer.cost_by(prices);
+            }
+        }
+        dropped
+    }
+
+    /// What the next sandbox is to begin with, if not with what the one before has left.
+    #[must_use]
+    pub const fn restore(&self) -> Option<&Restore> {
+        self.restore.as_ref()
+    }
+
+    /// The model that a fork is to go on with, until it is fixed.
+    #[must_use]
+    pub fn other_model(&self) -> Option<&str> {
+        self.other_model.as_deref()
+    }
+
+    /// The last checkpoint, if there is one.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_ref().map(|(_, name)| &**name)
+    }
+
+    pub(crate) fn checkpointed(&mut self, snapshot: &str) -> bool {
+        self.checkpoint = Some((None, snapshot.into()));
+        true
+    }
+
+    /// The session was taken back: this is the first event after the last that counts. See [`cofferdam_domain::effective`].
+    pub(crate) fn rolled_back(&mut self, by: &str, instruction: Option<&str>) -> bool {
+        self.go_on_from_here(by, instruction);
+        true
+    }
+
+    /// All before this happened in another session.
+    pub(crate) fn forked(
+        &mut self,
+        from: SessionId,
+        model: Option<&str>,
+        by: &str,
+        instruction: Option<&str>,
+    ) -> bool {
+        self.origins.pop_front();
+        if let Some((kept_by, _)) = &mut self.checkpoint {
+            kept_by.get_or_insert(from);
+        }
+        self.fence = 0;
+        self.outcome = None;
+        self.frozen = None;
+        self.other_model = model.map(Arc::from);
+        self.go_on_from_here(by, instruction);
+        true
+    }
+
+    fn go_on_from_here(&mut self, by: &str, instruction: Option<&str>) {
+        self.cut_short(false);
+        self.withdraw();
+        self.people.let_go(instruction.is_some());
+        self.failure = None;
+        self.cancelled = false;
+        self.restore = Some(match &self.checkpoint {
+            Some((kept_by, name)) => {
+                Restore::Snapshot { kept_by: kept_by.unwrap_or(self.session), name: Arc::clone(name) }
+            }
+            None => Restore::Fresh,
+        });
+        self.touched |= self.checkpoint.is_some();
+        let said = wording::taken_back(by, instruction, &self.seed());
+        if self.outcome.is_some() {
+            self.reopens = Some(Reopening::NewTurn);
+            self.draft.say(said);
+        } else if self.phase == SessionState::Delivering {
+            self.begin_work_again();
+            self.draft.say(said);
+        } else if instruction.is_some() {
+            self.hear(said);
+        } else {
+            self.draft.say(said);
+        }
+    }
+
+    /// Takes back a request without its answer: the next one is to say more.
+    pub(crate) fn withdraw(&mut self) {
+        let Some(asked) = self.asked.take() else { return };
+        if asked.compaction {
+            return;
+        }
+        if let Some(message) = self.conversation.as_mut().and_then(Conversation::take_back) {
+            self.draft.reopen(message);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Working on one session, from its claim to its end: what it is given, and what is left of it.
+
+use std::{sync::Arc, time::Duration};
+
+use cofferdam_agent::{Network, PromptInput};
+use cofferdam_domain::{
+    EventBody, Outcome, Owner, Policy, Seq, SessionId, Timestamp, WaitingFor, Wishes, event::Fixed,
+};
+use cofferdam_model::Model;
+use cofferdam_sandbox::{System, WORKSPACE};
+use cofferdam_store::{Claim, Store};
+use cofferdam_tools::Toolbox;
+use tokio::sync::watch;
+
+use crate::{
+    Nobody, Parts, Watch, WorkerError, layers,
+    log::{SessionLog, now},
+    patience::patiently,
+    purses::Purses,
+    run::{Left, Run, Scene},
+};
+
+/// How work on a session came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The session is over.
+    Over(Outcome),
+    /// It waits for a person, and needs no worker until then.
+    Waiting(WaitingFor),
+    /// The worker was asked to stop; the session can be resumed.
+    Interrupted,
+}
+
+/// Asks a running worker to stop, by any clone of the receiver turning true.
+pub type StopSignal = watch::Receiver<bool>;
+
+/// What is given to whoever works on a session that is claimed already.
+pub(crate) struct Job<'c> {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) claim: &'c Claim,
+    /// Whose session it is.
+    pub(crate) owner: Owner,
+    /// What their owners may still spend.
+    pub(crate) purses: Arc<Purses>,
+    pub(crate) watch: Arc<dyn Watch>,
+    /// How long what is under way may take to end once the worker is asked to stop.
+    pub(crate) grace: Duration,
+    /// How many workers in a row have died with it.
+    pub(crate) crashes: u32,
+}
+
+/// What became of a job.
+pub(crate) struct Worked {
+    pub(crate) left: Left,
+    /// The last event that was looked at.
+    pub(crate) seen: Seq,
+}
+
+/// Works on a session that exists in the store until it ends or waits for a person. `model` is the session's model if the caller has it open
+/// already; otherwise it is opened by the name in the log.
+///
+/// # Errors
+/// When the store, the sandbox, git or the model's configuration fail in a way that is no fault of the task. The session is then as its log
+/// says, and can be resumed.
+pub async fn work(
+    parts: Arc<Parts>,
+    session: SessionId,
+    model: Option<Box<dyn Model>>,
+    watch: Arc<dyn Watch>,
+    stop: StopSignal,
+) -> Result<Ended, WorkerError> {
+    let purses = Purses::new(parts.ledger.clone());
+    let mut model = model;
+    loop {
+        let row = parts.store.session(None, session).await?;
+        let claim = parts.store.claim(session, &parts.name).await?;
+        let job = Job {
+            parts: parts.clone(),
+            claim: &claim,
+            owner: row.map_or(Owner::LOCAL, |row| row.owner),
+            purses: purses.clone(),
+            watch: watch.clone(),
+            grace: Duration::ZERO,
+            crashes: 0,
+        };
+        match work_on(job, model.take(), stop.clone()).await?.left {
+            Left::Ended(ended) => return Ok(ended),
+            Left::TakenBack => {}
+        }
+    }
+}
+
+/// So many workers that died with a session in a row, or failed with it, are enough.
+const MOST_CRASHES: u32 = 5;
+
+/// Works on a claimed session. `model` is the session's model, if it is open already.
+pub(crate) async fn work_on(
+    job: Job<'_>,
+    model: Option<Box<dyn Model>>,
+    stop: StopSignal,
+) -> Result<Worked, WorkerError> {
+    let Job { parts, claim, watch, .. } = &job;
+    let mut log = SessionLog::open(parts.store.clone(), watch.clone(), claim).await?;
+    if let Some(left) = at_once(&job, &mut log).await? {
+        return Ok(Worked { left, seen: log.last() });
+    }
+    let (model, fixed) = match provide(&job, &log, model).await {
+        Ok(provided) => provided,
+        Err(WorkerError::NoPolicy(reason)) => {
+            let left = give_up(&job, &mut log, reason).await?;
+            return Ok(Worked { left, seen: log.last() });
+        }
+        Err(error) => return Err(error),
+    };
+    let Job { parts, owner, purses, watch, grace, .. } = job;
+    let news = parts.store.follow(log.session(), log.last()).await?;
+    let (session, data) = (log.session(), parts.data.clone());
+    let scene = Scene { parts, watch, owner, purses, grace };
+    let mut run = Run::new(scene, log, model, fixed);
+    let left = run.finish(news, stop).await?;
+    if matches!(left, Left::Ended(Ended::Over(_))) && !run.agent().keeps_workspace() {
+        layers::forget(&data, session).await?;
+    }
+    Ok(Worked { left, seen: run.seen() })
+}
+
+/// What takes no model and no sandbox: a session that has ended, waits, was cancelled, or is to be given up.
+async fn at_once(job: &Job<'_>, log: &mut SessionLog<'_>) -> Result<Option<Left>, WorkerError> {
+    let agent = log.agent();
+    if let Some(outcome) = agent.outcome().cloned().filter(|_| !agent.resumable()) {
+        // Whoever saw it end may have been killed before it could clean up.
+        if !agent.keeps_workspace() {
+            layers::forget(&job.parts.data, log.session()).await?;
+        }
+        return Ok(Some(Left::Ended(Ended::Over(outcome))));
+    }
+    if let Some(waiting) = agent.waits_at(now()) {
+        return Ok(Some(Left::Ended(Ended::Waiting(waiting))));
+    }
+    if agent.outcome().is_none() && agent.cancelled() {
+        log.record(vec![claimed(job)], None).await?;
+        return Ok(Some(over(job, log).await?));
+    }
+    if job.crashes >= MOST_CRASHES && agent.outcome().is_none() {
+        let times: Vec<String> = log.claims().map(Timestamp::utc).collect();
+        let reason = format!(
+            "given up: {} workers in a row failed or died with it, which took it at {}. The workers' own logs tell why; write to the session to \
+             have it tried again",
+            job.crashes,
+            times.join(", ")
+        );
+        return give_up(job, log, reason).await.map(Some);
+    }
+    if agent.closing() && agent.fixed().is_none() {
+        let reason = "the session has no pull request".to_owned();
+        log.note(vec![EventBody::MergeFailed { reason }]).await?;
+        return Ok(Some(over(job, log).await?));
+    }
+    Ok(None)
+}
+
+/// Ends a session that cannot be worked on.
+async fn give_up(job: &Job<'_>, log: &mut SessionLog<'_>, reason: String) -> Result<Left, WorkerError> {
+    let outcome = Outcome::Failed { reason };
+    log.note(vec![claimed(job), EventBody::SessionEnded { outcome }]).await?;
+    over(job, log).await
+}
+
+async fn over(job: &Job<'_>, log: &SessionLog<'_>) -> Result<Left, WorkerError> {
+    if !log.agent().keeps_workspace() {
+        layers::forget(&job.parts.data, log.session()).await?;
+    }
+    let outcome = log.agent().outcome().cloned().ok_or(WorkerError::Log("it has not ended"))?;
+    Ok(Left::Ended(Ended::Over(outcome)))
+}
+
+fn claimed(job: &Job<'_>) -> EventBody {
+    EventBody::Claimed { worker: job.parts.name.clone(), fence: job.claim.fence }
+}
+
+/// The model and what the session may do and with what: as fixed in the log, or as the task and the organisation wish it.
+async fn provide(
+    job: &Job<'_>,
+    log: &SessionLog<'_>,
+    model: Option<Box<dyn Model>>,
+) -> Result<(Option<Box<dyn Model>>, Fixed), WorkerError> {
+    let (parts, agent) = (&job.parts, log.agent());
+    let wishes = agent.task().map(|task| task.wishes.clone()).unwrap_or_default();
+    if let (Some(fixed), None) = (agent.fixed(), agent.other_model()) {
+        // Whoever only merges asks no model.
+        let model = match (agent.closing(), model) {
+            (true, _) => None,
+            (false, Some(model)) => Some(model),
+            (false, None) => Some(parts.models.open(Some(&fixed.model.reference())).await?),
+        };
+        return Ok((model, fixed.clone()));
+    }
+    let policy = match agent.fixed() {
+        Some(fixed) => fixed.policy.clone(),
+        None => policy(job, &wishes).await?,
+    };
+    let model = match model {
+        Some(model) if agent.other_model().is_none() => model,
+        _ => parts.models.open(agent.other_model().or(wishes.model.as_deref())).await?,
+    };
+    let fixed = fix(policy, &*model, parts.system, wishes.plan_first);
+    Ok((Some(model), fixed))
+}
+
+/// The worker's own policy, narrowed by what the organisation says.
+async fn policy(job: &Job<'_>, wishes: &Wishes) -> Result<Policy, WorkerError> {
+    let (own, org) = (&job.parts.policy, job.owner.org);
+    let name = wishes.policy.as_deref();
+    match (patiently(|| job.parts.policies.policy(org, name)).await?, name) {
+        (Some(narrowing), _) => Ok(own.narrowed_by(&narrowing)),
+        (None, None) => Ok(own.clone()),
+        (None, Some(name)) => Err(WorkerError::NoPolicy(format!(
+            "there is no policy {name:?}: ask again with one that there is, or without"
+        ))),
+    }
+}
+
+/// What a new session is given: the policy, the model, and the prompt and tools that fit it and the system of its sandboxes.
+#[must_use]
+pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool) -> Fixed {
+    let info = model.info().clone();
+    let toolbox = Toolbox::standard(info.edits)
+        .with_access(policy.egress.access)
+        .with_system(system)
+        .with_plan_first(plan_first);
+    let tools = toolbox.specs();
+    let network = if policy.egress.is_closed() { Network::Off } else { Network::Door };
+    let input = PromptInput {
+        workspace: WORKSPACE,
+        tools: &tools,
+        test_command: policy.test_command.as_deref(),
+        questions: policy.questions,
+        network,
+    };
+    let prompt = cofferdam_agent::system_prompt(&input);
+    Fixed { policy, model: info, system: prompt, tools, version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation), without any effect.
+///
+/// # Errors
+/// When another process has the session, or the store fails.
+pub async fn settle(store: Arc<dyn Store>, session: SessionId, worker: &str) -> Result<(), WorkerError> {
+    let claim = store.claim(session, worker).await?;
+    let mut log = SessionLog::open(store, Arc::new(Nobody), &claim).await?;
+    if log.agent().outcome().is_none() && log.agent().cancelled() {
+        log.record(Vec::new(), None).await?;
+    }
+    Ok(())
+}
