@@ -1,0 +1,10 @@
+//! Who asks: an API token or the cookie of a browser that is signed in, and how one gets to be.
+
+mod cross_site;
+mod presented;
+pub(crate) mod sign_in;
+mod signed;
+
+pub(crate) use cross_site::refuse_cross_site;
+pub(crate) use presented::Presented;
+pub(crate) use signed::Signed;

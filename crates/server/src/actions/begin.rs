@@ -1,0 +1,203 @@
+//! Sessions begin: from a task, or from a place in another session's log.
+
+use cofferdam_domain::{
+    EventBody, ProjectId, Seq, SessionId, Source, Task, effective,
+    effective::{Fork, NoWayBack},
+    task::Wishes,
+};
+use cofferdam_store::{NewSession as Queued, StoreError, TenantError};
+use url::Url;
+
+use super::{conflict, events, meaningless};
+use crate::{access::Signed, problem::Problem, server::Repositories};
+
+/// A session that somebody wants.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSession {
+    /// The id that it gets, for whoever must know it before; any other.
+    pub(crate) id: SessionId,
+    /// What to do.
+    pub(crate) prompt: String,
+    /// An absolute path or a URL.
+    pub(crate) repository: String,
+    /// The ref to start from.
+    pub(crate) base: Option<String>,
+    /// How it is to be worked on.
+    pub(crate) wishes: Wishes,
+    /// In which project; the organisation's default where it is not said.
+    pub(crate) project: Option<ProjectId>,
+    /// Higher goes first.
+    pub(crate) priority: i16,
+    /// Which way it came in.
+    pub(crate) source: Source,
+}
+
+/// Accepts a task and queues it.
+pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<SessionId, Problem> {
+    let NewSession { id, prompt, repository, base, wishes, project, priority, source } = wanted;
+    check_repository(&signed.shared.choices().repositories, &repository)?;
+    check_base(base.as_deref())?;
+    check_wishes(signed, &wishes).await?;
+    let task = Task::new(prompt, repository, base, signed.name(), source)
+        .and_then(|task| task.with(wishes))
+        .map_err(|invalid| meaningless(invalid.to_string()))?;
+    let accepted = EventBody::TaskAccepted { task };
+    enqueue(signed, Queued { id, project, priority }, accepted, Vec::new()).await
+}
+
+/// Makes a session that goes on from the event `at` of another one, with another instruction or model.
+pub(crate) async fn fork(
+    signed: &Signed,
+    session: SessionId,
+    new: SessionId,
+    at: Seq,
+    model: Option<String>,
+    instruction: Option<String>,
+) -> Result<SessionId, Problem> {
+    let instruction = instruction.map(|text| super::text("instruction", text)).transpose()?;
+    check_wishes(signed, &Wishes { model: model.clone(), ..Wishes::default() }).await?;
+    let row = signed.tenant.session(session).await?;
+    let log = events(signed, session).await?;
+    let bodies =
+        effective::fork(&log, at, Fork { by: signed.name(), model, instruction }).map_err(no_way_back)?;
+    let mut bodies = bodies.into_iter();
+    let first = bodies.next().ok_or_else(|| conflict(format!("{session} has no events yet")))?;
+    let queued = Queued { id: new, project: Some(row.owner.project), priority: 0 };
+    enqueue(signed, queued, first, bodies.collect()).await
+}
+
+/// Makes the session. One with that id which is theirs was made by the same request, which did not live to say so.
+async fn enqueue(
+    signed: &Signed,
+    queued: Queued,
+    first: EventBody,
+    rest: Vec<EventBody>,
+) -> Result<SessionId, Problem> {
+    match signed.tenant.enqueue(queued, signed.now(), first, rest).await {
+        Ok(_) => Ok(queued.id),
+        Err(TenantError::Store(StoreError::Exists(_))) => {
+            signed.tenant.session(queued.id).await?;
+            Ok(queued.id)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a place in a log that nothing leads back to means for whoever asked.
+pub(super) fn no_way_back(reason: NoWayBack) -> Problem {
+    match reason {
+        NoWayBack::Unknown(_) => meaningless(reason.to_string()),
+        NoWayBack::Published(_) | NoWayBack::LaterTurn(_) | NoWayBack::BeforeFork(_) => {
+            conflict(reason.to_string())
+        }
+    }
+}
+
+/// What can be wished for must be there.
+async fn check_wishes(signed: &Signed, wishes: &Wishes) -> Result<(), Problem> {
+    if let Some(model) = &wishes.model
+        && !signed.shared.choices().models.contains(model)
+    {
+        return Err(meaningless("there is no such model: GET /api/v1/choices lists those that there are"));
+    }
+    if let Some(policy) = &wishes.policy
+        && !signed.tenant.policies().await?.iter().any(|(name, _)| name == policy)
+    {
+        return Err(meaningless("there is no such policy: GET /api/v1/choices lists those that there are"));
+    }
+    Ok(())
+}
+
+/// Refs as git takes them, without what could be an option or an expression (git-check-ref-format(1)).
+fn check_base(base: Option<&str>) -> Result<(), Problem> {
+    let Some(base) = base else { return Ok(()) };
+    let fits = (1..=250).contains(&base.len())
+        && !base.starts_with(['-', '/', '.'])
+        && !base.contains("..")
+        && !base.contains("@{")
+        && base.chars().all(|character| !character.is_control() && !" ~^:?*[\\".contains(character));
+    if fits { Ok(()) } else { Err(meaningless("the base is no name of a branch, tag or commit")) }
+}
+
+/// An address of a repository that may be worked on: an absolute path, or a URL without a secret in it.
+fn check_repository(permitted: &Repositories, repository: &str) -> Result<(), Problem> {
+    let plain = !repository.is_empty()
+        && repository.len() <= 1000
+        && repository.chars().all(|character| !character.is_control() && character != '\\');
+    let fits = plain
+        && if repository.starts_with('/') {
+            !repository.split('/').any(|part| matches!(part, "." | ".."))
+        } else {
+            Url::parse(repository).is_ok_and(|url| {
+                matches!(url.scheme(), "https" | "http" | "ssh" | "file") && url.password().is_none()
+            })
+        };
+    if !fits {
+        return Err(meaningless(
+            "the repository is neither an absolute path on the worker's machine nor an https, http, ssh or file URL without a password",
+        ));
+    }
+    match permitted {
+        Repositories::Any => Ok(()),
+        Repositories::Below(places) if places.iter().any(|place| is_below(repository, place)) => Ok(()),
+        Repositories::Below(_) => Err(meaningless(
+            "the repository is not in a place that this server may work on: its administrator lists them in [server] repositories",
+        )),
+    }
+}
+
+/// Whether an address is a place, or in it.
+fn is_below(repository: &str, place: &str) -> bool {
+    let place = place.trim_end_matches('/');
+    repository.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_addresses_in_permitted_places() {
+        let any = |text: &str| check_repository(&Repositories::Any, text).is_ok();
+        for text in ["/srv/a", "https://forge.example/a/b.git", "ssh://git@forge.example/a", "file:///srv/a"]
+        {
+            assert!(any(text), "{text}");
+        }
+        for text in [
+            "",
+            "a",
+            "../a",
+            "/srv/../etc",
+            "-oProxyCommand=x",
+            "ext::sh -c x",
+            "https://u:p@forge.example/a",
+            "/a\nb",
+            "javascript:alert(1)",
+            "git@forge.example:a/b",
+        ] {
+            assert!(!any(text), "{text}");
+        }
+        let some = Repositories::Below(vec!["/srv/git/".to_owned(), "https://forge.example/team".to_owned()]);
+        for (text, fits) in [
+            ("/srv/git/a", true),
+            ("/srv/git", true),
+            ("/srv/github", false),
+            ("/srv", false),
+            ("https://forge.example/team/a", true),
+            ("https://forge.example/teams/a", false),
+            ("https://forge.example.evil.example/team/a", false),
+        ] {
+            assert_eq!(check_repository(&some, text).is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn bases_are_names() {
+        for base in ["main", "feature/x", "v1.2.3", "0123abc"] {
+            assert!(check_base(Some(base)).is_ok(), "{base}");
+        }
+        for base in ["", "-x", "a..b", "a b", "HEAD~1", "a:b", "a^", "@{-1}", "/a", "a\n"] {
+            assert!(check_base(Some(base)).is_err(), "{base}");
+        }
+    }
+}

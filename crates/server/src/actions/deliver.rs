@@ -1,0 +1,58 @@
+//! What becomes of a session's pull request, and of the session when it is over.
+
+use cofferdam_domain::{EventBody, Seq, SessionId};
+
+use super::{append, conflict, standing};
+use crate::{access::Signed, problem::Problem, standing::Standing};
+
+/// Asks that the pull request be merged, if its head is still this commit.
+pub(crate) async fn merge(signed: &Signed, session: SessionId, commit: String) -> Result<Seq, Problem> {
+    let standing = standing(signed, session).await?;
+    let head = open_pull_request(&standing, session)?;
+    if *head != commit {
+        return Err(conflict("the pull request has another head by now: look at that before you merge"));
+    }
+    append(signed, session, EventBody::MergeAsked { by: signed.name(), commit }).await
+}
+
+/// Asks that it be closed without merging.
+pub(crate) async fn close(signed: &Signed, session: SessionId) -> Result<Seq, Problem> {
+    open_pull_request(&standing(signed, session).await?, session)?;
+    append(signed, session, EventBody::CloseAsked { by: signed.name() }).await
+}
+
+/// The head of the pull request about which something can be decided now.
+fn open_pull_request(standing: &Standing, session: SessionId) -> Result<&String, Problem> {
+    let Some(pull_request) = &standing.pull_request else {
+        return Err(conflict(format!("{session} has no pull request")));
+    };
+    if standing.open_pull_request().is_none() {
+        return Err(conflict(format!("the pull request of {session} is merged or closed already")));
+    }
+    if standing.outcome.is_none() {
+        return Err(conflict(format!(
+            "{session} is still at work on its pull request: wait for it, or cancel it"
+        )));
+    }
+    if standing.asked_of_forge {
+        return Err(conflict(format!("the pull request of {session} is being merged or closed already")));
+    }
+    Ok(&pull_request.head_commit)
+}
+
+/// Puts a session away that is over, or takes it out again.
+pub(crate) async fn archive(signed: &Signed, session: SessionId, archived: bool) -> Result<(), Problem> {
+    let standing = standing(signed, session).await?;
+    if archived && standing.outcome.is_none() {
+        return Err(conflict(format!("{session} has not ended: cancel it first")));
+    }
+    Ok(signed.tenant.set_archived(session, archived).await?)
+}
+
+/// Deletes a session that is over, with all that only it refers to.
+pub(crate) async fn delete(signed: &Signed, session: SessionId) -> Result<(), Problem> {
+    if standing(signed, session).await?.outcome.is_none() {
+        return Err(conflict(format!("{session} has not ended: cancel it first")));
+    }
+    Ok(signed.tenant.forget(session, signed.now()).await?)
+}

@@ -1,0 +1,244 @@
+//! Sessions: begin, list, see, delete.
+
+use axum::{Json, http::StatusCode, response::Response};
+use cofferdam_domain::{ProjectId, Seq, SessionId, Source, UserId, ids::SessionKind, task::Wishes};
+use cofferdam_store::SessionFilter;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    body::{Asked, Body, Named, NoQuery},
+    once::{Answer, Key, once},
+    view::{Made, SessionView, StateView},
+};
+use crate::{
+    access::Signed,
+    actions::{self, NewSession},
+    cursor,
+    problem::Problem,
+    shared::Shared,
+};
+
+/// The most sessions of one page.
+const MAX_PAGE: u32 = 200;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_sessions, create_session))
+        .routes(routes!(get_session, delete_session))
+        .routes(routes!(fork_session))
+}
+
+/// A task.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTask {
+    /// What to do, in words
+    #[schema(min_length = 1, max_length = 524_288)]
+    prompt: String,
+    /// The repository: an absolute path on the workers' machines, or a URL
+    #[schema(min_length = 1, max_length = 1000, example = "https://forge.example.com/team/project.git")]
+    repository: String,
+    /// Branch, tag or commit to start from; the repository's default branch where it is not said
+    #[schema(max_length = 250)]
+    base: Option<String>,
+    /// The model, one of those that `/choices` lists
+    #[schema(max_length = 200)]
+    model: Option<String>,
+    /// A named policy, one of those that `/choices` lists
+    #[schema(max_length = 200)]
+    policy: Option<String>,
+    /// Whether the agent may change nothing before somebody has approved its plan
+    #[serde(default)]
+    plan_first: bool,
+    /// The project; the organisation's default where it is not said
+    #[schema(value_type = Option<String>)]
+    project: Option<ProjectId>,
+    /// Higher goes first; 0 is usual
+    #[serde(default)]
+    #[schema(minimum = -100, maximum = 100)]
+    priority: i16,
+}
+
+/// Accept a task
+///
+/// The session is queued, and nothing that was accepted is lost. The answer comes before the work begins.
+#[utoipa::path(
+    post,
+    path = "/sessions",
+    tag = "Sessions",
+    request_body = NewTask,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer again", min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    responses((status = 201, description = "The session that was made", body = Made))
+)]
+async fn create_session(
+    signed: Signed,
+    key: Key,
+    _: NoQuery,
+    body: Body<NewTask>,
+) -> Result<Response, Problem> {
+    let Body { value, request } = body;
+    once(signed, key, request, move |signed, id| async move {
+        let NewTask { prompt, repository, base, model, policy, plan_first, project, priority } = value;
+        let wanted = NewSession {
+            id,
+            prompt,
+            repository,
+            base,
+            wishes: Wishes { model, policy, plan_first },
+            project,
+            priority: priority.clamp(-100, 100),
+            source: Source::Api,
+        };
+        Answer::created(&Made { id: actions::create(&signed, wanted).await? })
+    })
+    .await
+}
+
+/// Where another session should go on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewFork {
+    /// The last event that is taken over
+    #[schema(minimum = 1)]
+    at: u64,
+    /// Another model to go on with
+    #[schema(max_length = 200)]
+    model: Option<String>,
+    /// What the agent is told to do instead
+    #[schema(min_length = 1, max_length = 65_536)]
+    instruction: Option<String>,
+}
+
+/// Fork a session
+///
+/// The new session begins with a copy of the log up to an event and the files as they were then.
+#[utoipa::path(
+    post,
+    path = "/sessions/{id}/fork",
+    tag = "Steering",
+    request_body = NewFork,
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer again", min_length = 1, max_length = 128, pattern = "^[!-~]+$")
+    ),
+    responses((status = 201, description = "The session that was made", body = Made))
+)]
+async fn fork_session(
+    signed: Signed,
+    Named(session): Named<SessionId>,
+    key: Key,
+    _: NoQuery,
+    body: Body<NewFork>,
+) -> Result<Response, Problem> {
+    let Body { value, request } = body;
+    once(signed, key, request, move |signed, id| async move {
+        let NewFork { at, model, instruction } = value;
+        let made = actions::fork(&signed, session, id, Seq(at), model, instruction).await?;
+        Answer::created(&Made { id: made })
+    })
+    .await
+}
+
+/// Which sessions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// Only those in this state
+    state: Option<StateView>,
+    /// Only those of this project
+    #[param(value_type = Option<String>)]
+    project: Option<ProjectId>,
+    /// Only those that this user asked for
+    #[param(value_type = Option<String>)]
+    user: Option<UserId>,
+    /// Only those that were put away, or only those that were not
+    archived: Option<bool>,
+    /// Only those with this text in their title or repository
+    #[param(max_length = 200)]
+    text: Option<String>,
+    /// Where the page begins, as the page before said
+    #[param(max_length = 100)]
+    cursor: Option<String>,
+    /// At most this many; 50 where it is not said
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// A page of sessions.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionPage {
+    /// The newest first
+    sessions: Vec<SessionView>,
+    /// Where the next page begins; nothing at the end
+    next: Option<String>,
+}
+
+/// List sessions
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    tag = "Sessions",
+    params(Wanted),
+    responses((status = 200, description = "The newest first", body = SessionPage))
+)]
+async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json<SessionPage>, Problem> {
+    let Wanted { state, project, user, archived, text, cursor, limit } = wanted;
+    let limit = limit.unwrap_or(50);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::new(
+            crate::problem::Kind::Malformed,
+            format!("a page has 1 to {MAX_PAGE} sessions"),
+        ));
+    }
+    if text.as_ref().is_some_and(|text| text.len() > 200) {
+        return Err(Problem::new(
+            crate::problem::Kind::Malformed,
+            "the text to look for has at most 200 bytes",
+        ));
+    }
+    let before = cursor.as_deref().map(cursor::read::<SessionKind>).transpose()?;
+    let filter = SessionFilter {
+        state: state.map(Into::into),
+        project,
+        user,
+        archived,
+        text,
+        before,
+        limit,
+        ..SessionFilter::default()
+    };
+    let rows = signed.tenant.sessions(filter).await?;
+    let whole = rows.len() < limit as usize;
+    let next = rows.last().filter(|_| !whole).map(|row| cursor::after(row.id));
+    Ok(Json(SessionPage { sessions: rows.into_iter().map(Into::into).collect(), next }))
+}
+
+/// See a session
+#[utoipa::path(
+    get,
+    path = "/sessions/{id}",
+    tag = "Sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "The session", body = SessionView))
+)]
+async fn get_session(signed: Signed, Named(session): Named<SessionId>) -> Result<Json<SessionView>, Problem> {
+    Ok(Json(signed.tenant.session(session).await?.into()))
+}
+
+/// Delete a session
+///
+/// Its events, and the contents that only it refers to, are gone for good. It must have ended.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    tag = "Sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 204, description = "It is gone"))
+)]
+async fn delete_session(signed: Signed, Named(session): Named<SessionId>) -> Result<StatusCode, Problem> {
+    actions::delete(&signed, session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

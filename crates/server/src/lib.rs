@@ -1,0 +1,39 @@
+//! The server: the HTTP API, the web pages, and who may use them.
+//!
+//! What this crate is for: people and programs ask for work, watch it live, steer it, decide about what it asks for, and look at what came of
+//! it. [`Server`] answers them from the store and writes into sessions' logs what they decide; [`Client`] asks such a server.
+//!
+//! What it never does: talk to a worker, run anything, or read the configuration. It holds of the store only what belongs to whoever
+//! asks ([`cofferdam_store::Tenant`]), and nothing that anybody else wrote is shown otherwise than inert.
+//!
+//! Where to start reading: `server.rs` (the parts and the loop), then `access` (who asks), then `actions` (what can be done), then `api`.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod act;
+mod actions;
+mod api;
+mod client;
+mod cursor;
+mod desk;
+mod headers;
+mod limits;
+mod live;
+mod metrics;
+mod origin;
+mod pages;
+mod patience;
+mod problem;
+mod proof;
+mod refused;
+mod server;
+mod shared;
+mod standing;
+
+pub use act::Act;
+pub use client::{Client, ClientError};
+pub use desk::{Desk, Link, Refusal};
+pub use limits::Limits;
+pub use origin::{InvalidOrigin, Origin};
+pub use server::{Choices, Clock, Repositories, SealError, SecretSeal, Server, ServerParts};

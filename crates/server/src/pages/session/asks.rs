@@ -1,0 +1,152 @@
+//! What waits for a person: each with the exact text that is decided about, and a form that is bound to its digest.
+
+use cofferdam_domain::{CallId, Digest, SandboxId, SessionState, WaitingFor, egress::AccessAsk};
+use maud::{Markup, html};
+
+use super::{Facts, Row};
+use crate::pages::{
+    markdown::prose_of,
+    text::{Excerpt, inert, line},
+    words,
+};
+
+/// Bytes of a question, a plan or a reason that are shown: they are decided about, so this is more than they may have.
+const WHOLE: usize = 512 * 1024;
+
+/// Requests for access that are shown at once.
+const MOST_ACCESSES: usize = 20;
+
+/// All that waits. Empty while nothing does.
+pub(super) fn asks(row: &Row, facts: &Facts) -> Markup {
+    let open = row.state != SessionState::Ended;
+    let standing = &facts.standing;
+    let plan = standing.plan.as_ref().filter(|plan| plan.decision.is_none());
+    html! {
+        div.asks #asks data-parts {
+            @if let Some(sandbox) = standing.frozen { (frozen(row, sandbox, facts.frozen.as_deref().unwrap_or_default())) }
+            @if open {
+                @for question in standing.questions.iter().filter(|question| question.is_open()) {
+                    (self::question(row, question.call, &question.text))
+                }
+                @if let Some(plan) = plan { (self::plan(row, plan.digest, &plan.text)) }
+                @for access in standing.accesses.iter().filter(|access| access.decided.is_none()).take(MOST_ACCESSES) {
+                    (self::access(row, &access.ask))
+                }
+                @if row.waiting == Some(WaitingFor::Budget) { (budget(row, standing.spent.as_deref())) }
+                @if row.waiting == Some(WaitingFor::Pause) { (paused(row)) }
+            }
+        }
+    }
+}
+
+fn question(row: &Row, call: CallId, question: &str) -> Markup {
+    let id = format!("answer-{call}");
+    html! {
+        section.card.ask #(format!("ask-{call}")) aria-labelledby=(format!("title-{call}")) {
+            h2 #(format!("title-{call}")) { "The agent asks" }
+            (prose_of(question, WHOLE))
+            form.act method="post" action=(format!("/sessions/{}/answers", row.id)) {
+                input type="hidden" name="call" value=(call);
+                label for=(id) { "Your answer" }
+                textarea #(id) name="text" rows="3" required maxlength="65536" {}
+                div.row {
+                    button.primary type="submit" { "Answer" }
+                    button type="submit" formaction=(format!("/sessions/{}/continue", row.id)) formnovalidate { "Let it decide by itself" }
+                }
+            }
+        }
+    }
+}
+
+fn plan(row: &Row, digest: Digest, text: &str) -> Markup {
+    let address = format!("/sessions/{}/plan", row.id);
+    html! {
+        section.card.ask #(format!("plan-{}", digest.short())) aria-labelledby="plan-title" {
+            h2 #plan-title { "A plan to approve" }
+            p.quiet { "Until you approve it, the agent can only read. You approve exactly this text, " code { (digest.short()) } "." }
+            (prose_of(text, WHOLE))
+            form.act method="post" action=(address) {
+                input type="hidden" name="digest" value=(digest);
+                details data-key="edit" {
+                    summary { "Change it before approving" }
+                    label for="plan-text" { "The plan, as the agent will get it" }
+                    textarea #plan-text name="text" rows="14" maxlength="524288" { (text) }
+                }
+                details data-key="reject" {
+                    summary { "Ask for another plan" }
+                    label for="plan-reason" { "What is wrong with this one" }
+                    textarea #plan-reason name="reason" rows="3" maxlength="65536" {}
+                    button type="submit" name="decision" value="reject" { "Send back" }
+                }
+                div.row { button.primary type="submit" name="decision" value="approve" { "Approve" } }
+            }
+        }
+    }
+}
+
+fn access(row: &Row, ask: &AccessAsk) -> Markup {
+    let digest = ask.digest();
+    // The same bytes that the digest is of.
+    let exact = serde_json::to_string(&ask.rule).unwrap_or_default();
+    html! {
+        section.card.ask #(format!("access-{}", digest.short())) aria-labelledby=(format!("access-title-{}", digest.short())) {
+            h2 #(format!("access-title-{}", digest.short())) { "The agent asks for access" }
+            p.rule { code { (inert(&words::rule(&ask.rule))) } }
+            p { span.quiet { "Its reason, unverified: " } q { (Excerpt::beginning(&ask.reason, 4_000).markup()) } }
+            details data-key="exact" {
+                summary { "The exact rule, " code { (digest.short()) } }
+                pre tabindex="0" { (inert(&exact)) }
+            }
+            form.act method="post" action=(format!("/sessions/{}/access/{digest}", row.id)) {
+                input type="hidden" name="call" value=(ask.call);
+                div.row {
+                    button.primary type="submit" name="decision" value="grant" { "Grant for this session" }
+                    button type="submit" name="decision" value="deny" { "Deny" }
+                }
+            }
+        }
+    }
+}
+
+fn frozen(row: &Row, sandbox: SandboxId, reason: &str) -> Markup {
+    html! {
+        section.card.ask.danger #(format!("frozen-{sandbox}")) aria-labelledby="frozen-title" {
+            h2 #frozen-title { "The sandbox is frozen" }
+            p { q { (line(reason, 600)) } }
+            p.quiet { "Nothing in it runs. Look at what was refused before you let it go on." }
+            form.act method="post" action=(format!("/sessions/{}/release", row.id)) {
+                input type="hidden" name="sandbox" value=(sandbox);
+                div.row { button.danger type="submit" { "Release it" } }
+            }
+        }
+    }
+}
+
+fn budget(row: &Row, what: Option<&str>) -> Markup {
+    html! {
+        section.card.ask #ask-budget aria-labelledby="budget-title" {
+            h2 #budget-title { "A budget is used up" }
+            @if let Some(what) = what { p { (line(what, 400)) } }
+            p.quiet { "It goes on by itself when the day is over (UTC), or now, if you say so." }
+            (go_on(row, "Go on now"))
+        }
+    }
+}
+
+fn paused(row: &Row) -> Markup {
+    html! {
+        section.card.ask #ask-pause aria-labelledby="pause-title" {
+            h2 #pause-title { "Paused" }
+            p.quiet { "Its files are kept. No worker has it." }
+            (go_on(row, "Continue"))
+        }
+    }
+}
+
+fn go_on(row: &Row, words: &str) -> Markup {
+    html! {
+        form.act method="post" action=(format!("/sessions/{}/continue", row.id)) {
+            div.row { button.primary type="submit" { (words) } }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The top of every page of a session: its title, where it stands, and the tabs.
+
+use cofferdam_domain::Side;
+use maud::{Markup, html};
+
+use super::{Facts, Row, pill};
+use crate::pages::{text::line, words::time};
+
+/// The pages of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tab {
+    Timeline,
+    Diff,
+    Evidence,
+    PullRequest,
+    /// None of them: a page that shows one output or one event.
+    None,
+}
+
+/// The top.
+pub(crate) fn head(row: &Row, facts: &Facts, tab: Tab) -> Markup {
+    let (tone, word) = pill(row, facts);
+    let requester = facts.standing.task.as_ref().map(|task| task.requester.as_str()).unwrap_or_default();
+    html! {
+        header.head #head {
+            p.crumb { a href="/" { "Sessions" } " / " span.quiet { (line(&row.repository, 120)) } }
+            h1 { (line(&row.title, 200)) }
+            p.sub {
+                span.pill.(tone.class()) { (word) }
+                @if row.archived { " " span.pill.quiet { "Archived" } }
+                " "
+                span.quiet {
+                    @if !requester.is_empty() { "asked by " span.name { (line(requester, 60)) } ", " }
+                    (time(row.created))
+                    @if let Some((from, at)) = facts.forked_from {
+                        ", forked from " a href=(format!("/sessions/{from}")) { (from) } " at event " (at.0)
+                    }
+                }
+            }
+            (tabs(row, facts, tab))
+        }
+    }
+}
+
+fn tabs(row: &Row, facts: &Facts, tab: Tab) -> Markup {
+    let id = row.id;
+    let diff = facts.received.as_ref().map(|received| html! {
+        " " span.count { span.plus { "+" (received.stat.added) } " " span.minus { "−" (received.stat.removed) } }
+    });
+    let evidence = facts.run(Side::Head).map(|run| {
+        let (tone, _) = crate::pages::words::exit(run.exit);
+        html! { " " span.light.(tone.class()) aria-hidden="true" {} }
+    });
+    let number =
+        facts.standing.pull_request.as_ref().map(|opened| html! { " " span.count { "#" (opened.number) } });
+    let tabs = [
+        (Tab::Timeline, format!("/sessions/{id}"), "Timeline", None),
+        (Tab::Diff, format!("/sessions/{id}/diff"), "Diff", diff),
+        (Tab::Evidence, format!("/sessions/{id}/evidence"), "Evidence", evidence),
+        (Tab::PullRequest, format!("/sessions/{id}/pull-request"), "Pull request", number),
+    ];
+    html! {
+        nav.tabs aria-label="Session" {
+            @for (target, address, name, more) in tabs {
+                a href=(address) aria-current=[(target == tab).then_some("page")] { (name) @if let Some(more) = more { (more) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The pages for whoever is not signed in.
+
+use maud::{Markup, html};
+
+use super::text::inert;
+
+/// How one can sign in here.
+pub(crate) fn offer() -> Markup {
+    html! {
+        section.told {
+            h1 { "Sign in" }
+            p { "Open the link that an administrator gave you. It works once, for fifteen minutes." }
+            p.quiet { "On the machine that Cofferdam runs on, " code { "cofferdam admin link" } " makes one." }
+        }
+    }
+}
+
+/// The page that a link leads to. Only the button uses the link up, so that a program which looks at links does not.
+pub(crate) fn confirm(secret: &str) -> Markup {
+    html! {
+        section.told {
+            h1 { "Sign in" }
+            p { "This link signs this browser in, once." }
+            form method="post" action=(format!("/sign-in/{}", path_part(secret))) { button.primary type="submit" autofocus { "Sign in" } }
+        }
+    }
+}
+
+/// What may stand in the path of a form; anything else is no link that was ever given.
+fn path_part(secret: &str) -> &str {
+    let plain = secret.len() <= 200
+        && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if plain { secret } else { "unknown" }
+}
+
+/// What is shown when something cannot be done.
+pub(crate) fn problem(title: &str, detail: &str, signed_in: bool) -> Markup {
+    let way = if signed_in { ("/", "All sessions") } else { ("/sign-in", "Sign in") };
+    html! {
+        section.told role="alert" {
+            h1 { (title) }
+            p { (inert(detail)) }
+            p.row { a.button.primary href=(way.0) { (way.1) } }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What all requests share: the parts that the composition root handed down, and what is counted.
+
+use std::sync::Arc;
+
+use cofferdam_domain::Timestamp;
+use cofferdam_store::Everything;
+use tokio::sync::watch;
+
+use crate::{
+    limits::{Limits, Streams},
+    metrics::Metrics,
+    origin::Origin,
+    server::{Choices, Clock, SecretSeal},
+};
+
+/// Waits until a signal to stop turns true, or nobody can give it any more.
+pub(crate) async fn stopped(signal: &mut watch::Receiver<bool>) {
+    // Whichever it is, it is over.
+    signal.wait_for(|stop| *stop).await.map(drop).ok();
+}
+
+/// The state of every handler.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inside>);
+
+pub(crate) struct Inside {
+    pub(crate) store: Arc<dyn Everything>,
+    pub(crate) origin: Origin,
+    pub(crate) choices: Choices,
+    pub(crate) seal: Box<dyn SecretSeal>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) streams: Streams,
+    pub(crate) metrics: Metrics,
+    /// Rises when somebody's rights may have shrunk: live streams look again whether they may go on.
+    pub(crate) rights: watch::Sender<u64>,
+    /// Turns true when the server is to end: live streams do.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(inside: Inside) -> Self {
+        Self(Arc::new(inside))
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Everything> {
+        &self.0.store
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    pub(crate) fn choices(&self) -> &Choices {
+        &self.0.choices
+    }
+
+    pub(crate) fn seal(&self) -> &dyn SecretSeal {
+        &*self.0.seal
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0.clock)()
+    }
+
+    /// Tells live streams to look again whether they may go on.
+    pub(crate) fn rights_changed(&self) {
+        self.0.rights.send_modify(|version| *version += 1);
+    }
+
+    /// Hears of [`Self::rights_changed`].
+    pub(crate) fn rights(&self) -> watch::Receiver<u64> {
+        self.0.rights.subscribe()
+    }
+
+    /// Hears that the server is to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    /// Tells everything that lives long to end.
+    pub(crate) fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+}

@@ -1,0 +1,186 @@
+//! Streams: nothing is missed, nothing is told twice, and they end when the right to see does.
+
+use std::time::Duration;
+
+use cofferdam_domain::{EventBody, Rank, Secret, Seq};
+use cofferdam_server::{Client, Limits};
+use futures_util::StreamExt as _;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::harness::{LONG, Somebody, World, is_problem, question};
+
+/// A stream, and what of it is not an event yet.
+struct Reader {
+    response: Response,
+    rest: String,
+}
+
+impl Reader {
+    async fn open(world: &World, who: &Somebody, path: &str, last: Option<u64>) -> Self {
+        let mut request = world.ask(who, Method::GET, &format!("/api/v1{path}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, rest: String::new() }
+    }
+
+    /// The next piece: its id and data; nothing at the end of the stream. Comments have neither.
+    async fn piece(&mut self) -> Option<(Option<u64>, Option<Value>)> {
+        loop {
+            if let Some((piece, rest)) = self.rest.split_once("\n\n") {
+                let field =
+                    |name: &str| piece.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                let found = (
+                    field("id").map(|id| id.parse().unwrap()),
+                    field("data").map(|data| serde_json::from_str(data).unwrap()),
+                );
+                self.rest = rest.to_owned();
+                return Some(found);
+            }
+            let chunk = timeout(LONG, self.response.chunk()).await.unwrap().ok()??;
+            self.rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// The next event.
+    async fn event(&mut self) -> Option<(Option<u64>, Value)> {
+        loop {
+            if let (id, Some(data)) = self.piece().await? {
+                return Some((id, data));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_come_as_they_are_written_and_again_from_where_one_was() {
+    let world = World::new().await;
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, vec![question()]).await;
+    let path = format!("/sessions/{session}/events/live");
+    let mut reader = Reader::open(&world, &who, &path, None).await;
+    let (id, first) = reader.event().await.unwrap();
+    assert_eq!((id, &first["body"]["event"]), (Some(1), &Value::from("task_accepted")));
+    assert_eq!(reader.event().await.unwrap().0, Some(2));
+    world.append(session, EventBody::PauseAsked { by: "ann".to_owned() }).await;
+    assert_eq!(reader.event().await.unwrap().1["body"]["event"], "pause_asked");
+    drop(reader);
+    let mut again = Reader::open(&world, &who, &path, Some(2)).await;
+    assert_eq!(again.event().await.unwrap().0, Some(3));
+    for bad in ["x", "-1", "99999999999999999999"] {
+        let request = world.ask(&who, Method::GET, &format!("/api/v1{path}")).header("last-event-id", bad);
+        is_problem(request.send().await.unwrap(), 400).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_says_that_it_is_there_and_ends_with_the_server() {
+    let world = World::with(Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await;
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, Vec::new()).await;
+    let mut reader = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), Some(1)).await;
+    assert_eq!(reader.piece().await, Some((None, None)));
+    world.stop();
+    while reader.piece().await.is_some() {}
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_right_to_see_does() {
+    let world = World::new().await;
+    let (admin, who) = (world.local(Rank::Admin).await, world.local(Rank::Viewer).await);
+    let session = world.session(&who, Vec::new()).await;
+    let mut one = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), None).await;
+    let mut all = Reader::open(&world, &who, "/sessions/live", None).await;
+    assert!(one.event().await.is_some());
+    let path = format!("/api/v1/members/{}", who.user);
+    assert_eq!(
+        world.ask(&admin, Method::DELETE, &path).send().await.unwrap().status(),
+        StatusCode::NO_CONTENT
+    );
+    assert!(one.event().await.is_none());
+    assert!(all.event().await.is_none());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_right_that_ends_elsewhere_is_noticed() {
+    let world = World::with(Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await;
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, Vec::new()).await;
+    let mut reader = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), None).await;
+    assert!(reader.event().await.is_some());
+    // Another server of the same store has done this.
+    world.store.set_rank(who.org, who.user, None, world.now()).await.unwrap();
+    assert!(reader.event().await.is_none());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_list_changes_live() {
+    let world = World::new().await;
+    let (who, theirs) = (world.local(Rank::Viewer).await, world.elsewhere().await);
+    let mut reader = Reader::open(&world, &who, "/sessions/live", None).await;
+    world.session(&theirs, Vec::new()).await;
+    let session = world.session(&who, Vec::new()).await;
+    let (_, row) = reader.event().await.unwrap();
+    assert_eq!((row["id"].as_str().unwrap(), &row["state"]), (&*session.to_string(), &Value::from("queued")));
+    world.append(session, question()).await;
+    loop {
+        let (_, row) = reader.event().await.unwrap();
+        assert_eq!(row["id"], session.to_string(), "nobody else's");
+        if row["waiting"] == "answer" {
+            break;
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn nobody_has_more_streams_than_is_fair() {
+    let world = World::with(Limits { streams: 2, ..Limits::default() }).await;
+    let (who, other) = (world.local(Rank::Viewer).await, world.local(Rank::Viewer).await);
+    let first = Reader::open(&world, &who, "/sessions/live", None).await;
+    let second = Reader::open(&world, &who, "/sessions/live", None).await;
+    let third = world.ask(&who, Method::GET, "/api/v1/sessions/live").send().await.unwrap();
+    assert!(third.headers().contains_key("retry-after"));
+    is_problem(third, 429).await;
+    drop(Reader::open(&world, &other, "/sessions/live", None).await);
+    drop((first, second));
+    // The server hears of it when it next writes, or of the closed connection.
+    timeout(LONG, async {
+        loop {
+            let again = world.ask(&who, Method::GET, "/api/v1/sessions/live").send().await.unwrap();
+            if again.status() == StatusCode::OK {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_client_follows() {
+    let world = World::new().await;
+    let who = world.local(Rank::Member).await;
+    let session = world.session(&who, vec![question()]).await;
+    let client = Client::new(&format!("http://{}", world.address), Secret::new(who.token.clone())).unwrap();
+    let mut events = client.follow(session, Seq::START);
+    for expected in ["task_accepted", "question_asked"] {
+        assert_eq!(events.next().await.unwrap().unwrap().body.name(), expected);
+    }
+    client.act(session, &cofferdam_server::Act::Pause).await.unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap().body.name(), "pause_asked");
+    let refused = client.act(session, &cofferdam_server::Act::Pause).await.unwrap_err();
+    assert!(refused.to_string().contains("paused already"), "{refused}");
+    world.end().await;
+}

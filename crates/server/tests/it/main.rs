@@ -1,0 +1,20 @@
+//! The server over real HTTP, on a store of its own for each test.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking, in the functions that it calls too")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+
+mod access;
+mod bad_input;
+mod browser;
+mod chromium;
+mod contract;
+mod foreign;
+mod harness;
+mod live;
+mod pages;
+#[expect(dead_code, reason = "the pages' own tests use the rest")]
+#[path = "../../src/pages/sample.rs"]
+mod sample;
+mod screenshots;
+mod sessions;
