@@ -1,6 +1,7 @@
 //! The command line, as close to what was typed as can be. Meaning comes in the commands.
 
 mod sandbox;
+mod service;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,6 +14,11 @@ pub(crate) use self::sandbox::{
     SandboxExecArguments, SandboxExportArguments, SandboxForkArguments, SandboxImportArguments,
     SandboxOrSession, SandboxRollbackArguments, SandboxRunArguments, SandboxSnapshotArguments,
     SandboxStartArguments,
+};
+pub(crate) use self::service::{
+    AdminCommand, AnswerArguments, AttachArguments, AuditCommand, ForkArguments, LinkArguments, MessageArguments,
+    NamedSession, OrgArguments, PlanArguments, RollbackArguments, TokenArguments, UpArguments, UserArguments,
+    VerifyArguments,
 };
 
 /// A coding agent that works alone in a sandbox and leaves you a pull request to review.
@@ -58,6 +64,34 @@ pub(crate) enum Command {
     Resume(ResumeArguments),
     /// Cancel a session
     Cancel(SessionArgument),
+    /// Write to a session: the agent reads it before it goes on
+    Message(MessageArguments),
+    /// Ask a session to wait
+    Pause(NamedSession),
+    /// Let a session go on that waits, or that a limit has stopped
+    Continue(NamedSession),
+    /// Work in a session's sandbox yourself, on its worker's machine, while the agent waits; what you see is recorded
+    Attach(AttachArguments),
+    /// Answer a question of the agent's
+    Answer(AnswerArguments),
+    /// Show a session's plan, approve it or reject it
+    Plan(PlanArguments),
+    /// Take a session back to an event
+    Rollback(RollbackArguments),
+    /// Make a session that goes on from an event of another one
+    Fork(ForkArguments),
+    /// Start everything on this machine: the API, the pages and a worker
+    Up(UpArguments),
+    /// Start the API and the pages
+    Server(UpArguments),
+    /// Start a worker that works on what is queued
+    Worker,
+    /// Say who may use a server, on the machine that has the store
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Check that the logs are what was written
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// See what agents ask to be let out of their sandboxes, and decide
     #[command(subcommand)]
     Access(AccessCommand),
@@ -125,6 +159,9 @@ pub(crate) struct RunArguments {
     /// The command that tests the repository [default: found out from its files]
     #[arg(long, value_name = "COMMAND")]
     pub(crate) test: Option<String>,
+    /// Let the agent change nothing before its plan is approved; only with a server
+    #[arg(long)]
+    pub(crate) plan_first: bool,
     /// At most this many model answers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,

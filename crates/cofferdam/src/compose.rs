@@ -9,21 +9,30 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{Digest, Event, Policy, Seq, SessionId};
+use cofferdam_domain::{Digest, Event, OrgId, Owner, Policy, Seq, SessionId, policy::Narrowing};
 use cofferdam_egress::Record;
 use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
-use cofferdam_model::{BlobSource, Model, ModelsConfig};
+use cofferdam_model::{BlobSource, KeyState, Model, ModelsConfig};
 use cofferdam_sandbox::{
-    HostEnvironment, IsolationLevel, LimitLevel, NativeDriver, NativeOptions, SandboxError,
+    Driver, HostEnvironment, IsolationLevel, LimitLevel, NativeDriver, NativeOptions, SandboxError,
 };
-use cofferdam_store::{SessionFilter, SqliteStore, Store, StoreError};
-use cofferdam_worker::{Doorways as _, Models, OpenDoor, Parts, StopSignal, WorkerError};
+use cofferdam_sandbox_docker::DockerDriver;
+use cofferdam_server::{
+    Choices, Client, Limits as ServerLimits, Origin, Repositories, Server, ServerParts,
+};
+use cofferdam_store::{Everything, SessionFilter, Store, StoreError};
+use cofferdam_worker::{
+    Doorways as _, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     args::{Arguments, Command},
-    config::{self, Config, Isolation, Limits},
+    commands::sandbox::Sockets,
+    config::{self, CONTAINERS, Config, DriverName, Isolation, Limits},
     doorway,
+    secrets::{Seal, Secrets},
+    sessions::{Here, Sessions, There},
     terminal::{Terminal, complain},
 };
 
@@ -40,15 +49,19 @@ pub(crate) struct Host {
     /// The git program.
     pub(crate) git: Git,
     /// The sandbox driver, still being prepared.
-    driver: JoinHandle<Result<Arc<NativeDriver>>>,
+    driver: JoinHandle<Result<Arc<dyn Driver>>>,
     /// Where egress doors come from.
     doorways: Arc<doorway::Configured>,
 }
 
-async fn driver(limits: LimitLevel, isolation: IsolationLevel, pool: usize) -> Result<Arc<NativeDriver>> {
+async fn native(limits: LimitLevel, isolation: IsolationLevel, pool: usize) -> Result<Arc<NativeDriver>> {
     let options =
         NativeOptions { isolation, pool, ..NativeOptions::new(HostEnvironment::of_this_host(), limits) };
-    match NativeDriver::new(options).await {
+    made(NativeDriver::new(options).await)
+}
+
+fn made<D>(driver: Result<D, SandboxError>) -> Result<Arc<D>> {
+    match driver {
         Ok(driver) => Ok(Arc::new(driver)),
         Err(error @ SandboxError::Host { .. }) => {
             bail!("{error}. `cofferdam doctor` says more about this host")
@@ -67,6 +80,7 @@ impl App {
             (None, Command::Demo(_)) => {
                 config.limits = Limits::Weak;
                 config.isolation = Isolation::Weaker;
+                config.driver = DriverName::Native;
             }
             (None, _) => {}
         }
@@ -74,12 +88,16 @@ impl App {
         Ok(Self { config, terminal: Terminal::standard(no_color) })
     }
 
-    /// The store in the data directory.
-    pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>> {
+    /// The store: a database, or the data directory.
+    pub(crate) async fn store(&self) -> Result<Arc<dyn Everything>> {
         let data = &self.config.data;
         keep_private(data)?;
-        match SqliteStore::open(data).await {
-            Ok(store) => Ok(Arc::new(store)),
+        if let Some(address) = self.config.store.address()? {
+            return Ok(cofferdam_store::open(address.expose()).await?);
+        }
+        let path = data.to_str().with_context(|| format!("{} is not a path in UTF-8", data.display()))?;
+        match cofferdam_store::open(path).await {
+            Ok(store) => Ok(store),
             Err(error @ StoreError::File { .. }) => Err(error).with_context(|| {
                 format!(
                     "the data directory {} cannot be used; --data or COFFERDAM_DATA names another",
@@ -97,23 +115,39 @@ impl App {
     }
 
     /// The sandbox driver.
-    pub(crate) async fn driver(&self) -> Result<Arc<NativeDriver>> {
-        self.driver_with_pool(0).await
+    pub(crate) async fn driver(&self) -> Result<Arc<dyn Driver>> {
+        self.prepare_driver(self.config.driver).await
     }
 
-    /// One that begins so many sandboxes ahead of time.
-    pub(crate) async fn driver_with_pool(&self, pool: usize) -> Result<Arc<NativeDriver>> {
-        driver(self.config.limits.into(), self.config.isolation.into(), pool).await
+    /// Prepares a sandbox driver, independently of this.
+    pub(crate) fn prepare_driver(
+        &self,
+        driver: DriverName,
+    ) -> impl Future<Output = Result<Arc<dyn Driver>>> + Send + use<> {
+        let (limits, isolation) = (self.config.limits.into(), self.config.isolation.into());
+        let docker = self.config.docker();
+        async move {
+            let made: Arc<dyn Driver> = match driver {
+                DriverName::Native => native(limits, isolation, 0).await?,
+                DriverName::Docker => made(DockerDriver::new(docker?).await)?,
+            };
+            Ok(made)
+        }
+    }
+
+    /// The native driver, which begins so many sandboxes ahead of time.
+    pub(crate) async fn native_driver(&self, pool: usize) -> Result<Arc<NativeDriver>> {
+        native(self.config.limits.into(), self.config.isolation.into(), pool).await
     }
 
     /// Finds git, and begins to prepare sandboxes: that takes longer than all else that comes before the first request, and needs none of it.
     pub(crate) fn host(&self) -> Result<Host> {
-        let driver = tokio::spawn(driver(self.config.limits.into(), self.config.isolation.into(), 0));
+        let driver = tokio::spawn(self.prepare_driver(self.config.driver));
         let doorways = Arc::new(self.doorways());
         if !self.config.policy.egress.is_closed() {
             let (doorways, policy) = (doorways.clone(), self.config.policy.egress.clone());
             // Whoever needs it hears of what goes wrong; nobody else should.
-            tokio::spawn(async move { doorways.doorway(&policy).await.map(drop).ok() });
+            tokio::spawn(async move { doorways.doorway(Owner::LOCAL.org, &policy).await.map(drop).ok() });
         }
         Ok(Host { git: Git::find()?, driver, doorways })
     }
@@ -135,14 +169,14 @@ impl App {
         let settings = rules.egress.unwrap_or_else(|| self.config.egress.clone());
         let packages = self.config.data.join(PACKAGES);
         let doorways = doorway::Configured::new(settings, rules.credentials, packages);
-        let way = doorways.doorway(&rules.policy).await?;
+        let way = doorways.doorway(Owner::LOCAL.org, &rules.policy).await?;
         Ok(OpenDoor::new(&way, &rules.policy, None, record, directory)?)
     }
 
     /// Everything that a worker needs.
     pub(crate) async fn parts(
         &self,
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Everything>,
         host: Host,
         policy: Policy,
     ) -> Result<Arc<Parts>> {
@@ -152,7 +186,7 @@ impl App {
         let driver = driver.await.context("preparing sandboxes failed")??;
         let models = Configured { config: self.config.models.clone(), store: store.clone() };
         Ok(Arc::new(Parts {
-            store,
+            store: store.clone(),
             driver,
             doorways,
             mirrors: Mirrors::new(git.clone(), data.join("mirrors")),
@@ -160,6 +194,9 @@ impl App {
             git,
             models: Arc::new(models),
             policy,
+            policies: Arc::new(Named(store.clone())),
+            ledger: Some(store),
+            entrances: Arc::new(Sockets { user: self.user(), output_limit: self.config.policy.limits.output }),
             read_only: self.config.read_only.clone(),
             system: self.config.system,
             identity: self.identity(),
@@ -194,17 +231,74 @@ impl App {
 
     /// A session's whole log.
     pub(crate) async fn events(&self, store: &dyn Store, session: SessionId) -> Result<Vec<Event>> {
-        const PAGE: u32 = 1000;
-        let mut events: Vec<Event> = Vec::new();
-        loop {
-            let after = events.last().map_or(Seq::START, |event| event.seq);
-            let page = store.read(session, after, PAGE).await?;
-            let whole = page.len() < PAGE as usize;
-            events.extend(page);
-            if whole {
-                return Ok(events);
-            }
+        all_events(store, session).await
+    }
+
+    /// The server that commands ask, if one is configured.
+    pub(crate) fn there(&self) -> Result<Option<There>> {
+        let settings = &self.config.server;
+        let Some(url) = &settings.url else { return Ok(None) };
+        Ok(Some(There::new(Client::new(url, settings.token(&environment)?)?)))
+    }
+
+    /// Sessions, wherever they are.
+    pub(crate) async fn sessions(&self) -> Result<Box<dyn Sessions>> {
+        if let Some(there) = self.there()? {
+            return Ok(Box::new(there));
         }
+        let store = self.store().await?;
+        let settings = &self.config.server;
+        let origin = Origin::of_loopback(settings.listen);
+        let server = self.server(store.clone(), self.secrets(&store), origin, settings.models.clone());
+        Ok(Box::new(Here {
+            store,
+            desk: server.desk(Owner::LOCAL.org, Owner::LOCAL.user, self.user()),
+            data: self.config.data.clone(),
+            identity: self.identity(),
+            user: self.user(),
+            worker: self.worker_name(),
+        }))
+    }
+
+    /// What encrypts and decrypts the secrets in this store.
+    pub(crate) fn secrets(&self, store: &Arc<dyn Everything>) -> Arc<Secrets> {
+        Arc::new(Secrets::new(&self.config, store.clone()))
+    }
+
+    /// The API and the pages on this store.
+    pub(crate) fn server(
+        &self,
+        store: Arc<dyn Everything>,
+        secrets: Arc<Secrets>,
+        origin: Origin,
+        models: Vec<String>,
+    ) -> Server {
+        let settings = &self.config.server;
+        let repositories = match &settings.repositories[..] {
+            [] => Repositories::Any,
+            places => Repositories::Below(places.to_vec()),
+        };
+        let choices = Choices { models, repositories };
+        Server::new(ServerParts {
+            store,
+            origin,
+            choices,
+            seal: Box::new(Seal(secrets)),
+            clock: Arc::new(cofferdam_worker::now),
+            limits: ServerLimits::default(),
+        })
+    }
+
+    /// Models that a task may name: those that are configured for that, or all that are ready; the first is taken where none is named.
+    pub(crate) async fn models_on_offer(&self) -> Result<Vec<String>> {
+        let configured = &self.config.server.models;
+        if !configured.is_empty() {
+            return Ok(configured.clone());
+        }
+        let mut rows = cofferdam_model::list(&self.config.models, &environment).await?;
+        rows.retain(|row| !matches!(row.key, KeyState::Missing(_)));
+        rows.sort_by_key(|row| !row.chosen);
+        Ok(rows.into_iter().map(|row| row.name).collect())
     }
 
     /// Who uses this terminal, as text for people.
@@ -241,7 +335,8 @@ impl App {
 }
 
 /// What the data directory holds beside the store, which sees to its own.
-const DIRECTORIES: [&str; 7] = ["bases", "demo", "forge", "mirrors", PACKAGES, "sandboxes", "sessions"];
+const DIRECTORIES: [&str; 8] =
+    ["bases", CONTAINERS, "demo", "forge", "mirrors", PACKAGES, "sandboxes", "sessions"];
 /// Where packages are kept that came through egress doors.
 const PACKAGES: &str = "packages";
 
@@ -285,10 +380,39 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// A session's whole log.
+pub(crate) async fn all_events(store: &dyn Store, session: SessionId) -> Result<Vec<Event>> {
+    const PAGE: u32 = 1000;
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(Seq::START, |event| event.seq);
+        let page = store.read(session, after, PAGE).await?;
+        let whole = page.len() < PAGE as usize;
+        events.extend(page);
+        if whole {
+            return Ok(events);
+        }
+    }
+}
+
+/// Named policies come from the store.
+struct Named(Arc<dyn Everything>);
+
+#[async_trait]
+impl Policies for Named {
+    async fn policy(&self, org: OrgId, name: Option<&str>) -> Result<Option<Narrowing>, WorkerError> {
+        let Some(name) = name else { return Ok(None) };
+        let policies = self.0.policies(org).await?;
+        let text = policies.into_iter().find_map(|(known, text)| (known == name).then_some(text));
+        // It was checked when it was kept: one that does not parse is of a newer version.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+}
+
 /// Models as the configuration and the environment name them.
 struct Configured {
     config: ModelsConfig,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
 }
 
 #[async_trait]
@@ -300,7 +424,7 @@ impl Models for Configured {
 }
 
 /// Pictures for models come from the store.
-struct StoredPictures(Arc<SqliteStore>);
+struct StoredPictures(Arc<dyn Store>);
 
 #[async_trait]
 impl BlobSource for StoredPictures {

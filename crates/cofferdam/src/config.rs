@@ -13,13 +13,21 @@ use cofferdam_domain::{Policy, egress::EgressPolicy};
 use cofferdam_egress::Credential;
 use cofferdam_model::ModelsConfig;
 use cofferdam_sandbox::{IsolationLevel, LimitLevel, ReadOnly, System};
+use cofferdam_sandbox_docker::DockerOptions;
 use serde::Deserialize;
 
 use crate::toml_file;
 
+mod service;
+
+pub(crate) use service::{SecretsSettings, ServerSettings, StoreSettings, WorkerSettings};
+
 /// The commented example that is shipped; every key is in it. A test parses it.
 #[cfg(test)]
 const EXAMPLE: &str = include_str!("../../../cofferdam.example.toml");
+
+/// Where in the data directory is what containers read of their driver.
+pub(crate) const CONTAINERS: &str = "containers";
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +40,10 @@ struct File {
     identity: Identity,
     credentials: Vec<Credential>,
     egress: Option<EgressSettings>,
+    server: ServerSettings,
+    worker: WorkerSettings,
+    store: StoreSettings,
+    secrets: SecretsSettings,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -69,10 +81,41 @@ pub(crate) enum RegistrySource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SandboxFile {
+    driver: DriverName,
+    docker: DockerSettings,
     limits: Limits,
     isolation: Isolation,
     root: bool,
     read_only: Vec<ReadOnlyFile>,
+}
+
+/// Who makes sandboxes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DriverName {
+    /// Cofferdam itself, with the system of this host
+    #[default]
+    Native,
+    /// A container engine, Docker or Podman, with the system of an image
+    Docker,
+}
+
+/// The `[sandbox.docker]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DockerSettings {
+    /// The engine's socket.
+    pub(crate) socket: PathBuf,
+    /// The image that sandboxes have the system of.
+    pub(crate) image: Option<String>,
+    /// The OCI runtime, by its name in the engine's configuration.
+    pub(crate) runtime: Option<String>,
+}
+
+impl Default for DockerSettings {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("/var/run/docker.sock"), image: None, runtime: None }
+    }
 }
 
 /// How strictly the limits of a sandbox must hold.
@@ -93,7 +136,7 @@ pub(crate) enum Isolation {
     /// All of them; or there is no sandbox.
     #[default]
     Full,
-    /// Landlock and user ids for each sandbox may be missing.
+    /// Some may be missing: Landlock, user ids for each sandbox, or whatever a container engine lacks.
     Weaker,
 }
 
@@ -160,6 +203,10 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Which models there are.
     pub(crate) models: ModelsConfig,
+    /// Who makes sandboxes.
+    pub(crate) driver: DriverName,
+    /// The container engine, if that does.
+    pub(crate) docker: DockerSettings,
     /// How strictly the limits of sandboxes must hold.
     pub(crate) limits: Limits,
     /// How strictly the walls of sandboxes must stand.
@@ -174,6 +221,14 @@ pub(crate) struct Config {
     pub(crate) credentials: Vec<Credential>,
     /// What the egress door has of this host.
     pub(crate) egress: EgressSettings,
+    /// Where a server listens, or which one is asked.
+    pub(crate) server: ServerSettings,
+    /// How much a worker takes on.
+    pub(crate) worker: WorkerSettings,
+    /// Where sessions are kept, if not in the data directory.
+    pub(crate) store: StoreSettings,
+    /// Where the key is that encrypts secrets in the store.
+    pub(crate) secrets: SecretsSettings,
 }
 
 /// The environment, as far as configuration reads it. A value, so that tests need not change the process.
@@ -210,6 +265,8 @@ impl Config {
         }
         Ok(Self {
             file: path,
+            driver: file.sandbox.driver,
+            docker: file.sandbox.docker,
             limits: file.sandbox.limits,
             isolation: file.sandbox.isolation,
             system: if file.sandbox.root { System::Writable } else { System::ReadOnly },
@@ -220,7 +277,23 @@ impl Config {
             identity: file.identity,
             credentials: file.credentials,
             egress: file.egress.unwrap_or_default(),
+            server: file.server.with(environment),
+            worker: file.worker,
+            store: file.store,
+            secrets: file.secrets,
         })
+    }
+}
+
+impl Config {
+    /// What the docker driver needs to know.
+    pub(crate) fn docker(&self) -> Result<DockerOptions> {
+        let DockerSettings { socket, image, runtime } = self.docker.clone();
+        let image = image.context(
+            "the docker driver needs an image: name one that the engine has with `image` in the [sandbox.docker] table",
+        )?;
+        let (limits, isolation) = (self.limits.into(), self.isolation.into());
+        Ok(DockerOptions { socket, image, runtime, limits, isolation, data: self.data.join(CONTAINERS) })
     }
 }
 
@@ -291,7 +364,12 @@ mod tests {
         assert_eq!(config.models, ModelsConfig::default(), "the example shows the defaults");
         assert_eq!(config.limits, Limits::Enforced);
         assert_eq!((config.isolation, config.system), (Isolation::Full, System::ReadOnly));
+        assert_eq!((config.driver, config.docker), (DriverName::Native, DockerSettings::default()));
         assert_eq!(config.egress, EgressSettings::default(), "the example shows the defaults");
+        assert_eq!(config.server, ServerSettings::default(), "the example shows the defaults");
+        assert_eq!(config.worker, WorkerSettings::default(), "the example shows the defaults");
+        assert_eq!(config.store, StoreSettings::default(), "the example shows the defaults");
+        assert_eq!(config.secrets, SecretsSettings::default(), "the example shows the defaults");
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 
@@ -321,14 +399,28 @@ mod tests {
     }
 
     #[test]
+    fn the_docker_driver_needs_an_image() {
+        let config = load("[sandbox]\ndriver = \"docker\"\nisolation = \"weaker\"\n").unwrap();
+        let missing = config.docker().unwrap_err().to_string();
+        assert!(missing.contains("[sandbox.docker]"), "{missing}");
+        let text = "[sandbox.docker]\nsocket = \"/run/podman/podman.sock\"\nimage = \"build:7\"\nruntime = \"runsc\"\n";
+        let options = load(text).unwrap().docker().unwrap();
+        assert_eq!((options.image.as_str(), options.runtime.as_deref()), ("build:7", Some("runsc")));
+        assert_eq!((options.isolation, options.limits), (IsolationLevel::Full, LimitLevel::Enforced));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, wanted) in [
             ("[polcy]\n", "polcy"),
             ("[policy]\nsteps = 3\n", "steps"),
             ("[policy.budget]\nsteps = \"many\"\n", "steps"),
+            ("[sandbox]\ndriver = \"dokcer\"\n", "did you mean `docker`"),
+            ("[sandbox.docker]\nimages = \"x\"\n", "did you mean `image`"),
             ("[egress]\nresolver = \"dns.example\"\n", "resolver"),
             ("[[policy.egress.rules]]\nname = \"a\"\nhost = \"10.0.0.1\"\n", "address"),
             ("[[credentials]]\nname = \"a\"\nhost = \"a.example\"\n", "source"),
+            ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),
         ] {

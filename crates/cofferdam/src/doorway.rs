@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::egress::EgressPolicy;
+use cofferdam_domain::{OrgId, egress::EgressPolicy};
 use cofferdam_egress::{
     BuiltIn, Credential, CredentialHost, Credentials, Discovery, Doorway, DoorwayOptions, EgressError,
     HostFiles, PackageCache, Resolver, Roots, discover, problems,
@@ -69,6 +69,7 @@ impl Configured {
             cache,
             roots,
             resolver: settings.resolver.map_or(Resolver::System, Resolver::Server),
+            secret_form: Some(cofferdam_gate::secret_form),
             ..DoorwayOptions::default()
         })?;
         Ok(Arc::new(Way { doorway, settings: found.settings, placeholders }))
@@ -77,7 +78,7 @@ impl Configured {
 
 #[async_trait]
 impl Doorways for Configured {
-    async fn doorway(&self, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
+    async fn doorway(&self, _: OrgId, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
         let registries = policy.registries.enabled;
         let made = if registries { &self.with_registries } else { &self.plain };
         made.get_or_try_init(|| self.make(registries)).await.cloned()

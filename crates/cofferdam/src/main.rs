@@ -15,6 +15,8 @@ mod compose;
 mod config;
 mod doorway;
 mod exit;
+mod secrets;
+mod sessions;
 mod show;
 mod terminal;
 mod toml_file;
@@ -84,6 +86,19 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Replay(arguments) => commands::replay::replay(&app, arguments).await,
         Command::Resume(arguments) => commands::resume::resume(&app, arguments).await,
         Command::Cancel(arguments) => commands::cancel::cancel(&app, arguments).await,
+        Command::Message(arguments) => commands::steer::message(&app, arguments).await,
+        Command::Pause(arguments) => commands::steer::pause(&app, arguments).await,
+        Command::Continue(arguments) => commands::steer::go_on(&app, arguments).await,
+        Command::Attach(arguments) => commands::sandbox::attach(&app, arguments).await,
+        Command::Answer(arguments) => commands::steer::answer(&app, arguments).await,
+        Command::Plan(arguments) => commands::steer::plan(&app, arguments).await,
+        Command::Rollback(arguments) => commands::steer::rollback(&app, arguments).await,
+        Command::Fork(arguments) => commands::steer::fork(&app, arguments).await,
+        Command::Up(arguments) => commands::up::up(&app, arguments).await,
+        Command::Server(arguments) => commands::up::server(&app, arguments).await,
+        Command::Worker => commands::up::worker(&app).await,
+        Command::Admin(command) => commands::admin::admin(&app, command).await,
+        Command::Audit(command) => commands::audit::audit(&app, command).await,
         Command::Models(arguments) => commands::models::models(&app, arguments).await,
         Command::Tools(arguments) => commands::tools::tools(&app, arguments),
         Command::Policy(PolicyCommand::Check(arguments)) => commands::policy::check(&app, arguments),

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use cofferdam_domain::{SandboxId, SessionId};
 
 use super::{JsonFlag, length_of_time};
+use crate::config::DriverName;
 
 /// `cofferdam sandbox …`.
 #[derive(Debug, Subcommand)]
@@ -60,6 +61,9 @@ pub(crate) struct SandboxRunArguments {
     /// Run it as root of the sandbox, who may install packages in it and is nobody outside of it
     #[arg(long)]
     pub(crate) root: bool,
+    /// Who makes the sandbox, rather than whom the configuration names
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) driver: Option<DriverName>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,

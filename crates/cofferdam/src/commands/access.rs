@@ -2,24 +2,22 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cofferdam_agent::{AccessRequest, Agent};
-use cofferdam_domain::{
-    EventBody, SessionId, Timestamp,
-    egress::{Access, AccessAsk},
-};
-use cofferdam_store::{SqliteStore, Store, Writer};
+use cofferdam_domain::{SessionId, Timestamp, egress::AccessAsk};
+use cofferdam_server::Act;
 
 use crate::{
     args::{AccessListArguments, DecisionArguments, GrantArguments},
     compose::App,
     exit::Exit,
+    sessions::Sessions,
     terminal::{Style, inert},
 };
 
 /// Lists what a session's agent has asked for.
 pub(crate) async fn list(app: &App, arguments: &AccessListArguments) -> Result<Exit> {
-    let store = app.store().await?;
-    let session = app.session_or_latest(&*store, arguments.session).await?;
-    let agent = folded(app, &store, session).await?;
+    let sessions = app.sessions().await?;
+    let session = sessions.named_or_latest(arguments.session).await?;
+    let agent = folded(&*sessions, session).await?;
     let mut none = true;
     for request in agent.accesses() {
         none = false;
@@ -52,12 +50,8 @@ pub(crate) async fn deny(app: &App, arguments: &DecisionArguments) -> Result<Exi
     decide(app, arguments, false, None).await
 }
 
-async fn folded(app: &App, store: &SqliteStore, session: SessionId) -> Result<Agent> {
-    let mut agent = Agent::new(session);
-    for event in app.events(store, session).await? {
-        agent.apply(event.at, &event.body);
-    }
-    Ok(agent)
+async fn folded(sessions: &dyn Sessions, session: SessionId) -> Result<Agent> {
+    Ok(Agent::of(session, &sessions.events(session).await?))
 }
 
 async fn decide(
@@ -66,9 +60,9 @@ async fn decide(
     granted: bool,
     until: Option<Timestamp>,
 ) -> Result<Exit> {
-    let store = app.store().await?;
+    let sessions = app.sessions().await?;
     let session = arguments.session;
-    let agent = folded(app, &store, session).await?;
+    let agent = folded(&*sessions, session).await?;
     ensure!(agent.resumable(), "{session} is over: nothing that it asked for can be decided any more");
     let ask = &chosen(&agent, arguments)?.ask;
     let digest = ask.digest();
@@ -79,9 +73,7 @@ async fn decide(
             ask.call
         );
     }
-    let access = Access { call: ask.call, rule: digest, granted, by: app.user(), until };
-    let decided = EventBody::AccessDecided(access);
-    store.append(session, Writer::Anybody, cofferdam_worker::now(), vec![decided]).await?;
+    sessions.act(session, Act::Access { rule: digest, grant: granted, until }).await?;
     let word = if granted { "granted" } else { "denied" };
     app.terminal.line(&format!("{session}: {word}: {}", what(ask)));
     Ok(Exit::Success)

@@ -7,13 +7,17 @@ use cofferdam_sandbox::{Finding, HostReport, State};
 use crate::{
     args::JsonFlag,
     compose::App,
+    config::DriverName,
     exit::Exit,
     terminal::{Style, inert},
 };
 
 /// Looks at the host; fails where no session could be worked on.
 pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
-    let mut report = HostReport::probe().await;
+    let mut report = match app.config.driver {
+        DriverName::Native => HostReport::probe().await,
+        DriverName::Docker => engine(app).await?,
+    };
     report.findings.push(git());
     for finding in &report.findings {
         if arguments.json {
@@ -33,6 +37,15 @@ pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
         State::Ok | State::Weak => Exit::Success,
         State::Missing => Exit::Failed,
     })
+}
+
+/// What the container engine offers, which is all that sandboxes need of this host then.
+async fn engine(app: &App) -> Result<HostReport> {
+    let options = app.config.docker()?;
+    let findings = cofferdam_sandbox_docker::probe(&options).await;
+    let missing = findings.iter().any(|finding| finding.state == State::Missing);
+    let level = findings.first().filter(|_| !missing).map(|finding| finding.found.clone());
+    Ok(HostReport { findings, level })
 }
 
 fn git() -> Finding {

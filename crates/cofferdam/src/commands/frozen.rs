@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail, ensure};
 use cofferdam_agent::Agent;
-use cofferdam_domain::{EventBody, SandboxId, SessionId};
-use cofferdam_store::{Store, Writer};
+use cofferdam_domain::{EventBody, SandboxId, SessionId, effective::effective};
+use cofferdam_store::Writer;
 
 use crate::{args::SessionArgument, compose::App, exit::Exit};
 
@@ -45,15 +45,12 @@ pub(crate) async fn destroy(app: &App, arguments: &SessionArgument) -> Result<Ex
 async fn folded(app: &App, arguments: &SessionArgument) -> Result<(SessionId, Agent, Option<SandboxId>)> {
     let store = app.store().await?;
     let session = app.session_or_latest(&*store, arguments.id).await?;
-    let mut agent = Agent::new(session);
-    let mut frozen = None;
-    for event in app.events(&*store, session).await? {
-        agent.apply(event.at, &event.body);
-        if let EventBody::SandboxFrozen { sandbox, .. } = event.body {
-            frozen = Some(sandbox);
-        }
-    }
-    Ok((session, agent, frozen))
+    let events = app.events(&*store, session).await?;
+    let frozen = effective(&events).into_iter().rev().find_map(|event| {
+        let EventBody::SandboxFrozen { sandbox, .. } = event.body else { return None };
+        Some(sandbox)
+    });
+    Ok((session, Agent::of(session, &events), frozen))
 }
 
 async fn append(app: &App, session: SessionId, body: EventBody) -> Result<()> {

@@ -1,9 +1,7 @@
 //! `cofferdam pr`, `merge` and `close`: the pull request of a session on the local forge.
 
 use anyhow::{Result, bail};
-use cofferdam_domain::{EventBody, PullRequest, PullRequestState, SessionId};
-use cofferdam_forge::{Authorship, Forge, Git, LocalForge};
-use cofferdam_store::{Store, Writer};
+use cofferdam_domain::{PullRequest, PullRequestState};
 
 use crate::{
     args::{PrArguments, SessionArgument},
@@ -14,7 +12,11 @@ use crate::{
 
 /// Shows the pull request as a reviewer reads it.
 pub(crate) async fn show(app: &App, arguments: &PrArguments) -> Result<Exit> {
-    let (_, _, pull_request) = find(app, arguments.id).await?;
+    let sessions = app.sessions().await?;
+    let session = sessions.named_or_latest(arguments.id).await?;
+    let Some(pull_request) = sessions.pull_request(session).await? else {
+        bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+    };
     if arguments.json {
         app.terminal.json(&serde_json::to_string_pretty(&pull_request)?);
     } else {
@@ -52,43 +54,21 @@ pub(crate) fn print(app: &App, pull_request: &PullRequest) {
 
 /// Merges the pull request.
 pub(crate) async fn merge(app: &App, arguments: &SessionArgument) -> Result<Exit> {
-    let (forge, session, pull_request) = find(app, arguments.id).await?;
-    let authorship = Authorship {
-        identity: app.identity(),
-        at: cofferdam_worker::now(),
-        session,
-        title: pull_request.title,
-    };
-    let merged = forge.merge(&authorship).await?;
-    record(app, session, &merged).await?;
+    let sessions = app.sessions().await?;
+    let session = sessions.named_or_latest(arguments.id).await?;
+    let merged = sessions.merge(session).await?;
     if let PullRequestState::Merged { commit } = &merged.state {
         let short = commit.get(..12).unwrap_or(commit);
-        app.terminal.line(&format!("merged into {} as {short}", inert(&merged.base_branch)));
+        app.terminal.line(&format!("merged into {} as {}", inert(&merged.base_branch), inert(short)));
     }
     Ok(Exit::Success)
 }
 
 /// Closes the pull request.
 pub(crate) async fn close(app: &App, arguments: &SessionArgument) -> Result<Exit> {
-    let (forge, session, _) = find(app, arguments.id).await?;
-    let closed = forge.close(session).await?;
-    record(app, session, &closed).await?;
+    let sessions = app.sessions().await?;
+    let session = sessions.named_or_latest(arguments.id).await?;
+    let closed = sessions.close(session).await?;
     app.terminal.line(&format!("closed #{}; the branch {} stays", closed.number, inert(&closed.branch)));
     Ok(Exit::Success)
-}
-
-async fn record(app: &App, session: SessionId, pull_request: &PullRequest) -> Result<()> {
-    let body = EventBody::PullRequestClosed { state: pull_request.state.clone() };
-    app.store().await?.append(session, Writer::Anybody, cofferdam_worker::now(), vec![body]).await?;
-    Ok(())
-}
-
-async fn find(app: &App, named: Option<SessionId>) -> Result<(LocalForge, SessionId, PullRequest)> {
-    let store = app.store().await?;
-    let session = app.session_or_latest(&*store, named).await?;
-    let forge = LocalForge::new(Git::find()?, app.config.data.join("forge"));
-    match forge.find(session).await? {
-        Some(pull_request) => Ok((forge, session, pull_request)),
-        None => bail!("{session} has no pull request: `cofferdam show {session}` says how far it came"),
-    }
 }

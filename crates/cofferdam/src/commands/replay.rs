@@ -1,7 +1,6 @@
 //! `cofferdam replay`: the log folded again.
 
 use anyhow::{Context, Result};
-use cofferdam_store::Store;
 
 use crate::{args::SessionArgument, compose::App, exit::Exit, terminal::Style};
 

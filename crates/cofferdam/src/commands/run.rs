@@ -2,17 +2,19 @@
 
 use std::{io::Read as _, sync::Arc};
 
-use anyhow::{Context, Result, bail};
-use cofferdam_domain::{Event, EventBody, Policy, SessionId, Source, Task, task::MAX_PROMPT};
-use cofferdam_forge::RepositoryAddress;
+use anyhow::{Context, Result, bail, ensure};
+use cofferdam_domain::{Event, EventBody, Policy, Seq, SessionId, Source, Task, task::MAX_PROMPT};
+use cofferdam_forge::{Git, RepositoryAddress};
 use cofferdam_model::Model;
-use cofferdam_store::{Store, StoreError};
+use cofferdam_store::StoreError;
 use cofferdam_worker::{Ended, Watch, WorkerError};
+use futures_util::StreamExt as _;
 
 use crate::{
     args::RunArguments,
     compose::{App, Host},
     exit::Exit,
+    sessions::{NewTask, Sessions as _, There},
     show::{JsonLines, LiveView, show_result},
     terminal::{Style, complain},
 };
@@ -20,6 +22,13 @@ use crate::{
 /// Accepts the task and works on it until it ends.
 pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let prompt = prompt(arguments)?;
+    if let Some(there) = app.there()? {
+        return over_there(app, &there, arguments, prompt).await;
+    }
+    ensure!(
+        !arguments.plan_first,
+        "--plan-first takes a server that somebody can approve the plan on: `cofferdam up` starts one"
+    );
     let here = std::env::current_dir().context("the current directory is gone")?;
     let host = app.host()?;
     let address = RepositoryAddress::parse(&host.git, &arguments.repo, &here).await?;
@@ -27,6 +36,58 @@ pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let policy = narrowed(app.config.policy.clone(), arguments);
     let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
     accept_and_work(app, host, request).await
+}
+
+/// Has a server accept the task, and shows what a worker makes of it.
+async fn over_there(app: &App, there: &There, arguments: &RunArguments, prompt: String) -> Result<Exit> {
+    let RunArguments { max_steps, max_cost, max_minutes, test, .. } = arguments;
+    ensure!(
+        max_steps.is_none() && max_cost.is_none() && max_minutes.is_none() && test.is_none(),
+        "a server's sessions have the limits and tests of its policies: leave out --max-steps, --max-cost, --max-minutes and --test"
+    );
+    let here = std::env::current_dir().context("the current directory is gone")?;
+    let address = RepositoryAddress::parse(&Git::find()?, &arguments.repo, &here).await?;
+    let task = NewTask {
+        prompt,
+        repository: address.to_string(),
+        base: arguments.base.clone(),
+        model: arguments.model.clone(),
+        plan_first: arguments.plan_first,
+    };
+    let session = there.begin(&task).await?;
+    let watch: Box<dyn Watch> = if arguments.json {
+        Box::new(JsonLines(app.terminal))
+    } else {
+        Box::new(LiveView::new(app.terminal, &[]))
+    };
+    if !arguments.json {
+        app.terminal.line(&app.terminal.paint(Style::Dim, &format!("session {session}")));
+    }
+    let mut stop = app.stop_on_interrupt();
+    let mut seen = Vec::new();
+    let mut events = there.follow(session, Seq::START).await?;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event.context("the server ended the stream")??,
+            _ = stop.wait_for(|stop| *stop) => {
+                complain(&format!("{session} goes on without you; `cofferdam show --follow {session}` watches it, `cofferdam cancel {session}` ends it"));
+                return Ok(Exit::Interrupted);
+            }
+        };
+        watch.event(&event);
+        let over = if let EventBody::SessionEnded { outcome } = &event.body {
+            Some(Exit::of(outcome))
+        } else {
+            None
+        };
+        seen.push(event);
+        if let Some(exit) = over {
+            if !arguments.json {
+                show_result(app.terminal, session, &seen);
+            }
+            return Ok(exit);
+        }
+    }
 }
 
 /// A task with what it may use.
@@ -43,7 +104,7 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
     let parts = app.parts(store.clone(), host, request.policy).await?;
     // Opened before the session exists: without a model there is nothing to accept.
     let model = parts.models.open(request.model.as_deref()).await?;
-    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model, parts.system);
+    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model, parts.system, false);
     let accepted = EventBody::TaskAccepted { task: request.task };
     let session = SessionId::generate();
     // In one transaction: a session that exists can be resumed, whatever happens next.
@@ -95,6 +156,13 @@ pub(crate) async fn work_and_show(
     }
     match ended {
         Ended::Over(outcome) => Ok(Exit::of(&outcome)),
+        Ended::Waiting(waiting) => {
+            complain(&format!(
+                "waits for a person ({}); then `cofferdam resume {session}` goes on",
+                waiting.name()
+            ));
+            Ok(Exit::Interrupted)
+        }
         Ended::Interrupted => {
             complain(&format!("interrupted; `cofferdam resume {session}` goes on"));
             Ok(Exit::Interrupted)

@@ -1,22 +1,20 @@
 //! `cofferdam sessions`: what there is.
 
 use anyhow::Result;
-use cofferdam_domain::SessionState;
-use cofferdam_store::{SessionFilter, SessionRow};
+use cofferdam_domain::{SessionState, WaitingFor};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
     args::SessionsArguments,
     compose::App,
     exit::Exit,
+    sessions::Line,
     terminal::{Style, excerpt, inert},
 };
 
 /// Lists sessions, newest first.
 pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result<Exit> {
-    let store = app.store().await?;
-    let filter = SessionFilter { state: None, before: arguments.before, limit: arguments.limit };
-    let rows = cofferdam_store::Store::sessions(&*store, filter).await?;
+    let rows = app.sessions().await?.list(arguments.limit, arguments.before).await?;
     if arguments.json {
         for row in &rows {
             app.terminal.json(&json(row).to_string());
@@ -34,7 +32,7 @@ pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result
     Ok(Exit::Success)
 }
 
-fn line(app: &App, row: &SessionRow) -> String {
+fn line(app: &App, row: &Line) -> String {
     let (state, style) = state(row);
     let created = i64::try_from(row.created.0)
         .ok()
@@ -50,7 +48,7 @@ fn line(app: &App, row: &SessionRow) -> String {
     )
 }
 
-fn state(row: &SessionRow) -> (String, Style) {
+fn state(row: &Line) -> (String, Style) {
     match (row.state, &row.outcome) {
         (SessionState::Ended, Some(outcome)) => {
             let style = match outcome.as_str() {
@@ -61,23 +59,35 @@ fn state(row: &SessionRow) -> (String, Style) {
             (outcome.replace('_', " "), style)
         }
         (SessionState::Ended, None) => ("ended".to_owned(), Style::Dim),
-        (_, _) if !row.claimed => ("interrupted".to_owned(), Style::Warn),
+        (SessionState::Waiting, _) => (waits(row.waiting).to_owned(), Style::Warn),
+        (_, _) if !row.claimed && !row.queued => ("interrupted".to_owned(), Style::Warn),
         (SessionState::Queued, _) => ("queued".to_owned(), Style::Dim),
         (SessionState::Working, _) => ("working".to_owned(), Style::Bold),
         (SessionState::Delivering, _) => ("delivering".to_owned(), Style::Bold),
     }
 }
 
-fn json(row: &SessionRow) -> serde_json::Value {
+const fn waits(waiting: Option<WaitingFor>) -> &'static str {
+    match waiting {
+        Some(WaitingFor::Pause) => "paused",
+        Some(WaitingFor::Answer) => "has a question",
+        Some(WaitingFor::Plan) => "has a plan",
+        Some(WaitingFor::Budget) => "over budget",
+        None => "waits for you",
+    }
+}
+
+fn json(row: &Line) -> serde_json::Value {
     serde_json::json!({
         "id": row.id,
         "state": row.state,
+        "waiting": row.waiting,
         "outcome": row.outcome,
         "claimed": row.claimed,
         "repository": row.repository,
         "title": row.title,
         "created": row.created,
         "updated": row.updated,
-        "events": row.last,
+        "events": row.events,
     })
 }

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use cofferdam_domain::{Event, EventBody, Seq};
-use cofferdam_store::Store;
 use futures_util::StreamExt as _;
 
 use crate::{
@@ -14,8 +13,8 @@ use crate::{
 
 /// Shows the timeline.
 pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
-    let store = app.store().await?;
-    let session = app.session_or_latest(&*store, arguments.id).await?;
+    let sessions = app.sessions().await?;
+    let session = sessions.named_or_latest(arguments.id).await?;
     let detail = if arguments.full || arguments.egress { Detail::Full } else { Detail::Brief };
     let mut timeline = Timeline::new(app.terminal, detail);
     let mut print = |event: &Event| -> Result<()> {
@@ -34,7 +33,7 @@ pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
         Ok(())
     };
     if arguments.follow {
-        let mut events = store.follow(session, Seq::START).await?;
+        let mut events = sessions.follow(session, Seq::START).await?;
         while let Some(event) = events.next().await {
             let event = event?;
             print(&event)?;
@@ -44,7 +43,7 @@ pub(crate) async fn show(app: &App, arguments: &ShowArguments) -> Result<Exit> {
         }
         return Ok(Exit::Success);
     }
-    let events = app.events(&*store, session).await?;
+    let events = sessions.events(session).await?;
     for event in &events {
         print(event)?;
     }

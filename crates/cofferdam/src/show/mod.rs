@@ -2,6 +2,7 @@
 
 mod call;
 mod egress;
+mod interaction;
 mod live;
 mod result;
 mod timeline;

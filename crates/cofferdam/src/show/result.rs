@@ -17,10 +17,7 @@ use crate::terminal::{Style, Terminal, inert};
 
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.
 pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Event]) {
-    let mut agent = Agent::new(session);
-    for event in events {
-        agent.apply(event.at, &event.body);
-    }
+    let agent = Agent::of(session, events);
     let row = |name: &str, text: &str| {
         terminal.line(&format!("{} {text}", terminal.paint(Style::Dim, &format!("{name:>10}"))));
     };

@@ -14,7 +14,7 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{call, egress, size, tokens};
+use super::{call, egress, interaction, size, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -142,6 +142,24 @@ impl Timeline {
             }
             EventBody::LimitReached { limit, .. } => {
                 vec![paint(Style::Warn, &format!("limit reached: {}", limit_name(*limit)))]
+            }
+            EventBody::Checkpointed { .. } if self.detail == Detail::Brief => Vec::new(),
+            EventBody::PauseAsked { .. }
+            | EventBody::ContinueAsked { .. }
+            | EventBody::QuestionAsked { .. }
+            | EventBody::QuestionAnswered { .. }
+            | EventBody::PlanProposed { .. }
+            | EventBody::PlanDecided { .. }
+            | EventBody::Checkpointed { .. }
+            | EventBody::RolledBack { .. }
+            | EventBody::Forked { .. }
+            | EventBody::TerminalOpened { .. }
+            | EventBody::TerminalClosed { .. }
+            | EventBody::BudgetExceeded { .. }
+            | EventBody::MergeAsked { .. }
+            | EventBody::CloseAsked { .. }
+            | EventBody::MergeFailed { .. } => {
+                interaction::texts(terminal, body, &|text, most| self.cut(text, most))
             }
             EventBody::CancelAsked { by } => {
                 vec![paint(Style::Warn, &format!("cancellation asked by {}", inert(by)))]
@@ -363,6 +381,8 @@ const fn stage_name(stage: Stage) -> &'static str {
         Stage::Evidence { .. } => "running the tests",
         Stage::Push => "pushing the branch",
         Stage::PullRequest => "opening the pull request",
+        Stage::Merge => "merging the pull request",
+        Stage::Close => "closing the pull request",
     }
 }
 
@@ -377,6 +397,7 @@ const fn nudge_name(reason: NudgeReason) -> &'static str {
         NudgeReason::Refused => "answer refused",
         NudgeReason::WrapUp => "wrap up",
         NudgeReason::GateFindings => "gate findings",
+        NudgeReason::FollowUp => "a new turn",
     }
 }
 

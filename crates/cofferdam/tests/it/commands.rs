@@ -25,7 +25,7 @@ check "ends with a mark" "Hello, Ann!" "$(sh greet.sh Ann)"
 echo "1..2"
 exit $failed
 "#;
-const TASK: &str = "The greeting should end with an exclamation mark.";
+pub(crate) const TASK: &str = "The greeting should end with an exclamation mark.";
 
 /// Keeps a model server that happens to run on this machine out of the tests: nobody answers at the first port.
 const NO_LOCAL_MODELS: &str = r#"
@@ -35,7 +35,7 @@ base_url = "http://127.0.0.1:1"
 base_url = "http://127.0.0.1:1"
 "#;
 
-fn greeter(world: &World) -> Repository {
+pub(crate) fn greeter(world: &World) -> Repository {
     world.repository("greeter", &[("greet.sh", GREET), ("test.sh", TEST)])
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn shell(command: &str) -> Value {
 }
 
 /// The step that does what is asked; after [`look`].
-fn mend() -> Value {
+pub(crate) fn mend() -> Value {
     call(
         "edit",
         &json!({ "path": "greet.sh", "edits": [{ "old_text": "Hello, $1", "new_text": "Hello, $1!" }] }),
@@ -66,7 +66,7 @@ pub(crate) fn finish(outcome: &str) -> Value {
     )
 }
 
-fn look() -> Value {
+pub(crate) fn look() -> Value {
     json!({ "call": [
         { "tool": "read", "args": { "path": "greet.sh" } },
         { "tool": "shell", "args": { "command": "sh test.sh" } },

@@ -225,7 +225,7 @@ impl World {
             let left: Vec<_> =
                 fs::read_dir(session.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
             assert!(
-                left.iter().all(|name| name == "quarantine.git"),
+                left.iter().all(|name| name == "quarantine.git" || name == "checkpoints"),
                 "{left:?} is left of {:?}",
                 session.file_name()
             );

@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the few events that they are about")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
+mod attach;
 mod attack;
 mod bad_input;
 mod commands;
@@ -16,3 +17,4 @@ mod llama;
 mod policy;
 mod private;
 mod real_projects;
+mod service;

@@ -1,4 +1,4 @@
-//! The keeper's side of `cofferdam sandbox exec`: a command, its output as it comes, its input as it is given.
+//! The other side of `cofferdam sandbox exec` and `cofferdam attach`: a command, its output as it comes, its input as it is given.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use cofferdam_sandbox::{Command, Console, Finished, Process, User, WORKSPACE};
+use cofferdam_sandbox::{Command, Console, Finished, Process, Sandbox, User, WORKSPACE};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -54,7 +54,24 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Runs a command for whoever is at the other end.
+/// Sees what somebody sees who runs a command.
+pub(super) trait Screen: Send {
+    /// The command has printed this.
+    fn printed(&mut self, bytes: &[u8]);
+
+    /// The terminal has this size now.
+    fn resized(&mut self, size: Size);
+}
+
+/// Looks away.
+struct Unseen;
+
+impl Screen for Unseen {
+    fn printed(&mut self, _: &[u8]) {}
+    fn resized(&mut self, _: Size) {}
+}
+
+/// Runs a command in a kept sandbox for whoever is at the other end.
 pub(super) async fn run(
     keeper: &Keeper,
     exec: Exec,
@@ -66,6 +83,24 @@ pub(super) async fn run(
     let slot = keeper.sandbox.read().await;
     let sandbox = slot.as_ref().context(ENDED)?;
     let refused = keeper.refusals.count();
+    let mut unseen = Unseen;
+    let finished = tokio::select! {
+        finished = attend(&**sandbox, (exec, keeper.output_limit), &mut unseen, from, to) => finished?,
+        () = turned(&mut ending) => bail!(ENDED),
+    };
+    let (status, mut notes) = furnish::status(&finished);
+    notes.extend(keeper.refusals.since(refused));
+    Ok(Answer::Ended(Ended { status, notes }))
+}
+
+/// Runs a command in a sandbox, of whose output so many bytes are kept, for whoever is at the other end.
+pub(super) async fn attend(
+    sandbox: &dyn Sandbox,
+    (exec, output_limit): (Exec, u64),
+    screen: &mut dyn Screen,
+    from: OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+) -> Result<Finished> {
     let terminal = exec.terminal;
     let command = Command {
         argv: exec.command,
@@ -75,7 +110,7 @@ pub(super) async fn run(
         terminal: terminal.is_some(),
         user: if exec.root { User::Root } else { User::Agent },
         timeout: exec.timeout.map_or(Duration::MAX, Duration::from_secs),
-        output_limit: keeper.output_limit,
+        output_limit,
     };
     let (console, input) = match terminal {
         Some(Size { columns, rows }) => (Console::Terminal { columns, rows }, Input::Terminal),
@@ -91,13 +126,7 @@ pub(super) async fn run(
     let (tell, mut heard) = mpsc::channel(TYPED);
     let mut listening = JoinSet::new();
     listening.spawn(listen(from, input, tell));
-    let finished = tokio::select! {
-        finished = follow(&mut *process, &mut heard, to) => finished?,
-        () = turned(&mut ending) => bail!(ENDED),
-    };
-    let (status, mut notes) = furnish::status(&finished);
-    notes.extend(keeper.refusals.since(refused));
-    Ok(Answer::Ended(Ended { status, notes }))
+    follow(&mut *process, &mut heard, screen, to).await
 }
 
 async fn turned(ending: &mut watch::Receiver<bool>) {
@@ -108,6 +137,7 @@ async fn turned(ending: &mut watch::Receiver<bool>) {
 async fn follow(
     process: &mut dyn Process,
     heard: &mut mpsc::Receiver<Heard>,
+    screen: &mut dyn Screen,
     to: &mut OwnedWriteHalf,
 ) -> Result<Finished> {
     loop {
@@ -116,12 +146,17 @@ async fn follow(
             heard = heard.recv() => match heard {
                 // What a terminal does not take in time is lost, as with typing.
                 Some(Heard::Typed(bytes)) => drop(timeout(TYPING, process.write_input(&bytes)).await),
-                Some(Heard::Resized(Size { columns, rows })) => process.resize(columns, rows),
+                Some(Heard::Resized(size)) => {
+                    screen.resized(size);
+                    process.resize(size.columns, size.rows);
+                }
                 None => bail!("nobody waits for the command any more"),
             }
         }
         let finished = process.wait(Duration::ZERO).await?;
-        wire::send_bytes(to, &process.take_output()).await?;
+        let printed = process.take_output();
+        screen.printed(&printed);
+        wire::send_bytes(to, &printed).await?;
         if let Some(finished) = finished {
             return Ok(finished);
         }

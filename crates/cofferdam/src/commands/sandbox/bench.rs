@@ -57,7 +57,7 @@ struct Figures {
 
 /// Measures, and prints one table.
 pub(super) async fn bench(app: &App, arguments: &SandboxBenchArguments) -> Result<Exit> {
-    let (cold, pooled) = (app.driver().await?, app.driver_with_pool(1).await?);
+    let (cold, pooled) = (app.native_driver(0).await?, app.native_driver(1).await?);
     let places = [(); 2].map(|()| app.config.data.join("sandboxes").join(SandboxId::generate().to_string()));
     app.data()?;
     let mut figures = Figures::default();

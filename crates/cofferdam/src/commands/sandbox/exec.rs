@@ -4,7 +4,10 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::JoinSet,
@@ -29,22 +32,36 @@ const WAITING: usize = 4;
 pub(super) async fn exec(app: &App, arguments: &SandboxExecArguments) -> Result<Exit> {
     let kept = list::find(app, arguments.id).await?;
     let line = connect_to_living(&kept)?;
-    let raw = match arguments.terminal {
-        true => {
-            let both = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-            ensure!(both, "-t needs a terminal as standard input and output: leave it out");
-            Some(Raw::enter().context("failed to change the terminal")?)
-        }
-        false => None,
-    };
+    if arguments.terminal {
+        ensure!(at_a_terminal(), "-t needs a terminal as standard input and output: leave it out");
+    }
+    let (command, timeout) = (arguments.command.clone(), arguments.timeout);
+    let wanted = Wanted { command, root: arguments.root, timeout };
+    run(app, line.stream, wanted, arguments.terminal).await
+}
+
+/// A command that is to be run at the other end.
+pub(super) struct Wanted {
+    pub(super) command: Vec<String>,
+    pub(super) root: bool,
+    pub(super) timeout: Option<u64>,
+}
+
+/// Runs a command at the other end of a connection, at a terminal if this program has one.
+pub(super) async fn at_the_other_end(app: &App, stream: UnixStream, wanted: Wanted) -> Result<Exit> {
+    run(app, stream, wanted, at_a_terminal()).await
+}
+
+fn at_a_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+async fn run(app: &App, stream: UnixStream, wanted: Wanted, terminal: bool) -> Result<Exit> {
+    let raw = terminal.then(Raw::enter).transpose().context("failed to change the terminal")?;
     let mut stop = app.stop_on_interrupt();
-    let (mut from, mut to) = line.stream.into_split();
-    let exec = Exec {
-        command: arguments.command.clone(),
-        root: arguments.root,
-        terminal: raw.as_ref().map(|_| size()),
-        timeout: arguments.timeout,
-    };
+    let (mut from, mut to) = stream.into_split();
+    let Wanted { command, root, timeout } = wanted;
+    let exec = Exec { command, root, terminal: raw.as_ref().map(|_| size()), timeout };
     wire::send(&mut to, &Request::Exec(exec)).await?;
     let mut speaking = JoinSet::new();
     speaking.spawn(speak(to, raw.is_some()));

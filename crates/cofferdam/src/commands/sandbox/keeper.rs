@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cofferdam_egress::Serving;
-use cofferdam_sandbox::{Driver as _, LayerError, LayerStack, NativeDriver, Sandbox, SandboxSpec};
+use cofferdam_sandbox::{Driver, LayerError, LayerStack, Sandbox, SandboxSpec};
 use cofferdam_worker::OpenDoor;
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -43,7 +43,7 @@ const CONNECTIONS: usize = 64;
 pub(super) struct Keeper {
     kept: Kept,
     about: Mutex<About>,
-    driver: Arc<NativeDriver>,
+    driver: Arc<dyn Driver>,
     spec: SandboxSpec,
     door: Option<OpenDoor>,
     serving: Mutex<Option<Serving>>,
@@ -133,6 +133,9 @@ impl Keeper {
     /// Makes the sandbox, over its layer as it is.
     async fn open(&self) -> Result<Box<dyn Sandbox>> {
         let sandbox = self.driver.create(self.spec.clone()).await?;
+        if let Some(door) = &self.door {
+            door.plant(&*sandbox).await;
+        }
         let serving = self.door.as_ref().map(|door| door.serve(&*sandbox)).transpose()?;
         drop(mem::replace(&mut *self.serving.lock().unwrap_or_else(PoisonError::into_inner), serving));
         let about = {

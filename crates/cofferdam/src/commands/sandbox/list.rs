@@ -8,7 +8,7 @@ use cofferdam_domain::{
     SandboxId, SessionId, SessionState, Timestamp,
     amount::{counted, duration},
 };
-use cofferdam_store::{SessionFilter, SessionRow, Store as _};
+use cofferdam_store::{SessionFilter, SessionRow};
 use serde_json::{Value, json};
 
 use super::{
@@ -57,10 +57,7 @@ pub(super) async fn of_sessions(app: &App) -> Result<Vec<(SessionRow, Agent)>> {
         if row.state == SessionState::Ended && row.outcome.as_deref() != Some("held") {
             continue;
         }
-        let mut agent = Agent::new(row.id);
-        for event in app.events(&*store, row.id).await? {
-            agent.apply(event.at, &event.body);
-        }
+        let agent = Agent::of(row.id, &app.events(&*store, row.id).await?);
         if agent.frozen().is_some() || (row.claimed && agent.sandbox().is_some()) {
             found.push((row, agent));
         }

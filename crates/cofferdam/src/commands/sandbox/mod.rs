@@ -4,10 +4,13 @@
 //! the other commands find by what lies in the data directory ([`kept`]) and ask over a socket there ([`wire`]). Sandboxes of sessions are
 //! their workers'; what people want of them goes through the session's log.
 
+mod attach;
 mod attend;
 mod bench;
 mod call;
+mod cast;
 mod change;
+mod entrance;
 mod exec;
 mod furnish;
 mod keeper;
@@ -19,6 +22,8 @@ mod start;
 mod wire;
 
 use anyhow::Result;
+
+pub(crate) use self::{attach::attach, entrance::Sockets};
 
 use crate::{args::SandboxCommand, compose::App, exit::Exit};
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use cofferdam_agent::Agent;
 use cofferdam_domain::SandboxId;
-use cofferdam_sandbox::{Command, Driver as _, Sandbox, User, WORKSPACE};
+use cofferdam_sandbox::{Command, Sandbox, User, WORKSPACE};
 
 use super::{
     furnish::{self, Wanted, furnish},
@@ -31,8 +31,11 @@ pub(super) async fn run(app: &App, arguments: &SandboxRunArguments) -> Result<Ex
     let (policy, root) = (arguments.policy.as_deref(), arguments.root);
     let wanted = Wanted { id, layer: &layer, lower, policy, root, trust: &trust };
     let (spec, door) = furnish(app, wanted, refusals.clone()).await?;
-    let driver = app.driver().await?;
+    let driver = app.prepare_driver(arguments.driver.unwrap_or(app.config.driver)).await?;
     let sandbox = driver.create(spec).await?;
+    if let Some(door) = &door {
+        door.plant(&*sandbox).await;
+    }
     let serving = door.as_ref().map(|door| door.serve(&*sandbox)).transpose()?;
     complain(&app.terminal.paint(Style::Dim, &format!("sandbox: {}", sandbox.level())));
     let command = Command {
@@ -65,10 +68,7 @@ pub(super) async fn run(app: &App, arguments: &SandboxRunArguments) -> Result<Ex
 async fn workspace(app: &App, arguments: &SandboxRunArguments) -> Result<Vec<PathBuf>> {
     if let Some(session) = arguments.session {
         let store = app.store().await?;
-        let mut agent = Agent::new(session);
-        for event in app.events(&*store, session).await? {
-            agent.apply(event.at, &event.body);
-        }
+        let agent = Agent::of(session, &app.events(&*store, session).await?);
         let left = cofferdam_worker::left_by(app.data()?, session, &agent);
         return left.with_context(|| {
             format!("nothing is left of the sandbox of {session}: files are kept while it is frozen or can be resumed")

@@ -1,0 +1,184 @@
+//! The commands of a service, and those that steer a session.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use cofferdam_domain::{CallId, Digest, Rank, SessionId};
+
+/// `cofferdam up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// Where to listen [default: as configured, or 127.0.0.1:7480]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// `cofferdam admin …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make a link for a user to sign in with, once, within 15 minutes
+    Link(LinkArguments),
+    /// Make a user, with a link to sign in
+    User(UserArguments),
+    /// Make an API token, shown once
+    Token(TokenArguments),
+    /// Make an organisation with its first admin, and a link for them to sign in
+    Org(OrgArguments),
+}
+
+/// `cofferdam admin link`.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArguments {
+    /// The user's name or id
+    pub(crate) user: String,
+    /// The organisation
+    #[arg(long, default_value = "local", value_name = "NAME")]
+    pub(crate) org: String,
+}
+
+/// `cofferdam admin user`.
+#[derive(Debug, Args)]
+pub(crate) struct UserArguments {
+    /// The user's name
+    pub(crate) name: String,
+    /// What they may do
+    #[arg(long, default_value = "member", value_parser = rank)]
+    pub(crate) rank: Rank,
+    /// The organisation
+    #[arg(long, default_value = "local", value_name = "NAME")]
+    pub(crate) org: String,
+}
+
+/// `cofferdam admin token`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// The name or id of the user whose it is
+    pub(crate) user: String,
+    /// What it is called
+    #[arg(long, default_value = "command line", value_name = "NAME")]
+    pub(crate) name: String,
+    /// The most that it may do
+    #[arg(long, default_value = "member", value_parser = rank)]
+    pub(crate) rank: Rank,
+    /// For how many days it holds
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) days: u32,
+    /// The organisation
+    #[arg(long, default_value = "local", value_name = "NAME")]
+    pub(crate) org: String,
+}
+
+/// `cofferdam admin org`.
+#[derive(Debug, Args)]
+pub(crate) struct OrgArguments {
+    /// Its name
+    pub(crate) name: String,
+    /// Its first admin
+    #[arg(long, value_name = "NAME")]
+    pub(crate) admin: String,
+}
+
+fn rank(text: &str) -> Result<Rank, &'static str> {
+    Rank::named(text).ok_or("give viewer, member or admin")
+}
+
+/// `cofferdam audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check the hash chain of a session's log, or of all logs, and that all that they refer to is there
+    Verify(VerifyArguments),
+}
+
+/// `cofferdam audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// The session [default: all]
+    pub(crate) session: Option<SessionId>,
+}
+
+/// `cofferdam message`.
+#[derive(Debug, Args)]
+pub(crate) struct MessageArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// What to write
+    pub(crate) text: String,
+}
+
+/// A command that takes one session, named.
+#[derive(Debug, Args)]
+pub(crate) struct NamedSession {
+    /// The session
+    pub(crate) session: SessionId,
+}
+
+/// `cofferdam attach`.
+#[derive(Debug, Args)]
+pub(crate) struct AttachArguments {
+    /// The session
+    pub(crate) id: SessionId,
+    /// Run as root of the sandbox
+    #[arg(long)]
+    pub(crate) root: bool,
+    /// What to run [default: a shell]
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `cofferdam answer`.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// The answer
+    pub(crate) text: String,
+    /// The question, as `cofferdam show` names its call [default: the only one that is open]
+    #[arg(long, value_name = "CALL")]
+    pub(crate) call: Option<CallId>,
+}
+
+/// `cofferdam plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// Let the agent begin
+    #[arg(long, conflicts_with = "reject")]
+    pub(crate) approve: bool,
+    /// With this file's text in place of the plan
+    #[arg(long, value_name = "FILE", requires = "approve")]
+    pub(crate) edited: Option<PathBuf>,
+    /// Let the agent make another plan, and say what is wrong with this one
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reject: Option<String>,
+    /// Decide only if the plan still has this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<Digest>,
+}
+
+/// `cofferdam rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// The last event that is to count, by its number
+    pub(crate) to: u64,
+    /// What the agent is to do instead
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) instruction: Option<String>,
+}
+
+/// `cofferdam fork`.
+#[derive(Debug, Args)]
+pub(crate) struct ForkArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// The last event that is taken over, by its number
+    pub(crate) at: u64,
+    /// Another model to go on with
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// What the agent is to do instead
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) instruction: Option<String>,
+}

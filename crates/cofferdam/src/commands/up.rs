@@ -1,0 +1,144 @@
+//! `cofferdam up`, `server` and `worker`: the service, whole or in parts.
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use cofferdam_domain::Owner;
+use cofferdam_server::{Origin, Server};
+use cofferdam_store::{Everything, Shares};
+use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal};
+use tokio::net::TcpListener;
+
+use crate::{
+    args::UpArguments,
+    compose::App,
+    exit::Exit,
+    terminal::{Style, complain},
+};
+
+/// Everything in one process.
+pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
+    let stop = app.stop_on_interrupt();
+    let store = app.store().await?;
+    let (server, listener) = begin(app, &store, arguments.listen).await?;
+    let worker = work(app, store, stop.clone());
+    let serve = async {
+        server.serve(listener, stop.clone()).await.context("the server can take no more connections")
+    };
+    // When one part fails, the other is not told to stop: it is dropped, and the kernel ends its sandboxes. Nothing is lost by that.
+    tokio::try_join!(serve, worker)?;
+    Ok(Exit::Success)
+}
+
+/// The API and the pages.
+pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
+    let stop = app.stop_on_interrupt();
+    let store = app.store().await?;
+    let (server, listener) = begin(app, &store, arguments.listen).await?;
+    server.serve(listener, stop).await.context("the server can take no more connections")?;
+    Ok(Exit::Success)
+}
+
+/// A worker.
+pub(crate) async fn worker(app: &App) -> Result<Exit> {
+    log_to_stderr();
+    let stop = app.stop_on_interrupt();
+    let store = app.store().await?;
+    app.terminal.line(&format!("{} works on what is queued", app.worker_name()));
+    work(app, store, stop).await?;
+    Ok(Exit::Success)
+}
+
+/// Listens, and says where.
+async fn begin(
+    app: &App,
+    store: &Arc<dyn Everything>,
+    wanted: Option<SocketAddr>,
+) -> Result<(Server, TcpListener)> {
+    log_to_stderr();
+    let settings = &app.config.server;
+    let wanted = wanted.unwrap_or(settings.listen);
+    let origin = settings.origin.as_deref().map(Origin::parse).transpose().context("[server] origin")?;
+    if origin.is_none() && !wanted.ip().is_loopback() {
+        bail!(
+            "{wanted} can be reached from other machines, and nothing would be encrypted: put a server that ends TLS in front and \
+             set [server] origin to its https:// address, or listen on 127.0.0.1"
+        );
+    }
+    let listener = TcpListener::bind(wanted).await.with_context(|| {
+        format!("failed to listen on {wanted}: is another server there? --listen names another address")
+    })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let origin = origin.unwrap_or_else(|| Origin::of_loopback(address));
+    let secrets = app.secrets(store);
+    secrets.prepare().await?;
+    let server = app.server(store.clone(), secrets, origin.clone(), app.models_on_offer().await?);
+    app.terminal
+        .line(&format!("listening on {address}: {}", app.terminal.paint(Style::Bold, &origin.to_string())));
+    if !wanted.ip().is_loopback() {
+        complain(&format!(
+            "{address} is not encrypted: let nothing reach it but the server that ends TLS in front of it"
+        ));
+    }
+    if nobody_has_signed_in(&**store).await? {
+        let desk = server.desk(Owner::LOCAL.org, Owner::LOCAL.user, app.user());
+        let link = desk.link(Owner::LOCAL.user).await?;
+        app.terminal.line(&format!("sign in within 15 minutes: {}", link.url.expose()));
+    }
+    Ok((server, listener))
+}
+
+/// Whether this is the first time that anybody could.
+async fn nobody_has_signed_in(store: &dyn Everything) -> Result<bool> {
+    const LOOK: u32 = 500;
+    let entries = store.audited(Owner::LOCAL.org, None, LOOK).await?;
+    Ok(entries.len() < LOOK as usize && entries.iter().all(|entry| entry.action != "signed_in"))
+}
+
+/// Works on what is queued until it is told to stop.
+async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result<()> {
+    let settings = app.config.worker;
+    let parts = app.parts(store.clone(), app.host()?, app.config.policy.clone()).await?;
+    let options = ServiceOptions {
+        slots: NonZeroUsize::try_from(settings.slots).unwrap_or(NonZeroUsize::MIN),
+        grace: GRACE,
+        news: Arc::new(tell),
+        shares: Shares {
+            per_user: settings.per_user,
+            per_org: settings.per_organisation,
+            per_repository: settings.per_repository,
+        },
+        patience: Duration::from_secs(u64::from(settings.patience.get())),
+    };
+    Service::run(parts, store, options, stop)
+        .await
+        .context("the worker stopped; what it had goes on elsewhere, or when it is back")
+}
+
+/// How long what runs may take to come to a safe point when the worker is to end.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Writes down what happens in the worker.
+fn tell(news: ServiceNews<'_>) {
+    match news {
+        ServiceNews::Entered(worker) => tracing::info!(%worker, "the worker is present"),
+        ServiceNews::Taken(session, crashes) => tracing::info!(%session, crashes, "taken"),
+        ServiceNews::Released(session, _) => tracing::info!(%session, "given back"),
+        ServiceNews::TakenBack(session) => tracing::info!(%session, "taken back by somebody"),
+        ServiceNews::Because(session, reason) => {
+            tracing::warn!(%session, reason, "something of this machine failed")
+        }
+        ServiceNews::Failed(session) => tracing::warn!(%session, "could not go on; it is tried again"),
+        ServiceNews::Overtaken(session) => tracing::warn!(%session, "another worker has it"),
+        ServiceNews::StoreFailed(error) => tracing::warn!(%error, "the store cannot be asked"),
+        ServiceNews::Lost => tracing::warn!("silent for too long: others have the sessions of this worker"),
+        ServiceNews::Draining(left) => tracing::info!(left, "takes no more sessions"),
+    }
+}
+
+/// Says what happens as JSON, one line each, without what anybody wrote.
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt().json().with_writer(io::stderr).with_max_level(tracing::Level::INFO);
+    // Fails where a log is set up already, which is as well.
+    log.try_init().ok();
+}

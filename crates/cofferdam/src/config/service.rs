@@ -1,0 +1,166 @@
+//! The tables of a service: `[server]`, `[worker]`, `[store]`, `[secrets]`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use cofferdam_domain::Secret;
+use cofferdam_store::seal::KeySource;
+use serde::{Deserialize, Deserializer};
+
+use super::Environment;
+
+/// The `[server]` table: where a server listens, or which one the command line asks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerSettings {
+    /// The server that the command line asks; without one it works on the data directory.
+    pub(crate) url: Option<String>,
+    /// A file with the API token for it.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where a server listens.
+    pub(crate) listen: SocketAddr,
+    /// Under which address browsers know it.
+    pub(crate) origin: Option<String>,
+    /// Where repositories may be; anywhere where the list is empty.
+    pub(crate) repositories: Vec<String>,
+    /// Models on offer, the first of them where a task names none; all that are ready where the list is empty.
+    pub(crate) models: Vec<String>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token_file: None,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7480)),
+            origin: None,
+            repositories: Vec::new(),
+            models: Vec::new(),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// The same with what the environment says: `COFFERDAM_SERVER`.
+    pub(super) fn with(mut self, environment: Environment<'_>) -> Self {
+        self.url = environment("COFFERDAM_SERVER").or(self.url);
+        self
+    }
+
+    /// The token for the server that the command line asks: `COFFERDAM_TOKEN`, or the file's.
+    pub(crate) fn token(&self, environment: Environment<'_>) -> Result<Secret> {
+        if let Some(token) = environment("COFFERDAM_TOKEN") {
+            return Ok(Secret::new(token));
+        }
+        let Some(file) = &self.token_file else {
+            bail!("there is a server but no token for it: set COFFERDAM_TOKEN, or [server] token_file");
+        };
+        let text = one_line(file)?;
+        Ok(Secret::new(text))
+    }
+}
+
+fn one_line(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let line = text.trim();
+    ensure!(!line.is_empty() && line.lines().count() == 1, "{} must have one line", file.display());
+    Ok(line.to_owned())
+}
+
+/// The `[worker]` table: how much a worker takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WorkerSettings {
+    /// Sessions that one worker has at once.
+    pub(crate) slots: NonZeroU32,
+    /// Sessions of one user at once, on whichever workers.
+    pub(crate) per_user: NonZeroU32,
+    /// Sessions of one organisation at once.
+    pub(crate) per_organisation: NonZeroU32,
+    /// Sessions on one repository at once.
+    pub(crate) per_repository: NonZeroU32,
+    /// Seconds for which a worker may be silent before others take its sessions over.
+    pub(crate) patience: NonZeroU32,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            slots: number(4),
+            per_user: number(16),
+            per_organisation: number(64),
+            per_repository: number(8),
+            patience: number(15),
+        }
+    }
+}
+
+/// The `[store]` table: where sessions are kept, if not in the data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreSettings {
+    /// `postgres://…`.
+    #[serde(deserialize_with = "secret")]
+    pub(crate) url: Option<Secret>,
+    /// A file with that address.
+    pub(crate) url_file: Option<PathBuf>,
+}
+
+impl StoreSettings {
+    /// The database's address; nothing where the data directory is the store.
+    pub(crate) fn address(&self) -> Result<Option<Secret>> {
+        match (&self.url, &self.url_file) {
+            (Some(_), Some(_)) => bail!("[store] has both url and url_file: keep one of them"),
+            (Some(url), None) => Ok(Some(url.clone())),
+            (None, Some(file)) => Ok(Some(Secret::new(one_line(file)?))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether the data directory is the store.
+    pub(crate) const fn is_in_data(&self) -> bool {
+        self.url.is_none() && self.url_file.is_none()
+    }
+}
+
+/// The `[secrets]` table: the master key for the secrets that organisations keep in the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SecretsSettings {
+    /// Where the key is; by default a file in the data directory, if that is the store.
+    pub(crate) key: Option<KeyPlace>,
+    /// Keys that were in use before, with which secrets can still be read.
+    pub(crate) earlier: Vec<KeyPlace>,
+}
+
+/// Where a key is: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeyPlace {
+    /// In a file that only its user may read.
+    File(PathBuf),
+    /// In an environment variable.
+    Env(String),
+    /// In what a program prints: the program and its arguments.
+    Command(Vec<String>),
+}
+
+impl From<&KeyPlace> for KeySource {
+    fn from(place: &KeyPlace) -> Self {
+        match place.clone() {
+            KeyPlace::File(path) => Self::File(path),
+            KeyPlace::Env(variable) => Self::Environment(variable),
+            KeyPlace::Command(words) => Self::Command(words),
+        }
+    }
+}
+
+/// An address may hold a password.
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|text| text.map(Secret::new))
+}

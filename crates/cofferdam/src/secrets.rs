@@ -1,0 +1,156 @@
+//! What organisations keep secret in the store: the master key for it, and encrypting with that.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use cofferdam_domain::{OrgId, Secret};
+use cofferdam_server::{SealError, SecretSeal};
+use cofferdam_store::{
+    Everything,
+    seal::{KeySource, MasterKey, MasterKeys, SealError as StoreSealError, Sealer},
+};
+use tokio::sync::OnceCell;
+
+use crate::{config::Config, terminal::complain};
+
+/// The file in the data directory with the key that is made where none is configured.
+const KEY_FILE: &str = "master.key";
+
+/// What to do where there is no key.
+const MAKE_ONE: &str = "make one with `openssl rand -hex 32` in a file with mode 0600, and name it for every server and worker: \
+                        [secrets] key = { file = \"/path/of/the/file\" }";
+
+/// Encrypts and decrypts the secrets in the store. Its key is read when it is first needed.
+pub(crate) struct Secrets {
+    store: Arc<dyn Everything>,
+    key: Key,
+    earlier: Vec<KeySource>,
+    sealer: OnceCell<Sealer>,
+}
+
+/// Where the master key is.
+enum Key {
+    /// Where the configuration says.
+    Configured(KeySource),
+    /// In the data directory, beside a store that nobody on another machine uses.
+    Own(PathBuf),
+    /// Nobody has said where, and other machines that use the database would not find one here.
+    None,
+}
+
+impl Secrets {
+    /// Of this store, with the key that is configured.
+    pub(crate) fn new(config: &Config, store: Arc<dyn Everything>) -> Self {
+        let settings = &config.secrets;
+        let key = match &settings.key {
+            Some(place) => Key::Configured(place.into()),
+            None if config.store.is_in_data() => Key::Own(config.data.join(KEY_FILE)),
+            None => Key::None,
+        };
+        let earlier = settings.earlier.iter().map(KeySource::from).collect();
+        Self { store, key, earlier, sealer: OnceCell::new() }
+    }
+
+    /// Reads the key, or makes one where it is for this data directory alone, so that what is wrong with it is heard at the start.
+    pub(crate) async fn prepare(&self) -> Result<()> {
+        match &self.key {
+            Key::Configured(_) => {}
+            Key::Own(path) => {
+                make_key(path).with_context(|| format!("failed to make the key {}", path.display()))?;
+            }
+            Key::None => {
+                complain(&format!("no key for secrets is configured, so no credential can be kept: {MAKE_ONE}"));
+                return Ok(());
+            }
+        }
+        self.sealer().await?.context("there is no key for secrets").map(drop)
+    }
+
+    /// What encrypts and decrypts; `None` where there is no key.
+    async fn sealer(&self) -> Result<Option<&Sealer>, StoreSealError> {
+        let source = match &self.key {
+            Key::Configured(source) => source.clone(),
+            Key::Own(path) => KeySource::File(path.clone()),
+            Key::None => return Ok(None),
+        };
+        let read = async {
+            let current = MasterKey::read(&source).await?;
+            let mut earlier = Vec::new();
+            for source in &self.earlier {
+                earlier.push(MasterKey::read(source).await?);
+            }
+            Ok(Sealer::new(self.store.clone(), MasterKeys::new(current, earlier)))
+        };
+        self.sealer.get_or_try_init(|| read).await.map(Some)
+    }
+}
+
+/// Puts secrets in, for the server.
+pub(crate) struct Seal(pub(crate) Arc<Secrets>);
+
+#[async_trait]
+impl SecretSeal for Seal {
+    async fn seal(&self, org: OrgId, name: &str, secret: &Secret) -> Result<Vec<u8>, SealError> {
+        // Where the key is, is nothing for whoever asks over the network.
+        let failed = |source: StoreSealError| SealError {
+            reason: "the server cannot encrypt it: its log says why".to_owned(),
+            source: Some(source.into()),
+        };
+        match self.0.sealer().await.map_err(failed)? {
+            Some(sealer) => sealer.seal(org, name, secret).await.map_err(failed),
+            None => Err(SealError {
+                reason: format!("this server has no key to encrypt secrets with: {MAKE_ONE}"),
+                source: None,
+            }),
+        }
+    }
+}
+
+/// Makes a key that only its user may read, unless there is one. Whoever else makes one at the same time, there is one whole key.
+fn make_key(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    // Of a process with the same number that was cut off.
+    fs::remove_file(&draft).ok();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    writeln!(file, "{}", MasterKey::generate()?)?;
+    file.sync_all()?;
+    let placed = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match placed {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_for_its_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(KEY_FILE);
+        make_key(&path).unwrap();
+        let key = fs::read_to_string(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        make_key(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), key);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft is left");
+    }
+}
