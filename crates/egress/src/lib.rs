@@ -55,8 +55,8 @@ pub use authority::{Place, Trust, TrustFile};
 pub use cache::{CacheKey, Cached, Claim, Filled, Filling, PackageCache};
 pub use credential::{
     CommandSource, Credential, CredentialHost, CredentialProblem, CredentialSource, Credentials,
-    GithubAppSource, HeaderFormat, Injection, InvalidFormat, InvalidRepository, KvVersion, PathTemplate,
-    Reflected, ReflectionPatterns, ReflectionScan, RepositoryName, VaultLogin, VaultSource,
+    GithubAppSource, HeaderFormat, Injection, InvalidFormat, InvalidRepository, Keeper, KvVersion,
+    PathTemplate, Reflected, ReflectionPatterns, ReflectionScan, RepositoryName, VaultLogin, VaultSource,
 };
 pub use decide::{Allowed, Body, Connection, Decision, Denied, Miss, Request};
 pub use door::{Door, Serving};

@@ -228,6 +228,8 @@ pub enum CredentialSource {
     Vault(VaultSource),
     /// An installation token of a GitHub App, made for the session's repository.
     GithubApp(GithubAppSource),
+    /// What the session's organisation keeps under this name; see [`super::Keeper`].
+    Stored(String),
     /// The secret itself, from a package manager's configuration. Cannot be written in ours.
     #[serde(skip)]
     Given(Secret),

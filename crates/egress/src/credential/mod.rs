@@ -19,7 +19,11 @@ use std::{
     sync::Arc,
 };
 
-use cofferdam_domain::egress::{HostName, PathPattern};
+use async_trait::async_trait;
+use cofferdam_domain::{
+    Secret,
+    egress::{HostName, PathPattern},
+};
 use http::{HeaderName, HeaderValue, header};
 
 pub use config::{
@@ -49,6 +53,16 @@ pub struct CredentialHost {
     pub variables: BTreeMap<String, OsString>,
     /// How it speaks TLS: with the host's roots.
     pub tls: Arc<rustls::ClientConfig>,
+}
+
+/// Whoever keeps secrets under names for one organisation.
+#[async_trait]
+pub trait Keeper: Send + Sync {
+    /// The secret with this name, as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be had and what to do, to be read after "the store".
+    async fn secret(&self, name: &str) -> Result<Secret, String>;
 }
 
 /// The credentials of a worker, or of one of its sessions. Cheap to clone.
@@ -118,6 +132,17 @@ impl Credentials {
             paths: patterns(&entry.credential, repository),
             source: Source::for_session(&entry.source, repository),
         };
+        Self {
+            entries: Arc::new(
+                self.entries.iter().map(|(name, entry)| (name.clone(), bound(entry))).collect(),
+            ),
+        }
+    }
+
+    /// The same for one organisation: what is stored comes from this keeper.
+    #[must_use]
+    pub fn kept_by(&self, keeper: &Arc<dyn Keeper>) -> Self {
+        let bound = |entry: &Entry| Entry { source: Source::kept_by(&entry.source, keeper), ..entry.clone() };
         Self {
             entries: Arc::new(
                 self.entries.iter().map(|(name, entry)| (name.clone(), bound(entry))).collect(),
@@ -241,10 +266,7 @@ fn check(credential: &Credential) -> Result<(), CredentialProblem> {
 
 #[cfg(test)]
 mod tests {
-    use cofferdam_domain::{
-        Secret,
-        egress::{Method, RequestPath, Scheme},
-    };
+    use cofferdam_domain::egress::{Method, RequestPath, Scheme};
 
     use super::*;
     use crate::decide::Body;
@@ -315,6 +337,37 @@ mod tests {
         }
         // Without a repository the paths match nothing.
         assert!(used(&credentials, Method::GET, "api.example.com", "/repos/acme/tool/pulls").await.is_err());
+    }
+
+    /// Keeps one secret.
+    struct One;
+
+    #[async_trait]
+    impl Keeper for One {
+        async fn secret(&self, name: &str) -> Result<Secret, String> {
+            if name == "forge" { Ok(Secret::new("kept-secret-value")) } else { Err("has none".to_owned()) }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_comes_from_the_keeper_of_the_organisation() {
+        let stored = |name: &str| {
+            let source = format!("{{ stored = {name:?} }}");
+            credentials(&FORGE.replace("{ env = \"TOKEN\" }", &source).replace("{repository}", "a/b"))
+        };
+        let keeper: Arc<dyn Keeper> = Arc::new(One);
+        let nobodys = stored("forge").unwrap();
+        let ours = nobodys.kept_by(&keeper).for_session(None);
+        let ask = async |credentials: &Credentials| {
+            used(credentials, Method::GET, "api.example.com", "/repos/a/b/pulls").await
+        };
+        assert_eq!(ask(&ours).await.unwrap().value.as_bytes(), b"token kept-secret-value");
+        assert!(ours.known().iter().any(|patterns| patterns.are_in(b"a kept-secret-value b")));
+        let problem = ask(&nobodys).await.unwrap_err().to_string();
+        assert!(problem.contains("no organisation"), "{problem}");
+        let problem = ask(&stored("other").unwrap().kept_by(&keeper)).await.unwrap_err().to_string();
+        assert!(problem.contains("the store has none"), "{problem}");
+        assert!(stored("").unwrap_err().to_string().contains("stored needs"));
     }
 
     #[tokio::test]

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Credential, CredentialProblem, CredentialSource, HeaderFormat, ReflectionPatterns, RepositoryName,
-    VaultLogin, command, github_app, vault,
+    Credential, CredentialProblem, CredentialSource, HeaderFormat, Keeper, ReflectionPatterns,
+    RepositoryName, VaultLogin, command, github_app, vault,
 };
 use crate::fetch::Fetch;
 
@@ -26,6 +26,8 @@ use crate::fetch::Fetch;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a failure is taken for an answer, so that a sandbox that tries again does not wear out whoever is asked.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
+/// How long what was stored is taken for what is stored.
+const STORED_KEPT: Duration = Duration::from_secs(30);
 /// The most bytes that a file may have.
 const MAX_FILE: u64 = 64 << 10;
 /// Values of a credential that are remembered: short-lived ones are still good for a while.
@@ -41,6 +43,8 @@ pub(super) struct Source {
     host: String,
     pub(super) repository: Option<RepositoryName>,
     variables: Arc<BTreeMap<String, OsString>>,
+    /// Who has what is stored.
+    keeper: Option<Arc<dyn Keeper>>,
     pub(super) fetch: Fetch,
     held: Mutex<Option<Held>>,
     /// What was read last, also while it is being read anew: nothing of it may be sent.
@@ -95,6 +99,7 @@ impl Source {
             host: format!("{}://{}:{}", credential.scheme.as_str(), credential.host, credential.port()),
             repository: None,
             variables,
+            keeper: None,
             fetch,
             held: Mutex::new(None),
             known: std::sync::Mutex::default(),
@@ -105,21 +110,46 @@ impl Source {
     pub(super) fn for_session(this: &Arc<Self>, repository: Option<&RepositoryName>) -> Arc<Self> {
         match &this.from {
             CredentialSource::GithubApp(app) => Arc::new(Self {
-                name: this.name.clone(),
-                from: this.from.clone(),
-                format: this.format.clone(),
-                host: this.host.clone(),
                 repository: app.repository.clone().or_else(|| repository.cloned()),
-                variables: Arc::clone(&this.variables),
-                fetch: this.fetch.clone(),
-                held: Mutex::new(None),
-                known: std::sync::Mutex::default(),
+                ..this.unread()
             }),
             CredentialSource::Env(_)
             | CredentialSource::File(_)
             | CredentialSource::Command(_)
             | CredentialSource::Vault(_)
+            | CredentialSource::Stored(_)
             | CredentialSource::Given(_) => Arc::clone(this),
+        }
+    }
+
+    /// The same for one organisation: shared, unless an organisation keeps what it gives.
+    pub(super) fn kept_by(this: &Arc<Self>, keeper: &Arc<dyn Keeper>) -> Arc<Self> {
+        match &this.from {
+            CredentialSource::Stored(_) => {
+                Arc::new(Self { keeper: Some(Arc::clone(keeper)), ..this.unread() })
+            }
+            CredentialSource::Env(_)
+            | CredentialSource::File(_)
+            | CredentialSource::Command(_)
+            | CredentialSource::Vault(_)
+            | CredentialSource::GithubApp(_)
+            | CredentialSource::Given(_) => Arc::clone(this),
+        }
+    }
+
+    /// The same, of which nothing has been read.
+    fn unread(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            from: self.from.clone(),
+            format: self.format.clone(),
+            host: self.host.clone(),
+            repository: self.repository.clone(),
+            variables: Arc::clone(&self.variables),
+            keeper: self.keeper.clone(),
+            fetch: self.fetch.clone(),
+            held: Mutex::new(None),
+            known: std::sync::Mutex::default(),
         }
     }
 
@@ -146,10 +176,13 @@ impl Source {
         outcome
     }
 
-    /// Reads it now if that asks nobody: from the environment, a file, or where it was given.
+    /// Reads it now if that asks nobody outside: from the environment, a file, the store, or where it was given.
     pub(super) async fn learn(&self) {
         match self.from {
-            CredentialSource::Env(_) | CredentialSource::File(_) | CredentialSource::Given(_) => {
+            CredentialSource::Env(_)
+            | CredentialSource::File(_)
+            | CredentialSource::Stored(_)
+            | CredentialSource::Given(_) => {
                 // Whoever wants to use it hears what is wrong with it.
                 drop(self.value().await);
             }
@@ -179,6 +212,20 @@ impl Source {
                 let look = FileLook::of(path);
                 let secret = self.file(path)?;
                 Ok((secret, look.map_or(Good::Until(Instant::now()), Good::While)))
+            }
+            CredentialSource::Stored(name) => {
+                let Some(keeper) = &self.keeper else {
+                    return Err(self.value_problem(
+                        "an organisation keeps it for its sessions, and there is no organisation here: use it in a session",
+                    ));
+                };
+                let problem = |reason| CredentialProblem::Service {
+                    name: self.name.clone(),
+                    service: "the store",
+                    reason,
+                };
+                let secret = keeper.secret(name).await.map_err(problem)?;
+                Ok((self.secret(secret.expose())?, Good::Until(Instant::now() + STORED_KEPT)))
             }
             CredentialSource::Command(source) => command::read(self, source).await,
             CredentialSource::Vault(source) => {
@@ -269,6 +316,9 @@ pub(super) fn check(credential: &Credential) -> Result<(), CredentialProblem> {
     };
     match &credential.source {
         CredentialSource::Env(variable) if variable.is_empty() => problem("env needs the name of a variable"),
+        CredentialSource::Stored(name) if name.is_empty() => {
+            problem("stored needs the name that the organisation keeps it under")
+        }
         CredentialSource::File(path) if !path.is_absolute() => problem("file needs an absolute path"),
         CredentialSource::Command(command) if command.argv.is_empty() => {
             problem("argv needs a program and its arguments, each a text of its own")
@@ -299,6 +349,7 @@ pub(super) fn check(credential: &Credential) -> Result<(), CredentialProblem> {
         CredentialSource::Env(_)
         | CredentialSource::File(_)
         | CredentialSource::Command(_)
+        | CredentialSource::Stored(_)
         | CredentialSource::Given(_) => Ok(()),
     }
 }

@@ -284,8 +284,8 @@ impl Download {
             return Some(frame);
         }
         match frame.into_data() {
-            // It would let the last bytes go, and not be missed itself.
-            Ok(data) if data.is_empty() && false => None,
+            // A piece of nothing, should a library ever give one, would let the last bytes go.
+            Ok(data) if data.is_empty() => None,
             Ok(data) => self.waiting.replace(data).map(Frame::data),
             // Nothing of an artefact is in trailers.
             Err(_) => None,

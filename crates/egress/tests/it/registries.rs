@@ -8,11 +8,6 @@ use cofferdam_domain::{
 use cofferdam_egress::{DoorwayOptions, PackageCache, Part, Registry, RegistryKind};
 use http::{Method, Response};
 use http_body_util::Full;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
 
 use crate::{
     host::{Authority, Got, Host},
@@ -252,60 +247,6 @@ async fn what_cannot_be_compared_with_the_index_does_not_come() {
         let (got, refused, _) = ask(&scene, &host, Method::GET, &path).await;
         assert_eq!((got, refused.as_str()), (status, code), "{version}");
     }
-}
-
-/// Answers over HTTP/2 (RFC 9113, section 4.1): an artefact in two pieces, and then one of nothing that is not the end.
-async fn answer_in_pieces(mut stream: TlsStream<TcpStream>) {
-    let frame = |kind: u8, flags: u8, of: u8, payload: &[u8]| {
-        let length = u8::try_from(payload.len()).unwrap();
-        [&[0, 0, length, kind, flags, 0, 0, 0, of], payload].concat()
-    };
-    stream.read_exact(&mut [0; 24]).await.unwrap();
-    let mut asked = 0;
-    while asked != 1 {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await.unwrap();
-        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
-        stream.read_exact(&mut vec![0; length]).await.unwrap();
-        asked = head[3];
-    }
-    // `:status: 200`, and `content-length: 3` (RFC 7541, appendix A).
-    let fields = [0x88, 0x5c, 1, b'3'];
-    let data = |flags: u8, piece: &[u8]| frame(0, flags, 1, piece);
-    let said = [frame(4, 0, 0, b""), frame(1, 4, 1, &fields), data(0, b"ab"), data(0, b"d"), data(0, b"")];
-    stream.write_all(&[said.concat(), data(1, b"")].concat()).await.unwrap();
-    // Until the door goes.
-    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
-}
-
-#[tokio::test]
-async fn nothing_lets_the_last_bytes_go_before_they_are_compared() {
-    let authority = Authority::new();
-    let tls = authority.vouch("localhost", &["h2", "http/1.1"]);
-    let host = Host::talking(move |stream| {
-        let tls = tls.clone();
-        async move {
-            let mut stream = tls.accept(stream).await.unwrap();
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                return answer_in_pieces(stream).await;
-            }
-            // The door reads indexes by HTTP/1.
-            let index =
-                format!(r#"{{"versions":{{"1.0.0":{{"dist":{{"integrity":"{GOOD}"}}}}}},"time":{{}}}}"#);
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{index}", index.len());
-            stream.read(&mut [0; 4096]).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
-        }
-    })
-    .await;
-    let scene = scene(&host, Registries::default(), None, &authority);
-    let port = host.address.port();
-    let stream = scene.connect("localhost", port).await;
-    let stream = start_tls(&scene, stream, "localhost", &["http/1.1"]).await.unwrap();
-    let asked = request("GET", &format!("localhost:{port}"), "/left-pad/-/left-pad-1.0.0.tgz", false, "");
-    assert!(fetch(stream, false, asked).await.is_err(), "it never comes to its end");
-    scene.log.wait_for(Refusal::Digest).await;
 }
 
 #[tokio::test]
