@@ -170,9 +170,9 @@ impl Facts {
     }
 }
 
-/// Whether a runtime is known to bring a kernel of its own, by its name.
+/// Whether a runtime is known to bring a kernel of its own, by a whole word of its name: `kata-qemu`, `io.containerd.runsc.v1`.
 fn has_own_kernel(runtime: &str) -> bool {
-    KERNELS.iter().any(|kernel| runtime.contains(kernel))
+    runtime.split(|character: char| !character.is_ascii_alphanumeric()).any(|word| KERNELS.contains(&word))
 }
 
 /// The first of the users that an engine maps, by the name of its root directory: `/var/lib/docker/165536.165536`.
@@ -227,6 +227,16 @@ mod tests {
     fn judge(info: SystemInfo, isolation: IsolationLevel, runtime: Option<&str>) -> Result<Walls, String> {
         let wanted = Wanted { isolation, limits: LimitLevel::Enforced, runtime: runtime.map(str::to_owned) };
         Facts::new("docker", info).judge(&wanted, HOST).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn kernels_are_known_by_whole_words() {
+        for runtime in ["runsc", "kata", "kata-qemu", "io.containerd.runsc.v1", "krun"] {
+            assert!(has_own_kernel(runtime), "{runtime}");
+        }
+        for runtime in ["runc", "io.containerd.runc.v2", "crun", "notkata", "runscx", ""] {
+            assert!(!has_own_kernel(runtime), "{runtime}");
+        }
     }
 
     #[test]

@@ -239,6 +239,8 @@ impl World {
         settings.add_filter(&regex::escape(place), "[world]");
         for (pattern, shown) in [
             (r"\b(ses|evt|sbx)_[0-9a-z]{26}\b", "[$1]"),
+            // How often the files were kept depends on how fast that was.
+            (r"\b\d+ events( in an unbroken|, last hash)", "[events] events$1"),
             (r"\bsha256:[0-9a-f]{64}\b", "sha256:[digest]"),
             (r"\b[0-9a-f]{40}\b", "[object]"),
             (r"\b[0-9a-f]{12}\b", "[short]"),
