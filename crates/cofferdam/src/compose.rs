@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, Permissions},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -18,12 +18,10 @@ use cofferdam_sandbox::{
 };
 use cofferdam_sandbox_docker::DockerDriver;
 use cofferdam_server::{
-    Choices, Client, Limits as ServerLimits, Origin, Repositories, Server, ServerParts,
+    Choices, Client, Eraser, Limits as ServerLimits, Origin, Repositories, Server, ServerParts,
 };
 use cofferdam_store::{Everything, SessionFilter, Store, StoreError};
-use cofferdam_worker::{
-    Doorways as _, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError,
-};
+use cofferdam_worker::{Doorways as _, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -183,6 +181,7 @@ impl App {
         let data = &self.config.data;
         let Host { git, driver, doorways } = host;
         doorway::check(&policy.egress, &self.config.credentials)?;
+        doorways.open(self.secrets(&store));
         let driver = driver.await.context("preparing sandboxes failed")??;
         let models = Configured { config: self.config.models.clone(), store: store.clone() };
         Ok(Arc::new(Parts {
@@ -196,7 +195,10 @@ impl App {
             policy,
             policies: Arc::new(Named(store.clone())),
             ledger: Some(store),
-            entrances: Arc::new(Sockets { user: self.user(), output_limit: self.config.policy.limits.output }),
+            entrances: Arc::new(Sockets {
+                user: self.user(),
+                output_limit: self.config.policy.limits.output,
+            }),
             read_only: self.config.read_only.clone(),
             system: self.config.system,
             identity: self.identity(),
@@ -284,6 +286,7 @@ impl App {
             origin,
             choices,
             seal: Box::new(Seal(secrets)),
+            eraser: Some(Box::new(Disk(self.config.data.clone()))),
             clock: Arc::new(cofferdam_worker::now),
             limits: ServerLimits::default(),
         })
@@ -392,6 +395,16 @@ pub(crate) async fn all_events(store: &dyn Store, session: SessionId) -> Result<
         if whole {
             return Ok(events);
         }
+    }
+}
+
+/// What workers on this data directory have left of sessions; nothing where there were none.
+struct Disk(PathBuf);
+
+#[async_trait]
+impl Eraser for Disk {
+    async fn erase(&self, session: SessionId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(cofferdam_worker::erase(&self.0, session).await?)
     }
 }
 

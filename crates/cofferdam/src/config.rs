@@ -383,7 +383,7 @@ mod tests {
         let names = config.credentials.iter().map(|credential| credential.name.clone()).collect();
         let problems = cofferdam_egress::problems(&config.policy.egress, &names);
         assert_eq!(problems, [], "the example's rules make sense");
-        assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (5, 3));
+        assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
     #[test]

@@ -1,45 +1,98 @@
-//! The worker's one doorway: made from the configuration, once, when it is first needed.
+//! The worker's doorways: made from the configuration when they are first needed, one for all organisations or, where credentials are theirs,
+//! one for each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{OrgId, egress::EgressPolicy};
+use cofferdam_domain::{OrgId, Secret, egress::EgressPolicy};
 use cofferdam_egress::{
-    BuiltIn, Credential, CredentialHost, Credentials, Discovery, Doorway, DoorwayOptions, EgressError,
-    HostFiles, PackageCache, Resolver, Roots, discover, problems,
+    BuiltIn, Credential, CredentialHost, CredentialSource, Credentials, Discovery, Doorway, DoorwayOptions,
+    EgressError, HostFiles, Keeper, PackageCache, Resolver, Roots, discover, problems,
 };
 use cofferdam_worker::{Doorways, Way, WorkerError};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     config::{EgressSettings, RegistrySource},
+    secrets::Secrets,
     terminal::{complain, inert},
 };
 
-/// Makes the doorway when it is first asked for. Finding registries takes a while, so that is done only for sessions that may read them.
+/// Makes doorways when they are first asked for. Finding registries takes a while, so that is done once, and only for sessions that may read
+/// them.
 pub(crate) struct Configured {
     settings: EgressSettings,
     credentials: Vec<Credential>,
     /// Where packages, and what was found out about registries, are kept.
     kept: PathBuf,
-    plain: OnceCell<Arc<Way>>,
-    with_registries: OnceCell<Arc<Way>>,
+    /// What organisations keep, once the store is open.
+    secrets: Arc<OnceLock<Arc<Secrets>>>,
+    plain: OnceCell<Found>,
+    with_registries: OnceCell<Found>,
+    ways: Mutex<Ways>,
+}
+
+/// By whether registries may be read, and whose credentials are added.
+type Ways = BTreeMap<(bool, Option<OrgId>), Arc<Way>>;
+
+/// What doorways are made of that is the same for all organisations.
+struct Found {
+    discovery: Discovery,
+    credentials: Credentials,
+    cache: Option<PackageCache>,
+    roots: Roots,
+}
+
+/// What one organisation keeps.
+struct Kept {
+    org: OrgId,
+    secrets: Arc<OnceLock<Arc<Secrets>>>,
+}
+
+#[async_trait]
+impl Keeper for Kept {
+    async fn secret(&self, name: &str) -> Result<Secret, String> {
+        let Some(secrets) = self.secrets.get() else {
+            return Err("is not used by a sandbox that belongs to no session".to_owned());
+        };
+        secrets.open(self.org, name).await
+    }
 }
 
 impl Configured {
     /// A doorway with these settings and credentials.
     pub(crate) fn new(settings: EgressSettings, credentials: Vec<Credential>, kept: PathBuf) -> Self {
-        Self { settings, credentials, kept, plain: OnceCell::new(), with_registries: OnceCell::new() }
+        Self {
+            settings,
+            credentials,
+            kept,
+            secrets: Arc::default(),
+            plain: OnceCell::new(),
+            with_registries: OnceCell::new(),
+            ways: Mutex::default(),
+        }
     }
 
-    async fn make(&self, registries: bool) -> Result<Arc<Way>, WorkerError> {
+    /// From now on what organisations keep can be had.
+    pub(crate) fn open(&self, secrets: Arc<Secrets>) {
+        // Those that were there already are as good.
+        self.secrets.set(secrets).ok();
+    }
+
+    /// Whose doorway an organisation's sessions use: nobody's own where no credential is its own.
+    fn whose(&self, org: OrgId) -> Option<OrgId> {
+        let stored = |credential: &Credential| matches!(credential.source, CredentialSource::Stored(_));
+        self.credentials.iter().any(stored).then_some(org)
+    }
+
+    async fn find(&self, registries: bool) -> Result<Found, WorkerError> {
         let variables: BTreeMap<String, OsString> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
         let settings = &self.settings;
@@ -56,32 +109,52 @@ impl Configured {
             complain(&format!("registries: {}", inert(note)));
         }
         let mut credentials = self.credentials.clone();
-        credentials.extend(found.credentials);
+        credentials.extend(std::mem::take(&mut found.credentials));
         let credentials =
             Credentials::new(credentials, CredentialHost { variables, tls }).map_err(EgressError::from)?;
-        let placeholders = credentials.placeholders();
         let limit = Some(settings.cache).filter(|limit| *limit > 0);
         let cache = limit.map(|limit| PackageCache::open(&self.kept.join("cache"), limit)).transpose();
         let cache = cache.map_err(EgressError::Cache)?;
+        Ok(Found { discovery: found, credentials, cache, roots })
+    }
+
+    fn make(&self, found: &Found, org: Option<OrgId>) -> Result<Way, WorkerError> {
+        let Found { discovery, credentials, cache, roots } = found;
+        let credentials = match org {
+            Some(org) => {
+                let keeper: Arc<dyn Keeper> = Arc::new(Kept { org, secrets: self.secrets.clone() });
+                credentials.kept_by(&keeper)
+            }
+            None => credentials.clone(),
+        };
+        let placeholders = credentials.placeholders();
         let doorway = Doorway::new(DoorwayOptions {
             credentials,
-            registries: found.registries,
-            cache,
-            roots,
-            resolver: settings.resolver.map_or(Resolver::System, Resolver::Server),
+            registries: discovery.registries.clone(),
+            cache: cache.clone(),
+            roots: roots.clone(),
+            resolver: self.settings.resolver.map_or(Resolver::System, Resolver::Server),
             secret_form: Some(cofferdam_gate::secret_form),
             ..DoorwayOptions::default()
         })?;
-        Ok(Arc::new(Way { doorway, settings: found.settings, placeholders }))
+        Ok(Way { doorway, settings: discovery.settings.clone(), placeholders })
     }
 }
 
 #[async_trait]
 impl Doorways for Configured {
-    async fn doorway(&self, _: OrgId, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
+    async fn doorway(&self, org: OrgId, policy: &EgressPolicy) -> Result<Arc<Way>, WorkerError> {
         let registries = policy.registries.enabled;
-        let made = if registries { &self.with_registries } else { &self.plain };
-        made.get_or_try_init(|| self.make(registries)).await.cloned()
+        let found = if registries { &self.with_registries } else { &self.plain };
+        let found = found.get_or_try_init(|| self.find(registries)).await?;
+        let whose = self.whose(org);
+        let mut ways = self.ways.lock().await;
+        if let Some(way) = ways.get(&(registries, whose)) {
+            return Ok(way.clone());
+        }
+        let way = Arc::new(self.make(found, whose)?);
+        ways.insert((registries, whose), way.clone());
+        Ok(way)
     }
 }
 

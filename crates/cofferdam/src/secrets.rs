@@ -66,11 +66,30 @@ impl Secrets {
                 make_key(path).with_context(|| format!("failed to make the key {}", path.display()))?;
             }
             Key::None => {
-                complain(&format!("no key for secrets is configured, so no credential can be kept: {MAKE_ONE}"));
+                complain(&format!(
+                    "no key for secrets is configured, so no credential can be kept: {MAKE_ONE}"
+                ));
                 return Ok(());
             }
         }
         self.sealer().await?.context("there is no key for secrets").map(drop)
+    }
+
+    /// What an organisation keeps under this name. Otherwise why it cannot be had and what to do, to be read after "the store".
+    pub(crate) async fn open(&self, org: OrgId, name: &str) -> Result<Secret, String> {
+        let failed = |error: StoreSealError| format!("does not give {name:?}: {error}");
+        let secrets = self.store.secrets(org).await.map_err(|error| failed(error.into()))?;
+        let Some(sealed) = secrets.into_iter().find(|sealed| sealed.name == name) else {
+            return Err(format!(
+                "keeps nothing called {name:?} for this organisation: one of its admins puts it there, in the settings or by the API"
+            ));
+        };
+        match self.sealer().await.map_err(failed)? {
+            Some(sealer) => sealer.open(org, &sealed).await.map_err(failed),
+            None => Err(format!(
+                "has {name:?}, and this worker no key for it: set [secrets] key as for the server"
+            )),
+        }
     }
 
     /// What encrypts and decrypts; `None` where there is no key.
@@ -140,6 +159,8 @@ fn make_key(path: &Path) -> Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use cofferdam_domain::Owner;
+
     use super::*;
 
     #[test]
@@ -152,5 +173,22 @@ mod tests {
         make_key(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), key);
         assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft is left");
+    }
+
+    #[tokio::test]
+    async fn where_others_need_the_same_key_none_is_made_and_what_to_do_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cofferdam.toml");
+        fs::write(&path, "[store]\nurl = \"postgres://db.example.com/cofferdam\"\n").unwrap();
+        let config = Config::load(Some(&path), Some(folder.path()), &|_| None).unwrap();
+        // Which store it is, is nothing to the key: what is configured decides.
+        let store = cofferdam_store::open(folder.path().to_str().unwrap()).await.unwrap();
+        let secrets = Arc::new(Secrets::new(&config, store));
+        secrets.prepare().await.unwrap();
+        assert!(!folder.path().join(KEY_FILE).exists());
+        let error =
+            Seal(secrets).seal(Owner::LOCAL.org, "registry", &Secret::new("a secret")).await.unwrap_err();
+        assert!(error.reason.contains("openssl rand -hex 32"), "{error}");
+        assert!(error.reason.contains("[secrets] key"), "{error}");
     }
 }

@@ -36,4 +36,4 @@ pub use client::{Client, ClientError};
 pub use desk::{Desk, Link, Refusal};
 pub use limits::Limits;
 pub use origin::{InvalidOrigin, Origin};
-pub use server::{Choices, Clock, Repositories, SealError, SecretSeal, Server, ServerParts};
+pub use server::{Choices, Clock, Eraser, Repositories, SealError, SecretSeal, Server, ServerParts};

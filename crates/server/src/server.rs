@@ -4,7 +4,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{Router, body::Body, extract::Request, middleware};
-use cofferdam_domain::{OrgId, Secret, Timestamp};
+use cofferdam_domain::{OrgId, Secret, SessionId, Timestamp};
 use cofferdam_store::Everything;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,6 +33,16 @@ pub trait SecretSeal: Send + Sync {
     /// # Errors
     /// When there is no key, with what to do about it.
     async fn seal(&self, org: OrgId, name: &str, secret: &Secret) -> Result<Vec<u8>, SealError>;
+}
+
+/// Removes what sessions have left on this machine, outside the store.
+#[async_trait]
+pub trait Eraser: Send + Sync {
+    /// Removes all of a session's. It is no error when there is nothing.
+    ///
+    /// # Errors
+    /// When something cannot be removed; says what.
+    async fn erase(&self, session: SessionId) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Why a secret cannot be kept.
@@ -75,6 +85,8 @@ pub struct ServerParts {
     pub choices: Choices,
     /// Encrypts secrets.
     pub seal: Box<dyn SecretSeal>,
+    /// Removes what deleted sessions have left here; nobody where no worker works here.
+    pub eraser: Option<Box<dyn Eraser>>,
     /// Says what time it is.
     pub clock: Clock,
     /// What clients may take.
@@ -91,12 +103,13 @@ impl Server {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: ServerParts) -> Self {
-        let ServerParts { store, origin, choices, seal, clock, limits } = parts;
+        let ServerParts { store, origin, choices, seal, eraser, clock, limits } = parts;
         let inside = Inside {
             store,
             origin,
             choices,
             seal,
+            eraser,
             clock,
             limits,
             streams: Streams::default(),

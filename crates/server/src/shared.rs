@@ -10,7 +10,7 @@ use crate::{
     limits::{Limits, Streams},
     metrics::Metrics,
     origin::Origin,
-    server::{Choices, Clock, SecretSeal},
+    server::{Choices, Clock, Eraser, SecretSeal},
 };
 
 /// Waits until a signal to stop turns true, or nobody can give it any more.
@@ -28,6 +28,7 @@ pub(crate) struct Inside {
     pub(crate) origin: Origin,
     pub(crate) choices: Choices,
     pub(crate) seal: Box<dyn SecretSeal>,
+    pub(crate) eraser: Option<Box<dyn Eraser>>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
@@ -57,6 +58,10 @@ impl Shared {
 
     pub(crate) fn seal(&self) -> &dyn SecretSeal {
         &*self.0.seal
+    }
+
+    pub(crate) fn eraser(&self) -> Option<&dyn Eraser> {
+        self.0.eraser.as_deref()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use cofferdam_agent::Agent;
 use cofferdam_domain::SessionId;
 use cofferdam_sandbox::workspace_upper;
+use cofferdam_store::Store;
 
 use crate::{WorkerError, base, door::TRUST};
+
+/// The name of the directory with what each session has, in the data directory.
+const SESSIONS: &str = "sessions";
 
 /// The name of the layer with a session's workspace, in the session's directory.
 pub(crate) const LAYER: &str = "layer";
@@ -47,6 +51,21 @@ pub async fn erase(data: &Path, session: SessionId) -> Result<(), WorkerError> {
     Ok(())
 }
 
+/// Removes what is on disk of sessions that were deleted while no worker was here to hear of it.
+///
+/// # Errors
+/// When the store cannot be asked, or something cannot be removed; says what.
+pub async fn erase_forgotten(store: &dyn Store, data: &Path) -> Result<(), WorkerError> {
+    let Ok(entries) = std::fs::read_dir(data.join(SESSIONS)) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if store.was_forgotten(session).await? {
+            erase(data, session).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The layers of the workspace that a session has left, lowest first, to be looked at; `None` if nothing is left of it.
 #[must_use]
 pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<PathBuf>> {
@@ -60,7 +79,7 @@ pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<Pat
 
 /// Where a session's own things are kept.
 pub(crate) fn session_directory(data: &Path, session: SessionId) -> PathBuf {
-    data.join("sessions").join(session.to_string())
+    data.join(SESSIONS).join(session.to_string())
 }
 
 /// Removes a sandbox's layer, if it is there.

@@ -38,7 +38,7 @@ mod work;
 pub use collect::patch;
 pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
-pub use layers::{erase, forget, left_by};
+pub use layers::{erase, erase_forgotten, forget, left_by};
 pub use log::now;
 pub use parts::{Models, OwnPolicy, Parts, Policies};
 pub use service::{Service, ServiceNews, ServiceOptions};

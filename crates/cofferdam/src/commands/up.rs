@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cofferdam_domain::Owner;
 use cofferdam_server::{Origin, Server};
 use cofferdam_store::{Everything, Shares};
-use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal};
+use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal, erase_forgotten};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -99,6 +99,10 @@ async fn nobody_has_signed_in(store: &dyn Everything) -> Result<bool> {
 async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result<()> {
     let settings = app.config.worker;
     let parts = app.parts(store.clone(), app.host()?, app.config.policy.clone()).await?;
+    if let Err(error) = erase_forgotten(&*store, &app.config.data).await {
+        // No reason not to work: the next start tries again.
+        tracing::warn!(%error, "something of deleted sessions is left on disk");
+    }
     let options = ServiceOptions {
         slots: NonZeroUsize::try_from(settings.slots).unwrap_or(NonZeroUsize::MIN),
         grace: GRACE,

@@ -31,6 +31,11 @@ fn repository(world: &World) -> Repository {
 
 /// Lets `/open/**` of `lab.example` be read, which is this server, and with a credential `/private/**`.
 fn permit(world: &World, lab: &Lab, more: &str) {
+    permit_from("env = \"LAB_SECRET\"", world, lab, more);
+}
+
+/// The same with the credential from this source.
+pub(crate) fn permit_from(source: &str, world: &World, lab: &Lab, more: &str) {
     let address = lab.address();
     world.add_to_configuration(&format!(
         r#"
@@ -55,7 +60,7 @@ scheme = "http"
 host = "lab.example"
 paths = ["/private/**"]
 placeholder = ["LAB_TOKEN"]
-source = {{ env = "LAB_SECRET" }}
+source = {{ {source} }}
 {more}"#
     ));
 }
@@ -65,7 +70,7 @@ fn run<'a>(repository: &'a Repository, model: &'a str) -> Vec<&'a str> {
 }
 
 /// Whether a directory has these bytes in a file, however deep.
-fn holds(directory: &Path, needle: &[u8]) -> Option<PathBuf> {
+pub(crate) fn holds(directory: &Path, needle: &[u8]) -> Option<PathBuf> {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_symlink() {

@@ -1,11 +1,22 @@
 //! The service as people use it: everything started by one command, asked by the command line and over HTTP.
 
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
+};
+
+use cofferdam_domain::Owner;
+use cofferdam_store::seal::{KeySource, MasterKey, MasterKeys, Sealer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    commands::{TASK, finish, greeter, look, mend},
+    commands::{TASK, finish, greeter, look, mend, shell},
+    egress::{holds, permit_from},
     harness::{Output, Running, World},
+    lab::Lab,
 };
 
 /// A service that has been started, and how to ask it.
@@ -38,6 +49,23 @@ impl<'w> Service<'w> {
         let output = self.client(arguments);
         assert_eq!(output.status, 0, "{arguments:?}: {output}");
         output.stdout
+    }
+
+    /// Sends one request to the API with this token, and gives the status and the body of the answer.
+    fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        let host = self.address.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Ends it as a service manager does.
@@ -80,6 +108,111 @@ fn a_task_by_the_api_becomes_a_merged_pull_request() {
 
     let ended = service.end();
     assert_eq!(ended.status, 0, "{ended}");
+}
+
+/// What no file of the store may have in it.
+const SECRET: &str = "kept-4d81a6e2c07b93f5";
+
+#[tokio::test]
+async fn a_credential_is_kept_encrypted_and_whoever_has_the_key_opens_it() {
+    let Some(world) = World::with_sandboxes() else { return };
+    world.add_to_configuration("[server]\nmodels = [\"scripted/demo\"]\n");
+    let service = Service::start(&world);
+    let token = world.ok(&["admin", "token", "local", "--rank", "admin"]).stdout.trim().to_owned();
+    let path = "/credentials/registry";
+    let (status, answer) = service.ask(&token, "PUT", path, &json!({ "secret": SECRET }).to_string());
+    assert!((200..300).contains(&status), "{status}: {answer}");
+    let (status, list) = service.ask(&token, "GET", "/credentials", "");
+    assert!(status == 200 && list.contains("registry") && !list.contains(SECRET), "{status}: {list}");
+    assert!(service.ask(&token, "GET", path, "").0 >= 400, "nobody reads it again");
+    let ended = service.end();
+    assert!(ended.status == 0 && !ended.stderr.contains(SECRET), "{ended}");
+    assert_eq!(holds(&world.data(), SECRET.as_bytes()), None, "nothing on disk has it in the clear");
+
+    let store = cofferdam_store::open(world.data().to_str().unwrap()).await.unwrap();
+    let [sealed] = store.secrets(Owner::LOCAL.org).await.unwrap().try_into().unwrap();
+    let open = async |key| {
+        let master = MasterKey::read(&KeySource::File(key)).await.unwrap();
+        Sealer::new(store.clone(), MasterKeys::new(master, Vec::new())).open(Owner::LOCAL.org, &sealed).await
+    };
+    assert_eq!(open(world.data().join("master.key")).await.unwrap().expose(), SECRET);
+    let other = world.file("other.key", &MasterKey::generate().unwrap());
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(open(other).await.is_err(), "another key opens nothing");
+}
+
+#[test]
+fn a_stored_credential_is_added_at_the_door_and_seen_nowhere_else() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let lab = Lab::http(|asked| Some((200, format!("answer to {}", asked.target).into_bytes())));
+    let repository = greeter(&world);
+    let fetch = shell("curl -sS http://lab.example/private/a; env");
+    let model = world.recording(&json!([look(), fetch, mend(), finish("done")]));
+    world.add_to_configuration(&format!(
+        "[policy]\ntest_command = \"sh test.sh\"\n[server]\nmodels = [{model:?}]\n"
+    ));
+    permit_from("stored = \"registry\"", &world, &lab, "");
+    let service = Service::start(&world);
+    let token = world.ok(&["admin", "token", "local", "--rank", "admin"]).stdout.trim().to_owned();
+    let (status, answer) =
+        service.ask(&token, "PUT", "/credentials/registry", &json!({ "secret": SECRET }).to_string());
+    assert!((200..300).contains(&status), "{status}: {answer}");
+    let ran = service.client(&["run", "--repo", repository.address(), "--model", &model, TASK]);
+    assert_eq!(ran.status, 0, "{ran}");
+    let seen: Vec<_> = lab.asked().iter().map(|asked| asked.headers.get("authorization").cloned()).collect();
+    assert_eq!(seen, [Some(format!("Bearer {SECRET}"))]);
+    let shown = world.ok(&["show", "--json"]).stdout;
+    assert!(shown.contains("answer to /private/a") && !shown.contains(SECRET), "{shown}");
+    assert_eq!(service.end().status, 0);
+    assert_eq!(holds(&world.data(), SECRET.as_bytes()), None);
+}
+
+#[test]
+fn a_deleted_session_leaves_nothing_on_disk() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let repository = greeter(&world);
+    let model = world.recording(&json!([look(), mend(), finish("done")]));
+    world.add_to_configuration(&format!(
+        "[policy]\ntest_command = \"sh test.sh\"\n[server]\nmodels = [{model:?}]\n"
+    ));
+    let service = Service::start(&world);
+    let token = world.ok(&["admin", "token", "local", "--rank", "admin"]).stdout.trim().to_owned();
+    let ran = service.client(&["run", "--repo", repository.address(), "--model", &model, TASK]);
+    assert_eq!(ran.status, 0, "{ran}");
+    let row: Value = serde_json::from_str(service.ok(&["sessions", "--json"]).trim()).unwrap();
+    let session = row["id"].as_str().unwrap();
+    let left = world.data().join("sessions").join(session);
+    // Whatever a session leaves, this is where it would be.
+    fs::create_dir_all(left.join("quarantine.git/objects")).unwrap();
+    let (status, answer) = service.ask(&token, "DELETE", &format!("/sessions/{session}"), "");
+    assert!((200..300).contains(&status), "{status}: {answer}");
+    assert!(!left.exists(), "what was left is gone when the answer comes");
+    assert_eq!(service.end().status, 0);
+
+    // As on the disk of a worker that was away: it removes what was deleted when it starts, and nothing else.
+    let other = world.data().join("sessions/ses_00000000000000000000000001");
+    for directory in [&left, &other] {
+        fs::create_dir_all(directory.join("quarantine.git/objects")).unwrap();
+    }
+    let mut up = world.cofferdam(&["up", "--listen", "127.0.0.1:0"]).start();
+    up.until("listening on ");
+    up.signal(Signal::TERM);
+    assert_eq!(up.finish().status, 0);
+    assert!(!left.exists() && other.exists(), "{left:?} is left, or {other:?} is not");
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_heard_of_at_the_start() {
+    let world = World::new();
+    let key = world.file("open.key", "00");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    world.add_to_configuration(&format!("[secrets]\nkey = {{ file = {:?} }}\n", key.to_str().unwrap()));
+    let open = world.run(&["server", "--listen", "127.0.0.1:0"]);
+    assert!(open.status == 1 && open.stderr.contains("chmod 600"), "{open}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let short = world.run(&["server", "--listen", "127.0.0.1:0"]);
+    assert!(short.status == 1 && short.stderr.contains("openssl rand -hex 32"), "{short}");
+    assert!(!world.data().join("master.key").exists(), "the one that is configured is the only one");
 }
 
 #[test]

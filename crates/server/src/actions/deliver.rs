@@ -49,10 +49,19 @@ pub(crate) async fn archive(signed: &Signed, session: SessionId, archived: bool)
     Ok(signed.tenant.set_archived(session, archived).await?)
 }
 
-/// Deletes a session that is over, with all that only it refers to.
+/// Deletes a session that is over, with all that only it refers to, and what it has left on this machine. Other machines remove what they have
+/// when their workers start.
 pub(crate) async fn delete(signed: &Signed, session: SessionId) -> Result<(), Problem> {
     if standing(signed, session).await?.outcome.is_none() {
         return Err(conflict(format!("{session} has not ended: cancel it first")));
     }
-    Ok(signed.tenant.forget(session, signed.now()).await?)
+    signed.tenant.forget(session, signed.now()).await?;
+    if let Some(eraser) = signed.shared.eraser()
+        && let Err(error) = eraser.erase(session).await
+    {
+        // It is gone from the store: there is nothing to ask for again, and the next start of the worker tries again.
+        let error = crate::problem::chain(&*error);
+        tracing::warn!(%session, error, "what it left on disk is removed when the worker starts next");
+    }
+    Ok(())
 }

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use cofferdam_domain::{
     BlobRef, CallId, Digest, EventBody, EvidenceRun, OrgId, Outcome, Owner, ProjectId, PullRequest,
     PullRequestState, Rank, SandboxId, Secret, SessionId, Side, Source, Task, Timestamp, UserId,
     egress::AccessAsk, evidence::Exit,
 };
-use async_trait::async_trait;
 use cofferdam_server::{Choices, Limits, Origin, SealError, SecretSeal, Server, ServerParts};
 use cofferdam_store::{Everything, Placement, Ticket, Writer};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -71,6 +71,7 @@ impl World {
             origin: Origin::of_loopback(address),
             choices: Choices { models: vec!["scripted/demo".to_owned()], ..Choices::default() },
             seal: Box::new(Turned),
+            eraser: None,
             clock: Arc::new(move || Timestamp(reads.fetch_add(1, Ordering::Relaxed))),
             limits,
         });
