@@ -130,8 +130,13 @@ fn docker(folder: &Path) -> Result<Timed> {
     let client = ["version", "--format", "docker {{.Server.Version}}"];
     let version = Command::new("docker").args(client).output();
     let version = version.context("it is not installed: apt-get install '^docker[.]io$'")?;
-    ensure!(version.status.success(), "no engine answers: {}", String::from_utf8_lossy(&version.stderr).trim());
-    let image = std::env::var(IMAGE).with_context(|| format!("{IMAGE} does not name an image that it has"))?;
+    ensure!(
+        version.status.success(),
+        "no engine answers: {}",
+        String::from_utf8_lossy(&version.stderr).trim()
+    );
+    let image =
+        std::env::var(IMAGE).with_context(|| format!("{IMAGE} does not name an image that it has"))?;
     let overlay = workspace(&folder.join("docker"))?;
     let place = |name: &str| overlay.join(name).display().to_string();
     let options = format!(
@@ -143,11 +148,22 @@ fn docker(folder: &Path) -> Result<Timed> {
     let mount = format!(
         "type=volume,dst=/workspace,volume-driver=local,volume-opt=type=overlay,volume-opt=device=overlay,\"volume-opt=o={options}\""
     );
-    let mut argv: Vec<String> =
-        ["docker", "run", "--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-            .map(str::to_owned)
-            .to_vec();
-    argv.extend(["--read-only", "--log-driver", "none", "--mount", &mount, &image, "/bin/true"].map(str::to_owned));
+    let mut argv: Vec<String> = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    argv.extend(
+        ["--read-only", "--log-driver", "none", "--mount", &mount, &image, "/bin/true"].map(str::to_owned),
+    );
     let version = String::from_utf8_lossy(&version.stdout);
     Timed::spawning(&format!("{} run", version.trim()), &[], &argv)
 }
