@@ -58,7 +58,8 @@ async fn a_hundred_after_each_other_leave_nothing() {
     // The zygote forgets ended sandboxes when it makes the next.
     place.sandbox("layer").await.destroy().await.unwrap();
     let after = (zygote_descriptors(zygote), mounts());
-    assert!(after.0 <= before.0 + 2, "descriptors of the zygote: {} before, {} after", before.0, after.0);
+    // What it has ready for the next one takes a few, and may not have been there before. One lost for each sandbox would be a hundred.
+    assert!(after.0 <= before.0 + 20, "descriptors of the zygote: {} before, {} after", before.0, after.0);
     assert_eq!(after.1, before.1, "mounts");
 }
 
