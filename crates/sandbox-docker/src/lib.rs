@@ -6,7 +6,7 @@
 //! needs. So a command costs no call to the engine.
 //!
 //! What it never does: pull or build an image, give a container a network, a capability or anything of the host but the sandbox's layers and
-//! what its specification names; or give less than asked for. What an engine cannot give must be asked for by name ([`isolation`]).
+//! what its specification names; or give less than asked for. What an engine cannot give must be asked for by name (`isolation`).
 //!
 //! Who may use an engine's socket may do anything on its host. It stays with the worker and is never seen in a sandbox.
 //!

@@ -1,6 +1,6 @@
 //! The worker: carries out what the agent decides, and delivers what comes of it.
 //!
-//! What this crate is for: [`work`] takes one session from wherever its log stands to its end. It owns the session's sandbox, prepares
+//! What this crate is for: [`work()`] takes one session from wherever its log stands to its end. It owns the session's sandbox, prepares
 //! base trees, asks models, runs tools, takes the agent's objects into quarantine, has them examined, runs the tests, and publishes.
 //!
 //! What it never does: decide. What happens next is the agent's answer to the log; every effect's intent is durable before the effect
