@@ -9,7 +9,7 @@ use crate::{
     case::{Case, Driver, Held},
     probe::syscalls::{Call, program},
     problem::{Problem, Result, ensure},
-    waiting::wait_for,
+    waiting::{start_written, wait_for},
     world::{Host, World},
 };
 
@@ -194,11 +194,9 @@ impl Escape {
 fn asked_outside(world: &World, number: usize) -> Result<i32> {
     use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
     let path = world.path(&format!("tree/row{number}"));
-    let mut child = Command::new(&path)
-        .current_dir(world.path("tree"))
-        .process_group(0)
-        .spawn()
-        .map_err(Problem::at(&path))?;
+    let mut command = Command::new(&path);
+    command.current_dir(world.path("tree")).process_group(0);
+    let mut child = start_written(&mut command).map_err(Problem::at(&path))?;
     let status = wait_for(&mut child, std::time::Duration::from_secs(10)).map_err(Problem::at(&path))?;
     let status =
         status.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
