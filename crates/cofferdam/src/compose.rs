@@ -277,6 +277,8 @@ impl App {
     ) -> Server {
         let settings = &self.config.server;
         let repositories = match &settings.repositories[..] {
+            // Whoever comes from other machines is not whoever owns this one's files.
+            [] if settings.origin.is_some() => Repositories::Remote,
             [] => Repositories::Any,
             places => Repositories::Below(places.to_vec()),
         };

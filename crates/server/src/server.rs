@@ -68,9 +68,11 @@ pub struct Choices {
 /// Which repositories may be worked on.
 #[derive(Debug, Clone, Default)]
 pub enum Repositories {
-    /// All that the workers can read.
+    /// All that the workers can read; what lies on their machine for the organisation `local` alone.
     #[default]
     Any,
+    /// All that lies elsewhere: no paths and no file URLs.
+    Remote,
     /// Those whose address begins with one of these.
     Below(Vec<String>),
 }

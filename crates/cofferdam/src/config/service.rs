@@ -25,7 +25,7 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: SocketAddr,
     /// Under which address browsers know it.
     pub(crate) origin: Option<String>,
-    /// Where repositories may be; anywhere where the list is empty.
+    /// Where repositories may be; anywhere where the list is empty, on the worker's own machine only for those who sit at it.
     pub(crate) repositories: Vec<String>,
     /// Models on offer, the first of them where a task names none; all that are ready where the list is empty.
     pub(crate) models: Vec<String>,

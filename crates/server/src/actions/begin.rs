@@ -1,7 +1,7 @@
 //! Sessions begin: from a task, or from a place in another session's log.
 
 use cofferdam_domain::{
-    EventBody, ProjectId, Seq, SessionId, Source, Task, effective,
+    EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, effective,
     effective::{Fork, NoWayBack},
     task::Wishes,
 };
@@ -35,7 +35,8 @@ pub(crate) struct NewSession {
 /// Accepts a task and queues it.
 pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<SessionId, Problem> {
     let NewSession { id, prompt, repository, base, wishes, project, priority, source } = wanted;
-    check_repository(&signed.shared.choices().repositories, &repository)?;
+    let is_local = signed.actor().org == Owner::LOCAL.org;
+    check_repository(&signed.shared.choices().repositories, is_local, &repository)?;
     check_base(base.as_deref())?;
     check_wishes(signed, &wishes).await?;
     let task = Task::new(prompt, repository, base, signed.name(), source)
@@ -119,8 +120,10 @@ fn check_base(base: Option<&str>) -> Result<(), Problem> {
     if fits { Ok(()) } else { Err(meaningless("the base is no name of a branch, tag or commit")) }
 }
 
-/// An address of a repository that may be worked on: an absolute path, or a URL without a secret in it.
-fn check_repository(permitted: &Repositories, repository: &str) -> Result<(), Problem> {
+/// An address of a repository that may be worked on: an absolute path, or a URL without a secret in it. It is written as it will be read: dot
+/// segments and the like, which would lead out of a permitted place, are refused. What lies on the worker's machine is for the
+/// organisation whose machine it is, unless its administrator lists it: there are the mirrors of all others too.
+fn check_repository(permitted: &Repositories, is_local: bool, repository: &str) -> Result<(), Problem> {
     let plain = !repository.is_empty()
         && repository.len() <= 1000
         && repository.chars().all(|character| !character.is_control() && character != '\\');
@@ -129,7 +132,9 @@ fn check_repository(permitted: &Repositories, repository: &str) -> Result<(), Pr
             !repository.split('/').any(|part| matches!(part, "." | ".."))
         } else {
             Url::parse(repository).is_ok_and(|url| {
-                matches!(url.scheme(), "https" | "http" | "ssh" | "file") && url.password().is_none()
+                matches!(url.scheme(), "https" | "http" | "ssh" | "file")
+                    && url.password().is_none()
+                    && url.as_str().trim_end_matches('/') == repository.trim_end_matches('/')
             })
         };
     if !fits {
@@ -138,12 +143,18 @@ fn check_repository(permitted: &Repositories, repository: &str) -> Result<(), Pr
         ));
     }
     match permitted {
-        Repositories::Any => Ok(()),
+        Repositories::Any if is_local || !is_here(repository) => Ok(()),
+        Repositories::Remote if !is_here(repository) => Ok(()),
         Repositories::Below(places) if places.iter().any(|place| is_below(repository, place)) => Ok(()),
-        Repositories::Below(_) => Err(meaningless(
+        Repositories::Any | Repositories::Remote | Repositories::Below(_) => Err(meaningless(
             "the repository is not in a place that this server may work on: its administrator lists them in [server] repositories",
         )),
     }
+}
+
+/// Whether an address is on the worker's machine.
+fn is_here(repository: &str) -> bool {
+    repository.starts_with('/') || repository.starts_with("file:")
 }
 
 /// Whether an address is a place, or in it.
@@ -158,7 +169,7 @@ mod tests {
 
     #[test]
     fn repositories_are_addresses_in_permitted_places() {
-        let any = |text: &str| check_repository(&Repositories::Any, text).is_ok();
+        let any = |text: &str| check_repository(&Repositories::Any, true, text).is_ok();
         for text in ["/srv/a", "https://forge.example/a/b.git", "ssh://git@forge.example/a", "file:///srv/a"]
         {
             assert!(any(text), "{text}");
@@ -186,8 +197,24 @@ mod tests {
             ("https://forge.example/team/a", true),
             ("https://forge.example/teams/a", false),
             ("https://forge.example.evil.example/team/a", false),
+            ("https://forge.example/team/../other/a", false),
+            ("https://forge.example/team/%2e%2e/other/a", false),
+            ("https://forge.example/team/.%2E/other/a", false),
         ] {
-            assert_eq!(check_repository(&some, text).is_ok(), fits, "{text}");
+            assert_eq!(check_repository(&some, false, text).is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_lies_on_the_machine_is_for_those_whose_machine_it_is() {
+        for here in ["/srv/a", "file:///srv/a"] {
+            assert!(check_repository(&Repositories::Any, true, here).is_ok(), "{here}");
+            assert!(check_repository(&Repositories::Any, false, here).is_err(), "{here}");
+            assert!(check_repository(&Repositories::Remote, true, here).is_err(), "{here}");
+        }
+        for local in [true, false] {
+            assert!(check_repository(&Repositories::Remote, local, "https://forge.example/a").is_ok());
+            assert!(check_repository(&Repositories::Any, local, "ssh://git@forge.example/a").is_ok());
         }
     }
 
