@@ -1,6 +1,6 @@
 //! The store as one person of one organisation may use it.
 //!
-//! A server holds nothing else of the store. Every method looks first whether what it is asked about belongs to the organisation (and to the
+//! Once a server knows who asks, it answers with nothing else of the store. Every method looks first whether what it is asked about belongs to the organisation (and to the
 //! project, where a token is limited to one) and whether the person's rank suffices. What belongs to others is answered like what does not
 //! exist, and either is written down.
 
