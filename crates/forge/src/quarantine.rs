@@ -211,7 +211,8 @@ impl Quarantine {
             return Err(ChangeError::TooManyFiles { limit: MOST_FILES }.into());
         }
         let stat = self.stat(&self.base, &head).await?;
-        Ok(Received { bundle: digest, head: head.to_string(), tree: tree.to_string(), stat, patch: None })
+        let (head, tree) = (head.to_string(), tree.to_string());
+        Ok(Received { bundle: digest, head, tree, stat, patch: None, objects: None })
     }
 
     /// Stores the pack's objects, each checked as `git fsck` would, warnings counting as errors.

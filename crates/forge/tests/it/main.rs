@@ -7,6 +7,8 @@ mod fixture;
 
 /// What users get wrong, and repositories that lack something.
 mod bad_input;
+/// What GitHub publishes of its deliveries.
+mod deliveries;
 /// What a hijacked agent may hand out in place of its change.
 mod hostile_bundle;
 /// Repositories whose configuration wants to run something.
