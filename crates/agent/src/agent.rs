@@ -9,9 +9,9 @@ use cofferdam_domain::{
 };
 
 use crate::{
-    access::Accesses, calls::Calls, clock::WorkClock, compaction::Pressure, conversation::Conversation,
-    delivery::Stages, draft::Draft, ending::Failure, facts::Facts, history::Restore, people::People,
-    stuck::Watch,
+    access::Accesses, alarms::Watchman, calls::Calls, clock::WorkClock, compaction::Pressure,
+    conversation::Conversation, delivery::Stages, draft::Draft, ending::Failure, facts::Facts,
+    history::Restore, people::People, stuck::Watch,
 };
 
 /// So many oddities are kept in words.
@@ -39,6 +39,10 @@ pub struct Agent {
     pub(crate) accesses: Accesses,
     /// Why the sandbox was frozen, until a person releases it or gives it up.
     pub(crate) frozen: Option<Arc<str>>,
+    /// Holds every event against the policy's rules.
+    pub(crate) watchman: Watchman,
+    /// Why the sandbox is to be frozen: an alarm says so.
+    pub(crate) to_freeze: Option<Arc<str>>,
     pub(crate) stages: Stages,
     pub(crate) people: People,
     /// What the next sandbox begins with, if not with what the one before has left.
@@ -151,6 +155,8 @@ impl Agent {
             facts: Facts::default(),
             accesses: Accesses::default(),
             frozen: None,
+            watchman: Watchman::default(),
+            to_freeze: None,
             stages: Stages::default(),
             people: People::default(),
             restore: None,

@@ -21,6 +21,7 @@ impl Agent {
         self.clock.tick(at);
         let held = self.held();
         self.people.another_day(at);
+        self.watchman.apply(at, body);
         let fits =
             if self.outcome.is_some() { self.apply_after_end(body) } else { self.apply_to_living(body) };
         self.keep_time(held);
@@ -58,11 +59,13 @@ impl Agent {
             | EventBody::EgressAllowed(_)
             | EventBody::PackageFetched(_)
             | EventBody::SandboxFrozen { .. }
+            | EventBody::FilesDeleted { .. }
             | EventBody::PauseAsked { .. }
             | EventBody::ContinueAsked { .. }
             | EventBody::QuestionAnswered { .. }
             | EventBody::PlanDecided { .. }
             | EventBody::Checkpointed { .. }
+            | EventBody::CheckpointStored { .. }
             | EventBody::TerminalOpened { .. }
             | EventBody::TerminalClosed { .. }
             | EventBody::BudgetExceeded { .. } => true,
@@ -82,6 +85,7 @@ impl Agent {
             | EventBody::AccessAsked(_)
             | EventBody::QuestionAsked { .. }
             | EventBody::PlanProposed { .. }
+            | EventBody::AlarmRaised { .. }
             | EventBody::Compacted { .. }
             | EventBody::LimitReached { .. }
             | EventBody::WorkFinished { .. }
@@ -119,6 +123,8 @@ impl Agent {
             EventBody::EgressRefused(refused) => self.egress_refused(refused),
             EventBody::AccessAsked(ask) => self.access_asked(ask),
             EventBody::AccessDecided(access) => self.access_decided(access),
+            EventBody::AlarmRaised { what, then, .. } => self.alarm_raised(what, *then),
+            EventBody::FilesDeleted { .. } => true,
             EventBody::SandboxFrozen { reason, .. } => self.frozen_because(reason),
             // It has ended before anybody could release it.
             EventBody::SandboxReleased { .. } => true,
@@ -146,6 +152,8 @@ impl Agent {
             EventBody::PlanProposed { call, text, digest } => self.plan_proposed(*call, text, *digest),
             EventBody::PlanDecided { digest, by, decision } => self.plan_decided(*digest, by, decision),
             EventBody::Checkpointed { snapshot, .. } => self.checkpointed(snapshot),
+            // Where else the files are is the worker's business.
+            EventBody::CheckpointStored { .. } => true,
             EventBody::RolledBack { by, instruction, .. } => self.rolled_back(by, instruction.as_deref()),
             EventBody::Forked { from, by, model, instruction, .. } => {
                 self.forked(*from, model.as_deref(), by, instruction.as_deref())

@@ -8,7 +8,8 @@ use cofferdam_domain::{
 };
 
 use crate::{
-    Action, Agent, agent::WrapUp, compaction::room_for_results, delivery::Progress, ending, wording,
+    Action, Agent, agent::WrapUp, alarms::Alarm, compaction::room_for_results, delivery::Progress, ending,
+    wording,
 };
 
 /// The part of a budget, in hundredths, at which the agent is told that the limit is near.
@@ -32,6 +33,16 @@ impl Agent {
         if self.outcome.is_some() {
             return self.close_pull_request().map(Action::Stage).into_iter().collect();
         }
+        let alarm = self.alarm().map(Action::Append);
+        if let Some(alarm) = alarm.clone().filter(|_| self.watchman.is_strict()) {
+            return vec![alarm];
+        }
+        // In an older log a worker froze the sandbox, and other decisions may stand before that.
+        alarm.into_iter().chain(self.usual()).collect()
+    }
+
+    /// What follows where no alarm is to be raised.
+    fn usual(&self) -> Vec<Action> {
         if let Some(body) = self.decision() {
             return vec![Action::Append(body)];
         }
@@ -45,6 +56,17 @@ impl Agent {
             }
             SessionState::Queued | SessionState::Waiting | SessionState::Ended => Vec::new(),
         }
+    }
+
+    /// The alarm that is to be raised before anything else, or what follows from one that was.
+    fn alarm(&self) -> Option<EventBody> {
+        if self.cancelled || self.failure.is_some() || self.frozen.is_some() {
+            return None;
+        }
+        if let (Some(reason), Some(sandbox)) = (&self.to_freeze, self.watchman.sandbox()) {
+            return Some(EventBody::SandboxFrozen { sandbox, reason: reason.to_string() });
+        }
+        self.watchman.due().map(Alarm::body)
     }
 
     fn decision(&self) -> Option<EventBody> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    Cost, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState, SandboxId, SessionId, SessionState,
-    Side, Spent, Task, Timestamp, Verdict,
+    Consequence, Cost, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState, SandboxId, SessionId,
+    SessionState, Side, Spent, Task, Timestamp, Verdict,
     change::Received,
     event::{Fixed, Repository},
     policy::LimitKind,
@@ -100,6 +100,13 @@ impl Agent {
     #[must_use]
     pub fn frozen(&self) -> Option<&str> {
         self.frozen.as_deref()
+    }
+
+    /// Whether its sandbox is frozen, or is to be: nothing may leave it any more.
+    #[must_use]
+    pub fn is_alarmed(&self) -> bool {
+        let due = self.watchman.due().is_some_and(|alarm| alarm.then == Consequence::Freeze);
+        self.frozen.is_some() || self.to_freeze.is_some() || due
     }
 
     /// Whether what is needed to go on, or to be looked at (the sandbox's layer), is worth keeping.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{Event, EventBody, SessionId, SessionState, Spent, effective::effective};
+use cofferdam_domain::{Event, EventBody, SessionId, SessionState, effective::effective};
 
 use crate::{Agent, agent::Reopening, conversation::Conversation, wording};
 
@@ -21,16 +21,29 @@ pub enum Restore {
 }
 
 impl Agent {
-    /// The agent of a session with this log, from its first event on. What was taken back is left out; what it cost is not.
+    /// The agent of a session with this log, from its first event on. What was taken back is left out; what it cost is not, and at the
+    /// prices of its time.
     #[must_use]
     pub fn of(session: SessionId, events: &[Event]) -> Self {
         let mut agent = Self::before(session, events);
-        let counting = effective(events);
-        for event in &counting {
-            agent.apply(event.at, &event.body);
-        }
-        if counting.len() < events.len() {
-            agent.dropped = agent.spent_on(events, &counting);
+        let mut counting = effective(events).into_iter().peekable();
+        let (mut prices, mut summary) = (None, false);
+        // In the order of the log: a turn begins with what had been spent by then, in vain or not.
+        for event in events {
+            let counts = counting.next_if(|next| next.seq == event.seq).is_some();
+            if counts {
+                agent.apply(event.at, &event.body);
+            }
+            if let EventBody::PolicyFixed(fixed) = &event.body {
+                prices = fixed.model.prices.as_ref();
+            } else if let EventBody::ModelAsked { compaction, .. } = &event.body {
+                summary = *compaction;
+            } else if !counts && let EventBody::ModelAnswered { answer, .. } = &event.body {
+                // A summary is paid for, but no step.
+                agent.dropped.steps = agent.dropped.steps.saturating_add(u32::from(!summary));
+                agent.dropped.usage += answer.usage;
+                agent.dropped.cost += answer.cost_by(prices);
+            }
         }
         agent
     }
@@ -42,24 +55,6 @@ impl Agent {
             Some(*from)
         });
         Self { origins: forks.collect(), ..Self::new(session) }
-    }
-
-    /// What was spent in events that count no more.
-    fn spent_on(&self, events: &[Event], counting: &[&Event]) -> Spent {
-        let mut dropped = Spent::default();
-        let mut counting = counting.iter().map(|event| event.seq).peekable();
-        for event in events {
-            if counting.next_if_eq(&event.seq).is_some() {
-                continue;
-            }
-            if let EventBody::ModelAnswered { answer, .. } = &event.body {
-                let prices = self.facts.fixed.as_ref().and_then(|fixed| fixed.model.prices.as_ref());
-                dropped.steps = dropped.steps.saturating_add(1);
-                dropped.usage += answer.usage;
-                dropped.cost += answer.cost_by(prices);
-            }
-        }
-        dropped
     }
 
     /// What the next sandbox is to begin with, if not with what the one before has left.
@@ -106,6 +101,7 @@ impl Agent {
         self.fence = 0;
         self.outcome = None;
         self.frozen = None;
+        self.to_freeze = None;
         self.other_model = model.map(Arc::from);
         self.go_on_from_here(by, instruction);
         true

@@ -29,6 +29,7 @@
 mod access;
 mod action;
 mod agent;
+mod alarms;
 mod answer;
 mod apply;
 mod calls;

@@ -91,6 +91,7 @@ enum Part {
 const fn part(body: &EventBody) -> Part {
     match body {
         EventBody::Nudged { .. }
+        | EventBody::AlarmRaised { .. }
         | EventBody::ToolLost { .. }
         | EventBody::Compacted { .. }
         | EventBody::LimitReached { .. }
@@ -112,6 +113,7 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::EgressRefused(_)
         | EventBody::PackageFetched(_)
         | EventBody::AccessDecided(_)
+        | EventBody::FilesDeleted { .. }
         | EventBody::SandboxFrozen { .. }
         | EventBody::SandboxReleased { .. }
         | EventBody::RepositoryReady(_)
@@ -133,6 +135,7 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::QuestionAnswered { .. }
         | EventBody::PlanDecided { .. }
         | EventBody::Checkpointed { .. }
+        | EventBody::CheckpointStored { .. }
         | EventBody::RolledBack { .. }
         | EventBody::Forked { .. }
         | EventBody::TerminalOpened { .. }

@@ -113,4 +113,7 @@ pub struct Received {
     /// The change as a patch for people, as far as a few megabytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<BlobRef>,
+    /// The bundle itself, as far as some megabytes: a worker on another machine has the objects from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<BlobRef>,
 }

@@ -4,7 +4,9 @@
 //! so does what follows it. Everything that reads a log for what the session *is* (the agent, the worker, the pages) looks at what counts;
 //! the audit looks at all.
 
-use crate::{Event, EventBody, Seq, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{BlobRef, Event, EventBody, Seq, SessionId};
 
 /// Why a session cannot be taken back to a place in its log, or be forked there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +70,29 @@ pub fn fork(events: &[Event], at: Seq, fork: Fork) -> Result<Vec<EventBody>, NoW
     }
     let Fork { by, model, instruction } = fork;
     let forked = EventBody::Forked { from: first.session, at, by, model, instruction };
-    Ok(copied.iter().map(|event| event.body.clone()).chain([forked]).collect())
+    let stored = stored_later(events, copied);
+    Ok(copied.iter().map(|event| event.body.clone()).chain(stored).chain([forked]).collect())
+}
+
+/// What says where the files of copied checkpoints are, and is not among what is copied: it may have been said later.
+fn stored_later(events: &[Event], copied: &[&Event]) -> Vec<EventBody> {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for event in copied {
+        if let EventBody::Checkpointed { snapshot, .. } = &event.body {
+            wanted.insert(snapshot);
+        } else if let EventBody::CheckpointStored { snapshot, .. } = &event.body {
+            wanted.remove(&**snapshot);
+        }
+    }
+    let mut stored = Vec::new();
+    for event in events {
+        if let EventBody::CheckpointStored { snapshot, .. } = &event.body
+            && wanted.remove(&**snapshot)
+        {
+            stored.push(event.body.clone());
+        }
+    }
+    stored
 }
 
 /// How a session is forked.
@@ -93,6 +117,8 @@ pub struct Checkpoint {
     pub snapshot: String,
     /// The session under which it is kept: a fork has those of the session that it was forked from.
     pub kept_by: SessionId,
+    /// Its archive, where other machines can have it too.
+    pub archive: Option<BlobRef>,
 }
 
 /// The checkpoints that count, in order. `events` are those of one session from the first on.
@@ -100,6 +126,14 @@ pub struct Checkpoint {
 pub fn checkpoints(events: &[Event]) -> Vec<Checkpoint> {
     let mut found: Vec<Checkpoint> = Vec::new();
     let mut own = 0;
+    // Where files are is true whatever was taken back since.
+    let stored: BTreeMap<&str, BlobRef> = events
+        .iter()
+        .filter_map(|event| {
+            let EventBody::CheckpointStored { snapshot, archive } = &event.body else { return None };
+            Some((&**snapshot, *archive))
+        })
+        .collect();
     for event in effective(events) {
         if let EventBody::Checkpointed { step, snapshot } = &event.body {
             found.push(Checkpoint {
@@ -107,6 +141,7 @@ pub fn checkpoints(events: &[Event]) -> Vec<Checkpoint> {
                 step: *step,
                 snapshot: snapshot.clone(),
                 kept_by: event.session,
+                archive: stored.get(&**snapshot).copied(),
             });
         }
         if let EventBody::Forked { from, .. } = &event.body {
@@ -207,6 +242,19 @@ mod tests {
         let names: Vec<&str> = forked.iter().map(EventBody::name).collect();
         assert_eq!(names, ["cancel_asked", "checkpointed", "rolled_back", "checkpointed", "forked"]);
         assert_eq!(fork(&events, Seq(3), Fork::default()), Err(NoWayBack::Unknown(Seq(3))));
+    }
+
+    #[test]
+    fn where_files_are_is_true_whatever_was_taken_back() {
+        let archive = BlobRef { digest: Digest::of(b"files"), size: 5 };
+        let stored = EventBody::CheckpointStored { snapshot: "snp_1".to_owned(), archive };
+        let events = log(vec![said("a"), checkpoint(1), said("b"), stored.clone(), checkpoint(2), back(2)]);
+        let found: Vec<_> =
+            checkpoints(&events).into_iter().map(|found| (found.at.0, found.archive)).collect();
+        assert_eq!(found, [(2, Some(archive))]);
+        let forked = fork(&events, Seq(2), Fork::default()).unwrap();
+        assert_eq!(forked.get(2), Some(&stored), "{forked:?}");
+        assert_eq!(forked.len(), 4, "each is said once");
     }
 
     #[test]

@@ -186,6 +186,15 @@ pub enum EventBody {
     AccessAsked(Box<crate::egress::AccessAsk>),
     /// A person, or the policy, decided about that.
     AccessDecided(crate::egress::Access),
+    /// A rule over the session's events was met.
+    AlarmRaised {
+        /// Its name: see [`crate::alarm`].
+        rule: String,
+        /// What met it, for people. Names and places in it may be chosen by programs in the sandbox.
+        what: String,
+        /// What follows.
+        then: crate::alarm::Consequence,
+    },
     /// The session's sandbox was frozen, to be looked at by a person.
     SandboxFrozen {
         /// Which.
@@ -276,6 +285,23 @@ pub enum EventBody {
         step: u32,
         /// The name of the snapshot on the worker's machine.
         snapshot: String,
+    },
+    /// The files of a checkpoint are kept where other machines can have them too.
+    CheckpointStored {
+        /// The name of the snapshot.
+        snapshot: String,
+        /// Its archive.
+        archive: BlobRef,
+    },
+    /// Files that the repository had when the session began are gone since the checkpoint before. What turned up under the same name elsewhere
+    /// is not counted.
+    FilesDeleted {
+        /// The last step that may have deleted them.
+        step: u32,
+        /// How many.
+        files: u64,
+        /// Of how many there were.
+        of: u64,
     },
     /// Somebody took the session back: the events after `to` count no more, see [`crate::effective`].
     RolledBack {
@@ -572,6 +598,7 @@ impl EventBody {
             Self::PackageFetched(_) => "package_fetched",
             Self::AccessAsked(_) => "access_asked",
             Self::AccessDecided(_) => "access_decided",
+            Self::AlarmRaised { .. } => "alarm_raised",
             Self::SandboxFrozen { .. } => "sandbox_frozen",
             Self::SandboxReleased { .. } => "sandbox_released",
             Self::Compacted { .. } => "compacted",
@@ -584,6 +611,8 @@ impl EventBody {
             Self::PlanProposed { .. } => "plan_proposed",
             Self::PlanDecided { .. } => "plan_decided",
             Self::Checkpointed { .. } => "checkpointed",
+            Self::FilesDeleted { .. } => "files_deleted",
+            Self::CheckpointStored { .. } => "checkpoint_stored",
             Self::RolledBack { .. } => "rolled_back",
             Self::Forked { .. } => "forked",
             Self::TerminalOpened { .. } => "terminal_opened",
@@ -606,6 +635,12 @@ impl EventBody {
         }
     }
 
+    /// Whether the content that the event refers to may expire before the event: it says nothing that the log does not.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::CheckpointStored { .. })
+    }
+
     /// Blobs that the event refers to.
     #[must_use]
     pub fn blobs(&self) -> Vec<BlobRef> {
@@ -614,8 +649,9 @@ impl EventBody {
                 outcome.whole.into_iter().chain(outcome.images.iter().map(|image| image.blob)).collect()
             }
             Self::EvidenceRun(run) => vec![run.output],
-            Self::ObjectsReceived(received) => received.patch.into_iter().collect(),
+            Self::ObjectsReceived(received) => received.patch.into_iter().chain(received.objects).collect(),
             Self::TerminalClosed { recording, .. } => vec![*recording],
+            Self::CheckpointStored { archive, .. } => vec![*archive],
             Self::TaskAccepted { .. }
             | Self::Claimed { .. }
             | Self::PolicyFixed(_)
@@ -634,6 +670,7 @@ impl EventBody {
             | Self::PackageFetched(_)
             | Self::AccessAsked(_)
             | Self::AccessDecided(_)
+            | Self::AlarmRaised { .. }
             | Self::SandboxFrozen { .. }
             | Self::SandboxReleased { .. }
             | Self::Compacted { .. }
@@ -646,6 +683,7 @@ impl EventBody {
             | Self::PlanProposed { .. }
             | Self::PlanDecided { .. }
             | Self::Checkpointed { .. }
+            | Self::FilesDeleted { .. }
             | Self::RolledBack { .. }
             | Self::Forked { .. }
             | Self::TerminalOpened { .. }

@@ -52,6 +52,8 @@ kinds! {
     WorkerId = WorkerKind "wrk";
     /// Something that happened outside of sessions and must be accounted for.
     AuditId = AuditKind "aud";
+    /// Something that people are told.
+    LetterId = LetterKind "let";
     /// A secret that is kept for an organisation.
     StoredSecretId = StoredSecretKind "sec";
 }

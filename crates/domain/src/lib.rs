@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alarm;
 pub mod amount;
 pub mod change;
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod label;
 pub mod message;
 pub mod money;
 pub mod nearest;
+pub mod notice;
 pub mod policy;
 pub mod pull_request;
 pub mod readings;
@@ -35,19 +37,22 @@ pub mod task;
 pub mod tenancy;
 pub mod time;
 pub mod tool;
+pub mod trace;
 
+pub use alarm::{AlarmRule, Alarms, Consequence};
 pub use change::{Change, ChangeKind, FileChange, FileMode};
 pub use digest::{BlobRef, Digest};
 pub use event::{Event, EventBody, Seq, Stage};
 pub use evidence::{EvidenceRun, Side};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{
-    AuditId, EventId, Id, OrgId, ProjectId, SandboxId, SessionId, SignInId, StoredSecretId, TokenId, UserId,
-    WorkerId,
+    AuditId, EventId, Id, LetterId, OrgId, ProjectId, SandboxId, SessionId, SignInId, StoredSecretId,
+    TokenId, UserId, WorkerId,
 };
 pub use label::{Audience, Integrity, Label};
 pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
 pub use money::{Cost, Usage};
+pub use notice::{Notice, NoticeKind};
 pub use policy::{Budget, Policy, Spent};
 pub use pull_request::{PullRequest, PullRequestState};
 pub use secret::Secret;
@@ -56,3 +61,4 @@ pub use task::{Source, Task, Wishes};
 pub use tenancy::{Access, Actor, Owner, Rank};
 pub use time::Timestamp;
 pub use tool::{CallId, ToolOutcome, ToolSpec, ToolStatus};
+pub use trace::TraceParent;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cost, Usage,
+    Alarms, Cost, Usage,
     egress::{AccessPolicy, EgressPolicy},
 };
 
@@ -28,6 +28,9 @@ pub struct Policy {
     /// What may leave the sandboxes.
     #[serde(skip_serializing_if = "EgressPolicy::is_default")]
     pub egress: EgressPolicy,
+    /// When the session raises an alarm. `None` in sessions that began before there were such rules: then only those stand that always do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<Alarms>,
 }
 
 impl Default for Policy {
@@ -40,6 +43,7 @@ impl Default for Policy {
             test_command: None,
             gate_rounds: 2,
             egress: EgressPolicy::default(),
+            alarms: None,
         }
     }
 }

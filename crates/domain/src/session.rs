@@ -19,6 +19,9 @@ pub enum SessionState {
 }
 
 impl SessionState {
+    /// All that there are, in the order in which a session goes through them.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Working, Self::Waiting, Self::Delivering, Self::Ended];
+
     /// The variant's name as stored, for filters and people.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -34,9 +37,7 @@ impl SessionState {
     /// The state with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Working, Self::Waiting, Self::Delivering, Self::Ended]
-            .into_iter()
-            .find(|state| state.name() == name)
+        Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, TraceParent};
 
 /// The longest prompt that is accepted, in bytes. Longer texts belong in the repository, as files.
 pub const MAX_PROMPT: usize = 512 * 1024;
@@ -28,6 +28,9 @@ pub struct Task {
     pub wishes: Wishes,
     /// Digest over all of the above but the source: what exactly was asked.
     pub content_hash: Digest,
+    /// The trace of whoever asked, for those who follow it from there. No part of what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// How a task is to be worked on, where that was said.
@@ -108,8 +111,16 @@ impl Task {
             return Err(InvalidTask::Nul);
         }
         let wishes = Wishes::default();
-        let mut task =
-            Self { prompt, repository, base, requester, source, wishes, content_hash: Digest::ZERO };
+        let mut task = Self {
+            prompt,
+            repository,
+            base,
+            requester,
+            source,
+            wishes,
+            content_hash: Digest::ZERO,
+            trace: None,
+        };
         task.content_hash = task.hash();
         Ok(task)
     }
@@ -127,6 +138,13 @@ impl Task {
         self.wishes = wishes;
         self.content_hash = self.hash();
         Ok(self)
+    }
+
+    /// The same task, asked for in the course of somebody's trace.
+    #[must_use]
+    pub const fn traced(mut self, trace: Option<TraceParent>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// What was not wished is no part of it, so that a task which wishes nothing has the hash that it always had.
@@ -196,6 +214,17 @@ mod tests {
             let wishes = Wishes { model: Some(bad.to_owned()), ..Wishes::default() };
             assert_eq!(plain.clone().with(wishes), Err(InvalidTask::Name("model")), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_trace_is_no_part_of_what_was_asked() {
+        let plain = task("fix it", None).unwrap();
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+        let traced = plain.clone().traced(trace);
+        assert_eq!(traced.content_hash, plain.content_hash);
+        let json = serde_json::to_value(&traced).unwrap();
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), traced);
+        assert!(serde_json::to_value(&plain).unwrap().get("trace").is_none());
     }
 
     #[test]

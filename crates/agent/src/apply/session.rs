@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    Label, Outcome, SandboxId, SessionState, Stage, Task,
+    Consequence, Label, Outcome, SandboxId, SessionState, Stage, Task,
     egress::Refused,
     event::{Fixed, Repository},
     label::Integrity,
@@ -144,6 +144,15 @@ impl Agent {
     /// Nothing goes on before a person has looked.
     pub(super) fn frozen_because(&mut self, reason: &str) -> bool {
         self.frozen = Some(reason.into());
+        self.to_freeze = None;
+        true
+    }
+
+    /// A rule was met.
+    pub(super) fn alarm_raised(&mut self, what: &str, then: Consequence) -> bool {
+        if then == Consequence::Freeze {
+            self.to_freeze.get_or_insert_with(|| what.into());
+        }
         true
     }
 

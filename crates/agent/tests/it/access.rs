@@ -1,15 +1,15 @@
 //! Requests for access, decisions about them, and frozen sandboxes.
 
 use cofferdam_domain::{
-    CallId, Digest, EventBody, Outcome, SandboxId, Timestamp,
-    egress::{Access, AccessPolicy, EgressPolicy},
+    AlarmRule, Alarms, CallId, Consequence, Digest, EventBody, Outcome, SandboxId, Seq, Timestamp,
+    egress::{Access, AccessPolicy, EgressPolicy, Operation, Refusal, Refused},
 };
 
 use cofferdam_agent::replay;
 
 use crate::{
     script::{call, finish, fixed, read, says},
-    world::{World, is_model, is_tool},
+    world::{World, is_model, is_tool, sealed},
 };
 
 fn world(replies: Vec<crate::script::Reply>) -> World {
@@ -121,5 +121,95 @@ fn a_frozen_session_that_is_given_up_keeps_nothing() {
     assert!(!world.agent.keeps_workspace());
     world.happen(vec![EventBody::SandboxReleased { sandbox: SandboxId::from_u128(7), by: "bob".into() }]);
     assert!(!world.agent.resumable(), "given up is given up");
+    replay(&world.events).unwrap();
+}
+
+/// A session under rules, which has a sandbox and a call that runs in it.
+fn watched(alarms: Alarms) -> World {
+    let mut fixed = fixed();
+    fixed.policy.alarms = Some(alarms);
+    let mut world = World::scripted(fixed, vec![read("a"), read("b")]);
+    world.claim();
+    while world.in_flight.iter().all(|flight| !is_tool(flight)) {
+        world.complete(0);
+    }
+    world
+}
+
+fn refused(code: Refusal) -> EventBody {
+    EventBody::EgressRefused(Box::new(Refused {
+        sandbox: SandboxId::from_u128(7),
+        operation: Operation::Name { name: "a.example".into() },
+        code,
+        reason: "no".into(),
+        ask: None,
+        count: 1,
+        calls: Vec::new(),
+    }))
+}
+
+#[test]
+fn an_alarm_freezes_before_anything_else_and_is_not_raised_again_for_the_same() {
+    let mut world = watched(Alarms::default());
+    world.happen(vec![refused(Refusal::Canary)]);
+    assert!(matches!(world.agent.outcome(), Some(Outcome::Held { reason }) if reason.contains("canary")));
+    let names = world.names();
+    let end = &names[names.len() - 4..];
+    assert_eq!(end, ["egress_refused", "alarm_raised", "sandbox_frozen", "session_ended"]);
+    assert!(world.agent.keeps_workspace() && world.agent.is_alarmed());
+    world.happen(vec![EventBody::SandboxReleased { sandbox: SandboxId::from_u128(7), by: "ann".into() }]);
+    world.claim();
+    assert!(!world.agent.is_alarmed());
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+    assert_eq!((world.count("alarm_raised"), world.count("sandbox_frozen")), (1, 1));
+    replay(&world.events).unwrap();
+    // Nobody can leave it out.
+    let silent: Vec<EventBody> = world
+        .events
+        .iter()
+        .map(|event| event.body.clone())
+        .filter(|body| !matches!(body, EventBody::AlarmRaised { .. } | EventBody::SandboxFrozen { .. }))
+        .collect();
+    let mut head = Digest::ZERO;
+    let silent: Vec<_> = (1..)
+        .zip(silent)
+        .map(|(seq, body)| {
+            let event = sealed(Seq(seq), world.events[0].at, head, body);
+            head = event.hash;
+            event
+        })
+        .collect();
+    assert_eq!(replay(&silent).unwrap_err().event, "session_ended");
+}
+
+#[test]
+fn an_alarm_that_only_tells_changes_nothing_else() {
+    let rule = AlarmRule {
+        name: "first-call".into(),
+        event: "tool_finished".into(),
+        of: None,
+        count: 1,
+        seconds: 60,
+        then: Consequence::Tell,
+    };
+    let mut world = watched(Alarms { rules: vec![rule], ..Alarms::default() });
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+    assert_eq!(world.count("alarm_raised"), world.count("tool_finished"));
+    assert_eq!(world.count("sandbox_frozen"), 0);
+    replay(&world.events).unwrap();
+}
+
+#[test]
+fn in_an_older_log_a_worker_froze_the_sandbox() {
+    let mut world = world(vec![read("a"), read("b")]);
+    world.claim();
+    while world.in_flight.iter().all(|flight| !is_tool(flight)) {
+        world.complete(0);
+    }
+    let sandbox = SandboxId::from_u128(7);
+    let frozen = EventBody::SandboxFrozen { sandbox, reason: "a canary was touched".into() };
+    world.happen(vec![refused(Refusal::Canary), frozen]);
+    assert!(matches!(world.agent.outcome(), Some(Outcome::Held { .. })));
+    assert_eq!(world.count("alarm_raised"), 0);
     replay(&world.events).unwrap();
 }

@@ -2,12 +2,12 @@
 
 use cofferdam_agent::{Agent, Restore, replay};
 use cofferdam_domain::{
-    Event, EventBody, Outcome, Seq, SessionId, SessionState,
+    Budget, Event, EventBody, Outcome, Seq, SessionId, SessionState,
     effective::{Fork, effective, fork},
 };
 
 use crate::{
-    script::{call, fixed, read, says},
+    script::{call, fixed, read, says, with_budget},
     world::{World, is_stage, sealed, session},
 };
 
@@ -59,6 +59,29 @@ fn what_was_taken_back_is_forgotten_but_for_what_it_cost() {
     assert_eq!(world.go_on(), Outcome::Succeeded);
     assert_eq!(replay(&world.events).map(|done| done.events), Ok(world.events.len() as u64));
     assert_eq!(world.count("pull_request_opened"), 1);
+}
+
+#[test]
+fn a_turn_has_its_whole_budget_whatever_was_spent_in_vain_before_it() {
+    let edits = (0..7).map(|number| says(vec![call("edit", &number.to_string())]));
+    let mut world = World::scripted(with_budget(Budget { steps: 8, ..Budget::default() }), edits.collect());
+    world.claim();
+    let began = world.events.len() as u64;
+    while world.agent.step() < 7 {
+        world.complete(0);
+    }
+    world.roll_back(began, None);
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+    assert_eq!(world.count("nudged"), 1, "a limit is near");
+    world.write("And the other file.");
+    world.claim();
+    // Another worker takes the turn up.
+    let mut again = World::scripted(world.fixed.clone(), vec![]);
+    again.resume(&world.events);
+    assert_eq!(again.agent.spent(), world.agent.spent());
+    assert_eq!(again.run(), Outcome::Succeeded);
+    assert_eq!(again.count("nudged"), 1, "it is far again");
+    assert_eq!(replay(&again.events).map(|done| done.events), Ok(again.events.len() as u64));
 }
 
 #[test]

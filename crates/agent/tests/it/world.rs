@@ -300,6 +300,7 @@ impl World {
                 tree: "t1".into(),
                 stat: DiffStat::default(),
                 patch: None,
+                objects: None,
             }),
             Stage::Examine => self.examine(),
             Stage::Evidence { side } => self.evidence(side),

@@ -1,0 +1,160 @@
+//! What is told of a session to people who do not look at it: derived from its events, one by one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventBody, Outcome, alarm::Consequence};
+
+/// The longest text of others in a notice, in characters.
+pub const LONGEST_TEXT: usize = 500;
+
+/// The kinds of notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// Its sandbox was frozen, and it is held for a person.
+    Frozen,
+    /// A rule over its events was met that freezes nothing.
+    Alarm,
+    /// The agent asks something and waits for the answer.
+    Question,
+    /// The agent has a plan and waits for a decision.
+    Plan,
+    /// The agent asks for access to something.
+    Access,
+    /// A budget is used up; it waits.
+    Budget,
+    /// It ended, with a pull request to review.
+    PullRequest,
+    /// It ended without a pull request: nothing to do, or a limit was reached before there was one.
+    Ended,
+    /// The gate holds its change back for a person.
+    Held,
+    /// It failed.
+    Failed,
+    /// It was given up after worker upon worker had died with it.
+    DeadLetter,
+    /// Nothing happened: somebody wants to see whether notices arrive.
+    Test,
+}
+
+impl NoticeKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Frozen,
+        Self::Alarm,
+        Self::Question,
+        Self::Plan,
+        Self::Access,
+        Self::Budget,
+        Self::PullRequest,
+        Self::Ended,
+        Self::Held,
+        Self::Failed,
+        Self::DeadLetter,
+        Self::Test,
+    ];
+
+    /// The variant's name as stored, for filters and people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::Alarm => "alarm",
+            Self::Question => "question",
+            Self::Plan => "plan",
+            Self::Access => "access",
+            Self::Budget => "budget",
+            Self::PullRequest => "pull_request",
+            Self::Ended => "ended",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::DeadLetter => "dead_letter",
+            Self::Test => "test",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What an event makes known to people outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What kind.
+    pub kind: NoticeKind,
+    /// What a model, a sandbox or a forge has to say about it, cut to [`LONGEST_TEXT`]. Never to be believed.
+    pub text: Option<String>,
+}
+
+impl Notice {
+    /// The notice of an event, if people are told of it.
+    #[must_use]
+    pub fn of(body: &EventBody) -> Option<Self> {
+        let (kind, text) = said_by(body)?;
+        let text = text.map(|text| text.chars().take(LONGEST_TEXT).collect());
+        Some(Self { kind, text })
+    }
+}
+
+fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
+    if let EventBody::SandboxFrozen { reason, .. } = body {
+        return Some((NoticeKind::Frozen, Some(reason)));
+    }
+    if let EventBody::AlarmRaised { what, then: Consequence::Tell, .. } = body {
+        return Some((NoticeKind::Alarm, Some(what)));
+    }
+    if let EventBody::QuestionAsked { question, .. } = body {
+        return Some((NoticeKind::Question, Some(question)));
+    }
+    if let EventBody::PlanProposed { text, .. } = body {
+        return Some((NoticeKind::Plan, Some(text)));
+    }
+    if let EventBody::AccessAsked(ask) = body {
+        return Some((NoticeKind::Access, Some(&ask.reason)));
+    }
+    if let EventBody::BudgetExceeded { what } = body {
+        return Some((NoticeKind::Budget, Some(what)));
+    }
+    let EventBody::SessionEnded { outcome } = body else { return None };
+    Some(match outcome {
+        Outcome::Succeeded => (NoticeKind::PullRequest, None),
+        Outcome::Stopped { limit } => (NoticeKind::Ended, Some(limit)),
+        Outcome::NothingToDo => (NoticeKind::Ended, None),
+        Outcome::Held { reason } => (NoticeKind::Held, Some(reason)),
+        Outcome::Failed { reason } => (NoticeKind::Failed, Some(reason)),
+        // Whoever cancelled it knows.
+        Outcome::Cancelled => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SandboxId;
+
+    #[test]
+    fn names_are_those_of_the_log() {
+        for kind in NoticeKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(NoticeKind::named(kind.name()), Some(kind));
+        }
+    }
+
+    #[test]
+    fn what_people_wait_for_is_told_and_bounded() {
+        let frozen =
+            EventBody::SandboxFrozen { sandbox: SandboxId::from_u128(1), reason: "ß".repeat(9_000) };
+        let notice = Notice::of(&frozen).unwrap();
+        assert_eq!(notice.kind, NoticeKind::Frozen);
+        assert_eq!(notice.text.unwrap().chars().count(), LONGEST_TEXT);
+        let ended = |outcome| EventBody::SessionEnded { outcome };
+        let kind = |outcome| Notice::of(&ended(outcome)).map(|notice| notice.kind);
+        assert_eq!(kind(Outcome::Succeeded), Some(NoticeKind::PullRequest));
+        assert_eq!(kind(Outcome::Stopped { limit: "x".into() }), Some(NoticeKind::Ended));
+        assert_eq!(kind(Outcome::Cancelled), None);
+        assert_eq!(Notice::of(&EventBody::NothingChanged), None);
+    }
+}
