@@ -10,14 +10,18 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
+use async_trait::async_trait;
 use cofferdam_domain::{BlobRef, Digest, EventId, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    content::{Local, blocking},
+};
 
 /// The longest content, in bytes: what a reader must be ready to hold in memory.
 pub(crate) const MAX_BLOB: usize = 64 << 20;
@@ -105,17 +109,34 @@ impl Blobs {
         }
     }
 
+    /// Digests of content that was last stored before `stored`.
+    pub(crate) fn stored_before(&self, stored: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        let before = SystemTime::UNIX_EPOCH + Duration::from_millis(stored.0);
+        let mut found = Vec::new();
+        let list =
+            |folder: &Path| fs::read_dir(folder).map_err(|source| StoreError::file("list", folder, source));
+        for folder in list(&self.root)?.flatten() {
+            let first = folder.file_name();
+            let Some(first) = first.to_str().filter(|name| name.len() == 2) else { continue };
+            for entry in list(&folder.path())?.flatten() {
+                let rest = entry.file_name();
+                let digest = rest.to_str().and_then(|rest| format!("sha256:{first}{rest}").parse().ok());
+                let at = entry.metadata().and_then(|metadata| metadata.modified());
+                if let (Some(digest), Ok(at)) = (digest, at)
+                    && at <= before
+                {
+                    found.push(digest);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Keeps those who store content and those who remove it apart.
     fn lock(&self, operation: FlockOperation) -> Result<File, StoreError> {
         File::open(&self.root)
             .and_then(|file| flock(&file, operation).map(|()| file).map_err(io::Error::from))
             .map_err(|source| StoreError::file("lock the folder", &self.root, source))
-    }
-
-    /// Checks the content's length and digest.
-    pub(crate) fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
-        let content = self.get(blob.digest)?;
-        if content.len() as u64 == blob.size { Ok(()) } else { Err(damaged(blob.digest)) }
     }
 
     fn place(&self, digest: Digest) -> (PathBuf, PathBuf) {
@@ -160,6 +181,29 @@ impl Blobs {
         sync_folder(&self.root)?;
         lock().insert(folder.to_owned());
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Local for Arc<Blobs> {
+    async fn put(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
+        let (blobs, content) = (Self::clone(self), content.to_vec());
+        blocking(move || Blobs::put(&blobs, &content)).await
+    }
+
+    async fn get(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        let blobs = Self::clone(self);
+        blocking(move || Blobs::get(&blobs, digest)).await
+    }
+
+    async fn remove(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
+        let blobs = Self::clone(self);
+        blocking(move || Blobs::remove(&blobs, digest, stored)).await
+    }
+
+    async fn untabled(&self, stored: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        let blobs = Self::clone(self);
+        blocking(move || blobs.stored_before(stored)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The chain: an event's place, id, time and hash follow from the event before it. No I/O.
 
 use cofferdam_domain::{
-    BlobRef, Digest, Event, EventBody, EventId, Seq, SessionId, Timestamp,
+    BlobRef, Digest, Event, EventBody, EventId, Notice, Seq, SessionId, Timestamp,
     event::{SCHEMA, hash},
 };
 
@@ -66,6 +66,10 @@ pub(crate) struct Entry {
     pub(crate) effect: Effect,
     /// The content that it refers to.
     pub(crate) blobs: Vec<BlobRef>,
+    /// Whether that may expire before the event.
+    pub(crate) passing: bool,
+    /// What people outside are told of it.
+    pub(crate) notice: Option<Notice>,
 }
 
 impl Entry {
@@ -76,7 +80,13 @@ impl Entry {
         if text.len() > MAX_BODY {
             return Err(StoreError::TooLarge { what: body.name(), size: text.len(), limit: MAX_BODY });
         }
-        Ok(Self { text, effect: Effect::of(body), blobs: body.blobs() })
+        Ok(Self {
+            text,
+            effect: Effect::of(body),
+            blobs: body.blobs(),
+            passing: body.is_passing(),
+            notice: Notice::of(body),
+        })
     }
 }
 

@@ -33,6 +33,12 @@ pub enum CheckpointError {
         /// Counted from 1.
         line: usize,
     },
+    /// It was made before there was such a log, or of another store.
+    #[error("the checkpoint says nothing of {what}: it was made before, or of another store")]
+    Absent {
+        /// Which log.
+        what: String,
+    },
     /// The store says otherwise.
     #[error("{what} no longer is as it was at the checkpoint: it was changed, or parts of it are gone")]
     Changed {
@@ -176,6 +182,23 @@ pub async fn check_checkpoint(
         }
     }
     Ok(checked)
+}
+
+/// Where the session's log ended at a checkpoint, and the hash of its last event then.
+pub(crate) fn pinned(
+    public: &[u8],
+    text: &str,
+    session: SessionId,
+) -> Result<(Seq, Digest), CheckpointError> {
+    let start = format!("session {session} ");
+    let signed = signed(public, text)?;
+    let found =
+        (1..).zip(signed.lines()).find_map(|(number, line)| Some((number, line.strip_prefix(&start)?)));
+    let Some((number, rest)) = found else {
+        return Err(CheckpointError::Absent { what: format!("session {session}") });
+    };
+    let pin = rest.split_once(' ').and_then(|(seq, head)| Some((Seq(seq.parse().ok()?), head.parse().ok()?)));
+    pin.ok_or(CheckpointError::Line { line: number })
 }
 
 /// What is signed of the text, if the signature is good.

@@ -170,6 +170,24 @@ pub trait Directory: Send + Sync {
         subject: Option<(&str, &str)>,
         at: Timestamp,
     ) -> Result<UserId, StoreError>;
+    /// Makes a user who is known to an OpenID provider and belongs to an organisation, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when there is a user with that subject.
+    async fn create_member(
+        &self,
+        org: OrgId,
+        name: &str,
+        rank: Rank,
+        subject: (&str, &str),
+        at: Timestamp,
+    ) -> Result<UserId, StoreError>;
+    /// Lets an OpenID provider know a user by this subject from now on. One who belonged to it and is of no organisation any more gives it
+    /// up. `false` when the user is known by another subject, or the subject is somebody else's.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn bind_subject(&self, user: UserId, issuer: &str, subject: &str) -> Result<bool, StoreError>;
     /// The user that an OpenID provider knows.
     ///
     /// # Errors

@@ -107,6 +107,17 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The database does not prove who it is.
+    #[error(
+        "the database at {address} does not prove who it is: look at sslrootcert and the host's name in [store] url, or at the server's certificate"
+    )]
+    Untrusted {
+        /// Where.
+        address: String,
+        /// Why not.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The store cannot be opened by this address.
     #[error("{address:?} is not the address of a store: {reason}")]
     Address {
@@ -114,6 +125,41 @@ pub enum StoreError {
         address: String,
         /// What is wrong, and what would do.
         reason: &'static str,
+    },
+    /// An object is not what was stored.
+    #[error(
+        "the content {digest} is damaged: the object {object} is not what was stored. It is never used; whatever stores the same content again mends it"
+    )]
+    DamagedObject {
+        /// The content.
+        digest: Digest,
+        /// Which object, and where.
+        object: String,
+    },
+    /// The content is in a bucket, and none is configured.
+    #[error("the content {0} is in an object store: set [store] blobs as where it was stored")]
+    NoBucket(Digest),
+    /// The object store cannot be reached, or does not take requests now.
+    #[error(
+        "the object store {address} cannot be used now: start it, or mend the way to it; everything goes on when it is back"
+    )]
+    BucketAway {
+        /// Where.
+        address: String,
+        /// Why not.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// The object store refuses.
+    #[error("the object store {address} refuses: {reason}")]
+    BucketRefuses {
+        /// Where.
+        address: String,
+        /// What it means, and what to do.
+        reason: &'static str,
+        /// Its answer.
+        #[source]
+        source: Box<object_store::Error>,
     },
     /// Nothing can be heard of new events any more.
     #[error("new events can no longer be heard of: open the store again")]

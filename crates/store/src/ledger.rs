@@ -72,4 +72,9 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError>;
+    /// The same for pull requests alone: whether one more may be opened.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn deliveries_exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError>;
 }

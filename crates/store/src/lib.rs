@@ -2,7 +2,7 @@
 //!
 //! What this crate is for: [`Store`] keeps what must not be lost. Appends are durable when they return;
 //! readers follow a log live without polling. [`Queue`] gives sessions to workers, [`Directory`] knows
-//! organisations and their people, [`Ledger`] what was spent. [`SqliteStore`] is one directory on one
+//! organisations and their people, [`Ledger`] what was spent, [`Upkeep`] removes what has expired. [`SqliteStore`] is one directory on one
 //! machine, shared by any number of processes; [`PostgresStore`] is shared by many machines. Both do the same;
 //! [`open`] takes either.
 //!
@@ -15,13 +15,17 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod bucket;
 mod chain;
 mod checkpoint;
+mod content;
 mod directory;
 mod error;
 mod everything;
+mod export;
 mod ledger;
 mod log;
+mod outbox;
 mod postgres;
 mod queue;
 mod records;
@@ -31,15 +35,20 @@ mod sqlite;
 mod store;
 mod summary;
 mod tenant;
+mod upkeep;
 mod write;
 
+pub use bucket::BucketOptions;
 pub use checkpoint::{Checked, CheckpointError, CheckpointKey, check_checkpoint, checkpoint, verify_all};
 pub use directory::{AuditEntry, Directory, Member, NewToken, Org, Project, Proof, Repeat, Sealed, Token};
 pub use error::StoreError;
-pub use everything::{Everything, open};
+pub use everything::{Everything, open, open_with};
+pub use export::{CheckedExport, Export, ExportError, ExportedEvent, check_export, export};
 pub use ledger::{DayBudget, Ledger, Purse, Spending};
+pub use outbox::{Delivery, Letter, Outbox, Posted, Sent};
 pub use postgres::PostgresStore;
-pub use queue::{Depth, Placement, Presence, Queue, Release, Shares, Taken, Ticket};
+pub use queue::{Depth, MOST_CRASHES, Placement, Presence, Queue, Release, Shares, Standing, Taken, Ticket};
 pub use sqlite::SqliteStore;
 pub use store::{Claim, SessionFilter, SessionRow, Store, Verified, Writer};
 pub use tenant::{NewSession, Tenant, TenantError};
+pub use upkeep::{Duty, GRACE, Keeping, Kept, Retention, Upkeep, expiry, upkeep};

@@ -1,26 +1,31 @@
 //! The store that many machines share: a PostgreSQL database (14 or later).
 //!
-//! Everything is in the database, content included. What differs from the store in a directory: a claim is a column (who has the session) and
+//! Everything is in the database, content included, unless a bucket is configured for that. What differs from the store in a directory: a claim is a column (who has the session) and
 //! stands for as long as its worker renews its presence; rings are notifications (`LISTEN`, `NOTIFY`), sent by the transaction that they are
 //! about, so that what is committed is always heard of; time is the database's. After a lost connection everybody who listens reads again from
 //! where they were.
 
 mod blobs;
 mod claims;
+mod letters;
 mod news;
 mod queue;
 mod schema;
 mod writer;
+
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, Seq, SessionId, Timestamp};
 use futures_util::stream::BoxStream;
 use sqlx::{Connection as _, PgPool};
 
-use self::{claims::Direct, news::News, writer::WriterHandle};
+use self::{blobs::Parts, claims::Direct, news::News, writer::WriterHandle};
 use crate::{
-    Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
+    BucketOptions, Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
+    bucket::Bucket,
     chain::Entry,
+    content::Contents,
     log::{
         follow,
         line::Guard,
@@ -40,6 +45,7 @@ pub struct PostgresStore {
     writer: WriterHandle,
     news: News,
     direct: Direct,
+    contents: Contents<PostgresBase, Parts>,
 }
 
 /// The database alone.
@@ -78,11 +84,24 @@ impl PostgresBase {
     }
 }
 
+#[async_trait]
 impl Backend for PostgresStore {
     type Base = PostgresBase;
 
     fn base(&self) -> &PostgresBase {
         &self.base
+    }
+
+    async fn remove_content(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
+        self.contents.remove(digest, stored).await
+    }
+
+    async fn sweep_content(&self, stored: Timestamp) -> Result<u64, StoreError> {
+        self.contents.sweep(stored).await
+    }
+
+    async fn clear_content(&self) -> Result<bool, StoreError> {
+        self.contents.clear().await.map(|_| self.contents.bucket.is_some())
     }
 }
 
@@ -94,6 +113,14 @@ impl PostgresStore {
     /// [`StoreError::Address`] when it is no such URL, [`StoreError::Unavailable`] when the database cannot be reached,
     /// [`StoreError::Newer`] when a newer version of Cofferdam has written it.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, None).await
+    }
+
+    /// The same, with new content in a bucket.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. Nothing is asked of the bucket yet.
+    pub async fn open_with(url: &str, bucket: Option<&BucketOptions>) -> Result<Self, StoreError> {
         let (options, origin) = schema::options(url)?;
         let pool = schema::pool(options.clone());
         schema::migrate(&pool, &origin).await?;
@@ -101,7 +128,9 @@ impl PostgresStore {
         let base = PostgresBase { pool: pool.clone(), readers, origin: origin.clone() };
         let writer = WriterHandle::start(options, origin);
         let direct = Direct::new(base.clone());
-        Ok(Self { news: News::start(pool), base, writer, direct })
+        let bucket = bucket.map(|bucket| Bucket::new(bucket).map(Arc::new)).transpose()?;
+        let contents = Contents { base: base.clone(), local: Parts(base.clone()), bucket };
+        Ok(Self { news: News::start(pool), base, writer, direct, contents })
     }
 
     /// Finishes what is being written and closes all connections.
@@ -109,7 +138,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Closed`] when the writing task has died.
     pub async fn close(self) -> Result<(), StoreError> {
-        let Self { base, writer, news, direct } = self;
+        let Self { base, writer, news, direct, contents: _ } = self;
         writer.close().await?;
         drop((news, direct));
         base.pool.close().await;
@@ -203,8 +232,10 @@ impl Store for PostgresStore {
 
     async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
         for (digest, referred) in records::sessions::forget(&self.base, session).await? {
-            blobs::remove(&self.base, digest, referred).await?;
+            self.contents.remove(digest, referred).await?;
         }
+        // What a bucket does not remove now stands in the database, to be removed by the next round of upkeep.
+        self.contents.clear().await.ok();
         Ok(())
     }
 
@@ -213,11 +244,27 @@ impl Store for PostgresStore {
     }
 
     async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
-        blobs::put(&self.base, content).await
+        self.contents.put(content).await
+    }
+
+    fn keeps_files(&self) -> bool {
+        self.contents.bucket.is_some()
+    }
+
+    async fn put_file(&self, path: &Path) -> Result<Option<BlobRef>, StoreError> {
+        self.contents.put_file(path).await
+    }
+
+    async fn fetch_file(&self, digest: Digest, to: &Path) -> Result<(), StoreError> {
+        self.contents.fetch(digest, to).await
+    }
+
+    async fn try_bucket(&self) -> Result<(), StoreError> {
+        self.contents.try_bucket().await
     }
 
     async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
-        blobs::get(&self.base.readers, digest).await
+        self.contents.get(digest).await
     }
 
     async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
@@ -228,7 +275,6 @@ impl Store for PostgresStore {
 #[async_trait]
 impl Check for PostgresStore {
     async fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
-        let content = blobs::get(&self.base.readers, blob.digest).await?;
-        if content.len() as u64 == blob.size { Ok(()) } else { Err(crate::blobs::damaged(blob.digest)) }
+        self.contents.check(blob).await
     }
 }

@@ -7,10 +7,13 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
-use cofferdam_domain::{Owner, Seq, SessionId, Timestamp, WorkerId};
+use cofferdam_domain::{Owner, Seq, SessionId, SessionState, Timestamp, WorkerId};
 use futures_util::stream::BoxStream;
 
 use crate::{Claim, StoreError, log::line::Line};
+
+/// So many workers that died with a session in a row, or failed with it, are enough: it is given up.
+pub const MOST_CRASHES: u32 = 5;
 
 /// Where a new session goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,14 @@ impl Taken {
         let Line { id, owner, fence, crashes, .. } = line;
         Self { claim: Claim::new(id, fence, worker.to_owned(), ()), owner, crashes }
     }
+
+    /// The same, to be given back once more where that failed. What is taken from the queue holds nothing of the machine.
+    #[must_use]
+    pub fn once_more(&self) -> Self {
+        let Self { claim, owner, crashes } = self;
+        let claim = Claim::new(claim.session, claim.fence, claim.worker.clone(), ());
+        Self { claim, owner: *owner, crashes: *crashes }
+    }
 }
 
 /// How a worker gives a session back.
@@ -106,12 +117,21 @@ pub enum Release {
 /// What waits and what runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Sessions that wait to be worked on.
+    /// Sessions that wait to be worked on; a large number may stand for that many or more.
     pub waiting: u64,
     /// Sessions that are worked on.
     pub running: u64,
     /// Workers that are present.
     pub workers: u64,
+}
+
+/// How all sessions stand, for whoever watches over the service. Takes longer to find out than [`Depth`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When the last event was written of the session that waits for a worker since the longest time.
+    pub oldest: Option<Timestamp>,
+    /// How many sessions there are in each state; a large number may stand for that many or more.
+    pub states: Vec<(SessionState, u64)>,
 }
 
 /// Hands sessions to workers. Implemented by every store.
@@ -161,4 +181,10 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn depth(&self) -> Result<Depth, StoreError>;
+
+    /// How all sessions stand.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn standing(&self) -> Result<Standing, StoreError>;
 }

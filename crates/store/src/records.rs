@@ -2,7 +2,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod budgets;
+pub(crate) mod contents;
 pub(crate) mod directory;
+pub(crate) mod keeping;
+pub(crate) mod letters;
 pub(crate) mod members;
 pub(crate) mod once;
 pub(crate) mod orgs;
@@ -15,3 +18,4 @@ pub(crate) mod spending;
 pub(crate) mod stirred;
 pub(crate) mod tokens;
 pub(crate) mod turn;
+pub(crate) mod upkeep;

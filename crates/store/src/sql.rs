@@ -8,7 +8,7 @@ mod row;
 mod value;
 
 use async_trait::async_trait;
-use cofferdam_domain::{OrgId, SessionId, Timestamp};
+use cofferdam_domain::{Digest, OrgId, SessionId, Timestamp};
 use futures_util::future::BoxFuture;
 use sqlx::{
     PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, postgres::PgArguments,
@@ -51,6 +51,8 @@ pub(crate) enum News {
     Session(SessionId, OrgId),
     /// The queue may have something to give, or its next time to look is another.
     Queue,
+    /// There may be a letter to take, or the next time to look is another.
+    Letters,
 }
 
 enum Link<'c> {
@@ -267,9 +269,16 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
 }
 
 /// A store that stands on such a database.
+#[async_trait]
 pub(crate) trait Backend: Send + Sync {
     /// Which.
     type Base: Database;
     /// The database.
     fn base(&self) -> &Self::Base;
+    /// Removes content that nobody refers to, unless it was stored again after `stored`.
+    async fn remove_content(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError>;
+    /// Removes all content that nobody refers to and that was last stored before `stored`. Returns how much.
+    async fn sweep_content(&self, stored: Timestamp) -> Result<u64, StoreError>;
+    /// Removes objects that are wanted no more; whether there is a bucket in which there could be any.
+    async fn clear_content(&self) -> Result<bool, StoreError>;
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cofferdam.db     events, sessions and all else (migrations/sqlite/*.sql), in WAL mode
-//! blobs/           content by its digest
+//! blobs/           content by its digest, unless a bucket is configured for it
 //! claims/          a lock for each session that a process took by its id, and for each worker that is present
 //! bells/           an empty file for each session: rings when events were appended; one for the queue
 //! ```
@@ -12,6 +12,7 @@
 //! nothing that matters is kept in the memory of one of them.
 
 mod claims;
+mod letters;
 mod line;
 mod news;
 mod queue;
@@ -29,15 +30,19 @@ use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, Seq, SessionId,
 use futures_util::stream::BoxStream;
 use rustix::fs::{FlockOperation, flock};
 
+#[cfg(test)]
+pub(crate) use self::schema::plan;
 use self::{
     claims::Claims,
     news::News,
     writer::{Door, WriterHandle},
 };
 use crate::{
-    Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
+    BucketOptions, Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer,
     blobs::{Blobs, make_folder, sync_folder},
+    bucket::Bucket,
     chain::Entry,
+    content::{Contents, blocking},
     log::{
         follow,
         line::Guard,
@@ -57,7 +62,8 @@ pub struct SqliteStore {
     base: SqliteBase,
     news: Arc<News>,
     claims: Claims,
-    blobs: Arc<Blobs>,
+    contents: Contents<SqliteBase, Arc<Blobs>>,
+    path: PathBuf,
 }
 
 /// The database alone.
@@ -78,11 +84,24 @@ impl Database for SqliteBase {
     }
 }
 
+#[async_trait]
 impl Backend for SqliteStore {
     type Base = SqliteBase;
 
     fn base(&self) -> &SqliteBase {
         &self.base
+    }
+
+    async fn remove_content(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
+        self.contents.remove(digest, stored).await
+    }
+
+    async fn sweep_content(&self, stored: Timestamp) -> Result<u64, StoreError> {
+        self.contents.sweep(stored).await
+    }
+
+    async fn clear_content(&self) -> Result<bool, StoreError> {
+        self.contents.clear().await.map(|_| self.contents.bucket.is_some())
     }
 }
 
@@ -94,6 +113,14 @@ impl SqliteStore {
     /// [`StoreError::Newer`] when a newer version of Cofferdam has written it, [`StoreError::Corrupt`] when
     /// it is no database, [`StoreError::Full`], or a failure to make or open its files.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, None).await
+    }
+
+    /// The same, with new content in a bucket.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. Nothing is asked of the bucket yet.
+    pub async fn open_with(dir: &Path, bucket: Option<&BucketOptions>) -> Result<Self, StoreError> {
         let root = dir.to_owned();
         // One process at a time makes files and migrates: changing to WAL mode cannot wait for others in
         // SQLite itself.
@@ -107,9 +134,11 @@ impl SqliteStore {
         let news = Arc::new(News::new(dir));
         let writer = WriterHandle::start(connection, options, Arc::clone(&news));
         let claims = Claims { root: dir.join("claims") };
-        let readers = Readers::sqlite(schema::readers(&path), Origin::Sqlite(path));
+        let readers = Readers::sqlite(schema::readers(&path), Origin::Sqlite(path.clone()));
         let base = SqliteBase { door: writer.door(), readers };
-        Ok(Self { writer, base, news, claims, blobs: Arc::new(blobs) })
+        let bucket = bucket.map(|bucket| Bucket::new(bucket).map(Arc::new)).transpose()?;
+        let contents = Contents { base: base.clone(), local: Arc::new(blobs), bucket };
+        Ok(Self { writer, base, news, claims, contents, path })
     }
 
     /// Finishes what is being written and closes the database. A store that is dropped instead loses nothing,
@@ -233,11 +262,13 @@ impl Store for SqliteStore {
 
     async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
         let unneeded = records::sessions::forget(&self.base, session).await?;
-        let blobs = Arc::clone(&self.blobs);
-        blocking(move || {
-            unneeded.into_iter().try_for_each(|(digest, referred)| blobs.remove(digest, referred))
-        })
-        .await
+        for (digest, referred) in unneeded {
+            self.contents.remove(digest, referred).await?;
+        }
+        // What a bucket does not remove now stands in the database, to be removed by the next round of upkeep.
+        self.contents.clear().await.ok();
+        schema::empty_journal(&self.path).await;
+        Ok(())
     }
 
     async fn was_forgotten(&self, session: SessionId) -> Result<bool, StoreError> {
@@ -245,13 +276,27 @@ impl Store for SqliteStore {
     }
 
     async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
-        let (blobs, content) = (Arc::clone(&self.blobs), content.to_vec());
-        blocking(move || blobs.put(&content)).await
+        self.contents.put(content).await
+    }
+
+    fn keeps_files(&self) -> bool {
+        self.contents.bucket.is_some()
+    }
+
+    async fn put_file(&self, path: &Path) -> Result<Option<BlobRef>, StoreError> {
+        self.contents.put_file(path).await
+    }
+
+    async fn fetch_file(&self, digest: Digest, to: &Path) -> Result<(), StoreError> {
+        self.contents.fetch(digest, to).await
+    }
+
+    async fn try_bucket(&self) -> Result<(), StoreError> {
+        self.contents.try_bucket().await
     }
 
     async fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
-        let blobs = Arc::clone(&self.blobs);
-        blocking(move || blobs.get(digest)).await
+        self.contents.get(digest).await
     }
 
     async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
@@ -262,8 +307,7 @@ impl Store for SqliteStore {
 #[async_trait]
 impl Check for SqliteStore {
     async fn check(&self, blob: BlobRef) -> Result<(), StoreError> {
-        let blobs = Arc::clone(&self.blobs);
-        blocking(move || blobs.check(blob)).await
+        self.contents.check(blob).await
     }
 }
 
@@ -285,12 +329,4 @@ fn prepare_folders(root: &Path) -> Result<(File, Blobs), StoreError> {
     folder("bells")?;
     let blobs = Blobs::open(folder("blobs")?)?;
     Ok((alone, blobs))
-}
-
-/// Does what blocks on a thread where that is allowed.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    // It is only cancelled when the runtime shuts down.
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
 }

@@ -1,5 +1,7 @@
 //! The interface that every store implements, and what goes in and out of it.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use cofferdam_domain::{
     BlobRef, Digest, Event, EventBody, OrgId, Owner, ProjectId, PullRequestState, Seq, SessionId,
@@ -125,6 +127,36 @@ pub trait Store: Send + Sync {
     /// When it cannot be written.
     async fn put_blob(&self, content: &[u8]) -> Result<BlobRef, StoreError>;
 
+    /// Whether files' content can be stored where other machines can have it: see [`Store::put_file`].
+    fn keeps_files(&self) -> bool {
+        false
+    }
+
+    /// Stores a file's content, of whatever length, where other machines can have it; `None` where there is no such place: without a bucket.
+    ///
+    /// # Errors
+    /// When it cannot be read or stored.
+    async fn put_file(&self, _: &Path) -> Result<Option<BlobRef>, StoreError> {
+        Ok(None)
+    }
+
+    /// Writes content to a file, which is made only if it is whole.
+    ///
+    /// # Errors
+    /// As [`Store::blob`], and when it cannot be written.
+    async fn fetch_file(&self, digest: Digest, to: &Path) -> Result<(), StoreError> {
+        let content = self.blob(digest).await?;
+        std::fs::write(to, content).map_err(|source| StoreError::file("write", to, source))
+    }
+
+    /// Writes, reads and removes an object where content is kept in a bucket, so that what is wrong with it is heard at the start.
+    ///
+    /// # Errors
+    /// [`StoreError::BucketRefuses`] or [`StoreError::BucketAway`].
+    async fn try_bucket(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Content by its digest, checked against it.
     ///
     /// # Errors
@@ -229,6 +261,8 @@ pub struct SessionRow {
     pub placement: Placement,
     /// What it waits for, if it does.
     pub waiting: Option<WaitingFor>,
+    /// How many requests for access wait for a decision. It goes on meanwhile.
+    pub accesses: u32,
     /// The worker that has it, as text for people, if one took it from the queue.
     pub holder: Option<String>,
     /// How many workers in a row died with it.

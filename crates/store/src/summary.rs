@@ -57,12 +57,15 @@ pub(crate) struct Waits {
     plan: bool,
     /// The questions that are open: step and index of their calls.
     answers: BTreeSet<(u32, u16)>,
+    /// The requests for access that are open, in the same way. The session goes on meanwhile, so it does not wait for them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    accesses: BTreeSet<(u32, u16)>,
 }
 
 impl Waits {
     /// The one that people are told of.
     pub(crate) fn shown(&self) -> Option<WaitingFor> {
-        let Self { pause, budget, plan, answers } = self;
+        let Self { pause, budget, plan, answers, accesses: _ } = self;
         [
             (*pause, WaitingFor::Pause),
             (*budget, WaitingFor::Budget),
@@ -91,6 +94,10 @@ pub(crate) enum Effect {
     Asked(CallId),
     /// Here it is.
     Told(CallId),
+    /// It asks for access, and goes on.
+    AccessAsked(CallId),
+    /// Somebody decided about that.
+    AccessDecided(CallId),
     /// It waits from here on for a decision about a plan.
     Planned,
     /// Here it is.
@@ -130,6 +137,11 @@ impl Summary {
         if self.phase == SessionState::Ended { None } else { self.waits.shown() }
     }
 
+    /// How many requests for access wait for a decision.
+    pub(crate) fn accesses(&self) -> u32 {
+        u32::try_from(self.waits.accesses.len()).unwrap_or(u32::MAX)
+    }
+
     /// Folds one more event in. Returns whether it changed anything.
     pub(crate) fn apply(&mut self, effect: &Effect) -> bool {
         match effect {
@@ -150,13 +162,18 @@ impl Summary {
                 self.waits.answers.insert((call.step, call.index));
             }
             Effect::Told(call) => return self.waits.answers.remove(&(call.step, call.index)),
+            Effect::AccessAsked(call) => {
+                self.waits.accesses.insert((call.step, call.index));
+            }
+            Effect::AccessDecided(call) => return self.waits.accesses.remove(&(call.step, call.index)),
             Effect::Planned => self.waits.plan = true,
             Effect::Decided => self.waits.plan = false,
             Effect::Broke => self.waits.budget = true,
             Effect::Message if self.phase == SessionState::Ended => self.go_on(),
             Effect::Message => return false,
             Effect::Continued => {
-                self.waits = Waits { plan: self.waits.plan, ..Waits::default() };
+                let Waits { plan, accesses, .. } = std::mem::take(&mut self.waits);
+                self.waits = Waits { plan, accesses, ..Waits::default() };
                 self.go_on();
             }
             Effect::GoesOn => {
@@ -222,6 +239,8 @@ impl Effect {
             Self::None
             | Self::Claimed
             | Self::Answered { .. }
+            | Self::AccessAsked(_)
+            | Self::AccessDecided(_)
             | Self::Message
             | Self::SentBack
             | Self::Finished
@@ -249,6 +268,8 @@ impl Effect {
             EventBody::PauseAsked { .. } => Self::Paused,
             EventBody::QuestionAsked { call, .. } => Self::Asked(*call),
             EventBody::QuestionAnswered { call, .. } => Self::Told(*call),
+            EventBody::AccessAsked(ask) => Self::AccessAsked(ask.call),
+            EventBody::AccessDecided(access) => Self::AccessDecided(access.call),
             EventBody::PlanProposed { .. } => Self::Planned,
             EventBody::PlanDecided { .. } => Self::Decided,
             EventBody::BudgetExceeded { .. } => Self::Broke,
@@ -279,9 +300,9 @@ impl Effect {
             | EventBody::EgressAllowed(_)
             | EventBody::EgressRefused(_)
             | EventBody::PackageFetched(_)
-            | EventBody::AccessAsked(_)
-            | EventBody::AccessDecided(_)
             | EventBody::SandboxFrozen { .. }
+            | EventBody::AlarmRaised { .. }
+            | EventBody::FilesDeleted { .. }
             | EventBody::Compacted { .. }
             | EventBody::LimitReached { .. }
             | EventBody::ObjectsReceived(_)
@@ -291,6 +312,7 @@ impl Effect {
             | EventBody::EvidenceMissing { .. }
             | EventBody::Pushed { .. }
             | EventBody::Checkpointed { .. }
+            | EventBody::CheckpointStored { .. }
             | EventBody::TerminalOpened { .. }
             | EventBody::TerminalClosed { .. }
             | EventBody::MergeFailed { .. } => Self::None,
@@ -314,6 +336,24 @@ mod tests {
             summary.apply(effect);
         }
         summary.state()
+    }
+
+    #[test]
+    fn requests_for_access_are_open_until_decided() {
+        let call = |index| CallId { step: 1, index };
+        let mut summary = Summary::default();
+        for (effect, open) in [
+            (Effect::Claimed, 0),
+            (Effect::AccessAsked(call(0)), 1),
+            (Effect::AccessAsked(call(1)), 2),
+            (Effect::AccessDecided(call(0)), 1),
+            (Effect::AccessDecided(call(0)), 1),
+            (Effect::Continued, 1),
+            (Effect::Ended("succeeded"), 0),
+        ] {
+            summary.apply(&effect);
+            assert_eq!((summary.accesses(), summary.waiting()), (open, None), "{effect:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod people;
 mod rules;
+mod told;
 mod work;
 
 use std::{

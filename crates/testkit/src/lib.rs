@@ -2,19 +2,24 @@
 //!
 //! What this crate is for: tests and benchmarks that need a model provider. [`FakeProvider`] is a server on
 //! this machine that speaks one of the four wire formats, plays a [`cofferdam_model::Transcript`], misbehaves
-//! when told to, and holds every request against the rules that the real provider enforces.
+//! when told to, and holds every request against the rules that the real provider enforces. And tests that need a database: [`Postgres`] is a
+//! real server with data of its own; or an object store: [`Objects`].
 //!
 //! What it never does: share code with the encoders that it checks. It reads requests by the providers'
 //! documentation.
 //!
-//! Where to start reading: `fake.rs`.
+//! Where to start reading: `fake.rs`, `postgres.rs`, `objects.rs`.
 
 #![forbid(unsafe_code)]
 
 mod fake;
 mod fault;
+mod objects;
+mod postgres;
 mod rules;
 mod wire;
 
 pub use fake::{FakeProvider, Recorded};
 pub use fault::Fault;
+pub use objects::Objects;
+pub use postgres::Postgres;

@@ -1,11 +1,12 @@
 //! A session as a write sees it: where its log ends, what its row says, and what an append does to both. No I/O.
 
 use cofferdam_domain::{
-    BlobRef, Owner, PullRequestState, Seq, SessionId, SessionState, Timestamp, WaitingFor, WorkerId,
+    BlobRef, LetterId, Notice, NoticeKind, Owner, PullRequestState, Seq, SessionId, SessionState, Timestamp,
+    WaitingFor, WorkerId,
 };
 
 use crate::{
-    Placement, Spending, StoreError, Ticket, Writer,
+    Letter, MOST_CRASHES, Placement, Spending, StoreError, Ticket, Writer,
     chain::{Entry, Head, Stamp},
     sql::{Row, invalid},
     summary::{Effect, Summary},
@@ -80,10 +81,12 @@ pub(crate) struct Extension {
     pub(crate) stamps: Vec<Stamp>,
     /// What they say was spent.
     pub(crate) spent: Spending,
-    /// The content that they refer to.
-    pub(crate) blobs: Vec<BlobRef>,
+    /// The content that they refer to, and whether it may expire before them.
+    pub(crate) blobs: Vec<(BlobRef, bool)>,
     /// Whether a worker may take the session now that could not before.
     pub(crate) stirs: bool,
+    /// What people outside are to be told.
+    pub(crate) letters: Vec<Letter>,
 }
 
 impl Line {
@@ -180,11 +183,45 @@ impl Line {
             extension.count(&entry.effect, &self.summary);
             self.summary.apply(&entry.effect);
             self.want(&entry.effect, stamp.at);
-            extension.blobs.extend(&entry.blobs);
+            if entry.effect == Effect::Forked {
+                // Of what was copied they were told before.
+                extension.letters.clear();
+            }
+            let letter = entry.notice.as_ref().and_then(|notice| self.letter(notice, &entry.effect, stamp));
+            extension.letters.extend(letter);
+            extension.blobs.extend(entry.blobs.iter().map(|blob| (*blob, entry.passing)));
             extension.stamps.push(stamp);
         }
         extension.stirs = self.is_ready() && !was_ready || self.not_before.0 > 0;
         extension
+    }
+
+    /// What people outside are to be told of an event. Nothing of a session that somebody began at a terminal: there they see it.
+    fn letter(&self, notice: &Notice, effect: &Effect, stamp: Stamp) -> Option<Letter> {
+        let Placement::Queued { .. } = self.placement else { return None };
+        let pull_request = self.summary.pull_request.as_ref().map(|(number, _)| *number);
+        let kind = if notice.kind == NoticeKind::Failed && self.crashes >= MOST_CRASHES {
+            NoticeKind::DeadLetter
+        } else if notice.kind == NoticeKind::Ended
+            && pull_request.is_some()
+            && *effect == Effect::Ended("stopped")
+        {
+            // What there was when the limit was reached can be looked at.
+            NoticeKind::PullRequest
+        } else {
+            notice.kind
+        };
+        Some(Letter {
+            id: LetterId::generate(),
+            kind,
+            owner: self.owner,
+            session: Some(self.id),
+            seq: stamp.seq,
+            at: stamp.at,
+            title: self.summary.title.clone(),
+            text: notice.text.clone(),
+            pull_request,
+        })
     }
 
     fn want(&mut self, effect: &Effect, at: Timestamp) {
@@ -218,6 +255,8 @@ impl Extension {
             | Effect::Paused
             | Effect::Asked(_)
             | Effect::Told(_)
+            | Effect::AccessAsked(_)
+            | Effect::AccessDecided(_)
             | Effect::Planned
             | Effect::Decided
             | Effect::Broke

@@ -42,7 +42,7 @@ pub(crate) async fn session(
     session: SessionId,
 ) -> Result<Option<Listed>, StoreError> {
     let mut values = vec![Value::from(session)];
-    let mut sql = format!("{} WHERE s.id = $1 AND s.forgotten = 0", select(readers));
+    let mut sql = format!("{} WHERE s.id = $1 AND s.forgotten = 0", select(readers.clock()));
     if let Some(org) = org {
         values.push(org.into());
         sql.push_str(" AND s.org = $2");
@@ -52,9 +52,14 @@ pub(crate) async fn session(
 
 /// Sessions, newest first.
 pub(crate) async fn list(readers: &Readers, filter: &SessionFilter) -> Result<Vec<Listed>, StoreError> {
+    let (sql, values) = statement(readers.clock(), filter);
+    readers.all(AssertSqlSafe(sql), &values).await?.iter().map(decode).collect()
+}
+
+fn statement(clock: &str, filter: &SessionFilter) -> (String, Vec<Value>) {
     let SessionFilter { org, project, user, state, archived, text, before, limit } = filter;
     let mut values = Vec::new();
-    let mut sql = format!("{} WHERE s.forgotten = 0", select(readers));
+    let mut sql = format!("{} WHERE s.forgotten = 0", select(clock));
     let mut only = |condition: &str, value: Value| {
         values.push(value);
         sql.push_str(" AND ");
@@ -84,7 +89,7 @@ pub(crate) async fn list(readers: &Readers, filter: &SessionFilter) -> Result<Ve
     }
     let limit = if *limit == 0 { DEFAULT_LIMIT } else { (*limit).min(MAX_LIMIT) };
     sql.push_str(&format!(" ORDER BY s.id DESC LIMIT {limit}"));
-    readers.all(AssertSqlSafe(sql), &values).await?.iter().map(decode).collect()
+    (sql, values)
 }
 
 /// A pattern that finds this text anywhere, in whatever case, where `!` escapes.
@@ -100,10 +105,9 @@ fn like(text: &str) -> String {
     pattern
 }
 
-fn select(readers: &Readers) -> String {
-    let now = readers.clock();
+fn select(clock: &str) -> String {
     format!(
-        "SELECT s.*, CASE WHEN w.seen + w.patience >= {now} THEN CAST(1 AS BIGINT) ELSE 0 END AS present
+        "SELECT s.*, CASE WHEN w.seen + w.patience >= {clock} THEN CAST(1 AS BIGINT) ELSE 0 END AS present
          FROM sessions s LEFT JOIN workers w ON w.id = s.worker"
     )
 }
@@ -118,7 +122,7 @@ fn decode(row: &Row) -> Result<Listed, StoreError> {
 /// As it is shown.
 pub(crate) fn shown(listed: Listed) -> SessionRow {
     let Listed { line, claimed } = listed;
-    let (state, waiting) = (line.summary.state(), line.summary.waiting());
+    let (state, waiting, accesses) = (line.summary.state(), line.summary.waiting(), line.summary.accesses());
     let Line { id, owner, placement, created, head, crashes, archived, summary, holder, .. } = line;
     let Summary { phase: _, waits: _, repository, title, outcome, cost, tokens, steps, pull_request } =
         summary;
@@ -129,6 +133,7 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
         placement,
         state,
         waiting,
+        accesses,
         repository,
         title,
         created,
@@ -143,5 +148,35 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
         steps,
         pull_request,
         archived,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_domain::{ProjectId, SessionState, UserId};
+
+    use super::*;
+    use crate::sqlite::plan;
+
+    #[tokio::test]
+    async fn a_page_is_read_in_order_from_an_index() {
+        let ours = SessionFilter { org: Some(OrgId::from_u128(1)), ..SessionFilter::default() };
+        let before = Some(SessionId::from_u128(1));
+        let (project, user) = (Some(ProjectId::from_u128(1)), Some(UserId::from_u128(1)));
+        let state = Some(SessionState::Queued);
+        for (filter, index) in [
+            (ours.clone(), "sessions_by_org (org=?)"),
+            (SessionFilter { before, ..ours.clone() }, "sessions_by_org (org=? AND id<?)"),
+            (SessionFilter { archived: Some(false), ..ours.clone() }, "sessions_by_org (org=?)"),
+            (SessionFilter { project, user, ..ours.clone() }, "sessions_by_org (org=?)"),
+            (SessionFilter { state, ..ours.clone() }, "sessions_by_org_and_state (org=? AND state=?)"),
+            (SessionFilter { state, ..SessionFilter::default() }, "sessions_by_state (state=?)"),
+        ] {
+            let plan = plan(&statement("0", &filter).0).await;
+            assert_eq!(plan[0], format!("SEARCH s USING INDEX {index}"), "{plan:?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+        // For whoever works without a server, all there are: the table itself is in order.
+        assert_eq!(plan(&statement("0", &SessionFilter::default()).0).await[0], "SCAN s");
     }
 }

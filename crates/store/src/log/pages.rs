@@ -3,7 +3,7 @@
 use cofferdam_domain::{Event, Seq, SessionId};
 
 use crate::{
-    StoreError,
+    ExportedEvent, StoreError,
     chain::{Found, Head, Stamp},
     sql::{Readers, Row, values},
 };
@@ -33,6 +33,28 @@ impl Pages {
             )
             .await?;
         self.take(readers, &rows).await
+    }
+
+    /// The next events as they are kept, each checked, at most `limit`.
+    pub(crate) async fn next_exported(
+        &mut self,
+        readers: &Readers,
+        limit: u32,
+    ) -> Result<Vec<ExportedEvent>, StoreError> {
+        let after = self.after;
+        let events = self.next(readers, limit).await?;
+        let text = "SELECT schema, body FROM events WHERE session = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        let rows = readers.all(text, values![self.session, after, events.len() as u64]).await?;
+        events
+            .into_iter()
+            .zip(rows)
+            .map(|(event, row)| {
+                let Event { seq, id, session, at, body: _, previous, hash } = event;
+                let read = || Ok((row.int("schema")?, row.text("body")?));
+                let (schema, body) = read().map_err(|error| unreadable(seq, session, &error))?;
+                Ok(ExportedEvent { seq, id, at, schema, previous, hash, body })
+            })
+            .collect()
     }
 
     async fn take(&mut self, readers: &Readers, rows: &[Row]) -> Result<Vec<Event>, StoreError> {

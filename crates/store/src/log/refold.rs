@@ -59,7 +59,7 @@ async fn session(sql: &mut Sql<'_>, mut line: Line) -> Result<(), StoreError> {
 
 async fn refer(sql: &mut Sql<'_>, session: SessionId, body: &EventBody) -> Result<(), StoreError> {
     for blob in body.blobs() {
-        records::sessions::refer(sql, session, blob.digest).await?;
+        records::sessions::refer(sql, session, blob.digest, body.is_passing()).await?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ struct Heard {
     sessions: HashMap<SessionId, watch::Sender<()>>,
     changes: broadcast::Sender<SessionId>,
     queue: watch::Sender<()>,
+    letters: watch::Sender<()>,
 }
 
 impl Rings {
@@ -34,6 +35,7 @@ impl Rings {
             sessions: HashMap::new(),
             changes: broadcast::channel(BACKLOG).0,
             queue: watch::channel(()).0,
+            letters: watch::channel(()).0,
         };
         Self { heard: Arc::new(Mutex::new(Some(heard))) }
     }
@@ -56,6 +58,13 @@ impl Rings {
         }
     }
 
+    /// There may be letters to take.
+    pub(crate) fn post(&self) {
+        if let Some(heard) = self.lock().as_ref() {
+            heard.letters.send_replace(());
+        }
+    }
+
     /// Something may have been missed: everybody is to look again.
     pub(crate) fn ring_all(&self) {
         if let Some(heard) = self.lock().as_mut() {
@@ -63,6 +72,7 @@ impl Rings {
                 rings.send_replace(());
             });
             heard.queue.send_replace(());
+            heard.letters.send_replace(());
             // Those who listen to it find their channel closed, and take that as having been too slow.
             heard.changes = broadcast::channel(BACKLOG).0;
         }
@@ -85,6 +95,12 @@ impl Rings {
     /// Hears of the queue.
     pub(crate) fn queue(&self, hold: impl Any + Send + Sync) -> Option<Listener> {
         let rings = self.lock().as_ref()?.queue.subscribe();
+        Some(Listener { rings, _hold: Box::new(hold) })
+    }
+
+    /// Hears of letters.
+    pub(crate) fn letters(&self, hold: impl Any + Send + Sync) -> Option<Listener> {
+        let rings = self.lock().as_ref()?.letters.subscribe();
         Some(Listener { rings, _hold: Box::new(hold) })
     }
 

@@ -81,6 +81,10 @@ impl Folded {
             // Those before it were another session's claims.
             self.fence = 0;
         }
+        if event.body.is_passing() {
+            // It may have expired, and says nothing that the log does not.
+            return Vec::new();
+        }
         let mut blobs = event.body.blobs();
         blobs.retain(|blob| self.blobs.insert(blob.digest, blob.size) != Some(blob.size));
         blobs

@@ -11,8 +11,11 @@ use crate::{log::rings::Rings, sql};
 /// The channel of this store's notifications.
 const CHANNEL: &str = "cofferdam";
 
-/// What is sent when the queue may have something to give. Everything else is a session's id.
+/// What is sent when the queue may have something to give. Everything else but [`LETTERS`] is a session's id.
 const QUEUE: &str = "queue";
+
+/// What is sent when there may be letters to take.
+const LETTERS: &str = "letters";
 
 /// How long nothing may be heard before the connection is tried: one that was cut says nothing.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -78,6 +81,7 @@ async fn pass_on(listener: &mut PgListener, rings: &Rings) {
         match tokio::time::timeout(SILENCE, listener.try_recv()).await {
             Ok(Ok(Some(heard))) => match heard.payload() {
                 QUEUE => rings.stir(),
+                LETTERS => rings.post(),
                 session => {
                     if let Ok(session) = session.parse::<SessionId>() {
                         rings.ring(session);
@@ -105,6 +109,7 @@ pub(super) async fn announce(connection: &mut PgConnection, news: &[sql::News]) 
         .map(|news| match news {
             sql::News::Session(session, _) => session.to_string(),
             sql::News::Queue => QUEUE.to_owned(),
+            sql::News::Letters => LETTERS.to_owned(),
         })
         .collect();
     payloads.sort_unstable();

@@ -8,8 +8,11 @@ use futures_util::stream::BoxStream;
 
 use super::{PostgresStore, claims::Elsewhere};
 use crate::{
-    Claim, Depth, Presence, Queue, Release, Shares, StoreError, Taken,
-    records::{presence, queue, sessions, stirred::stirred},
+    Claim, Depth, Presence, Queue, Release, Shares, Standing, StoreError, Taken,
+    records::{
+        presence, queue, sessions,
+        stirred::{Due, stirred},
+    },
     sql::{self, Database as _},
 };
 
@@ -38,7 +41,7 @@ impl Queue for PostgresStore {
 
     async fn stirred(&self) -> Result<BoxStream<'static, ()>, StoreError> {
         let listener = self.news.rings().queue(self.news.hold()).ok_or(StoreError::Deaf)?;
-        Ok(stirred(self.base.readers.clone(), listener))
+        Ok(stirred(self.base.readers.clone(), listener, Due::of_queue()))
     }
 
     async fn leave(&self, presence: Presence) -> Result<(), StoreError> {
@@ -51,5 +54,9 @@ impl Queue for PostgresStore {
 
     async fn depth(&self) -> Result<Depth, StoreError> {
         sessions::depth(&self.base.readers).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        sessions::standing(&self.base.readers).await
     }
 }

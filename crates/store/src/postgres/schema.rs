@@ -10,7 +10,11 @@ use sqlx::{
 use crate::{StoreError, sql::Origin};
 
 /// The steps that lead to the present schema. A step is never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_store.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_store.sql"),
+    include_str!("../../migrations/postgres/0002_outbox.sql"),
+    include_str!("../../migrations/postgres/0003_keeping.sql"),
+];
 
 /// Connections of one process beside the one that writes and the one that listens.
 const CONNECTIONS: u32 = 8;
@@ -20,11 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How every connection is set, whatever the server's own settings are: a commit is on the disk when it returns; nobody waits for ever for a
 /// lock, and who stops in the middle of a transaction (a frozen process, a cut network) keeps its locks for a few seconds only.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("synchronous_commit", "on"),
     ("lock_timeout", "20s"),
     ("statement_timeout", "120s"),
     ("idle_in_transaction_session_timeout", "5s"),
+    // Every statement has its index. A table that has grown since its statistics were taken would be read whole instead.
+    ("enable_seqscan", "off"),
 ];
 
 /// What a URL stands for.

@@ -8,7 +8,7 @@
 //! looked for: the ids of its events are its own.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     io,
     time::Duration,
 };
@@ -24,10 +24,11 @@ use tokio::{
 
 use super::news;
 use crate::{
-    StoreError,
+    Letter, StoreError,
     chain::Stamp,
     log::line::Line,
     records::{
+        letters,
         sessions::{self, Column},
         spending::Tally,
     },
@@ -239,11 +240,12 @@ impl Desk {
         let lines = find(connection, batch).await.map_err(failed)?;
         let mut page = Page::new(lines);
         let answers = batch.iter().map(|write| page.write(write)).collect();
-        let Page { lines: _, rows, events, blobs, tally, news } = page;
+        let Page { lines: _, rows, events, blobs, tally, letters, news } = page;
         insert_events(connection, events).await.map_err(failed)?;
         write_rows(connection, &rows).await.map_err(failed)?;
         refer(connection, blobs).await.map_err(failed)?;
         tally.write(&mut Sql::postgres(connection, &self.origin)).await?;
+        letters::write(&mut Sql::postgres(connection, &self.origin), &letters).await?;
         news::announce(connection, &news).await.map_err(failed)?;
         Ok(answers)
     }
@@ -273,8 +275,10 @@ struct Page<'b> {
     /// Rows to be written, the new ones marked.
     rows: BTreeMap<SessionId, (bool, Line)>,
     events: Events<'b>,
-    blobs: HashSet<(SessionId, Digest)>,
+    /// Whether each may expire before the events that refer to it.
+    blobs: HashMap<(SessionId, Digest), bool>,
     tally: Tally,
+    letters: Vec<Letter>,
     news: Vec<News>,
 }
 
@@ -296,8 +300,9 @@ impl<'b> Page<'b> {
             lines,
             rows: BTreeMap::new(),
             events: Events::default(),
-            blobs: HashSet::new(),
+            blobs: HashMap::new(),
             tally: Tally::default(),
+            letters: Vec::new(),
             news: Vec::new(),
         }
     }
@@ -322,13 +327,20 @@ impl<'b> Page<'b> {
         };
         let extension = line.extend(write.at, &write.entries);
         self.events.add(write, &extension.stamps);
-        self.blobs.extend(extension.blobs.iter().map(|blob| (line.id, blob.digest)));
+        for (blob, passing) in &extension.blobs {
+            let all_passing = self.blobs.entry((line.id, blob.digest)).or_insert(true);
+            *all_passing &= *passing;
+        }
         self.tally.add(line.owner, line.head.at, extension.spent);
         if !extension.stamps.is_empty() {
             self.news.push(News::Session(line.id, line.owner.org));
         }
         if extension.stirs {
             self.news.push(News::Queue);
+        }
+        if !extension.letters.is_empty() {
+            self.news.push(News::Letters);
+            self.letters.extend(extension.letters);
         }
         let is_new = matches!(write.kind, Kind::Create(_));
         let (was_new, _) = self.rows.remove(&write.session).unwrap_or((false, line.clone()));
@@ -454,20 +466,26 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-async fn refer(connection: &mut PgConnection, blobs: HashSet<(SessionId, Digest)>) -> sqlx::Result<()> {
+async fn refer(connection: &mut PgConnection, blobs: HashMap<(SessionId, Digest), bool>) -> sqlx::Result<()> {
     if blobs.is_empty() {
         return Ok(());
     }
-    let (sessions, digests): (Vec<String>, Vec<Vec<u8>>) =
-        blobs.into_iter().map(|(session, digest)| (session.to_string(), digest.as_bytes().to_vec())).unzip();
+    let (mut sessions, mut digests, mut passing) = (Vec::new(), Vec::new(), Vec::new());
+    for ((session, digest), passes) in blobs {
+        sessions.push(session.to_string());
+        digests.push(digest.as_bytes().to_vec());
+        passing.push(i64::from(passes));
+    }
     sqlx::query(
-        "INSERT INTO session_blobs (session, digest, at)
-         SELECT b.session, b.digest, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)
-         FROM unnest($1::text[], $2::bytea[]) AS b (session, digest)
-         ON CONFLICT (session, digest) DO UPDATE SET at = excluded.at",
+        "INSERT INTO session_blobs (session, digest, at, passing)
+         SELECT b.session, b.digest, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT), b.passing
+         FROM unnest($1::text[], $2::bytea[], $3::bigint[]) AS b (session, digest, passing)
+         ON CONFLICT (session, digest) DO UPDATE
+             SET at = excluded.at, passing = session_blobs.passing * excluded.passing",
     )
     .bind(sessions)
     .bind(digests)
+    .bind(passing)
     .execute(connection)
     .await
     .map(drop)

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use cofferdam_domain::{Cost, OrgId, Owner, Timestamp};
+use sqlx::AssertSqlSafe;
 
 use super::spending::{self, day};
 use crate::{
@@ -43,26 +44,64 @@ impl<B: Backend> Ledger for B {
     }
 
     async fn exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError> {
-        let readers = self.base().readers();
-        let purses = [Purse::Org, Purse::Project(owner.project), Purse::User(owner.user)].map(spending::name);
-        let [whole, project, user] = &purses;
-        let text = "SELECT * FROM budgets WHERE org = $1 AND purse IN ($2, $3, $4) ORDER BY purse";
-        for row in readers.all(text, values![owner.org, whole, project, user]).await? {
-            let budget = spending::budget(&row)?;
-            let name = row.text("purse").map_err(sql::Origin::unreadable)?;
-            let spent = spent(readers, owner.org, &name, at).await?;
-            if let Some(what) = used_up(budget, spent) {
-                return Ok(Some(format!("{} has {what} today; it begins anew at 00:00 UTC", whose(&name))));
-            }
-        }
-        Ok(None)
+        first(self.base().readers(), owner, at, used_up).await
+    }
+
+    async fn deliveries_exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError> {
+        let deliveries = |DayBudget { pull_requests, .. }, spent| {
+            used_up(DayBudget { pull_requests, ..DayBudget::default() }, spent)
+        };
+        first(self.base().readers(), owner, at, deliveries).await
     }
 }
 
+/// The first budget of this owner that is used up.
+async fn first(
+    readers: &Readers,
+    owner: Owner,
+    at: Timestamp,
+    used_up: impl Fn(DayBudget, Spending) -> Option<String> + Send,
+) -> Result<Option<String>, StoreError> {
+    let purses = [Purse::Org, Purse::Project(owner.project), Purse::User(owner.user)].map(spending::name);
+    let [whole, project, user] = &purses;
+    let text = "SELECT * FROM budgets WHERE org = $1 AND purse IN ($2, $3, $4) ORDER BY purse";
+    for row in readers.all(text, values![owner.org, whole, project, user]).await? {
+        let budget = spending::budget(&row)?;
+        let name = row.text("purse").map_err(sql::Origin::unreadable)?;
+        let spent = spent(readers, owner.org, &name, at).await?;
+        if let Some(what) = used_up(budget, spent) {
+            return Ok(Some(format!("{} has {what} today; it begins anew at 00:00 UTC", whose(&name))));
+        }
+    }
+    Ok(None)
+}
+
+/// With the time of sessions that a worker has now: what they have used is written down only when it gives them back, and then for that day.
 async fn spent(readers: &Readers, org: OrgId, purse: &str, at: Timestamp) -> Result<Spending, StoreError> {
     let text = "SELECT * FROM usage WHERE org = $1 AND purse = $2 AND day = $3";
     let row = readers.first(text, values![org, purse, day(at)]).await?;
-    row.as_ref().map_or_else(|| Ok(Spending::default()), spending::spending)
+    let mut spent = row.as_ref().map_or_else(|| Ok(Spending::default()), spending::spending)?;
+    spent.sandbox_ms = spent.sandbox_ms.saturating_add(running(readers, org, purse, at).await?);
+    Ok(spent)
+}
+
+/// Milliseconds for which workers have had the sessions that they have now; nothing on other days.
+async fn running(readers: &Readers, org: OrgId, purse: &str, at: Timestamp) -> Result<u64, StoreError> {
+    let text = format!(
+        "SELECT {now} AS now, (SELECT CAST(SUM({now} - since) AS BIGINT) FROM sessions
+             WHERE worker > '' AND since > 0 AND org = $1 AND ($2 = '' OR project = $2 OR owner = $2)) AS running",
+        now = readers.clock()
+    );
+    let row = readers.first(AssertSqlSafe(text), values![org, purse]).await?;
+    let read = || -> sqlx::Result<u64> {
+        let Some(row) = &row else { return Ok(0) };
+        let today = day(row.time("now")?) == day(at);
+        Ok(row
+            .int_or_null("running")?
+            .filter(|_| today)
+            .map_or(0, |running| u64::try_from(running).unwrap_or(0)))
+    };
+    read().map_err(sql::Origin::unreadable)
 }
 
 fn whose(purse: &str) -> &'static str {

@@ -50,6 +50,28 @@ impl<B: Backend> Directory for B {
         transact!(self, |sql| members::create_user(sql, &name, subject, at))
     }
 
+    async fn create_member(
+        &self,
+        org: OrgId,
+        name: &str,
+        rank: Rank,
+        subject: (&str, &str),
+        at: Timestamp,
+    ) -> Result<UserId, StoreError> {
+        let name = name.to_owned();
+        let subject = Some((subject.0.to_owned(), subject.1.to_owned()));
+        transact!(self, |sql| async {
+            let user = members::create_user(sql, &name, subject, at).await?;
+            members::set_rank(sql, org, user, Some(rank), at).await?;
+            Ok(user)
+        })
+    }
+
+    async fn bind_subject(&self, user: UserId, issuer: &str, subject: &str) -> Result<bool, StoreError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        transact!(self, |sql| members::bind(sql, user, &issuer, &subject))
+    }
+
     async fn user_by_subject(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError> {
         members::by_subject(self.base().readers(), issuer, subject).await
     }

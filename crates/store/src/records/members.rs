@@ -29,6 +29,28 @@ pub(crate) async fn create_user(
     Ok(id)
 }
 
+pub(crate) async fn bind(
+    sql: &mut Sql<'_>,
+    user: UserId,
+    issuer: &str,
+    subject: &str,
+) -> Result<bool, StoreError> {
+    sql.run(
+        "UPDATE users SET issuer = NULL, subject = NULL WHERE issuer = $1 AND subject = $2
+         AND NOT EXISTS (SELECT 1 FROM members m WHERE m.person = users.id)",
+        values![issuer, subject],
+    )
+    .await?;
+    let bound = sql
+        .run(
+            "UPDATE users SET issuer = $1, subject = $2 WHERE id = $3 AND issuer IS NULL
+             AND NOT EXISTS (SELECT 1 FROM users u WHERE u.issuer = $1 AND u.subject = $2)",
+            values![issuer, subject, user],
+        )
+        .await?;
+    Ok(bound == 1)
+}
+
 pub(crate) async fn by_subject(
     readers: &Readers,
     issuer: &str,

@@ -1,6 +1,6 @@
 //! Requests that are carried out once, however often they are sent.
 
-use cofferdam_domain::{Digest, OrgId, Timestamp};
+use cofferdam_domain::{Digest, OrgId, SessionId, Timestamp};
 
 use crate::{
     Repeat, StoreError,
@@ -10,8 +10,13 @@ use crate::{
 /// How long a key is kept, in milliseconds.
 const KEPT: u64 = 24 * 60 * 60 * 1000;
 
-/// After this time without an answer, in milliseconds, whoever had the key is gone.
-const UNDER_WAY: u64 = 2 * 60 * 1000;
+/// After this time without an answer, in milliseconds, whoever had the key is taken to be gone. Whoever only was slow makes the same session
+/// as the next, which has its id.
+const UNDER_WAY: u64 = 20 * 1000;
+
+/// What is answered instead of what was deleted (RFC 9457).
+const GONE: &str =
+    r#"{"type":"about:blank","title":"Gone","status":410,"detail":"what this request made was deleted"}"#;
 
 pub(crate) async fn begin(
     sql: &mut Sql<'_>,
@@ -83,6 +88,16 @@ pub(crate) async fn end(
     )
     .await
     .map(drop)
+}
+
+/// Empties answers about a session that was deleted. Their keys stay taken for as long as they would have: the same request again is told that
+/// what it made is gone (410), and makes nothing.
+pub(crate) async fn forget(sql: &mut Sql<'_>, org: OrgId, session: SessionId) -> Result<(), StoreError> {
+    let text = sql.either(
+        "UPDATE once SET status = 410, answer = $3 WHERE org = $1 AND instr(answer, CAST($2 AS BLOB)) > 0",
+        "UPDATE once SET status = 410, answer = $3 WHERE org = $1 AND position(convert_to($2, 'UTF8') IN answer) > 0",
+    );
+    sql.run(text, values![org, session, GONE.as_bytes()]).await.map(drop)
 }
 
 pub(crate) async fn abandon(sql: &mut Sql<'_>, org: OrgId, key: &str) -> Result<(), StoreError> {

@@ -1,13 +1,13 @@
 //! The columns of `sessions`, and content that sessions refer to.
 
-use cofferdam_domain::{Digest, SessionId, Timestamp, WaitingFor};
+use cofferdam_domain::{Digest, SessionId, SessionState, Timestamp, WaitingFor};
 use sqlx::AssertSqlSafe;
 
-use super::queue;
+use super::{once, queue};
 use crate::{
-    Depth, Placement, StoreError,
+    Depth, Placement, Standing, StoreError,
     log::line::Line,
-    sql::{self, Database, News, Origin, Readers, Sql, Value, values},
+    sql::{self, Database, News, Origin, Readers, Row, Sql, Value, values},
 };
 
 /// A column and what it is to hold.
@@ -84,14 +84,20 @@ pub(crate) fn assignments(columns: Vec<Column>, first: usize) -> (String, Vec<Va
     (set.join(", "), values)
 }
 
-/// Notes that a session refers to content.
-pub(crate) async fn refer(sql: &mut Sql<'_>, session: SessionId, digest: Digest) -> Result<(), StoreError> {
+/// Notes that a session refers to content, which may expire before the session if it is passing.
+pub(crate) async fn refer(
+    sql: &mut Sql<'_>,
+    session: SessionId,
+    digest: Digest,
+    passing: bool,
+) -> Result<(), StoreError> {
     let text = format!(
-        "INSERT INTO session_blobs (session, digest, at) VALUES ($1, $2, {})
-         ON CONFLICT (session, digest) DO UPDATE SET at = excluded.at",
+        "INSERT INTO session_blobs (session, digest, at, passing) VALUES ($1, $2, {}, $3)
+         ON CONFLICT (session, digest) DO UPDATE
+             SET at = excluded.at, passing = session_blobs.passing * excluded.passing",
         sql.clock()
     );
-    sql.run(AssertSqlSafe(text), values![session, digest]).await.map(drop)
+    sql.run(AssertSqlSafe(text), values![session, digest, passing]).await.map(drop)
 }
 
 /// Puts a session out of sight, or back.
@@ -141,12 +147,14 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
         .await?;
     sql.run("DELETE FROM session_blobs WHERE session = $1", values![session]).await?;
     sql.run("DELETE FROM events WHERE session = $1", values![session]).await?;
-    sql.run(
+    sql.run("DELETE FROM letters WHERE session = $1", values![session]).await?;
+    once::forget(sql, line.owner.org, session).await?;
+    let tombstone = format!(
         "UPDATE sessions SET forgotten = 1, fence = fence + 1, wanted = 0, not_before = 0, worker = NULL,
-             holder = NULL, reason = NULL, repository = '', title = '' WHERE id = $1",
-        values![session],
-    )
-    .await?;
+             holder = NULL, reason = NULL, repository = '', title = '', updated = {} WHERE id = $1",
+        sql.clock()
+    );
+    sql.run(AssertSqlSafe(tombstone), values![session]).await?;
     sql.tell(News::Session(session, line.owner.org));
     sql.tell(News::Queue);
     let unneeded: sqlx::Result<_> =
@@ -160,20 +168,80 @@ pub(crate) async fn holder(readers: &Readers, session: SessionId) -> Result<Opti
     row.map_or(Ok(None), |row| row.text_or_null("holder")).map_err(Origin::unreadable)
 }
 
+/// The most sessions of one kind that are counted, so that counting takes no longer when there are more.
+const COUNTED: u32 = 10_000;
+/// Of so many whose turn is first it is looked how long they wait.
+const OLDEST: u32 = 1000;
+
+/// What may be taken now: as the indexes of the queue say it.
+const READY: &str = "queued = 1 AND wanted = 1 AND worker IS NULL AND not_before = 0";
+
+/// How many sessions are so, as an expression.
+fn counted(are_so: &str) -> String {
+    format!("(SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE {are_so} LIMIT {COUNTED}) AS counted)")
+}
+
 /// What waits and what runs.
 pub(crate) async fn depth(readers: &Readers) -> Result<Depth, StoreError> {
-    let text = format!(
-        "SELECT (SELECT COUNT(*) FROM sessions WHERE queued = 1 AND wanted = 1 AND worker IS NULL AND not_before = 0)
-              + (SELECT COUNT(*) FROM sessions WHERE not_before > 0 AND worker IS NULL) AS waiting,
-             (SELECT COUNT(*) FROM sessions WHERE worker > '') AS running,
-             (SELECT COUNT(*) FROM workers WHERE seen + patience >= {}) AS workers",
-        readers.clock()
-    );
-    let row = readers.first(AssertSqlSafe(text), &[]).await?;
+    let row = readers.first(AssertSqlSafe(depth_in(readers.clock())), &[]).await?;
     let read = || -> sqlx::Result<Depth> {
         let Some(row) = &row else { return Ok(Depth::default()) };
         let (waiting, running) = (row.count("waiting")?, row.count("running")?);
         Ok(Depth { waiting, running, workers: row.count("workers")? })
     };
     read().map_err(Origin::unreadable)
+}
+
+fn depth_in(clock: &str) -> String {
+    let (ready, put_off) = (counted(READY), counted("not_before > 0 AND worker IS NULL"));
+    let running = counted("worker > ''");
+    format!(
+        "SELECT {ready} + {put_off} AS waiting, {running} AS running,
+             (SELECT COUNT(*) FROM workers WHERE seen + patience >= {clock}) AS workers"
+    )
+}
+
+/// How all sessions stand.
+pub(crate) async fn standing(readers: &Readers) -> Result<Standing, StoreError> {
+    let oldest = readers.first(AssertSqlSafe(oldest_in()), &[]).await?;
+    let states = readers.all(AssertSqlSafe(states_in()), &[]).await?;
+    let read = || -> sqlx::Result<Standing> {
+        let oldest = oldest.map_or(Ok(None), |row| row.time_or_null("oldest"))?;
+        let count = |row: &Row| Ok((row.named("state", SessionState::named)?, row.count("count")?));
+        Ok(Standing { oldest, states: states.iter().map(count).collect::<sqlx::Result<_>>()? })
+    };
+    read().map_err(Origin::unreadable)
+}
+
+fn oldest_in() -> String {
+    format!(
+        "SELECT MIN(updated) AS oldest FROM
+             (SELECT updated FROM sessions WHERE {READY} ORDER BY place DESC, id LIMIT {OLDEST}) AS first"
+    )
+}
+
+fn states_in() -> String {
+    let counts = SessionState::ALL.map(|state| {
+        let name = state.name();
+        let count = counted(&format!("forgotten = 0 AND state = '{name}'"));
+        format!("SELECT '{name}' AS state, {count} AS count")
+    });
+    counts.join(" UNION ALL ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::plan;
+
+    #[tokio::test]
+    async fn sessions_are_counted_in_indexes() {
+        for statement in [depth_in("0"), oldest_in(), states_in()] {
+            let plan = plan(&statement).await;
+            let of_sessions: Vec<_> = plan.iter().filter(|line| line.contains(" sessions")).collect();
+            assert!(!of_sessions.is_empty(), "{plan:?}");
+            assert!(of_sessions.iter().all(|line| line.contains("INDEX sessions_")), "{plan:?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
 }

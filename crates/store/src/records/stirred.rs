@@ -1,4 +1,4 @@
-//! Hearing of the queue: when something happened, and when something is due by itself.
+//! Hearing of the queue and the outbox: when something happened, and when something is due by itself.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use crate::{
     StoreError,
     log::rings::Listener,
-    sql::{Origin, Readers},
+    sql::{Origin, Readers, Value},
 };
 
 /// The shortest wait for what is due: whoever is asked to look needs a moment to do so.
@@ -18,14 +18,30 @@ const LEAST: Duration = Duration::from_millis(20);
 /// The wait for a database that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A query for the earliest time at which something is due by itself.
+pub(crate) struct Due {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
+}
+
+impl Due {
+    /// The queue's: when a session that was put off may be taken, or a worker counts as gone.
+    pub(crate) fn of_queue() -> Self {
+        let text = "SELECT MIN(due) FROM (SELECT MIN(not_before) AS due FROM sessions WHERE not_before > 0
+                    UNION ALL SELECT MIN(seen + patience) + 1 AS due FROM workers) AS times";
+        Self { text: text.to_owned(), values: Vec::new() }
+    }
+}
+
 struct Stirred {
     readers: Readers,
     listener: Listener,
+    due: Due,
 }
 
-/// An item each time that the queue may have something to give; the first at once.
-pub(crate) fn stirred(readers: Readers, listener: Listener) -> BoxStream<'static, ()> {
-    let heard = stream::unfold(Stirred { readers, listener }, |mut stirred| async {
+/// An item each time that there may be something to take; the first at once.
+pub(crate) fn stirred(readers: Readers, listener: Listener, due: Due) -> BoxStream<'static, ()> {
+    let heard = stream::unfold(Stirred { readers, listener, due }, |mut stirred| async {
         stirred.wait().await?;
         Some(((), stirred))
     });
@@ -52,20 +68,14 @@ impl Stirred {
         }
     }
 
-    /// The earliest time at which a session that was put off may be taken, or a worker counts as gone; and the time now.
+    /// When something is due next; and the time now.
     async fn next_due(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-        let text = format!(
-            "SELECT {now} AS now,
-                 (SELECT MIN(not_before) FROM sessions WHERE not_before > 0) AS put_off,
-                 (SELECT MIN(seen + patience) + 1 FROM workers) AS silent",
-            now = self.readers.clock()
-        );
-        let Some(row) = self.readers.first(AssertSqlSafe(text), &[]).await? else { return Ok(None) };
-        let read = || -> sqlx::Result<_> {
-            let due = [row.time_or_null("put_off")?, row.time_or_null("silent")?];
-            Ok(due.into_iter().flatten().min().map(|due| (row.time("now"), due)))
-        };
-        let due = read().map_err(Origin::unreadable)?;
+        let Due { text, values } = &self.due;
+        let text = format!("SELECT {} AS now, ({text}) AS due", self.readers.clock());
+        let Some(row) = self.readers.first(AssertSqlSafe(text), values).await? else { return Ok(None) };
+        let read = || Ok(row.time_or_null("due")?.map(|due| (row.time("now"), due)));
+        let due: sqlx::Result<_> = read();
+        let due = due.map_err(Origin::unreadable)?;
         due.map(|(now, due)| Ok((now.map_err(Origin::unreadable)?, due))).transpose()
     }
 }

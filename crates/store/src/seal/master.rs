@@ -2,7 +2,7 @@
 
 use std::{env, fmt, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Stdio, time::Duration};
 
-use cofferdam_domain::Digest;
+use cofferdam_domain::{Digest, Secret};
 use tokio::{io::AsyncReadExt as _, process::Command};
 
 use super::{KEY, SealError, random};
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest text that may be a key, in bytes.
 const MAX_TEXT: u64 = 1024;
 
-/// Where a master key comes from: 64 hexadecimal digits.
+/// Where a key comes from. A master key is 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A file that only its user may read.
@@ -31,6 +31,21 @@ impl fmt::Display for KeySource {
             Self::Environment(name) => write!(f, "the environment variable {name}"),
             Self::Command(words) => write!(f, "the command {}", words.first().map_or("", String::as_str)),
         }
+    }
+}
+
+impl KeySource {
+    /// The text that is there, without the space around it: a key, or another secret that is kept in the same ways.
+    ///
+    /// # Errors
+    /// Why it cannot be had, as the end of a sentence.
+    pub async fn text(&self) -> Result<Secret, String> {
+        let text = match self {
+            Self::File(path) => read_file(path)?,
+            Self::Environment(name) => env::var(name).map_err(|error| error.to_string())?,
+            Self::Command(words) => run(words).await?,
+        };
+        Ok(Secret::new(text.trim().to_owned()))
     }
 }
 
@@ -54,12 +69,8 @@ impl MasterKey {
     /// [`SealError::Master`] with what to do.
     pub async fn read(source: &KeySource) -> Result<Self, SealError> {
         let failed = |reason: String| SealError::Master { from: source.to_string(), reason };
-        let text = match source {
-            KeySource::File(path) => read_file(path).map_err(failed)?,
-            KeySource::Environment(name) => env::var(name).map_err(|error| failed(error.to_string()))?,
-            KeySource::Command(words) => run(words).await.map_err(failed)?,
-        };
-        Self::parse(text.trim()).ok_or_else(|| {
+        let text = source.text().await.map_err(failed)?;
+        Self::parse(text.expose()).ok_or_else(|| {
             failed("it must be 64 hexadecimal digits: `openssl rand -hex 32` makes one".to_owned())
         })
     }

@@ -60,6 +60,17 @@ fn sqlite(path: &Path, error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Whether the server's certificate is refused, or it has none to show. Nothing else tells that from a connection that was lost.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    ["invalid peer certificate", "server does not support TLS"].iter().any(|sign| text.contains(sign))
+}
+
 /// Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>. Of some, the class (the first two characters) says enough.
 fn postgres(address: &str, error: sqlx::Error) -> StoreError {
     const CONNECTION: &str = "08";
@@ -68,10 +79,14 @@ fn postgres(address: &str, error: sqlx::Error) -> StoreError {
     const FULL: &str = "53100";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const CANCELED: &str = "57014"; // here: by the time limit of a statement
+    const WAITED_FOR_US: &str = "25P03"; // the way here was so slow that a transaction was given up
     const READ_ONLY: &str = "25006"; // a standby: its primary is being replaced
     const DAMAGED: [&str; 2] = ["XX001", "XX002"];
 
     let address = address.to_owned();
+    if is_untrusted(&error) {
+        return StoreError::Untrusted { address, source: error };
+    }
     let gone = matches!(
         error,
         sqlx::Error::Io(_)
@@ -91,6 +106,7 @@ fn postgres(address: &str, error: sqlx::Error) -> StoreError {
         Some(code)
             if code == TOO_MANY_CONNECTIONS
                 || code == READ_ONLY
+                || code == WAITED_FOR_US
                 || code.starts_with(CONNECTION)
                 || code.starts_with(INTERVENTION) =>
         {

@@ -89,7 +89,7 @@ async fn insert(
         more = values;
     }
     let mut query = sqlx::query(AssertSqlSafe(sql)).bind(session).bind(i64::from(SCHEMA));
-    for (Stamp { seq, id, at, previous, hash }, Entry { text, effect: _, blobs: _ }) in
+    for (Stamp { seq, id, at, previous, hash }, Entry { text, effect: _, blobs: _, passing: _, notice: _ }) in
         stamps.iter().zip(entries)
     {
         query = query

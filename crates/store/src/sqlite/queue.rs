@@ -9,12 +9,12 @@ use futures_util::stream::BoxStream;
 
 use super::{SqliteStore, blocking, claims::Claims};
 use crate::{
-    Claim, Depth, Presence, Queue, Release, Shares, StoreError, Taken,
+    Claim, Depth, Presence, Queue, Release, Shares, Standing, StoreError, Taken,
     records::{
         presence,
         queue::{self, Ground},
         sessions,
-        stirred::stirred,
+        stirred::{Due, stirred},
     },
     sql::{self, Database as _},
 };
@@ -57,7 +57,7 @@ impl Queue for SqliteStore {
     }
 
     async fn stirred(&self) -> Result<BoxStream<'static, ()>, StoreError> {
-        Ok(stirred(self.base.readers.clone(), self.news.listen_to_queue()?))
+        Ok(stirred(self.base.readers.clone(), self.news.listen_to_queue()?, Due::of_queue()))
     }
 
     async fn leave(&self, presence: Presence) -> Result<(), StoreError> {
@@ -72,5 +72,9 @@ impl Queue for SqliteStore {
 
     async fn depth(&self) -> Result<Depth, StoreError> {
         sessions::depth(&self.base.readers).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        sessions::standing(&self.base.readers).await
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_log.sql"),
     include_str!("../../migrations/sqlite/0002_service.sql"),
+    include_str!("../../migrations/sqlite/0003_outbox.sql"),
+    include_str!("../../migrations/sqlite/0004_keeping.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.
@@ -31,6 +33,9 @@ const ROWS_AS_NOW: usize = 2;
 /// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would
 /// take forever.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it is waited for readers when what was deleted is to go from the journal.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Readers at one time. Each is a thread with a page cache of [`CACHE`].
 const READERS: u32 = 4;
@@ -50,7 +55,19 @@ pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(PATIENCE)
         .foreign_keys(false)
         .pragma("cache_size", CACHE)
+        // What is deleted is overwritten, not only left to be used again.
+        .pragma("secure_delete", "ON")
         .disable_statement_logging()
+}
+
+/// Writes the whole write-ahead log back and empties it, if nobody reads from it now: until then it still has what was deleted. Whatever is
+/// left goes with the next checkpoint.
+pub(super) async fn empty_journal(path: &Path) {
+    let options = writing(path).busy_timeout(BRIEFLY);
+    if let Ok(mut connection) = options.connect().await {
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.ok();
+        connection.close().await.ok();
+    }
 }
 
 /// Connections that read, made when they are needed.
@@ -115,4 +132,14 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path, origin: &Origin
     let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
     sqlx::raw_sql(version).execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+/// How a new database would carry a statement out, a line for each table that is looked at.
+#[cfg(test)]
+pub(crate) async fn plan(statement: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = prepare(&writing(&folder.path().join("plan.db"))).await.unwrap();
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+    let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
 }

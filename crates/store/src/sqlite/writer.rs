@@ -22,7 +22,7 @@ use super::{
 use crate::{
     StoreError,
     log::line::{Extension, Line},
-    records::{sessions, spending::Tally},
+    records::{letters, sessions, spending::Tally},
     sql::{self, Origin, Sql, Work},
     write::{Answer, Kind, MAX_BATCH, Write},
 };
@@ -226,14 +226,18 @@ impl Desk {
         if extension.stirs {
             bells.push(self.news.bell(sql::News::Queue)?);
         }
+        if !extension.letters.is_empty() {
+            bells.push(self.news.bell(sql::News::Letters)?);
+        }
         let is_new = matches!(write.kind, Kind::Create(_));
         line::write(connection, &line, is_new, &extension.stamps, &write.entries)
             .await
             .map_err(|error| self.origin.failure(error))?;
         let mut sql = Sql::sqlite(connection, &self.origin);
-        for blob in &extension.blobs {
-            sessions::refer(&mut sql, line.id, blob.digest).await?;
+        for (blob, passing) in &extension.blobs {
+            sessions::refer(&mut sql, line.id, blob.digest, *passing).await?;
         }
+        letters::write(&mut sql, &extension.letters).await?;
         tally.add(line.owner, line.head.at, extension.spent);
         Ok((extension, bells))
     }

@@ -123,13 +123,35 @@ macro_rules! all_contracts {
             the_audit_chain_is_checked
             spending_is_counted_for_each_purse_and_day
             budgets_say_when_they_are_used_up
+            sandbox_time_counts_while_it_is_used
             a_fork_spends_nothing_again
+        }
+        $crate::contract::contract_tests! { $subject, outbox:
+            a_letter_is_there_if_and_only_if_its_event_is
+            a_letter_goes_to_all_who_are_to_be_told
+            who_dies_with_a_letter_keeps_it_for_a_while_only
+            what_failed_comes_back_in_its_time_or_is_given_up
+            letters_are_heard_of_from_elsewhere
+            each_letter_is_taken_once_however_many_want_it
+            a_session_that_is_given_up_for_its_workers_is_a_dead_letter
+            a_forgotten_session_is_told_of_no_more
         }
         $crate::contract::contract_tests! { $subject, sealed:
             what_is_sealed_is_opened_only_in_its_place
             another_master_key_takes_over
+            a_rotation_that_was_cut_short_goes_on
             data_keys_made_at_once_are_one
             a_checkpoint_pins_all_before_it
+        }
+        $crate::contract::contract_tests! { $subject, keeping:
+            sessions_expire_when_their_time_has_come
+            organisations_keep_less_and_archived_ones_may_stay
+            one_process_at_a_time_has_a_duty
+            files_expire_and_the_log_stays_whole
+            what_nobody_refers_to_is_swept
+            what_is_referred_to_at_that_moment_is_never_swept
+            answers_about_what_was_deleted_are_emptied
+            an_export_is_checked_without_the_store
         }
         $crate::contract::contract_tests! { $subject, tenancy:
             what_is_others_looks_like_what_is_not

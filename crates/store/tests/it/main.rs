@@ -2,18 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
 
+mod bucket; // content in an object store
 mod child; // what runs in a process of its own
 mod contract; // what every store must do, whatever it is made of
 mod crash; // processes killed at any instant
 mod events; // events and sessions to test with
 mod full; // a full disk
+mod keeping; // what expires, and what is left of what was deleted
 mod old; // a store that an earlier version wrote
+mod outbox; // what people outside are told
 mod people; // organisations, their people, and what they spend
 mod postgres; // the contracts and what is special to PostgreSQL
 mod processes; // several processes on one store
 mod queue; // who works on what, and in which order
 mod sealed; // secrets at rest, and signed checkpoints
-mod server; // a PostgreSQL server to test with
 mod sqlite; // the contracts and what is special to SQLite
 mod tampering;
 mod tenancy; // what is one organisation's is nobody else's // random histories, and every way to falsify one

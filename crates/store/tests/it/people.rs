@@ -167,7 +167,8 @@ pub(crate) async fn a_request_is_carried_out_once(subject: &impl Subject) {
     assert_eq!(begin(ours, Digest::of(b"other"), LATER).await, Repeat::Different);
     let minutes = |minutes: u64| Timestamp(NOW.0 + minutes * 60_000 + 1);
     assert_eq!(begin(ours, request, minutes(2)).await, Repeat::First(NOW), "whoever had it is gone");
-    assert_eq!(begin(ours, request, minutes(3)).await, Repeat::UnderWay);
+    let soon = Timestamp(minutes(2).0 + 10_000);
+    assert_eq!(begin(ours, request, soon).await, Repeat::UnderWay);
     store.end_once(ours, "key", 201, b"made").await.unwrap();
     assert_eq!(begin(ours, request, minutes(9)).await, Repeat::Same(201, b"made".to_vec()));
     store.abandon_once(ours, "key").await.unwrap();
@@ -332,4 +333,31 @@ pub(crate) async fn a_fork_spends_nothing_again(subject: &impl Subject) {
     let row = store.session(None, fork).await.unwrap().unwrap();
     assert_eq!((row.cost, row.steps, row.pull_request), (0, 1, None));
     store.verify(fork).await.unwrap();
+}
+
+pub(crate) async fn sandbox_time_counts_while_it_is_used(subject: &impl Subject) {
+    let store = subject.open().await;
+    let ann = crate::events::owner(1, 1);
+    queued(&*store, ann, 0).await;
+    let presence = crate::queue::enter(&*store).await;
+    let taken = store.next(&presence, crate::queue::shares(9)).await.unwrap().unwrap();
+    let at = crate::events::now();
+    let budget = DayBudget { sandbox_ms: Some(40), ..DayBudget::default() };
+    store.set_budget(ann.org, Purse::User(ann.user), budget).await.unwrap();
+    crate::events::soon(async {
+        while store.exceeded(ann, at).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let used = async |purse| store.spent(ann.org, purse, at).await.unwrap().sandbox_ms;
+    assert!(used(Purse::Org).await >= 40 && used(Purse::Project(ann.project)).await >= 40);
+    assert_eq!(used(Purse::User(cofferdam_domain::UserId::from_u128(2))).await, 0, "it is not hers");
+    let other = crate::events::owner(2, 1);
+    assert_eq!(store.spent(other.org, Purse::Org, at).await.unwrap().sandbox_ms, 0);
+    assert_eq!(store.spent(ann.org, Purse::Org, Timestamp(1000)).await.unwrap().sandbox_ms, 0, "another day");
+    store.release(taken, cofferdam_store::Release::Done { seen: Seq(u64::MAX) }).await.unwrap();
+    let after = used(Purse::Org).await;
+    assert!(after >= 40, "what was used stays used");
+    assert_eq!(used(Purse::Org).await, after, "and grows no more");
 }

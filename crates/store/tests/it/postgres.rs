@@ -1,23 +1,25 @@
 //! The contracts for PostgreSQL, and what is special to a store in a database.
 
-use std::sync::Arc;
+use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt as _, sync::Arc};
 
+use base64::Engine as _;
 use cofferdam_domain::{Seq, WorkerId};
 use cofferdam_store::{Everything, PostgresStore, Store as _, StoreError};
+use cofferdam_testkit::Postgres;
 use futures_util::StreamExt as _;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     contract::{Subject, all_contracts},
     events::{all, say, session, soon},
-    server,
 };
 
 pub(crate) struct Database(String);
 
 impl Subject for Database {
     async fn fresh() -> Option<Self> {
-        Some(Self(server::shared()?.database().await))
+        Some(Self(Postgres::shared()?.database()))
     }
 
     async fn open(&self) -> Arc<dyn Everything> {
@@ -85,8 +87,8 @@ async fn what_cannot_be_reached_is_said_without_its_password() {
 /// The server is killed under appends and followers, and comes back: what was acknowledged is there, once, and followers go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
-    let Some(mut server) = server::Server::start() else { return };
-    let url = server.database().await;
+    let Some(mut server) = Postgres::start() else { return };
+    let url = server.database();
     let store = Arc::new(PostgresStore::open(&url).await.unwrap());
     let session = session(&*store).await;
     let events = store.follow(session, Seq(1)).await.unwrap();
@@ -129,4 +131,106 @@ async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
     assert_eq!(soon(followed).await.unwrap(), events[1..61]);
     assert_eq!(store.verify(session).await.unwrap().events, events.len() as u64);
     say(&*store, session, "it goes on").await;
+}
+
+/// A server whose certificate, for 127.0.0.1 alone, is from an authority of the test's own.
+struct Encrypted {
+    server: Postgres,
+    folder: tempfile::TempDir,
+}
+
+impl Encrypted {
+    async fn start() -> Option<Self> {
+        let server = Postgres::start()?;
+        let folder = tempfile::tempdir().unwrap();
+        let encrypted = Self { server, folder };
+        let (authority, issuer) = encrypted.authority("ca.pem");
+        encrypted.authority("other.pem");
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+        let certificate = parameters.signed_by(&key, &issuer).unwrap();
+        drop(authority);
+        // The server's user reads them, and its key is for nobody else.
+        let at = |name: &str| encrypted.folder.path().join(name);
+        fs::set_permissions(encrypted.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, text) in [
+            ("server.pem", pem("CERTIFICATE", certificate.der())),
+            ("server.key", pem("PRIVATE KEY", &key.serialize_der())),
+        ] {
+            fs::write(at(name), text).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(at(name), Some(65534), Some(65534)).unwrap();
+            }
+        }
+        let mut connection = PgConnection::connect(&encrypted.server.url("postgres")).await.unwrap();
+        for (setting, value) in [
+            ("ssl_cert_file", at("server.pem").display().to_string()),
+            ("ssl_key_file", at("server.key").display().to_string()),
+            ("ssl", "on".to_owned()),
+        ] {
+            let set = sqlx::AssertSqlSafe(format!("ALTER SYSTEM SET {setting} = '{value}'"));
+            sqlx::raw_sql(set).execute(&mut connection).await.unwrap();
+        }
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut connection).await.unwrap();
+        Some(encrypted)
+    }
+
+    /// A new authority, whose certificate is in this file.
+    fn authority(&self, name: &str) -> (rcgen::Certificate, Issuer<'static, KeyPair>) {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).unwrap();
+        fs::write(self.folder.path().join(name), pem("CERTIFICATE", certificate.der())).unwrap();
+        (certificate, Issuer::new(parameters, key))
+    }
+
+    /// The address of a new database, asked for in this way.
+    fn address(&self, host: &str, root: &str) -> String {
+        let url = self.server.database().replace("127.0.0.1", host);
+        format!("{url}?sslmode=verify-full&sslrootcert={}", self.folder.path().join(root).display())
+    }
+}
+
+fn pem(label: &str, bytes: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_prove_who_it_is_is_refused() {
+    let Some(encrypted) = Encrypted::start().await else { return };
+    let address = encrypted.address("127.0.0.1", "ca.pem");
+    // What was changed is in force a moment after it was.
+    let store = async {
+        loop {
+            match PostgresStore::open(&address).await {
+                Ok(store) => break store,
+                Err(StoreError::Untrusted { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    let store = soon(store).await;
+    let session = session(&store).await;
+    assert_eq!(all(&store, session).await.len(), 1);
+    let mut connection = PgConnection::connect(&address).await.unwrap();
+    let plain: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+         WHERE a.application_name = 'cofferdam' AND NOT s.ssl",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(plain, 0, "every connection is encrypted");
+    for (host, root) in [("127.0.0.1", "other.pem"), ("localhost", "ca.pem")] {
+        let refused = PostgresStore::open(&encrypted.address(host, root)).await.map(drop).unwrap_err();
+        assert!(matches!(refused, StoreError::Untrusted { .. }), "{host} {root}: {refused:?}");
+        assert!(refused.to_string().contains("sslrootcert"), "{refused}");
+    }
+    let plain = Postgres::shared().map(Postgres::database).unwrap() + "?sslmode=verify-full";
+    let refused = PostgresStore::open(&plain).await.map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::Untrusted { .. }), "{refused:?}");
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use cofferdam_domain::{EventBody, Owner, Seq, SessionId, Timestamp};
 use cofferdam_store::{
-    DayBudget, Depth, Everything, Presence, Purse, Release, Shares, StoreError, Taken, Writer,
+    DayBudget, Depth, Everything, Presence, Purse, Release, Shares, Standing, StoreError, Taken, Writer,
 };
 use futures_util::{StreamExt as _, future::join_all};
 use proptest::{
@@ -28,7 +28,7 @@ pub(crate) fn shares(each: u32) -> Shares {
     Shares { per_user: each, per_org: each, per_repository: each }
 }
 
-async fn enter(store: &dyn Everything) -> Presence {
+pub(crate) async fn enter(store: &dyn Everything) -> Presence {
     store.enter("worker", PATIENCE).await.unwrap()
 }
 
@@ -59,6 +59,9 @@ pub(crate) async fn whoever_has_least_goes_first_and_their_oldest(subject: &impl
     assert!(!taken.contains(&direct));
     let depth = store.depth().await.unwrap();
     assert_eq!(depth, Depth { waiting: 0, running: 6, workers: 1 });
+    let Standing { oldest, states } = store.standing().await.unwrap();
+    assert_eq!(oldest, None, "none waits");
+    assert_eq!(states.iter().map(|(_, count)| count).sum::<u64>(), 7);
     let row = store.session(None, made[0]).await.unwrap().unwrap();
     assert_eq!((row.claimed, row.holder.as_deref()), (true, Some("worker")));
     assert_eq!(store.holder(made[0]).await.unwrap().as_deref(), Some("worker"));

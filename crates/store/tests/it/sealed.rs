@@ -71,6 +71,39 @@ pub(crate) async fn another_master_key_takes_over(subject: &impl Subject) {
     assert!(!format!("{both:?}").contains("0b0b"), "keys are not printed");
 }
 
+pub(crate) async fn a_rotation_that_was_cut_short_goes_on(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (old, new) = (master(&"0a".repeat(32)).await, master(&"0b".repeat(32)).await);
+    let secret = Secret::new("s");
+    let mut sealed = Vec::new();
+    for number in 0..12 {
+        let org = store.create_org(&format!("org {number}"), now()).await.unwrap().id;
+        sealed.push((org, stored("n", sealer(&store, &old, &[]).seal(org, "n", &secret).await.unwrap())));
+    }
+    let both = sealer(&store, &new, &[&old]);
+    // Dropped at its first, second, … pause.
+    for pauses in 1..8 {
+        let mut rotation = Box::pin(both.rotate());
+        // Whether it comes to its end or not.
+        for _ in 0..pauses {
+            let waker = futures_util::task::noop_waker();
+            if rotation.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_ready() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        drop(rotation);
+        for (org, sealed) in &sealed {
+            assert_eq!(both.open(*org, sealed).await.unwrap(), secret, "it can be used all the while");
+        }
+    }
+    both.rotate().await.unwrap();
+    assert_eq!(both.rotate().await.unwrap(), 0);
+    for (org, sealed) in &sealed {
+        assert_eq!(sealer(&store, &new, &[]).open(*org, sealed).await.unwrap(), secret);
+    }
+}
+
 pub(crate) async fn data_keys_made_at_once_are_one(subject: &impl Subject) {
     let store = subject.open().await;
     let master = master(&"0a".repeat(32)).await;

