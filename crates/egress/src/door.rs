@@ -181,6 +181,11 @@ impl Door {
         self.0.ledger.running(sandbox, calls);
     }
 
+    /// Writes down now what was refused again and again and counted since.
+    pub fn flush(&self) {
+        self.0.ledger.flush();
+    }
+
     /// Refuses everything from now on, and ends what is under way.
     pub fn close(&self, reason: &str) {
         self.0.closed.send_replace(Some(reason.into()));

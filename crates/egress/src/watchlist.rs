@@ -16,6 +16,7 @@ use http::request::Parts;
 use crate::{
     credential::{ReflectionPatterns, ReflectionScan},
     decide::Denied,
+    http::JsonLogins,
     refuse::denied,
 };
 
@@ -185,18 +186,29 @@ impl Watchlist {
             held.into_iter().map(|patterns| (Refusal::Secret, ReflectionScan::new(patterns))).collect();
         let planted = self.0.passing.clone().map(|patterns| (Refusal::Canary, ReflectionScan::new(patterns)));
         scans.extend(planted);
-        Passing(scans)
+        Passing { scans, logins: None }
     }
 }
 
 /// Looks through a body while it passes.
 #[derive(Debug, Default)]
-pub(crate) struct Passing(Vec<(Refusal, ReflectionScan)>);
+pub(crate) struct Passing {
+    scans: Vec<(Refusal, ReflectionScan)>,
+    logins: Option<JsonLogins>,
+}
 
 impl Passing {
+    /// Also for names by which JSON logs in.
+    pub(crate) fn with(self, logins: Option<JsonLogins>) -> Self {
+        Self { logins, ..self }
+    }
+
     /// Takes the next bytes; gives those that may be sent now.
     pub(crate) fn pass(&mut self, mut bytes: bytes::Bytes) -> Result<bytes::Bytes, Denied> {
-        for (code, scan) in &mut self.0 {
+        if let Some(logins) = &mut self.logins {
+            logins.check(&bytes)?;
+        }
+        for (code, scan) in &mut self.scans {
             bytes = scan.pass(bytes).map_err(|_| found(*code))?;
         }
         Ok(bytes)
@@ -205,7 +217,7 @@ impl Passing {
     /// What is left at the end.
     pub(crate) fn finish(&mut self) -> Result<bytes::Bytes, Denied> {
         let mut left = bytes::Bytes::new();
-        for (code, scan) in &mut self.0 {
+        for (code, scan) in &mut self.scans {
             let passed = scan.pass(left).map_err(|_| found(*code))?;
             left = [passed, scan.finish()].concat().into();
         }

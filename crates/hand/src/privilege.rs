@@ -42,20 +42,30 @@ pub(crate) enum Keep {
     ToStartRoot,
 }
 
-/// In process 1: gives up all privileges but what is to be kept.
+/// In process 1, which goes on with all privileges for now: makes sure that no program that it runs can ever get more than is to be kept.
+///
+/// # Errors
+/// The system's answer.
+pub(crate) fn bound(keep: Keep) -> rustix::io::Result<()> {
+    clear_ambient_capability_set()?;
+    limit(match keep {
+        Keep::Nothing => CapabilitySet::empty(),
+        Keep::ToStartRoot => RESERVE,
+    })
+}
+
+/// In process 1, after [`bound`]: gives up all privileges but what is to be kept.
 ///
 /// # Errors
 /// The system's answer.
 pub(crate) fn give_up(keep: Keep) -> rustix::io::Result<()> {
-    let (bound, permitted, effective) = match keep {
-        Keep::Nothing => (CapabilitySet::empty(), CapabilitySet::empty(), CapabilitySet::empty()),
+    let (permitted, effective) = match keep {
+        Keep::Nothing => (CapabilitySet::empty(), CapabilitySet::empty()),
         Keep::ToStartRoot => {
             set_thread_groups(&[Gid::from_raw(OVERSEER_GROUP)])?;
-            (RESERVE, RESERVE, CapabilitySet::KILL)
+            (RESERVE, CapabilitySet::KILL)
         }
     };
-    clear_ambient_capability_set()?;
-    limit(bound)?;
     set(permitted, effective)?;
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)

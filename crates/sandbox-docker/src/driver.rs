@@ -107,7 +107,10 @@ impl DockerDriver {
             (self.engine.clone(), made),
             (layer, Arc::clone(&self.place)),
         );
-        let passed = self.tested.get_or_try_init(|| sandbox.hand().test(self.kind.walls.users)).await?;
+        let passed = self
+            .tested
+            .get_or_try_init(|| sandbox.hand().test(self.kind.walls.users, self.kind.walls.kernel))
+            .await?;
         Ok(sandbox.with_probes(*passed))
     }
 

@@ -4,7 +4,7 @@
 //! configuration accepts less by name, and then the sandbox's level says so.
 
 use bollard::models::SystemInfo;
-use cofferdam_sandbox::{IsolationLevel, LimitLevel, SandboxError, Users};
+use cofferdam_sandbox::{IsolationLevel, Kernel, LimitLevel, SandboxError, Users};
 
 /// The agent inside, where the engine maps users.
 const AGENT_ID: u32 = 1000;
@@ -59,6 +59,7 @@ pub(crate) struct Walls {
     /// The same as sandboxes see it.
     pub(crate) agent: (u32, u32),
     pub(crate) users: Users,
+    pub(crate) kernel: Kernel,
     /// All of this in words.
     pub(crate) level: String,
 }
@@ -139,8 +140,9 @@ impl Facts {
             });
         }
         let level = self.level(runtime, own_kernel, owner, &missing);
+        let kernel = if own_kernel { Kernel::Own } else { Kernel::Hosts };
         // The kernel that a runtime brings may have namespaces or not: that is its own business.
-        Ok(Walls { owner, agent, users: Users::Shared, level })
+        Ok(Walls { owner, agent, users: Users::Shared, kernel, level })
     }
 
     fn level(&self, runtime: &str, own_kernel: bool, owner: (u32, u32), missing: &[&str]) -> String {

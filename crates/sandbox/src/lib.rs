@@ -23,8 +23,8 @@ pub use driver::{
 pub use environment::{HostEnvironment, HostFiles, Seen, ThisHost};
 pub use error::{FileProblem, SandboxError};
 pub use native::{
-    Archive, ArchiveBounds, CaptureLevel, CopyBounds, Finding, HostReport, IsolationLevel, LayerCopies,
-    LayerError, LayerStack, LimitLevel, MountedLayer, NativeDriver, NativeOptions, RemoteHand, RemoteSpec,
-    SnapshotId, Stacked, State, Users, agent_on_disk, relay_arguments, remote_variables, remove_layer,
-    workspace_upper, write_hand,
+    Archive, ArchiveBounds, CaptureLevel, CopyBounds, Finding, HostReport, IsolationLevel, Kernel,
+    LayerCopies, LayerError, LayerStack, LimitLevel, MountedLayer, NativeDriver, NativeOptions, RemoteHand,
+    RemoteSpec, SnapshotId, Stacked, State, Users, agent_on_disk, deleted, files, relay_arguments,
+    remote_variables, remove_layer, workspace_upper, write_hand,
 };

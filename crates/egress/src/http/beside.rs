@@ -5,9 +5,12 @@
 //! that are known to say something else.
 
 use cofferdam_domain::egress::{Method, Refusal};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 
-use super::gathered::Gathered;
+use super::{
+    gathered::Gathered,
+    json::{self, Names},
+};
 use crate::{decide::Denied, refuse::denied};
 
 /// Fields that log nobody in: content negotiation, what is sent, conditions, and versions of well-known interfaces.
@@ -94,23 +97,58 @@ const FORM_FIELDS: [&str; 4] = ["pass", "passwd", "passphrase", "pwd"];
 const UNREAD: &str =
     "could not be looked through for a login, and the session has a credential for this host";
 
-/// Refuses a body that logs in and is a form, as the most lenient servers see it.
-pub(super) fn check_forms(method: &Method, headers: &HeaderMap, body: &Gathered) -> Result<(), Denied> {
+/// Refuses a body that logs in and is a form or JSON, as the most lenient servers see it. Gives what the rest of long JSON is to be looked
+/// through with.
+pub(super) fn check_body(
+    method: &Method,
+    headers: &HeaderMap,
+    body: &Gathered,
+) -> Result<Option<JsonLogins>, Denied> {
     let (fields, parts) = (is_form(method, headers), has_parts(headers));
-    if !fields && !parts {
-        return Ok(());
-    }
-    if !body.is_all() {
+    let said = is_json(headers);
+    let compressed = !headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if (fields || parts) && !body.is_all() {
         return Err(denied(Refusal::Body, &format!("a form of this length {UNREAD}")));
     }
-    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
-        return Err(denied(Refusal::Body, &format!("a form that is compressed {UNREAD}")));
+    if compressed && (fields || parts || said) {
+        return Err(denied(Refusal::Body, &format!("a form or JSON that is compressed {UNREAD}")));
     }
     if fields {
         check_form(body.beginning())?;
     }
-    if parts { check_parts(body.beginning()) } else { Ok(()) }
+    if parts {
+        check_parts(body.beginning())?;
+    }
+    if said && json::is_wide(body.beginning()) {
+        return Err(denied(Refusal::Body, &format!("JSON in another encoding than UTF-8 {UNREAD}")));
+    }
+    if parts || !(said || json::begins(body.beginning())) {
+        return Ok(None);
+    }
+    JsonLogins::default().check(body.beginning())?;
+    Ok((!body.is_all()).then(JsonLogins::default))
+}
+
+/// Looks for names by which JSON logs in, while it passes.
+#[derive(Debug, Default)]
+pub(crate) struct JsonLogins(Names);
+
+impl JsonLogins {
+    /// Refuses it at the first of them.
+    pub(crate) fn check(&mut self, bytes: &[u8]) -> Result<(), Denied> {
+        match self.0.find(bytes, |name| logs_in(&parameter(name))) {
+            Some(name) => Err(login(&format!("the JSON has the member {:?}", parameter(&name)))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a body is said to be JSON, by itself (RFC 8259), as the form of something else (RFC 6839), or many.
+fn is_json(headers: &HeaderMap) -> bool {
+    content_types(headers).any(|kind| kind.to_ascii_lowercase().ends_with(b"json"))
 }
 
 /// Whether a body is a form (WHATWG URL, section 5). One that is said to be nothing is, for some servers, when it is posted.
@@ -166,13 +204,19 @@ fn part_names(disposition: &str) -> impl Iterator<Item = String> {
 
 fn check_field(pair: &str) -> Result<(), Denied> {
     let name = parameter(pair);
-    if !(PARAMETERS.contains(&name.as_str()) && name != "key" || FORM_FIELDS.contains(&name.as_str())) {
-        return Ok(());
-    }
+    if logs_in(&name) { Err(login(&format!("the form has the field {name}"))) } else { Ok(()) }
+}
+
+/// Whether what is called so in a body logs in.
+fn logs_in(name: &str) -> bool {
+    PARAMETERS.contains(&name) && name != "key" || FORM_FIELDS.contains(&name)
+}
+
+fn login(what: &str) -> Denied {
     let reason = format!(
-        "the form has the field {name}, which logs in, but the session has a credential for this host, and nobody logs in there otherwise: leave it out"
+        "{what}, which logs in, but the session has a credential for this host, and nobody logs in there otherwise: leave it out"
     );
-    Err(denied(Refusal::Body, &reason))
+    denied(Refusal::Body, &reason)
 }
 
 /// A parameter's name as the most lenient servers read it: decoded, in lower case, without an index (`token[]`), and
@@ -202,6 +246,8 @@ fn parameter(pair: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -236,6 +282,36 @@ mod tests {
         assert!(!form("application/json") && is_form(&Method::POST, &HeaderMap::new()));
         assert!(!is_form(&"PUT".parse().unwrap(), &HeaderMap::new()));
         assert!(has_parts(&headers("Multipart/Form-Data; boundary=x")) && !has_parts(&headers("multipart")));
+    }
+
+    #[test]
+    fn json_that_logs_in_is_refused() {
+        let check = |text: &str| JsonLogins::default().check(text.as_bytes()).is_err();
+        for text in [
+            r#"{"user":"a","password":"b"}"#,
+            r#"{"Private-Token":"x"}"#,
+            r#"[{"session":{"access_token":1}}]"#,
+            r#"{"p\u0061sswd":1}"#,
+        ] {
+            assert!(check(text), "{text}");
+        }
+        for text in [
+            r#"{"title":"password","body":"\"token\":1"}"#,
+            r#"{"key":"PROJ-1","page_token":1}"#,
+            "[1,2]",
+            "password",
+        ] {
+            assert!(!check(text), "{text}");
+        }
+        let said = |kind: &'static str| {
+            is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]))
+        };
+        assert!(
+            said("application/json; charset=utf-8")
+                && said("application/vnd.api+JSON")
+                && said("application/x-ndjson")
+        );
+        assert!(!said("text/plain") && !said(""));
     }
 
     #[test]

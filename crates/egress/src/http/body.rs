@@ -8,6 +8,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use cofferdam_domain::egress::Refusal;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -188,6 +189,9 @@ pub(crate) enum Answer {
 /// The body of a host's answer.
 pub(crate) struct Download {
     body: Incoming,
+    /// Whether the body itself tells when all of it has come (HTTP/2): one that is broken off without an error ends like any other to the
+    /// library (RFC 9113, section 8.1).
+    tells_its_end: bool,
     scan: Option<ReflectionScan>,
     package: Option<Arriving>,
     stall: Stall,
@@ -216,8 +220,9 @@ pub(crate) trait Owner: Send + Sync {
 }
 
 /// What is done with an answer besides passing it on.
-#[derive(Default)]
 pub(crate) struct Besides {
+    /// The protocol that it came by.
+    pub(crate) version: Version,
     /// What it may not contain.
     pub(crate) scan: Option<ReflectionScan>,
     /// What it is.
@@ -233,9 +238,10 @@ impl Download {
         owner: Box<dyn Owner>,
     ) -> Self {
         let stall = Stall::new(patience.stall);
-        let Besides { scan, package } = besides;
+        let Besides { version, scan, package } = besides;
         let mut download = Self {
             body,
+            tells_its_end: version == Version::HTTP_2,
             scan,
             package,
             stall,
@@ -371,6 +377,10 @@ impl Body for Download {
                     this.ended = true;
                     (this.flight, this.package) = (None, None);
                     return Poll::Ready(Some(Err(Cut::Broken(error))));
+                }
+                None if this.tells_its_end && !this.body.is_end_stream() => {
+                    return this
+                        .cut(denied(Refusal::Unreachable, "the host broke its answer off before its end"));
                 }
                 None => {
                     if let Err(problem) = this.finish() {

@@ -6,15 +6,18 @@ mod fields;
 mod gathered;
 mod guard;
 mod head;
+mod json;
 mod pace;
 mod package;
 mod pass;
 mod request;
 mod serve;
+mod socket;
 mod tunnel;
 
 pub use self::head::{Framing, Head, MalformedHead, read_head};
 pub(crate) use self::{
+    beside::JsonLogins,
     body::Upload,
     fields::{for_one, for_two},
     package::Packages,

@@ -11,14 +11,14 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    beside::{check_forms, check_query, remove_logins},
+    beside::{check_body, check_query, remove_logins},
     body::{Answer, Besides, Download, Owner, Progress, TOO_LONG, Upload, reflected},
     fields::{join_cookies, remove_hops},
     gathered::Gathered,
     package::{self, Arriving, Course},
     request::Wanted,
     serve::Visit,
-    tunnel,
+    socket::{self, Listener},
 };
 use crate::{
     credential::{Reflected, ReflectionPatterns, ReflectionScan},
@@ -115,16 +115,18 @@ async fn look_through(
     if gathered.beginning().len() as u64 > allowed.body_limit {
         return Err(denied(Refusal::Body, TOO_LONG));
     }
-    if !door.credentials.stripped_headers(&wanted.site.host).is_empty() {
-        check_forms(&wanted.method, headers, &gathered)?;
-    }
+    let logins = if door.credentials.stripped_headers(&wanted.site.host).is_empty() {
+        None
+    } else {
+        check_body(&wanted.method, headers, &gathered)?
+    };
     let held = door.credentials.known();
     if gathered.beginning().is_empty() || !door.watchlist.looks(&held) {
-        return Ok((gathered, Passing::default()));
+        return Ok((gathered, Passing::default().with(logins)));
     }
     door.watchlist.whole(gathered.beginning().to_vec(), held.clone()).await?;
     let passing = if gathered.is_all() { Passing::default() } else { door.watchlist.passing(held) };
-    Ok((gathered, passing))
+    Ok((gathered, passing.with(logins)))
 }
 
 /// Takes away what a request may not say outside, and adds the credential. Gives what the answer may not contain.
@@ -153,6 +155,8 @@ async fn prepare(
     if wanted.upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        // All of them change what messages look like.
+        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     }
     let Some(name) = &allowed.credential else { return Ok(None) };
     if wanted.upgrade {
@@ -217,7 +221,7 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
     *answer.headers_mut() = parts.headers;
     match (outside, inside) {
         (None, _) => {
-            let besides = Besides { scan, package };
+            let besides = Besides { version: parts.version, scan, package };
             let download = Download::new(body, besides, &visit.door.patience, flight, Box::new(owner));
             Ok(answer.map(|()| Answer::Host(Box::new(download))))
         }
@@ -225,8 +229,13 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
             let headers = answer.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+                let reason = "the host chose an extension that it was not offered";
+                return Err(denied(Refusal::Protocol, reason));
+            }
+            let Steward { door, sandbox, operation } = owner;
             visit.tasks.spawn(async move {
-                tunnel::upgraded(inside, outside).await;
+                socket::converse(inside, outside, Listener::new(door, sandbox, operation)).await;
                 drop(flight);
             });
             Ok(answer.map(|()| Answer::Own(bytes::Bytes::new())))

@@ -224,6 +224,43 @@ async fn nobody_logs_in_by_a_form() {
 }
 
 #[tokio::test]
+async fn nobody_logs_in_by_json() {
+    let setting = setting(|_| Response::new(Full::default())).await;
+    let json = ("content-type", "application/json");
+    let padding = "x".repeat(100_000);
+    let long = format!("{{\"text\":\"{padding}\",\"n\":1}}");
+    let (early, late) = (
+        format!("{{\"password\":1,\"text\":\"{padding}\"}}"),
+        format!("{{\"text\":\"{padding}\",\"password\":1}}"),
+    );
+    for (fields, body, passes) in [
+        (&[json][..], "{\"title\":\"password\"}", true),
+        (&[json], "{\"session\":{\"password\":\"mine\"}}", false),
+        (&[json], "{\"private\\u005ftoken\":\"mine\"}", false),
+        // What it is said to be matters less than what it looks like.
+        (&[("content-type", "text/plain")], "{\"token\":\"mine\"}", false),
+        (&[json, ("content-encoding", "gzip")], "{}", false),
+        (&[json], "\u{feff}{}", false),
+        (&[json], &long, true),
+        (&[json], &early, false),
+        (&[json], &late, false),
+    ] {
+        let stream = setting.scene.connect("a.example", 443).await;
+        let stream = start_tls(&setting.scene, stream, "a.example", &["http/1.1"]).await.unwrap();
+        let mut request = request("POST", "a.example", "/without/x", false, body);
+        for (name, value) in fields {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        // A program that is still sending may see no more than the end of its connection.
+        let answer = fetch(stream, false, request).await;
+        let passed = answer.as_ref().is_ok_and(|answer| !answer.headers().contains_key("cofferdam-refused"));
+        assert_eq!(passed, passes, "{fields:?} {}", body.len());
+    }
+    let got = setting.host.got();
+    assert_eq!(got.iter().map(|got| got.body.len()).collect::<Vec<_>>(), [20, long.len()]);
+}
+
+#[tokio::test]
 async fn a_secret_does_not_come_back_in_a_reason_phrase() {
     let setting = speaking(&["http/1.1"], |_| {
         let mut answer = Response::new(Full::from("fine"));

@@ -1,7 +1,10 @@
 //! Package registries through the door: read-only, judged, written down, and the second time for free.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -321,4 +324,61 @@ async fn ask_without_reading(scene: &Scene, times: usize) -> Vec<Asked> {
     tokio::spawn(connection);
     let ask = |_| Box::pin(sender.send_request(asking(true, &[]))) as Asked;
     (0..times).map(ask).collect()
+}
+
+/// Answers requests over HTTP/2 with half of what it announces, and ends each stream without an error (RFC 9113, sections 4, 6 and 8.1).
+async fn break_off(
+    stream: TcpStream,
+    tls: tokio_rustls::TlsAcceptor,
+    announced: &'static [u8],
+    asked: Arc<AtomicUsize>,
+) {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    let Ok(mut stream) = tls.accept(stream).await else { return };
+    let frame = |kind: u8, flags: u8, id: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, id], payload].concat()
+    };
+    stream.write_all(&frame(4, 0, 0, &[])).await.ok();
+    stream.read_exact(&mut [0; PREFACE]).await.unwrap();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        if head[3] != HEADERS {
+            continue;
+        }
+        asked.fetch_add(1, Ordering::SeqCst);
+        // `:status: 200` of the static table of HPACK, and perhaps a length.
+        let answer = [
+            frame(HEADERS, 4, head[8], &[&[0x88], announced].concat()),
+            frame(0, 0, head[8], b"half of it"),
+            frame(3, 0, head[8], &[0; 4]),
+        ];
+        stream.write_all(&answer.concat()).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_answer_is_not_whole() {
+    // `content-length: 20`, by its place in the static table.
+    for announced in [&b"\x0f\x0d\x0220"[..], b""] {
+        let authority = Authority::new();
+        let (tls, asked) = (authority.vouch("repo.example", &["h2"]), Arc::<AtomicUsize>::default());
+        let count = asked.clone();
+        let host =
+            Host::talking(move |stream| break_off(stream, tls.clone(), announced, count.clone())).await;
+        let folder = tempfile::tempdir().unwrap();
+        let cache = PackageCache::open(folder.path(), 1 << 30).unwrap();
+        let scene = session(registry(&host), &cache, &authority);
+        for time in 1..=2 {
+            let stream = scene.connect("repo.example", 443).await;
+            let stream = start_tls(&scene, stream, "repo.example", &["http/1.1"]).await.unwrap();
+            assert!(fetch(stream, false, asking(false, &[])).await.is_err(), "it is cut off inside, too");
+            scene.log.wait_for(cofferdam_domain::egress::Refusal::Unreachable).await;
+            assert_eq!(asked.load(Ordering::SeqCst), time, "nothing was kept of it");
+        }
+        assert!(scene.log.fetched.lock().unwrap().is_empty());
+    }
 }

@@ -1,4 +1,4 @@
-//! What nobody reads: hosts that pass through as they are, and WebSockets once they are open.
+//! Hosts that pass through as they are, and WebSockets once they are open.
 
 use cofferdam_domain::egress::{EgressPolicy, EgressRule, Inspection, Operation, Refusal, Scheme};
 use cofferdam_egress::DoorwayOptions;
@@ -84,6 +84,7 @@ async fn web_socket_host() -> Host {
     Host::talking(|mut stream| async move {
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n\r\n") && stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {}
+        assert!(!String::from_utf8_lossy(&seen).to_ascii_lowercase().contains("extensions"));
         let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         stream.write_all(agreed.as_bytes()).await.ok();
         let (mut read, mut write) = stream.split();
@@ -94,26 +95,76 @@ async fn web_socket_host() -> Host {
 
 const OPEN: &str = "GET /socket HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-#[tokio::test]
-async fn web_sockets_open_where_a_rule_lists_them() {
+/// A frame as a client sends it (RFC 6455, section 5.2), with a short text.
+fn frame(first: u8, text: &str) -> Vec<u8> {
+    let mask = [7, 11, 13, 17];
+    let length = 0x80 | u8::try_from(text.len()).unwrap();
+    let masked = text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+    [first, length].into_iter().chain(mask).chain(masked).collect()
+}
+
+/// An open WebSocket in a scene with canaries.
+async fn web_socket() -> (Scene, Host, tokio::net::TcpStream) {
     let authority = Authority::new();
     let host = web_socket_host().await;
     let listed = EgressRule { web_socket: true, ..rule("a.example", Scheme::Http, host.address) };
-    let scene = Scene::new(vec![listed], &authority);
+    let canary = toml::from_str("[[canaries]]\nname = \"old key\"\nvalue = \"hunter2-hunter2\"").unwrap();
+    let policy = EgressPolicy { rules: vec![listed], ..canary };
+    let scene = Scene::with(policy, DoorwayOptions::default(), &authority);
     let mut stream = scene.connect("a.example", 80).await;
-    stream.write_all(OPEN.as_bytes()).await.unwrap();
+    let compressed = OPEN.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    stream.write_all(compressed.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101") && head.contains("sec-websocket-accept: s3pp"), "{head}");
-    for message in ["first", "GET / HTTP/1.1\r\n\r\n", "last"] {
-        stream.write_all(message.as_bytes()).await.unwrap();
+    assert!(!head.contains("extensions"), "{head}");
+    (scene, host, stream)
+}
+
+#[tokio::test]
+async fn web_sockets_open_where_a_rule_lists_them() {
+    let (scene, _host, mut stream) = web_socket().await;
+    for message in [frame(0x81, "first"), frame(0x01, "in "), frame(0x89, "ping"), frame(0x80, "pieces")] {
+        stream.write_all(&message).await.unwrap();
         let mut back = vec![0; message.len()];
         stream.read_exact(&mut back).await.unwrap();
-        assert_eq!(back, message.as_bytes());
+        assert_eq!(back, message);
     }
+    assert_eq!(scene.log.codes(), []);
+}
+
+#[tokio::test]
+async fn a_message_with_a_canary_does_not_leave() {
+    for said in [
+        vec![frame(0x81, "k=hunter2-hunter2")],
+        vec![frame(0x82, "aHVudGVyMi1odW50ZXIy")],
+        vec![frame(0x01, "hunter2-"), frame(0x80, "hunter2")],
+        vec![frame(0x89, "hunter2-hunter2")],
+    ] {
+        let (scene, _host, mut stream) = web_socket().await;
+        let last = said.last().unwrap().clone();
+        for frame in said {
+            stream.write_all(&frame).await.unwrap();
+        }
+        let mut back = Vec::new();
+        // Reset or closed: it is over either way.
+        stream.read_to_end(&mut back).await.ok();
+        assert!(!back.ends_with(&last), "{back:?}");
+        scene.log.wait_for(Refusal::Canary).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_web_socket_does_not_pass_for_one() {
+    let (scene, _host, mut stream) = web_socket().await;
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).await.ok();
+    assert_eq!(back, b"");
+    scene.log.wait_for(Refusal::Protocol).await;
 }
 
 #[tokio::test]

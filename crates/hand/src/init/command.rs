@@ -16,7 +16,7 @@ use std::{
     ffi::{CString, OsStr},
     io,
     os::{
-        fd::{BorrowedFd, OwnedFd},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, process::ExitStatusExt},
     },
     path::Path,
@@ -63,6 +63,14 @@ impl Standard {
         }
     }
 
+    /// As they came.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Output(only) | Self::Terminal(only) => vec![only.as_fd()],
+            Self::InputOutput(input, output) => vec![input.as_fd(), output.as_fd()],
+        }
+    }
+
     /// Makes them this process's own.
     fn install(&self) -> rustix::io::Result<()> {
         let (input, output) = match self {
@@ -95,16 +103,28 @@ pub(super) fn watch(
 ) -> io::Result<Pid> {
     match sys::process::fork()? {
         Fork::Parent(watcher) => Ok(watcher),
-        Fork::Child => sys::process::exit_now(u8::from(watcher(id, start, streams, report).is_err())),
+        Fork::Child => {
+            let lived = become_watcher().and_then(|()| watch_over(id, start, streams, report));
+            sys::process::exit_now(u8::from(lived.is_err()))
+        }
     }
 }
 
-/// The whole life of a watcher.
-fn watcher(id: RequestId, start: &Start, streams: &Standard, report: BorrowedFd<'_>) -> io::Result<()> {
-    let tell = |body| channel::send(report, &Reply { id, body }, &[]).map_err(io::Error::other);
+/// In a fork of process 1: what makes it a watcher.
+pub(super) fn become_watcher() -> io::Result<()> {
     // A group of its own, so that process 1 is in no group that a command's kill could name.
     rustix::process::setpgid(None, None)?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// What a watcher is there for: starts a command, and lives as long as anything of it does.
+pub(super) fn watch_over(
+    id: RequestId,
+    start: &Start,
+    streams: &Standard,
+    report: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let tell = |body| channel::send(report, &Reply { id, body }, &[]).map_err(io::Error::other);
     let command = match become_user(start.user).and_then(|()| spawn(start, streams, report)) {
         Ok(command) => command,
         Err(problem) => return tell(ReplyBody::NotStarted(problem)),

@@ -28,10 +28,9 @@ use cofferdam_hand::protocol::{
     records,
     text::{Bytes, Notice, SandboxPath},
 };
-use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
-    io::Errno,
-};
+use rustix::io::Errno;
+
+use super::walk::open_plainly;
 
 /// The most entries of a directory that are looked at.
 const MAX_SCANNED: u64 = 1_000_000;
@@ -60,9 +59,7 @@ pub(super) fn answer(request: RequestBody, content: Option<OwnedFd>) -> ReplyBod
 
 /// Opens a regular file for reading, without waiting for anything.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), FileProblem> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map_err(as_problem)?;
-    let file = File::from(file);
+    let file = File::from(open_plainly(path).map_err(as_problem)?);
     let found = file.metadata().map_err(problem)?;
     regular(found.file_type())?;
     Ok((file, found))

@@ -2,8 +2,8 @@
 //!
 //! One thread, one loop: it waits for a request, a report of one of its children, or the end of one, and
 //! handles that to its end. File operations happen here, on memfds, so that nothing can make them wait;
-//! everything that can take its time is a child: each command has a watcher (see [`command`]), each search is
-//! a forked copy of this program.
+//! everything that can take its time is a child: each command has a watcher (see [`command`]; the next one's is there already, [`spare`]),
+//! each search is a forked copy of this program.
 //!
 //! What holds, and why:
 //! * The control socket exists in this process only. It is not dumpable, so nobody in the sandbox can read
@@ -24,6 +24,8 @@ mod files;
 mod kill;
 mod program;
 mod selftest;
+mod spare;
+mod walk;
 
 use std::{
     io,
@@ -37,17 +39,23 @@ use cofferdam_hand::protocol::{
     text::Notice,
 };
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
     process::{DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid},
 };
 
-use self::children::{Children, Task};
 pub(crate) use self::files::{open_regular, problem};
+use self::{
+    children::{Children, Task},
+    command::Standard,
+    spare::{Employed, Spare, Unheard},
+};
 use crate::sys;
 
 /// Exit status when the host broke the protocol, as in BSD's `sysexits.h` (`EX_PROTOCOL`).
 const PROTOCOL_BROKEN: u8 = 76;
+/// No time at all.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// Exit status when the system refused something that must work (`EX_OSERR`).
 const SYSTEM_FAILED: u8 = 71;
 
@@ -99,6 +107,12 @@ struct Hand {
     child_signal: OwnedFd,
     /// The children that belong to a request.
     children: Children,
+    /// One that will belong to the next command.
+    spare: Option<Spare>,
+    /// Whether it is to be forked when there is nothing else to do.
+    spare_due: bool,
+    /// Those that have just been told of a command.
+    employed: Vec<Employed>,
     /// Whether the host has said hello.
     greeted: bool,
 }
@@ -115,7 +129,10 @@ impl Hand {
         detach_standard_streams()?;
         let (reports, report) = channel::pair()?;
         rustix::io::ioctl_fionbio(&reports, true)?;
-        Ok(Self { control, reports, report, child_signal, children: Children::default(), greeted: false })
+        let children = Children::default();
+        let (spare, spare_due, greeted) = (None, false, false);
+        let employed = Vec::new();
+        Ok(Self { control, reports, report, child_signal, children, spare, spare_due, employed, greeted })
     }
 
     fn serve(&mut self) -> io::Result<End> {
@@ -133,11 +150,24 @@ impl Hand {
         }
     }
 
-    /// Waits for something to do, and says what there is: a request, a report, the end of a child.
-    fn wait(&self) -> io::Result<[bool; 3]> {
+    /// Waits for something to do, and says what there is: a request, a report, the end of a child. While there is nothing, nobody waits for
+    /// what is done ahead.
+    fn wait(&mut self) -> io::Result<[bool; 3]> {
+        if std::mem::take(&mut self.spare_due) {
+            let ready = self.ready(Some(&NOW))?;
+            if ready.contains(&true) {
+                self.spare_due = true;
+                return Ok(ready);
+            }
+            self.fork_spare();
+        }
+        self.ready(None)
+    }
+
+    fn ready(&self, patience: Option<&Timespec>) -> io::Result<[bool; 3]> {
         let mut ready =
             [&self.control, &self.reports, &self.child_signal].map(|fd| PollFd::new(fd, PollFlags::IN));
-        match poll(&mut ready, None) {
+        match poll(&mut ready, patience) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(ready.each_ref().map(|fd| !fd.revents().is_empty())),
             Err(errno) => Err(errno.into()),
         }
@@ -169,6 +199,7 @@ impl Hand {
         let reply = match (body, descriptors.next()) {
             (RequestBody::Hello, _) => {
                 self.greeted = true;
+                self.spare_due = true;
                 ReplyBody::Hello
             }
             (RequestBody::Ping, _) => ReplyBody::Pong,
@@ -184,8 +215,8 @@ impl Hand {
                 return self.refuse(id, "this id is in use");
             }
             (RequestBody::Start(start), Some(first)) => {
-                let streams = command::Standard::new(first, descriptors.next(), start.streams);
-                let child = command::watch(id, &start, &streams, self.report.as_fd());
+                let streams = Standard::new(first, descriptors.next(), start.streams);
+                let child = self.watch(Unheard { id, start, streams });
                 return self.started(id, child, Task::Starting);
             }
             (RequestBody::SelfTest(profile), _) => {
@@ -202,6 +233,29 @@ impl Hand {
         Ok(None)
     }
 
+    /// Has a watcher start a command: the one that waits for that, or a new one.
+    fn watch(&mut self, command: Unheard) -> io::Result<Pid> {
+        let Unheard { id, start, streams } = match self.spare.take() {
+            None => command,
+            Some(spare) => match spare.employ(command.id, command.start, command.streams) {
+                Ok(employed) => {
+                    let pid = employed.pid;
+                    self.employed.push(employed);
+                    return Ok(pid);
+                }
+                Err(command) => *command,
+            },
+        };
+        command::watch(id, &start, &streams, self.report.as_fd())
+    }
+
+    /// Forks the watcher of the next command. If that cannot be done, it is forked when it is needed.
+    fn fork_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = Spare::fork(self.report.as_fd()).ok();
+        }
+    }
+
     /// Takes note of a forked child, or says why there is none.
     fn started(&mut self, id: RequestId, child: io::Result<Pid>, task: Task) -> io::Result<Option<End>> {
         match child {
@@ -212,6 +266,8 @@ impl Hand {
     }
 
     fn kill(&mut self, id: RequestId, target: RequestId) -> io::Result<Option<End>> {
+        // Its command is not to start any more.
+        self.employed.retain(|employed| employed.id() != target);
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let survivors = match self.children.find(target) {
             None => 0,
@@ -238,6 +294,8 @@ impl Hand {
             match channel::receive::<Reply>(&self.reports) {
                 Ok(Received { message, .. }) => {
                     self.children.note(&message);
+                    self.employed.retain(|employed| employed.id() != message.id);
+                    self.spare_due |= message.body == ReplyBody::Started;
                     self.reply(message.id, message.body)?;
                 }
                 Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -257,6 +315,10 @@ impl Hand {
         let mut ended = Vec::new();
         let mut strays = false;
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if self.spare.take_if(|spare| spare.pid == pid).is_some() {
+                // It had started nothing.
+                continue;
+            }
             strays |= status.signaled() || !self.children.knows(pid);
             ended.push(pid);
         }
@@ -269,6 +331,11 @@ impl Hand {
 
     fn child_ended(&mut self, pid: Pid) -> io::Result<()> {
         let Some((id, task)) = self.children.remove(pid) else { return Ok(()) };
+        let employed = self.employed.iter().position(|employed| employed.pid == pid);
+        if let Some(command) = employed.and_then(|at| self.employed.swap_remove(at).unheard()) {
+            let child = self.watch(command);
+            return self.started(id, child, task).map(drop);
+        }
         match task {
             Task::Done => Ok(()),
             Task::Exited => self.reply(id, ReplyBody::Emptied),
@@ -283,7 +350,9 @@ impl Hand {
     }
 
     fn kill_strays(&self) -> u32 {
-        kill::below(rustix::process::getpid(), &self.children.pids(), |round| {
+        let spared: Vec<Pid> =
+            self.children.pids().into_iter().chain(self.spare.iter().map(|spare| spare.pid)).collect();
+        kill::below(rustix::process::getpid(), &spared, |round| {
             for zombie in &round.zombies {
                 let _ = rustix::process::waitpid(Some(*zombie), WaitOptions::NOHANG);
             }

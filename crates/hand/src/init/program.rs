@@ -44,7 +44,8 @@ pub(super) fn explain(errno: Errno, file: &Path) -> StartProblem {
         Errno::NOENT | Errno::NOTDIR if file.exists() => StartProblem::NoInterpreter,
         Errno::NOENT | Errno::NOTDIR => StartProblem::NotFound,
         Errno::ACCESS | Errno::PERM => StartProblem::NotExecutable,
-        Errno::TOOBIG => StartProblem::TooLong,
+        // gVisor says the second of a single argument that is too long.
+        Errno::TOOBIG | Errno::NAMETOOLONG => StartProblem::TooLong,
         other => super::command::failed("exec", other),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     privilege,
     sys::{
         self,
-        attempts::{ATTEMPTS, Detour},
+        attempts::{ATTEMPTS, DEVICE_NODES, Detour},
         process::Fork,
     },
 };
@@ -53,8 +53,9 @@ fn failed(passed: u32, probe: &str, found: &str) -> Tested {
 /// Tries everything, up to the first thing that is not as it should be.
 fn run(profile: Profile) -> Tested {
     let mut passed = 0;
-    let detours = Detour::ALL.iter().map(|(name, detour)| (*name, deadly(*detour)));
-    let calls = ATTEMPTS.iter().map(|attempt| (attempt.name, attempt.make()));
+    let detours = Detour::ALL.iter().map(|(name, detour)| (*name, deadly(*detour, profile)));
+    let calls = ATTEMPTS.iter().filter(|attempt| !(profile.own_kernel && attempt.name == DEVICE_NODES));
+    let calls = calls.map(|attempt| (attempt.name, attempt.make()));
     // The last thing tried is what could end the test itself.
     for (name, result) in states(profile).chain(calls).chain(detours) {
         match result {
@@ -65,10 +66,12 @@ fn run(profile: Profile) -> Tested {
     Tested { passed, failed: None }
 }
 
-fn deadly(detour: Detour) -> Result<(), String> {
-    match detour.is_deadly() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("it is possible".to_owned()),
+fn deadly(detour: Detour, profile: Profile) -> Result<(), String> {
+    match detour.killed_by() {
+        Ok(Some(libc::SIGSYS)) => Ok(()),
+        // Another kernel may know no such way at all, which is an invalid instruction then.
+        Ok(Some(_)) if profile.own_kernel => Ok(()),
+        Ok(_) => Err("it is possible".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -96,8 +99,10 @@ fn states(profile: Profile) -> impl Iterator<Item = (&'static str, Result<(), St
         ("settings of the kernel", |_| {
             unwritable("/proc/sys/kernel/core_pattern").and_then(|()| unwritable("/proc/sys/vm/drop_caches"))
         }),
-        ("the kernel's memory", |_| masked("/proc/kcore").and_then(|()| masked("/proc/sysrq-trigger"))),
-        ("/sys", |_| empty("/sys")),
+        ("the kernel's memory", |profile| {
+            masked("/proc/kcore", profile).and_then(|()| masked("/proc/sysrq-trigger", profile))
+        }),
+        ("/sys", |profile| if profile.own_kernel { Ok(()) } else { empty("/sys") }),
         ("Landlock", landlock),
     ];
     checks.into_iter().map(move |(name, check)| (name, check(profile)))
@@ -132,8 +137,11 @@ fn unwritable(path: &str) -> Result<(), String> {
     }
 }
 
-/// Whether there is nothing at a path, or the null device over it.
-fn masked(path: &str) -> Result<(), String> {
+/// Whether there is nothing at a path, or the null device over it; on a kernel of its own, nothing that could be used.
+fn masked(path: &str, profile: Profile) -> Result<(), String> {
+    if profile.own_kernel {
+        return unreadable(path).and_then(|()| unwritable(path));
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_char_device() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -150,11 +158,13 @@ fn empty(path: &str) -> Result<(), String> {
     }
 }
 
-/// Without Landlock, making a device node fails for the capability that is missing, which is looked at later.
+/// Without Landlock, making a device node fails for the capability that is missing, which is looked at later. Another kernel may let
+/// everybody make some; then nobody may use them.
 fn landlock(profile: Profile) -> Result<(), String> {
+    const NODE: &str = "/tmp/.cofferdam-self-test";
     let refused = rustix::fs::mknodat(
         rustix::fs::CWD,
-        "/tmp/.cofferdam-self-test",
+        NODE,
         rustix::fs::FileType::CharacterDevice,
         rustix::fs::Mode::RUSR,
         rustix::fs::makedev(1, 3),
@@ -162,6 +172,10 @@ fn landlock(profile: Profile) -> Result<(), String> {
     match (refused, profile.landlock) {
         (Err(rustix::io::Errno::ACCESS), true) | (Err(_), false) => Ok(()),
         (Err(errno), true) => Err(format!("not in force ({errno})")),
+        (Ok(()), _) if profile.own_kernel => {
+            let usable = unreadable(NODE).and_then(|()| unwritable(NODE));
+            fs::remove_file(NODE).map_err(|error| error.to_string()).and(usable)
+        }
         (Ok(()), _) => Err("a device node can be made".to_owned()),
     }
 }

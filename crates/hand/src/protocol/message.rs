@@ -150,6 +150,9 @@ pub struct Profile {
     pub landlock: bool,
     /// It is in a user namespace of its own, in which the kernel lets nobody make others.
     pub own_users: bool,
+    /// It is on a kernel of its own: what that tells of the machine is not the host's, and need not be covered as long as nobody inside may
+    /// use it.
+    pub own_kernel: bool,
 }
 
 /// What the self-test has found.

@@ -31,11 +31,11 @@ pub enum Request {
     /// file whose bytes are locked for blocks of ids, if there are any; then pairs of (parent directory,
     /// directory).
     Prepare(Prepare),
-    /// Begin a sandbox. Descriptors, in this order: the control socket of its process 1, its status socket, and
-    /// the directory of its control group of version 2 if [`Begin::in_group`] says so.
+    /// Begin a sandbox. Descriptors, in this order: the control socket of its process 1, its status socket, the directory of its
+    /// control group of version 2 if [`Begin::in_group`] says so, and the file `tasks` of each group of version 1 that is there already.
     Begin(Begin),
     /// Finish a sandbox that was begun. Descriptors: the file `tasks` of each control group of version 1 that
-    /// its process 1 is to be in.
+    /// its process 1 is to be in and is not yet.
     Finish(Finish),
 }
 

@@ -47,6 +47,8 @@ const NEW_LISTENER: c_long = 8;
 const LOG_SIZE: c_long = 10;
 /// `linux/keyctl.h`: asks which the session's keyring is, without making one.
 const KEYRING_ID: [c_long; 5] = [0, -3, 0, 0, 0];
+/// The name of one of the attempts.
+pub(crate) const DEVICE_NODES: &str = "device nodes";
 /// Where a device node would be made.
 const DEVICE: &CStr = c"/tmp/.cofferdam-self-test";
 
@@ -111,7 +113,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     call("fanotify", libc::SYS_fanotify_init, [-1, 0, 0, 0, 0], PERM),
     call("becoming root", libc::SYS_setuid, [0; 5], NO_ROOT),
     Attempt {
-        name: "device nodes",
+        name: DEVICE_NODES,
         number: libc::SYS_mknodat,
         // /dev/null's numbers, three bits of mode.
         arguments: Arguments::Path([NOWHERE, 0, (libc::S_IFCHR | 0o600) as c_long, 0x103, 0], DEVICE),
@@ -168,8 +170,8 @@ impl Detour {
     #[cfg(not(target_arch = "x86_64"))]
     pub(crate) const ALL: &[(&'static str, Self)] = &[];
 
-    /// Tries it in a fork; whether that was killed for it.
-    pub(crate) fn is_deadly(self) -> io::Result<bool> {
+    /// Tries it in a fork; the signal that this was killed with for it.
+    pub(crate) fn killed_by(self) -> io::Result<Option<c_int>> {
         match process::fork()? {
             Fork::Child => {
                 self.take();
@@ -177,7 +179,7 @@ impl Detour {
             }
             Fork::Parent(child) => {
                 let ended = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())?;
-                Ok(ended.is_some_and(|(_, status)| status.terminating_signal() == Some(libc::SIGSYS)))
+                Ok(ended.and_then(|(_, status)| status.terminating_signal()))
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! The order is the design. First everything that needs privileges in the new namespaces, on a private copy
 //! of the mounts and with paths that only trusted processes have written; what needs no layer comes before the
-//! wait for those, so that it can be done ahead of time. Then the old root goes away, then
+//! wait for those, so that it can be done ahead of time. Then what is left of the old root goes away, then
 //! every descriptor but the control socket, then capabilities; the system call filter comes last because the
 //! steps before it use calls that it forbids. A step that fails ends the process: there is no weaker sandbox.
 
@@ -18,23 +18,24 @@ use cofferdam_hand::protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{CWD, FileType, Mode, OFlags, mkdirat, open},
+    fs::{CWD, FileType, Mode, OFlags, mkdirat, open, openat},
     io::Errno,
     mount::{
         MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount,
         unmount,
     },
     process::{
-        Resource, Rlimit, Signal, chdir, pivot_root, set_parent_process_death_signal, setrlimit, umask,
+        Resource, Rlimit, Signal, chdir, fchdir, pivot_root, set_parent_process_death_signal, setrlimit,
+        umask,
     },
     thread::{Gid, Uid, set_thread_res_gid, set_thread_res_uid},
 };
 
 use super::{
+    birthplace::{NEW_ROOT, SCRATCH},
     fence::Fencing,
     groups,
     mounts::{Layers, OpenOverlay, attach, make_directories, make_mount_point},
-    root::{NEW_ROOT, SCRATCH},
     step::{Step as _, failure},
 };
 use crate::{
@@ -114,8 +115,10 @@ pub(super) struct Sandbox<'z> {
 impl Sandbox<'_> {
     /// Builds it, and says so if that fails; true if it stands. All descriptors but the control socket are closed
     /// then.
-    pub(super) fn build(self) -> bool {
-        match self.try_build() {
+    ///
+    /// `tasks` are files of control groups that it is to be in from the beginning.
+    pub(super) fn build(self, tasks: Vec<OwnedFd>) -> bool {
+        match self.try_build(tasks) {
             Ok(stands) => stands,
             Err(failure) => {
                 // If the worker no longer listens, nobody wants to know.
@@ -125,17 +128,18 @@ impl Sandbox<'_> {
         }
     }
 
-    fn try_build(self) -> Result<bool, Failure> {
+    fn try_build(self, tasks: Vec<OwnedFd>) -> Result<bool, Failure> {
+        groups::join(tasks.into_iter()).step(JOIN)?;
         let scratch = self.begin()?;
         channel::send(self.status, &Status::Begun, &[])
             .map_err(std::io::Error::other)
             .step("tell that the sandbox has begun")?;
         let Some((build, descriptors)) = self.wait_for_order()? else { return Ok(false) };
-        self.finish(build, descriptors, &scratch).map(|()| true)
+        self.finish(build, descriptors, scratch).map(|()| true)
     }
 
-    /// What does not depend on whom the sandbox is for. The trees for temporary files.
-    fn begin(self) -> Result<Vec<OwnedFd>, Failure> {
+    /// What does not depend on whom the sandbox is for.
+    fn begin(self) -> Result<Scratch, Failure> {
         let Self { system, control, status, orders, alive, root, fencing, .. } = self;
         // Those of the zygote, among them the way to sandboxes that are being made at the same time.
         let own = [control, status, orders, alive, root].map(AsFd::as_fd);
@@ -152,7 +156,12 @@ impl Sandbox<'_> {
         mount_proc(system).step("mount /proc")?;
         mount_terminals().step("mount /dev/pts")?;
         limit_user().step("limit what is counted for the user")?;
-        let scratch = mount_scratch().step("make places for temporary files")?;
+        let mut scratch = mount_scratch().step("make places for temporary files")?;
+        if system == System::ReadOnly {
+            scratch.attach(root)?;
+        }
+        enter(root).step("enter the new root directory")?;
+        privilege::bound(keep(system)).step("bound privileges")?;
         // Refused only if it leads a session already.
         rustix::process::setsid().ok();
         Ok(scratch)
@@ -189,30 +198,37 @@ impl Sandbox<'_> {
     }
 
     /// What makes it somebody's sandbox, and takes away every privilege.
-    fn finish(self, build: Build, descriptors: Vec<OwnedFd>, scratch: &[OwnedFd]) -> Result<(), Failure> {
+    fn finish(self, build: Build, descriptors: Vec<OwnedFd>, mut scratch: Scratch) -> Result<(), Failure> {
         let Self { system, control, status, alive, root, fencing, filter, .. } = self;
         let mut descriptors = descriptors.into_iter();
         let mut layers = Layers::taken(&build, &mut descriptors)
             .ok_or_else(|| failure("take the descriptors of layers", Errno::BADF))?;
-        groups::join(descriptors).step("join the control groups")?;
-        make_room(build.scratch_bytes).step("make room for temporary files")?;
-        attach_system(root, std::mem::take(&mut layers.system))?;
-        attach_scratch(root, scratch).step("mount /tmp")?;
-        attach_layers(root, layers)?;
+        groups::join(descriptors).step(JOIN)?;
+        scratch.make_room(build.scratch_bytes).step("make room for temporary files")?;
+        scratch.attach_system(root, std::mem::take(&mut layers.system))?;
+        scratch.attach(root)?;
+        scratch.attach_layers(root, layers)?;
+        drop(scratch);
         rustix::system::sethostname(build.name.as_bytes()).step("set the host name")?;
-        enter(root).step("enter the new root directory")?;
+        let_go(root).step("let go of the old root directory")?;
         fencing.put_up(build.system.iter().map(|(path, _)| &path[..])).step("put the Landlock fence up")?;
         let kept = [control, status, alive].map(AsFd::as_fd);
         namespace::close_all_but(&kept).step("close descriptors")?;
         limit_processes(build.limits).step("set limits")?;
-        let keep = match system {
-            System::ReadOnly => Keep::Nothing,
-            System::Writable => Keep::ToStartRoot,
-        };
-        privilege::give_up(keep).step("drop privileges")?;
+        privilege::give_up(keep(system)).step("drop privileges")?;
         die_with_zygote(alive)?;
         namespace::load_filter(filter).step("load the system call filter")?;
         namespace::close_all_but(&[control.as_fd()]).step("close descriptors")
+    }
+}
+
+/// A step that may come early or late.
+const JOIN: &str = "join the control groups";
+
+const fn keep(system: System) -> Keep {
+    match system {
+        System::ReadOnly => Keep::Nothing,
+        System::Writable => Keep::ToStartRoot,
     }
 }
 
@@ -267,8 +283,8 @@ fn mount_terminals() -> rustix::io::Result<()> {
     mount("devpts", format!("{NEW_ROOT}/dev/pts"), "devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
 }
 
-/// One filesystem for all places where temporary files go: a tree of it for each, not attached anywhere yet.
-fn mount_scratch() -> std::io::Result<Vec<OwnedFd>> {
+/// One filesystem for all places where temporary files go.
+fn mount_scratch() -> std::io::Result<Scratch> {
     mount("tmpfs", SCRATCH, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, NO_SCRATCH_YET)?;
     umask(Mode::empty());
     let mut trees = Vec::new();
@@ -278,110 +294,133 @@ fn mount_scratch() -> std::io::Result<Vec<OwnedFd>> {
         trees.push(super::mounts::open_layer(path.as_bytes())?);
     }
     umask(Mode::from_raw_mode(0o022));
-    Ok(trees)
+    let directory = open(SCRATCH, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Scratch { directory, trees })
 }
 
-/// Lets so many bytes be in all of it together.
-fn make_room(bytes: u64) -> std::io::Result<()> {
-    let files = (bytes >> 20).max(1).saturating_mul(SCRATCH_FILES_PER_MIB);
-    let options = namespace::c_string(format!("size={bytes},nr_inodes={files}").as_bytes())?;
-    Ok(mount_remount(SCRATCH, MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
+/// The filesystem for temporary files.
+struct Scratch {
+    /// Its own root, which nobody sees inside. Layers are put together there.
+    directory: OwnedFd,
+    /// A tree for each place, as long as it is not attached there.
+    trees: Vec<OwnedFd>,
 }
 
-fn attach_scratch(root: &OwnedFd, trees: &[OwnedFd]) -> std::io::Result<()> {
-    for (tree, (_, place, _)) in trees.iter().zip(SCRATCH_DIRECTORIES) {
-        attach(tree, &make_directories(root, place.as_bytes())?)?;
+impl Scratch {
+    /// Lets so many bytes be in all of it together.
+    fn make_room(&self, bytes: u64) -> std::io::Result<()> {
+        let files = (bytes >> 20).max(1).saturating_mul(SCRATCH_FILES_PER_MIB);
+        let options = namespace::c_string(format!("size={bytes},nr_inodes={files}").as_bytes())?;
+        fchdir(&self.directory)?;
+        Ok(mount_remount(".", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?)
     }
-    Ok(())
-}
 
-/// The directories of the system that can be changed, over those of the root directory.
-fn attach_system(root: &OwnedFd, system: Vec<(Vec<u8>, OpenOverlay)>) -> Result<(), Failure> {
-    for (number, (inside, overlay)) in system.into_iter().enumerate() {
-        let step = format!("mount {}", String::from_utf8_lossy(&inside));
-        let target = make_directories(root, &inside).step(&step)?;
-        mount_overlay(overlay, &target, &format!("system{number}")).step(&step)?;
-    }
-    Ok(())
-}
-
-fn attach_layers(root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
-    let workspace = make_directories(root, b"workspace").step("find /workspace")?;
-    mount_overlay(layers.workspace, &workspace, "workspace").step("mount /workspace")?;
-    let home = make_directories(root, b"home/agent").step("find the home directory")?;
-    let home = mount_overlay(layers.home, &home, "home").step("mount the home directory")?;
-    for (number, (inside, overlay)) in layers.caches.into_iter().enumerate() {
-        // The agent of an earlier sandbox may have put something else there; then it has no cache, and that
-        // is its own doing.
-        if let Ok(target) = make_directories(&home, &inside) {
-            mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
+    /// Attaches its trees to their places, if they are not there yet.
+    fn attach(&mut self, root: &OwnedFd) -> Result<(), Failure> {
+        for (tree, (_, place, _)) in std::mem::take(&mut self.trees).iter().zip(SCRATCH_DIRECTORIES) {
+            let place = make_directories(root, place.as_bytes());
+            place.and_then(|place| attach(tree, &place)).step("mount /tmp")?;
         }
+        Ok(())
     }
-    for (number, bind) in layers.read_only.into_iter().enumerate() {
-        let step = format!("mount {}", String::from_utf8_lossy(&bind.point.path));
-        let target = make_mount_point(root, &bind.point.path, bind.point.directory).step(&step)?;
-        let copied = if bind.point.directory { None } else { copy_file(&bind.mount, number).step(&step)? };
-        attach(copied.as_ref().unwrap_or(&bind.mount), &target).step(&step)?;
+
+    /// The directories of the system that can be changed, over those of the root directory.
+    fn attach_system(&self, root: &OwnedFd, system: Vec<(Vec<u8>, OpenOverlay)>) -> Result<(), Failure> {
+        for (number, (inside, overlay)) in system.into_iter().enumerate() {
+            let step = format!("mount {}", String::from_utf8_lossy(&inside));
+            let target = make_directories(root, &inside).step(&step)?;
+            self.mount_overlay(overlay, &target, &format!("system{number}")).step(&step)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn attach_layers(&self, root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
+        let workspace = make_directories(root, b"workspace").step("find /workspace")?;
+        self.mount_overlay(layers.workspace, &workspace, "workspace").step("mount /workspace")?;
+        let home = make_directories(root, b"home/agent").step("find the home directory")?;
+        let home = self.mount_overlay(layers.home, &home, "home").step("mount the home directory")?;
+        for (number, (inside, overlay)) in layers.caches.into_iter().enumerate() {
+            // The agent of an earlier sandbox may have put something else there; then it has no cache, and that
+            // is its own doing.
+            if let Ok(target) = make_directories(&home, &inside) {
+                self.mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
+            }
+        }
+        for (number, bind) in layers.read_only.into_iter().enumerate() {
+            let step = format!("mount {}", String::from_utf8_lossy(&bind.point.path));
+            let target = make_mount_point(root, &bind.point.path, bind.point.directory).step(&step)?;
+            let copied =
+                if bind.point.directory { None } else { self.copy_file(&bind.mount, number).step(&step)? };
+            attach(copied.as_ref().unwrap_or(&bind.mount), &target).step(&step)?;
+        }
+        Ok(())
+    }
+
+    /// A read-only copy of a single file of the host, in the filesystem for temporary files, since the mount of the file
+    /// itself tells where on the host it lies. `None` if it is large, or not for everybody to read: then that is the
+    /// lesser evil.
+    fn copy_file(&self, mount: &OwnedFd, number: usize) -> std::io::Result<Option<OwnedFd>> {
+        let status = rustix::fs::fstat(mount)?;
+        let (kind, mode) =
+            (FileType::from_raw_mode(status.st_mode), Mode::from_raw_mode(status.st_mode & 0o555));
+        let small = u64::try_from(status.st_size).is_ok_and(|size| size <= COPIED_FILE);
+        if kind != FileType::RegularFile || !small || !mode.contains(Mode::ROTH) {
+            return Ok(None);
+        }
+        fchdir(&self.directory)?;
+        let (seen, copy) = (format!("host{number}"), format!("file{number}"));
+        let created = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        attach(mount, &open(&seen, created, Mode::from_raw_mode(0o400))?)?;
+        let mut host = std::fs::File::from(open(&seen, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+        let mut file = std::fs::File::from(open(&copy, created, mode)?);
+        std::io::copy(&mut host, &mut file)?;
+        let tree = super::mounts::open_layer(copy.as_bytes())?;
+        let read_only = MountChange { read_only: true, untrusted: true, ..MountChange::default() };
+        change_mount(tree.as_fd(), read_only)?;
+        Ok(Some(tree))
+    }
+
+    /// Mounts layers at `target`; gives the mount. They are attached here under short names first: the overlay
+    /// filesystem takes no detached mounts on older kernels, and its options must fit on a page.
+    fn mount_overlay(&self, overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<OwnedFd> {
+        mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let stage = openat(&self.directory, name, flags, Mode::empty())?;
+        attach(&overlay.own, &make_directories(&stage, b"own")?)?;
+        let mut names = Vec::new();
+        for (number, lower) in overlay.lower.iter().enumerate() {
+            let name = number.to_string();
+            attach(lower, &make_directories(&stage, name.as_bytes())?)?;
+            names.push(name);
+        }
+        if names.is_empty() {
+            // A layer by itself would do, but its mount tells where on the host it lies (proc_pid_mountinfo(5)).
+            names.push("none".to_owned());
+            make_directories(&stage, b"none")?;
+        }
+        names.reverse();
+        let options = format!("lowerdir={},upperdir=own/upper,workdir=own/work,userxattr", names.join(":"));
+        let options = namespace::c_string(options.as_bytes())?;
+        make_directories(&stage, b"merged")?;
+        fchdir(&stage)?;
+        mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
+        let tree = super::mounts::open_layer(b"merged")?;
+        change_mount(tree.as_fd(), MountChange { untrusted: true, ..MountChange::default() })?;
+        attach(&tree, target)?;
+        Ok(tree)
+    }
 }
 
-/// A read-only copy of a single file of the host, in the filesystem for temporary files, since the mount of the file
-/// itself tells where on the host it lies. `None` if it is large, or not for everybody to read: then that is the
-/// lesser evil.
-fn copy_file(mount: &OwnedFd, number: usize) -> std::io::Result<Option<OwnedFd>> {
-    let status = rustix::fs::fstat(mount)?;
-    let (kind, mode) = (FileType::from_raw_mode(status.st_mode), Mode::from_raw_mode(status.st_mode & 0o555));
-    let small = u64::try_from(status.st_size).is_ok_and(|size| size <= COPIED_FILE);
-    if kind != FileType::RegularFile || !small || !mode.contains(Mode::ROTH) {
-        return Ok(None);
-    }
-    let (seen, copy) = (format!("{SCRATCH}/host{number}"), format!("{SCRATCH}/file{number}"));
-    let created = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    attach(mount, &open(&seen, created, Mode::from_raw_mode(0o400))?)?;
-    let mut host = std::fs::File::from(open(&seen, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
-    let mut file = std::fs::File::from(open(&copy, created, mode)?);
-    std::io::copy(&mut host, &mut file)?;
-    let tree = super::mounts::open_layer(copy.as_bytes())?;
-    let read_only = MountChange { read_only: true, untrusted: true, ..MountChange::default() };
-    change_mount(tree.as_fd(), read_only)?;
-    Ok(Some(tree))
-}
-
-/// Mounts layers at `target`; gives the mount. They are attached to the scratch filesystem under short names first: the
-/// overlay filesystem takes no detached mounts on older kernels, and its options must fit on a page.
-fn mount_overlay(overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<OwnedFd> {
-    let stage = format!("{SCRATCH}/{name}");
-    mkdirat(CWD, &stage, Mode::from_raw_mode(0o755))?;
-    let stage_directory = open(&stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    attach(&overlay.own, &make_directories(&stage_directory, b"own")?)?;
-    let mut names = Vec::new();
-    for (number, lower) in overlay.lower.iter().enumerate() {
-        let name = number.to_string();
-        attach(lower, &make_directories(&stage_directory, name.as_bytes())?)?;
-        names.push(name);
-    }
-    if names.is_empty() {
-        // A layer by itself would do, but its mount tells where on the host it lies (proc_pid_mountinfo(5)).
-        names.push("none".to_owned());
-        make_directories(&stage_directory, b"none")?;
-    }
-    names.reverse();
-    let options = format!("lowerdir={},upperdir=own/upper,workdir=own/work,userxattr", names.join(":"));
-    let options = namespace::c_string(options.as_bytes())?;
-    make_directories(&stage_directory, b"merged")?;
-    chdir(&stage)?;
-    mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
-    let tree = super::mounts::open_layer(b"merged")?;
-    change_mount(tree.as_fd(), MountChange { untrusted: true, ..MountChange::default() })?;
-    attach(&tree, target)?;
-    Ok(tree)
-}
-
-/// Makes the new root the root, and lets go of the old one with everything in it.
+/// Makes the new root the root. The old one lies over it, where nothing that is looked for gets to (pivot_root(2)).
 fn enter(root: &OwnedFd) -> rustix::io::Result<()> {
-    rustix::process::fchdir(root)?;
+    fchdir(root)?;
     pivot_root(".", ".")?;
+    chdir("/")
+}
+
+/// Lets go of the old root with everything in it.
+fn let_go(root: &OwnedFd) -> rustix::io::Result<()> {
+    fchdir(root)?;
     unmount(".", UnmountFlags::DETACH)?;
     chdir("/")
 }

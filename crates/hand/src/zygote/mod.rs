@@ -6,8 +6,8 @@
 //! whatever the zygote is cloned into can know nothing more.
 //!
 //! How it makes a sandbox. [`root`] keeps, in a mount namespace of the zygote's own, a finished read-only root
-//! directory for each kind of sandbox. To begin a sandbox the zygote clones process 1 into new namespaces and
-//! writes its id maps; [`build`] then runs in process 1, attaches a copy of the root directory and mounts what is
+//! directory for each kind of sandbox. To begin a sandbox the zygote clones process 1 into new namespaces, from one in which nothing of
+//! the host is mounted ([`birthplace`]), and writes its id maps; [`build`] then runs in process 1, attaches a copy of the root directory and mounts what is
 //! its own. Its network is there already ([`surroundings`]). To finish it the zygote opens its layers and hands them to
 //! process 1, which mounts them, gives up every privilege, and goes on as the role `init`. Between the two it may wait,
 //! as long as the worker likes: nothing that belongs to anybody is in it yet.
@@ -21,6 +21,7 @@
 //! waits for their ends and removes the worker's control groups. If the zygote is killed, the kernel kills
 //! every process 1 (`PR_SET_PDEATHSIG`).
 
+mod birthplace;
 mod build;
 mod copies;
 mod fence;
@@ -55,6 +56,7 @@ use rustix::{
 };
 
 use self::{
+    birthplace::Birthplace,
     fence::Fencing,
     groups::{Groups, NOW, has_ended},
     ids::Identities,
@@ -159,6 +161,7 @@ struct Zygote {
     identities: Identities,
     groups: Groups,
     surroundings: Surroundings,
+    birthplace: Birthplace,
     begun: Vec<Begun>,
     /// Whether there is something to be made ready for the next sandbox.
     is_behind: bool,
@@ -196,6 +199,7 @@ impl Zygote {
             .step("map the own user id")?;
         }
         let roots = Roots::new(root, system)?;
+        let birthplace = Birthplace::new()?;
         namespace::reap_automatically(true).step("ignore ends of children")?;
         let (alive, life) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let filter = seccomp::filter().step("make the system call filter")?;
@@ -206,6 +210,7 @@ impl Zygote {
             identities,
             groups,
             surroundings,
+            birthplace,
             begun: Vec::new(),
             is_behind: true,
             fencing,
@@ -220,7 +225,8 @@ impl Zygote {
         let mut descriptors = descriptors.into_iter();
         // Without them there is nobody to tell: the worker sees that the other ends are closed.
         let (Some(control), Some(status)) = (descriptors.next(), descriptors.next()) else { return };
-        let began = self.try_begin(begin, control, &status, descriptors.next());
+        let directory = if begin.in_group { descriptors.next() } else { None };
+        let began = self.try_begin(begin, control, &status, directory, descriptors.collect());
         tell(&status, began.map(|(begun, door)| begun.made(status.as_fd(), &door)));
         self.is_behind = true;
     }
@@ -240,6 +246,7 @@ impl Zygote {
         control: OwnedFd,
         status: &OwnedFd,
         group: Option<OwnedFd>,
+        tasks: Vec<OwnedFd>,
     ) -> Result<(&Begun, Vec<OwnedFd>), Failure> {
         if begin.in_group != group.is_some() {
             return Err(failure("take the directory of a control group", Errno::BADF));
@@ -250,8 +257,12 @@ impl Zygote {
         let door = self.surroundings.enter(begin.network)?;
         let (go, start) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let (orders, commands) = channel::pair().step("make a socket for process 1")?;
-        let cloned = identity.clone_process(group.as_ref()).step("clone process 1")?;
-        match cloned {
+        self.birthplace.enter()?;
+        let cloned = identity.clone_process(group.as_ref());
+        if !matches!(cloned, Ok(Cloned::Child)) {
+            self.birthplace.leave()?;
+        }
+        match cloned.step("clone process 1")? {
             Cloned::Parent(pid, pidfd) => {
                 let raw = pid.as_raw_nonzero().get();
                 let groups = match begin.system {
@@ -290,7 +301,7 @@ impl Zygote {
                     filter,
                 };
                 // Nothing of this frame is dropped any more: all of its other descriptors have been closed.
-                if go_on && sandbox.build() {
+                if go_on && sandbox.build(tasks) {
                     // The end of the control socket is the only end of this role.
                     let _ended: ExitCode = init::serve(control);
                 }

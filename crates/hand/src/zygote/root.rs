@@ -29,11 +29,7 @@ use crate::sys::namespace::{MountChange, c_string, change_mount};
 
 /// Where all of this happens: a directory that every Linux system has, and in which no layer of a sandbox can
 /// be. What the host has there is covered in the zygote's own mount namespace only.
-const STAGE: &str = "/sys";
-/// Where process 1 of a new sandbox, in its own copy of the namespace, attaches its copy of a root directory.
-pub(super) const NEW_ROOT: &str = "/sys/root";
-/// Where it mounts the filesystem for temporary files.
-pub(super) const SCRATCH: &str = "/sys/scratch";
+pub(super) const STAGE: &str = "/sys";
 /// Where finished root directories are.
 const ROOTS: &str = "/sys/roots";
 
@@ -80,9 +76,7 @@ impl Roots {
             .step("separate mounts from the host's")?;
         mount("tmpfs", STAGE, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755,size=1m")
             .step("mount a tmpfs")?;
-        for directory in [NEW_ROOT, SCRATCH, ROOTS] {
-            mkdirat(CWD, directory, Mode::from_raw_mode(0o755)).step("make a directory in a new tmpfs")?;
-        }
+        mkdirat(CWD, ROOTS, Mode::from_raw_mode(0o755)).step("make a directory in a new tmpfs")?;
         entries.sort_by(|one, other| one.path.cmp(&other.path));
         let mut roots = Self { entries, system, made: Vec::new(), next: 0 };
         roots.copy(&[], System::ReadOnly)?;

@@ -61,6 +61,10 @@ impl Host {
         Self { hand, socket: Some(socket), last_id: 0, early: Vec::new(), mark }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.hand.id()
+    }
+
     pub(crate) fn socket(&self) -> &OwnedFd {
         self.socket.as_ref().unwrap()
     }
@@ -160,14 +164,26 @@ impl Host {
         }
     }
 
-    /// Processes directly below the hand, ended or not, as lines of `/proc/PID/stat`.
+    /// Processes directly below the hand, ended or not, as lines of `/proc/PID/stat`. Not among them: one watcher that waits for its
+    /// command, which lives and has no children.
     pub(crate) fn children(&self) -> Vec<String> {
         let hand = self.hand.id().to_string();
         let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let stat = fs::read(entry.unwrap().path().join("stat")).ok()?;
             Some(String::from_utf8_lossy(&stat).into_owned())
         });
-        stats.filter(|stat| stat.rsplit(')').next().unwrap().split(' ').nth(2) == Some(&hand)).collect()
+        let field =
+            |stat: &str, number| stat.rsplit(')').next().unwrap().split(' ').nth(number).unwrap().to_owned();
+        let stats: Vec<String> = stats.collect();
+        let parents: Vec<String> = stats.iter().map(|stat| field(stat, 2)).collect();
+        let mut children: Vec<String> = stats.into_iter().filter(|stat| field(stat, 2) == hand).collect();
+        let waits = |stat: &String| {
+            field(stat, 1) != "Z" && !parents.iter().any(|parent| stat.starts_with(&format!("{parent} ")))
+        };
+        if let Some(spare) = children.iter().position(waits) {
+            children.remove(spare);
+        }
+        children
     }
 
     /// Waits until the hand has reaped all of its children.

@@ -184,3 +184,22 @@ fn as_process_one_it_cannot_be_killed_and_keeps_its_promises() {
     assert_eq!(host.ask(RequestBody::Shutdown, &[]), ReplyBody::Bye);
     assert_eq!(host.ended().code(), Some(0));
 }
+
+#[test]
+fn the_next_commands_watcher_may_be_killed_or_stopped() {
+    for signal in ["KILL", "STOP"] {
+        let mut host = Host::new();
+        // It is the only other child of the hand.
+        let script = format!(
+            "while [ -z \"$found\" ]; do for stat in /proc/[0-9]*/stat; do \
+               read -r pid name state parent rest 2>/dev/null < $stat || continue; \
+               if [ \"$parent\" = {} ] && [ \"$pid\" != \"$PPID\" ]; then kill -{signal} $pid; found=$pid; fi; \
+             done; done; echo found",
+            host.pid()
+        );
+        assert_eq!(host.run(&script).1, "found\n");
+        for _ in 0..3 {
+            assert_eq!(host.run("echo done").1, "done\n", "{signal}");
+        }
+    }
+}

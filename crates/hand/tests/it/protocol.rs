@@ -81,8 +81,9 @@ fn request() -> impl Strategy<Value = Request> {
     let body = prop_oneof![
         Just(RequestBody::Hello),
         Just(RequestBody::Ping),
-        any::<(bool, bool)>()
-            .prop_map(|(landlock, own_users)| RequestBody::SelfTest(Profile { landlock, own_users })),
+        any::<(bool, bool, bool)>().prop_map(|(landlock, own_users, own_kernel)| {
+            RequestBody::SelfTest(Profile { landlock, own_users, own_kernel })
+        }),
         Just(RequestBody::Shutdown),
         start().prop_map(RequestBody::Start),
         search().prop_map(RequestBody::Search),

@@ -18,8 +18,8 @@ use crate::image;
 
 /// How long the engine may take to come up.
 const LONG: Duration = Duration::from_secs(120);
-/// The name of the image.
-pub(crate) const IMAGE: &str = "cofferdam-test:1";
+/// The name of the image. Podman gives what it imports no other tag.
+pub(crate) const IMAGE: &str = "cofferdam-test:latest";
 /// Runs the engine until this process has ended, however that happens: then the shell's input ends.
 const KEEP: &str = "directory=$1; shift; \"$@\" > \"$directory/log\" 2>&1 & engine=$!; read -r _; kill $engine; wait $engine; rm -rf \"$directory\"";
 
@@ -60,23 +60,18 @@ async fn start() -> Option<PathBuf> {
         eprintln!("SKIPPED: only root can run a container engine of its own");
         return None;
     }
-    if Command::new("dockerd").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("SKIPPED: there is no dockerd; on Debian and Ubuntu: apt-get install '^docker[.]io$'");
+    let (program, package) = if is_podman() { ("podman", "podman") } else { ("dockerd", "^docker[.]io$") };
+    if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: there is no {program}; on Debian and Ubuntu: apt-get install '{package}'");
         return None;
     }
     let directory = tempfile::tempdir().unwrap().keep();
     let socket = directory.join("docker.sock");
-    let place = |name: &str| directory.join(name).display().to_string();
     let keeper = Command::new("sh")
         .args(["-c", KEEP, "sh"])
         .arg(&directory)
-        .args(["dockerd", "--iptables=false", "--bridge=none", "--data-root", &place("data")])
-        .args(["--exec-root", &place("exec"), "--pidfile", &place("pid")])
-        .arg("--host")
-        .arg(format!("unix://{}", socket.display()))
-        .args(
-            runtime().iter().flat_map(|(name, path)| ["--add-runtime".to_owned(), format!("{name}={path}")]),
-        )
+        .arg(program)
+        .args(if is_podman() { podman(&directory, &socket) } else { dockerd(&directory, &socket) })
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -98,6 +93,39 @@ async fn start() -> Option<PathBuf> {
     }
     import(&socket).await;
     Some(directory)
+}
+
+/// Whether to run all of this with Podman's engine in the place of Docker's, as this variable says.
+fn is_podman() -> bool {
+    std::env::var("COFFERDAM_TEST_ENGINE").is_ok_and(|engine| engine == "podman")
+}
+
+fn dockerd(directory: &Path, socket: &Path) -> Vec<String> {
+    let place = |name: &str| directory.join(name).display().to_string();
+    let mut arguments: Vec<String> = ["--iptables=false", "--bridge=none"].map(str::to_owned).into();
+    for (option, value) in [
+        ("--data-root", place("data")),
+        ("--exec-root", place("exec")),
+        ("--pidfile", place("pid")),
+        ("--host", format!("unix://{}", socket.display())),
+    ] {
+        arguments.extend([option.to_owned(), value]);
+    }
+    if let Some((name, path)) = runtime() {
+        arguments.extend(["--add-runtime".to_owned(), format!("{name}={path}")]);
+    }
+    arguments
+}
+
+fn podman(directory: &Path, socket: &Path) -> Vec<String> {
+    let place = |name: &str| directory.join(name).display().to_string();
+    let mut arguments = vec!["--root".to_owned(), place("data"), "--runroot".to_owned(), place("exec")];
+    if let Some((_, path)) = runtime() {
+        arguments.extend(["--runtime".to_owned(), path]);
+    }
+    arguments.extend(["system", "service", "--time", "0"].map(str::to_owned));
+    arguments.push(format!("unix://{}", socket.display()));
+    arguments
 }
 
 async fn import(socket: &Path) {

@@ -19,12 +19,12 @@ async fn engines_images_and_runtimes_that_are_not_there_are_named() {
     let Some(good) = options().await else { return };
     let nowhere = DockerOptions { socket: "/no/such/socket".into(), ..good.clone() };
     let image = DockerOptions { image: "no-such-image:7".to_owned(), ..good.clone() };
-    let runtime = DockerOptions { runtime: Some("runsc".to_owned()), ..good.clone() };
-    let strict = DockerOptions { isolation: IsolationLevel::Full, ..good };
+    let runtime = DockerOptions { runtime: Some("no-such-runtime".to_owned()), ..good.clone() };
+    let strict = DockerOptions { isolation: IsolationLevel::Full, runtime: None, ..good };
     for (options, words) in [
         (nowhere, ["/no/such/socket", "socket"]),
         (image, ["no-such-image:7", "docker pull no-such-image:7"]),
-        (runtime, ["no OCI runtime runsc", "daemon.json"]),
+        (runtime, ["no OCI runtime no-such-runtime", "daemon.json"]),
         (strict, ["userns-remap", "isolation = \"weaker\""]),
     ] {
         let missing =

@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -13,8 +10,7 @@ use std::{
 use async_trait::async_trait;
 use cofferdam_domain::policy::Limits;
 use cofferdam_hand::protocol::zygote::{
-    Cache, Create, Ids, MountPoint, Network, Overlay, Prepare, ProcessLimits, ReadOnlyBind, SHOW_LAYER,
-    SystemLayer,
+    Cache, Create, MountPoint, Network, Overlay, ProcessLimits, ReadOnlyBind, SHOW_LAYER, SystemLayer,
 };
 use tokio::task::spawn_blocking;
 
@@ -23,10 +19,11 @@ use super::{
     isolation::{IsolationLevel, Walls},
     layer::{Layer, LayerStack},
     network::{self, Reach},
+    nursery::{Needs, Nursery},
     owner,
     pool::{Pool, Waiting},
     sandbox::{NativeSandbox, Parts},
-    zygote::{Kind, Zygote},
+    zygote::Kind,
 };
 use crate::{
     Driver, HostEnvironment, Sandbox, SandboxError, SandboxSpec, System,
@@ -77,9 +74,9 @@ pub enum CaptureLevel {
 /// Makes sandboxes from namespaces, overlays, system call filters and control groups, by way of a zygote of its own.
 #[derive(Debug)]
 pub struct NativeDriver {
-    // Dropped first, as it uses the others; then the zygote, which ends every sandbox.
+    // Dropped first, as it uses the others; then the nursery with its zygote, which ends every sandbox.
     pool: Pool,
-    zygote: Arc<Zygote>,
+    nursery: Arc<Nursery>,
     groups: Arc<Groups>,
     walls: Walls,
     caches: Vec<HostCache>,
@@ -111,24 +108,17 @@ impl NativeDriver {
             move |source| SandboxError::Setup { step, source }
         };
         let ids = owner::choose().map_err(setup("choose users for sandboxes"))?;
-        let lock = match ids {
-            Ids::Blocks(_) => Some(owner::lock_file()?),
-            Ids::Shared(_) => None,
-        };
-        let groups = Groups::make(limits)?;
-        let (names, descriptors) = groups.for_zygote().map_err(setup("open control groups"))?;
-        let lock = lock.iter().map(AsFd::as_fd);
-        let descriptors: Vec<BorrowedFd<'_>> = lock.chain(descriptors.iter().map(AsFd::as_fd)).collect();
+        let groups = Arc::new(Groups::make(limits)?);
         let (root, system) = (environment.root().to_vec(), environment.system().to_vec());
-        let zygote = Zygote::start(Prepare { ids, root, system, groups: names }, &descriptors)?;
+        let nursery = Arc::new(Nursery::new(Needs { ids, root, system }, Arc::clone(&groups))?);
+        let zygote = nursery.present();
         let walls = Walls::new(isolation, ids, zygote.landlock())?;
         let reach = Reach::new(capture, zygote.capture());
         let level = level(reach.in_words(), &walls, &groups);
         let (caches, variables) = (environment.caches().to_vec(), environment.variables().clone());
         let (parts, proven) = (environment.parts().to_vec(), OnceLock::new());
-        let (zygote, groups) = (Arc::new(zygote), Arc::new(groups));
-        let pool = Pool::new(pool, Arc::clone(&zygote), Arc::clone(&groups));
-        Ok(Self { pool, zygote, groups, walls, caches, variables, parts, reach, level, proven })
+        let pool = Pool::new(pool, Arc::clone(&nursery), Arc::clone(&groups));
+        Ok(Self { pool, nursery, groups, walls, caches, variables, parts, reach, level, proven })
     }
 
     /// The isolation that its sandboxes have, in words; once there has been one, also what its self-test has found.
@@ -140,7 +130,7 @@ impl NativeDriver {
     /// The process id of the zygote, for people who look at processes.
     #[must_use]
     pub fn zygote_pid(&self) -> Option<u32> {
-        self.zygote.pid()
+        self.nursery.present().pid()
     }
 
     /// How many sandboxes have been begun ahead of time and wait for somebody.
@@ -282,7 +272,7 @@ fn squash_in_background(layer: &Layer) {
 impl Drop for NativeDriver {
     fn drop(&mut self) {
         // The pool may still be using it for a moment.
-        self.zygote.shut_down();
+        self.nursery.close();
     }
 }
 
@@ -309,23 +299,26 @@ impl NativeDriver {
         let points = check(spec)?;
         let network = self.reach.inside(spec.network);
         let kind = Kind { points, network, system: spec.system, shared: self.walls.share() };
+        let zygote = self.nursery.zygote().await?;
         let (begun, mut group, missing) = match self.pool.take(&kind) {
             Some(Waiting { begun, group, .. }) => (begun, group, None),
             None => {
                 let mut group = SandboxGroup::new();
                 let name = spec.id.to_string();
                 self.groups.add(Version::Two, &name, &mut group)?;
-                (self.zygote.begin(kind.clone(), &group).await?, group, Some(name))
+                (zygote.begin(kind.clone(), &group, Vec::new()).await?, group, Some(name))
             }
         };
         // All this is done while the zygote makes process 1, which waits for it.
         let layer = Layer::prepare(&spec.layer, self.walls.owner())?;
         let create = self.request(spec, &layer)?;
+        let mut tasks = Vec::new();
         if let Some(name) = missing {
             self.groups.add(Version::One, &name, &mut group)?;
+            tasks = Groups::tasks(&group)?;
         }
-        let tasks = Groups::limit(&mut group, &spec.limits)?;
-        let made = self.zygote.finish(begun, create, tasks).await?;
+        Groups::limit(&mut group, &spec.limits)?;
+        let made = zygote.finish(begun, create, tasks).await?;
         squash_in_background(&layer);
         let parts = Parts {
             id: spec.id,

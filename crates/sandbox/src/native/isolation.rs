@@ -82,7 +82,12 @@ impl Walls {
             }
             IsolationLevel::Full => Err(missing(
                 &format!("the filesystem of {} cannot map owners ({source})", layer.display()),
-                "Put the data directory on ext4, XFS or Btrfs and use Linux 5.19 or later",
+                if source.kind() == std::io::ErrorKind::PermissionDenied {
+                    // It belongs to another user namespace, and its owner's permission cannot be had (mount_setattr(2)).
+                    owner::AS_ITSELF
+                } else {
+                    "Put the data directory on ext4, XFS or Btrfs and use Linux 5.19 or later"
+                },
             )),
         }
     }
@@ -126,7 +131,7 @@ impl Walls {
             System::ReadOnly => read_only,
             System::Writable => writable,
         };
-        let profile = Profile { landlock: self.landlock > 0, own_users: true };
+        let profile = Profile { landlock: self.landlock > 0, own_users: true, own_kernel: false };
         tested.get_or_try_init(|| try_walls(connection, profile)).await.copied()
     }
 

@@ -17,6 +17,7 @@ mod isolation;
 mod launch;
 mod layer;
 mod network;
+mod nursery;
 mod output;
 mod owner;
 mod pool;
@@ -33,12 +34,12 @@ pub use self::{
     driver::{CaptureLevel, NativeDriver, NativeOptions},
     isolation::IsolationLevel,
     layer::{
-        Archive, ArchiveBounds, CopyBounds, LayerCopies, LayerError, LayerStack, SnapshotId, remove_layer,
-        workspace_upper,
+        Archive, ArchiveBounds, CopyBounds, LayerCopies, LayerError, LayerStack, SnapshotId, deleted, files,
+        remove_layer, workspace_upper,
     },
     probe::{Finding, HostReport, State},
     remote::{
-        MountedLayer, RemoteHand, RemoteSpec, Stacked, Users, agent_on_disk, relay_arguments,
+        Kernel, MountedLayer, RemoteHand, RemoteSpec, Stacked, Users, agent_on_disk, relay_arguments,
         remote_variables, write_hand,
     },
 };

@@ -27,6 +27,10 @@ const NOBODY: u32 = 65534;
 /// Directories in which everybody on this machine finds the same file of locks.
 const LOCK_PLACES: [&str; 2] = ["/run", "/var/lib"];
 
+/// What to do where root is only that of a user namespace: it has ids to give away (newuidmap(1)), but may neither show the host's files as
+/// theirs nor say to others which of them are in use.
+pub(super) const AS_ITSELF: &str = "Run cofferdam as the host's root, or as an ordinary user without a user namespace around it: it makes its own";
+
 /// As an ordinary user that user; as root users that nothing else on the host runs as, for each sandbox others.
 pub(super) fn choose() -> io::Result<Ids> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -99,7 +103,7 @@ pub(super) fn lock_file() -> Result<File, SandboxError> {
             "neither of {} can hold a file with locks on user ids ({last})",
             LOCK_PLACES.join(" and ")
         ),
-        remedy: "Let root write to one of them".to_owned(),
+        remedy: format!("Let root write to one of them. {AS_ITSELF}"),
     })
 }
 

@@ -14,7 +14,8 @@ use tokio::{runtime::Handle, time::sleep};
 
 use super::{
     cgroup::{Groups, SandboxGroup, Version},
-    zygote::{Begun, Kind, Zygote},
+    nursery::Nursery,
+    zygote::{Begun, Kind},
 };
 use crate::SandboxError;
 
@@ -30,7 +31,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Inner {
     size: usize,
-    zygote: Arc<Zygote>,
+    nursery: Arc<Nursery>,
     groups: Arc<Groups>,
     state: Mutex<State>,
 }
@@ -54,8 +55,8 @@ pub(super) struct Waiting {
 
 impl Pool {
     /// A pool of so many, which are begun when it is told of what kind.
-    pub(super) fn new(size: usize, zygote: Arc<Zygote>, groups: Arc<Groups>) -> Self {
-        Self { inner: Arc::new(Inner { size, zygote, groups, state: Mutex::default() }) }
+    pub(super) fn new(size: usize, nursery: Arc<Nursery>, groups: Arc<Groups>) -> Self {
+        Self { inner: Arc::new(Inner { size, nursery, groups, state: Mutex::default() }) }
     }
 
     /// Takes one of this kind, if there is one.
@@ -117,9 +118,10 @@ impl Inner {
         let mut group = SandboxGroup::new();
         let name = SandboxId::generate().to_string();
         self.groups.add(Version::Two, &name, &mut group)?;
-        let mut begun = self.zygote.begin(kind.clone(), &group).await?;
         self.groups.add(Version::One, &name, &mut group)?;
-        Groups::limit(&mut group, limits).map(drop)?;
+        Groups::limit(&mut group, limits)?;
+        let zygote = self.nursery.zygote().await?;
+        let mut begun = zygote.begin(kind.clone(), &group, Groups::tasks(&group)?).await?;
         begun.ready().await?;
         Ok(Waiting { kind, begun, group })
     }

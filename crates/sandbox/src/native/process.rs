@@ -18,7 +18,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{Notify, oneshot, watch},
-    time::{sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -33,6 +33,10 @@ use crate::{Command, Finished, Process, SandboxError};
 const KILLING: Duration = Duration::from_secs(20);
 /// Bytes that one read takes.
 const PIECE: usize = 64 << 10;
+/// Bytes that are read of one command without a pause, and the pause: whoever prints without end does so at this pace, and what others print
+/// is read meanwhile. The writer waits with a full pipe, and takes no processor time either.
+const TURN: usize = 512 << 10;
+const PAUSE: Duration = Duration::from_millis(2);
 /// What can be in a pipe or terminal when a command ends; more than this is from what it left running.
 const REST: usize = 1 << 20;
 /// Exit status of a command whose watcher was killed together with it, as for any killed process.
@@ -108,12 +112,14 @@ impl NativeProcess {
         let (ended_in, ended) = oneshot::channel();
         let follow =
             Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
-        let collect = Collect {
+        let reader = Reader {
             host: Arc::clone(&host),
             shared: Arc::clone(&shared),
             more: Arc::clone(&more),
-            stage: sender,
+            turn: 0,
+            since: Instant::now(),
         };
+        let collect = Collect { reader, stage: sender };
         tokio::spawn(follow.run(ended_in));
         tokio::spawn(collect.run(ended));
         Ok(Self { connection, id, shared, more, stage, host, terminal })
@@ -195,41 +201,61 @@ async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), Sandbox
     Err(connection.gone())
 }
 
-/// Collects output.
+/// Collects output, until it ends or nobody wants it.
 struct Collect {
-    host: Arc<AsyncFd<OwnedFd>>,
-    shared: Arc<Mutex<Shared>>,
-    more: Arc<Notify>,
+    reader: Reader,
     stage: watch::Sender<Stage>,
 }
 
 impl Collect {
     async fn run(self, mut ended: oneshot::Receiver<Stage>) {
+        let Self { mut reader, stage } = self;
         let mut open = true;
-        let stage = loop {
+        let last = loop {
             tokio::select! {
-                stage = &mut ended => break stage.unwrap_or(Stage::Gone),
-                more = self.read_some(), if open => open = more,
+                last = &mut ended => break last.unwrap_or(Stage::Gone),
+                more = reader.read_some(), if open => open = more,
             }
         };
         if open {
-            open = self.read_rest();
+            open = reader.read_rest();
         }
         // Fails when nobody wants to know any more.
-        self.stage.send(stage).ok();
+        stage.send(last).ok();
         while open {
             tokio::select! {
-                () = self.stage.closed() => return,
-                more = self.read_some() => open = more,
+                () = stage.closed() => return,
+                more = reader.read_some() => open = more,
             }
         }
     }
+}
 
+/// Reads output.
+struct Reader {
+    host: Arc<AsyncFd<OwnedFd>>,
+    shared: Arc<Mutex<Shared>>,
+    more: Arc<Notify>,
+    /// Bytes that have been read since the last pause, or since there was nothing to read for as long as one.
+    turn: usize,
+    since: Instant,
+}
+
+impl Reader {
     /// Reads a piece when there is one; false at the end of the output.
-    async fn read_some(&self) -> bool {
+    async fn read_some(&mut self) -> bool {
+        if self.turn >= TURN {
+            sleep(PAUSE).await;
+            self.turn = 0;
+        }
         let Ok(mut ready) = self.host.readable().await else { return false };
         match self.read() {
-            Read::Piece(_) => true,
+            Read::Piece(length) => {
+                let now = Instant::now();
+                let quiet = now.duration_since(std::mem::replace(&mut self.since, now)) >= PAUSE;
+                self.turn = if quiet { length } else { self.turn + length };
+                true
+            }
             Read::NothingYet => {
                 ready.clear_ready();
                 true

@@ -19,6 +19,7 @@ use cofferdam_hand::protocol::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::sockopt::{Timeout, set_socket_timeout},
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -35,6 +36,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Zygote {
     socket: AsyncFd<OwnedFd>,
+    /// Readable once its process has ended (pidfd_open(2)).
+    process: OwnedFd,
     child: Launched,
     next: AtomicU64,
     /// What came of trying to capture connections: an error number, 0 for success.
@@ -129,11 +132,18 @@ impl Zygote {
         };
         rustix::io::ioctl_fionbio(&socket, true).map_err(|errno| setup("watch the zygote")(errno.into()))?;
         let socket = register(socket, Interest::WRITABLE).map_err(setup("watch the zygote"))?;
-        Ok(Self { socket, child, next: AtomicU64::new(0), capture, landlock })
+        let process = child.handle().map_err(setup("watch the zygote"))?;
+        Ok(Self { socket, process, child, next: AtomicU64::new(0), capture, landlock })
     }
 
-    /// Has a sandbox begun: its process 1 made, with all that does not depend on whom it is for. Does not wait for that.
-    pub(super) async fn begin(&self, kind: Kind, group: &SandboxGroup) -> Result<Begun, SandboxError> {
+    /// Has a sandbox begun: its process 1 made, with all that does not depend on whom it is for. Does not wait for that. `tasks` are files of
+    /// the control groups that it joins at once.
+    pub(super) async fn begin(
+        &self,
+        kind: Kind,
+        group: &SandboxGroup,
+        tasks: Vec<OwnedFd>,
+    ) -> Result<Begun, SandboxError> {
         let Kind { points, network, system, shared } = kind;
         let system = match system {
             crate::System::ReadOnly => System::ReadOnly,
@@ -145,7 +155,7 @@ impl Zygote {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let begin = Begin { number, points, in_group: directory.is_some(), network, system, shared };
         let sent: Vec<BorrowedFd<'_>> =
-            [&theirs, &status_in].into_iter().chain(&directory).map(AsFd::as_fd).collect();
+            [&theirs, &status_in].into_iter().chain(&directory).chain(&tasks).map(AsFd::as_fd).collect();
         self.tell(&Request::Begin(begin), &sent).await?;
         rustix::io::ioctl_fionbio(&status, true)
             .map_err(|errno| setup("watch a status socket")(errno.into()))?;
@@ -153,7 +163,8 @@ impl Zygote {
         Ok(Begun { number, network, control, status: StatusSocket(status), process: None })
     }
 
-    /// Has a sandbox that was begun finished, and waits until its process 1 is known. `tasks` are files of the control groups that it joins.
+    /// Has a sandbox that was begun finished, and waits until its process 1 is known. `tasks` are files of the control groups that it joins
+    /// now.
     pub(super) async fn finish(
         &self,
         begun: Begun,
@@ -197,6 +208,12 @@ impl Zygote {
         self.landlock
     }
 
+    /// Whether its process has not ended, as far as is known.
+    pub(super) fn lives(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut [PollFd::new(&self.process, PollFlags::IN)], Some(&now)), Ok(0))
+    }
+
     /// The zygote's process id.
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.0.as_ref().map(Child::id)
@@ -214,6 +231,13 @@ impl Drop for Zygote {
     fn drop(&mut self) {
         // Then the process is waited for.
         self.shut_down();
+    }
+}
+
+impl Launched {
+    fn handle(&self) -> io::Result<OwnedFd> {
+        let child = self.0.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,8 @@ const PERIOD_US: u64 = 100_000;
 #[derive(Debug)]
 pub(crate) struct SandboxGroup {
     directories: Vec<Directory>,
-    kills: Option<PathBuf>,
+    /// Where the kernel counts what the memory limit has killed: each command looks there before and after.
+    kills: Option<Arc<fs::File>>,
     /// The limits that are set.
     limits: Option<Limits>,
 }
@@ -66,7 +68,8 @@ impl SandboxGroup {
             for controller in controllers {
                 match (controller, version) {
                     (Controller::Memory, _) => {
-                        self.kills = Some(limit_memory(*version, path, limits.memory)?);
+                        let counter = limit_memory(*version, path, limits.memory)?;
+                        self.kills = Some(Arc::new(fs::File::open(counter)?));
                     }
                     (Controller::Pids, _) => set(path, "pids.max", &limits.processes.to_string())?,
                     (Controller::Cpu, Version::One) => {

@@ -14,8 +14,8 @@ mod group;
 use std::{
     fs::File,
     io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -39,6 +39,9 @@ pub enum LimitLevel {
     /// Where there are no control groups to write to, limits of single processes and a watchdog may stand in.
     WeakAllowed,
 }
+
+/// More than the kernel's file with counts of kills has: some ten short lines.
+const COUNTERS: usize = 1024;
 
 /// Distinguishes drivers in one process.
 static DRIVERS: AtomicU64 = AtomicU64::new(0);
@@ -130,9 +133,13 @@ impl Groups {
         Ok(())
     }
 
-    /// Sets the limits of a sandbox, all of whose groups have been made. Gives the files by which its process 1 joins.
-    pub(super) fn limit(group: &mut SandboxGroup, limits: &Limits) -> Result<Vec<OwnedFd>, SandboxError> {
-        group.limit(limits).map_err(failed("set the limits of a control group"))?;
+    /// Sets the limits of a sandbox, all of whose groups have been made.
+    pub(super) fn limit(group: &mut SandboxGroup, limits: &Limits) -> Result<(), SandboxError> {
+        group.limit(limits).map_err(failed("set the limits of a control group"))
+    }
+
+    /// The files by which its process 1 joins those of version 1.
+    pub(super) fn tasks(group: &SandboxGroup) -> Result<Vec<OwnedFd>, SandboxError> {
         group.tasks().map_err(failed("open control groups"))
     }
 
@@ -181,7 +188,7 @@ pub(super) struct OutOfMemory {
 #[derive(Debug, Clone)]
 pub(super) enum KillCounter {
     /// By the kernel, in this file of the group.
-    Kernel(PathBuf),
+    Kernel(Arc<File>),
     /// By the watchdog.
     Watchdog(Arc<AtomicU64>),
 }
@@ -198,6 +205,11 @@ impl OutOfMemory {
 }
 
 impl KillCounter {
+    /// A file of a group that somebody else has made, if it is there.
+    pub(super) fn kernel(file: PathBuf) -> Option<Self> {
+        File::open(file).ok().map(|file| Self::Kernel(Arc::new(file)))
+    }
+
     fn read(&self) -> u64 {
         match self {
             Self::Kernel(file) => oom_kills(file),
@@ -207,7 +219,9 @@ impl KillCounter {
 }
 
 /// The line `oom_kill N`, which both versions have.
-fn oom_kills(file: &Path) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+fn oom_kills(file: &File) -> u64 {
+    let mut text = [0; COUNTERS];
+    let length = file.read_at(&mut text, 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
 }

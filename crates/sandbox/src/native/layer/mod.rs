@@ -17,6 +17,7 @@
 
 mod archive;
 mod copy;
+mod deleted;
 mod error;
 mod export;
 mod history;
@@ -39,6 +40,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Uid, chownat};
 pub use self::{
     archive::{Archive, ArchiveBounds},
     copy::{CopyBounds, LayerCopies},
+    deleted::{deleted, files},
     error::LayerError,
     history::{LayerStack, remove_layer},
     stack::SnapshotId,

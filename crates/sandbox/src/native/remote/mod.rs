@@ -78,6 +78,15 @@ pub enum Users {
     Shared,
 }
 
+/// Whose kernel a sandbox runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// The host's.
+    Hosts,
+    /// One of its own, which stands between it and the host's (gVisor, Kata): what that tells of its machine is not the host's.
+    Own,
+}
+
 /// The hand of a sandbox that something else has made. When it is dropped, whoever made the sandbox is told by [`Self::ended`].
 #[derive(Debug)]
 pub struct RemoteHand {
@@ -170,7 +179,7 @@ impl RemoteHand {
             processes: None,
             address_space: None,
         };
-        let counters = spec.kills.into_iter().map(KillCounter::Kernel).collect();
+        let counters = spec.kills.and_then(KillCounter::kernel).into_iter().collect();
         let (variables, door) = (spec.variables, Mutex::new(door));
         let hand =
             Self { connection, near, ended, variables, limits, counters, door, landlock, _tasks: tasks };
@@ -188,8 +197,12 @@ impl RemoteHand {
     ///
     /// # Errors
     /// When something is possible inside that must not be; names it.
-    pub async fn test(&self, users: Users) -> Result<u32, SandboxError> {
-        let profile = Profile { landlock: self.landlock > 0, own_users: users == Users::Own };
+    pub async fn test(&self, users: Users, kernel: Kernel) -> Result<u32, SandboxError> {
+        let profile = Profile {
+            landlock: self.landlock > 0,
+            own_users: users == Users::Own,
+            own_kernel: kernel == Kernel::Own,
+        };
         try_walls(&self.connection, profile).await
     }
 
