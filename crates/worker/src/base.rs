@@ -19,12 +19,15 @@ use crate::{
     WorkerError,
     collect::object_id,
     layers::{START, remove_layer, session_directory},
+    leftovers::{self, BEING_MADE},
     script::{self, SEED},
     stage::{Done, StageContext},
 };
 
 /// How long a checkout may take.
 const CHECKOUT_TIME: Duration = Duration::from_secs(30 * 60);
+/// The name of the directory with base trees, in the data directory.
+pub(crate) const BASES: &str = "bases";
 /// Raised when layers are made differently, so that old ones are not used.
 const LAYOUT: u32 = 1;
 
@@ -126,7 +129,7 @@ fn path(context: &StageContext, commit: &str) -> PathBuf {
 
 /// Where the tree of a base commit is kept.
 pub(crate) fn place(data: &Path, commit: &str) -> PathBuf {
-    data.join("bases").join(format!("{commit}-{LAYOUT}"))
+    data.join(BASES).join(format!("{commit}-{LAYOUT}"))
 }
 
 /// Makes the layer with the seed's tree, unless it is there.
@@ -136,7 +139,12 @@ async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError>
 }
 
 async fn prepare_at(context: &StageContext, seed: &Seed, finished: PathBuf) -> Result<(), WorkerError> {
-    let made = finished.with_file_name(format!("new-{}", SandboxId::generate()));
+    let made = finished.with_file_name(format!("{BEING_MADE}{}", SandboxId::generate()));
+    let _held = leftovers::hold(&made).map_err(|source| WorkerError::File {
+        operation: "make the directory",
+        path: made.display().to_string(),
+        source,
+    })?;
     let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
     let limits = context.limits();
     let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits, None).await?;

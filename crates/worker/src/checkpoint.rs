@@ -1,8 +1,8 @@
 //! Keeping the files of a session after each step that may have changed them.
 //!
 //! While the model thinks about its next answer, what the sandbox has written is copied (see [`LayerCopies`]); the event that says so is
-//! written together with that answer. So a checkpoint costs a step nothing, unless the model is faster than the copy. A layer on which a copy takes
-//! long is copied the more rarely.
+//! written together with that answer. So a checkpoint costs a step nothing, unless the model is faster than the copy: then the step waits, and the next
+//! checkpoint is for several steps together. A layer on which a copy takes long is copied the more rarely, too.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,18 +10,25 @@ use std::{
 };
 
 use cofferdam_domain::{EventBody, ToolSpec};
-use cofferdam_sandbox::{CopyBounds, LayerCopies, LayerError, LayerStack, SnapshotId, workspace_upper};
+use cofferdam_sandbox::{
+    CopyBounds, LayerCopies, LayerError, LayerStack, SnapshotId, deleted, files, workspace_upper,
+};
 use tokio::task::JoinHandle;
 
 use crate::layers::{CHECKPOINTS, LAYER};
 
 /// What is kept of a layer at the most.
 const BOUNDS: CopyBounds = CopyBounds { entries: 20_000, bytes: 256 << 20 };
+/// Files of the repository that are looked at to tell how many are gone.
+const MOST_FILES: usize = 500_000;
 /// A copy of no more entries that takes no longer can be made after every step. (Idle, a thousand entries take a few milliseconds to look at.)
 const FEW: usize = 1_000;
 const QUICK: Duration = Duration::from_millis(50);
 /// After a longer one so many times its time must pass before the next.
 const REST: u32 = 50;
+/// After a copy that a step had to wait for, so many times what it waited must pass before the next: waiting takes a twentieth of the time at the
+/// most.
+const PATIENCE: u32 = 20;
 
 /// The checkpoints of one session.
 pub(crate) struct Checkpoints {
@@ -33,6 +40,10 @@ pub(crate) struct Checkpoints {
     /// A call that may have changed files was started since.
     changed: bool,
     not_before: Instant,
+    /// What the workspace began with, once there is one.
+    base: Option<PathBuf>,
+    /// How many of its files were gone at the last copy; `None` where nobody has counted yet what an earlier worker's sandbox deleted.
+    gone: Option<u64>,
 }
 
 struct Copied {
@@ -40,6 +51,8 @@ struct Copied {
     step: u32,
     result: Result<Option<SnapshotId>, LayerError>,
     took: Duration,
+    gone: Option<u64>,
+    deletion: Option<EventBody>,
 }
 
 impl Checkpoints {
@@ -52,7 +65,14 @@ impl Checkpoints {
             under_way: None,
             changed: worked,
             not_before: Instant::now(),
+            base: None,
+            gone: (!worked).then_some(0),
         }
+    }
+
+    /// The workspace begins with this tree, if that is known.
+    pub(crate) fn over(&mut self, base: Option<PathBuf>) {
+        self.base = base;
     }
 
     /// A tool is called.
@@ -80,24 +100,38 @@ impl Checkpoints {
         let Some(mut copies) = self.copies.take() else { return };
         self.changed = false;
         let (layer, directory) = (LayerStack::at(&self.layer), self.directory.clone());
+        let (upper, base, before) = (workspace_upper(&self.layer), self.base.clone(), self.gone);
         self.under_way = Some(tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let result = copies.take(&layer, &directory, BOUNDS);
-            Copied { copies, step, result, took: began.elapsed() }
+            let gone = base.as_deref().and_then(|base| deleted(&upper, base, MOST_FILES).ok());
+            let deletion = base.and_then(|base| deletion(step, &base, before?, gone?));
+            Copied { copies, step, result, took: began.elapsed(), gone, deletion }
         }));
     }
 
-    /// Waits for the copy that is under way; gives the event that says that there is one. Without a checkpoint the session goes on all the same.
-    pub(crate) async fn settle(&mut self) -> Option<EventBody> {
-        let copied = self.under_way.take()?.await;
-        let Ok(Copied { copies, step, result, took }) = copied else {
+    /// Waits for the copy that is under way; gives the events that say that there is one, and how many files are gone since the last. Without a
+    /// checkpoint the session goes on all the same.
+    pub(crate) async fn settle(&mut self) -> Vec<EventBody> {
+        let Some(under_way) = self.under_way.take() else { return Vec::new() };
+        let began = Instant::now();
+        let Ok(Copied { copies, step, result, took, gone, deletion }) = under_way.await else {
             self.copies = Some(LayerCopies::default());
-            return None;
+            return Vec::new();
         };
+        self.gone = gone.or(self.gone);
         let quick = took <= QUICK && copies.entries() <= FEW && result.is_ok();
         self.copies = Some(copies);
-        self.not_before = Instant::now() + if quick { Duration::ZERO } else { took * REST };
-        let snapshot = result.ok()??;
-        Some(EventBody::Checkpointed { step, snapshot: snapshot.to_string() })
+        let rest = if quick { Duration::ZERO } else { took * REST };
+        self.not_before = Instant::now() + rest.max(began.elapsed() * PATIENCE);
+        let snapshot = result.ok().flatten();
+        let kept = snapshot.map(|name| EventBody::Checkpointed { step, snapshot: name.to_string() });
+        kept.into_iter().chain(deletion).collect()
     }
+}
+
+/// What is to be said of files that are gone since the last copy, if any are.
+fn deletion(step: u32, base: &Path, before: u64, gone: u64) -> Option<EventBody> {
+    let files = gone.checked_sub(before).filter(|files| *files > 0)?;
+    Some(EventBody::FilesDeleted { step, files, of: self::files(base, MOST_FILES).ok()? })
 }

@@ -3,7 +3,7 @@
 //! The agent's sandbox is gone when this begins: a fresh one over the same layer writes a bundle, which comes out as a file's bytes and
 //! enters a quarantine repository through git's strictest checks. From then on only objects are looked at.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{Event, EventBody, Seq, SessionId};
@@ -15,6 +15,8 @@ use crate::{
     WorkerError,
     base::{self, chain},
     layers::LAYER,
+    patience::patiently,
+    restore::{self, Brought},
     script,
     stage::{Done, QUARANTINE, StageContext},
 };
@@ -23,6 +25,10 @@ use crate::{
 const COLLECT_TIME: Duration = Duration::from_secs(30 * 60);
 /// Bytes read out of the sandbox at once.
 const CHUNK: u64 = 1 << 20;
+/// How programs say that a disk is full (strerror(3), in the language of sandboxes).
+const NO_SPACE: &str = "No space left on device";
+/// The longest bundle that is kept for workers on other machines.
+const MOST_KEPT: usize = 64 << 20;
 /// The longest patch that is shown.
 const MAX_PATCH: u64 = 8 << 20;
 
@@ -36,6 +42,18 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         Ok(base) => base,
         Err(reason) => return Ok(Done::Impossible(reason)),
     };
+    match restore::bring(&context).await? {
+        Ok(Brought::Here | Brought::FromStep(_) | Brought::Elsewhere(None)) => {}
+        // What was changed is there, but not here: that is not nothing.
+        Ok(Brought::Elsewhere(Some(last))) => {
+            return Ok(Done::Impossible(format!(
+                "the agent's files (last kept after step {}) are on the machine of another worker, which is gone: write to the session to have \
+                 it done again, or configure [store] blobs so that other machines have them",
+                last.step
+            )));
+        }
+        Err(reason) => return Ok(Done::Impossible(reason)),
+    }
     let layer = parts.session_directory(context.session).join(LAYER);
     let limits = context.limits();
     let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits, None).await?;
@@ -49,8 +67,14 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         Bundled::Bytes(bytes) => bytes,
     };
     let quarantine = quarantine(&context).await?;
+    // Before the log refers to it; what is refused after all is removed with what nothing refers to.
+    let objects = match bundle.len() {
+        ..=MOST_KEPT => Some(patiently(|| context.parts.store.put_blob(&bundle)).await?),
+        _ => None,
+    };
     let mut received = quarantine.receive(bundle, ReceiveLimits::DEFAULT).await;
     if let Ok(received) = &mut received {
+        received.objects = objects;
         let text = quarantine.diff_text(quarantine.base(), &object_id(&received.head)?, MAX_PATCH).await;
         // People can do without it rather than without the change.
         received.patch = match text {
@@ -99,6 +123,12 @@ async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled
             format!("the change is a bundle of {size} bytes: too large to be taken out"),
         )),
         Ok(Collected::Bundle { .. }) => Ok(Bundled::Bytes(copy_out(sandbox, &inside).await?)),
+        // Whether it is the machine's disk that is full or the sandbox's share of it cannot be told from inside; later there may be room.
+        Err(error) if chain(&error).contains(NO_SPACE) => Err(WorkerError::File {
+            operation: "take the change out of",
+            path: context.parts.session_directory(context.session).join(LAYER).display().to_string(),
+            source: io::ErrorKind::StorageFull.into(),
+        }),
         Err(error) => Ok(Bundled::Impossible(chain(&error))),
     }
 }
@@ -183,13 +213,25 @@ pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, Wor
     let path = context.quarantine_path();
     let base = object_id(&context.repository()?.base_commit)?;
     if let Ok(quarantine) = Quarantine::open(git, &path, base) {
-        return Ok(quarantine);
+        return fetch(context, quarantine).await;
     }
     let seed = match context.agent.published() {
         Some(published) => base::published_seed(context, published).await?,
         None => base::seed(context).await?,
     };
-    Ok(Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?)
+    fetch(context, Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?).await
+}
+
+/// Takes the change in once more where it came out of its sandbox on another machine.
+async fn fetch(context: &StageContext, quarantine: Quarantine) -> Result<Quarantine, WorkerError> {
+    let Some(received) = context.agent.received() else { return Ok(quarantine) };
+    if let Some(objects) = received.objects
+        && !quarantine.has(&object_id(&received.head)?).await
+    {
+        let bundle = patiently(|| context.parts.store.blob(objects.digest)).await?;
+        quarantine.receive(bundle, ReceiveLimits::DEFAULT).await.map_err(ForgeError::from)?;
+    }
+    Ok(quarantine)
 }
 
 /// What this turn's change comes on top of: what was published before, or else the base.

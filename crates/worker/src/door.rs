@@ -110,6 +110,13 @@ impl SessionDoor {
         }
     }
 
+    /// Has what was refused again and again written down with the next events.
+    pub(crate) fn flush(&self) {
+        if let Some(open) = self.open.get() {
+            open.door.flush();
+        }
+    }
+
     /// From now on everything is refused.
     pub(crate) fn close(&self, reason: &str) {
         if let Some(open) = self.open.get() {

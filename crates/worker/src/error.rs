@@ -7,6 +7,8 @@ use cofferdam_model::OpenError;
 use cofferdam_sandbox::{LayerError, SandboxError};
 use cofferdam_store::StoreError;
 
+use crate::base::chain;
+
 /// Why a worker had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -65,6 +67,27 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
+    /// The error in words that may stand in a worker's log: without what a program, a task or a configuration may have put into it. The store
+    /// keeps the others.
+    pub(crate) fn in_own_words(&self) -> String {
+        match self {
+            Self::Store(_)
+            | Self::Sandbox(_)
+            | Self::Egress(_)
+            | Self::NoListeners
+            | Self::Serve(_)
+            | Self::File { .. }
+            | Self::TakenBack
+            | Self::Layer(_)
+            | Self::Log(_) => chain(self),
+            Self::Forge(_) => "git or the forge failed".to_owned(),
+            Self::Model(_) => "the session's model cannot be opened any more".to_owned(),
+            Self::Policy(_) => "the policy has a glob that is none".to_owned(),
+            Self::BaseTree(_) => "the base tree could not be prepared in its sandbox".to_owned(),
+            Self::NoPolicy(_) => "the task names a policy that there is not".to_owned(),
+        }
+    }
+
     /// Whether the task names something that is not there or cannot be used, so that trying again would not help.
     pub(crate) const fn is_fault_of_the_task(&self) -> bool {
         let Self::Forge(error) = self else { return false };

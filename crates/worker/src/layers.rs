@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::SessionId;
+use cofferdam_domain::{SessionId, SessionState, Timestamp};
 use cofferdam_sandbox::workspace_upper;
-use cofferdam_store::Store;
+use cofferdam_store::{Everything, Retention, Store, expiry};
 
-use crate::{WorkerError, base, door::TRUST};
+use crate::{WorkerError, base, carry::ARCHIVES, door::TRUST};
 
 /// The name of the directory with what each session has, in the data directory.
-const SESSIONS: &str = "sessions";
+pub(crate) const SESSIONS: &str = "sessions";
 
 /// The name of the layer with a session's workspace, in the session's directory.
 pub(crate) const LAYER: &str = "layer";
@@ -20,6 +20,9 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The name of the layer that a later turn begins with, in the session's directory.
 pub(crate) const START: &str = "start";
 
+/// What a session has until it ends, beside its workspace, in its directory.
+pub(crate) const UNTIL_THE_END: [&str; 5] = [START, ARCHIVES, "evidence-base", "evidence-head", TRUST];
+
 /// Removes what an ended session has left on disk, except its quarantine, which `diff` reads, and its checkpoints, which it can be forked
 /// from.
 ///
@@ -27,7 +30,7 @@ pub(crate) const START: &str = "start";
 /// When something cannot be removed; says what.
 pub async fn forget(data: &Path, session: SessionId) -> Result<(), WorkerError> {
     let directory = session_directory(data, session);
-    for layer in [LAYER, START, "evidence-base", "evidence-head", TRUST] {
+    for layer in UNTIL_THE_END.into_iter().chain([LAYER]) {
         remove_layer(&directory.join(layer)).await?;
     }
     Ok(())
@@ -40,14 +43,18 @@ pub async fn forget(data: &Path, session: SessionId) -> Result<(), WorkerError> 
 pub async fn erase(data: &Path, session: SessionId) -> Result<(), WorkerError> {
     let directory = session_directory(data, session);
     let checkpoints = directory.join(CHECKPOINTS);
-    for inside in [&checkpoints, &directory] {
-        let Ok(entries) = std::fs::read_dir(inside) else { continue };
-        for entry in entries.flatten().filter(|entry| entry.path() != checkpoints) {
-            remove_layer(&entry.path()).await?;
-        }
-        // Unless something is left in it.
-        std::fs::remove_dir(inside).ok();
+    empty(&checkpoints, None).await?;
+    empty(&directory, Some(&checkpoints)).await
+}
+
+/// Removes a directory with the layers in it, but for one.
+async fn empty(directory: &Path, except: Option<&Path>) -> Result<(), WorkerError> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten().filter(|entry| Some(&*entry.path()) != except) {
+        remove_layer(&entry.path()).await?;
     }
+    // Unless something is left in it.
+    std::fs::remove_dir(directory).ok();
     Ok(())
 }
 
@@ -66,15 +73,73 @@ pub async fn erase_forgotten(store: &dyn Store, data: &Path) -> Result<(), Worke
     Ok(())
 }
 
+/// Removes the files of sessions that ended too long ago: layers and checkpoints, not what `diff` reads. Says when the next will have.
+///
+/// # Errors
+/// When the store cannot be asked, or something cannot be removed; says what.
+pub async fn expire(
+    store: &dyn Everything,
+    data: &Path,
+    retention: Retention,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, WorkerError> {
+    let Ok(entries) = std::fs::read_dir(data.join(SESSIONS)) else { return Ok(None) };
+    let mut next: Option<Timestamp> = None;
+    for entry in entries.flatten() {
+        let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if ![LAYER, START, CHECKPOINTS].iter().any(|name| entry.path().join(name).exists()) {
+            continue;
+        }
+        let Some(row) = store.session(None, session).await? else { continue };
+        let stays = row.archived && retention.archived_stay;
+        if row.state != SessionState::Ended || row.claimed || stays {
+            continue;
+        }
+        let keeping = retention.keeping.narrowed(store.keeping(row.owner.org).await?);
+        let Some(days) = keeping.files else { continue };
+        let due = expiry(row.updated, days);
+        if due > now {
+            next = Some(next.map_or(due, |next| next.min(due)));
+            continue;
+        }
+        forget(data, session).await?;
+        empty(&session_directory(data, session).join(CHECKPOINTS), None).await?;
+    }
+    Ok(next)
+}
+
+/// Removes what was deleted of sessions after `after`, by the store's clock. Returns the time of the last of them.
+///
+/// # Errors
+/// When the store cannot be asked, or something cannot be removed; says what.
+pub async fn erase_forgotten_after(
+    store: &dyn Everything,
+    data: &Path,
+    after: Timestamp,
+) -> Result<Timestamp, WorkerError> {
+    let mut last = after;
+    for (session, at) in store.forgotten(after).await? {
+        erase(data, session).await?;
+        last = last.max(at);
+    }
+    Ok(last)
+}
+
 /// The layers of the workspace that a session has left, lowest first, to be looked at; `None` if nothing is left of it.
 #[must_use]
 pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<PathBuf>> {
     let layer = session_directory(data, session).join(LAYER);
+    let base = begun_with(data, session, agent)?;
+    (layer.exists() && base.exists()).then(|| vec![base, workspace_upper(&layer)])
+}
+
+/// The tree that the session's workspace began with in this turn.
+pub(crate) fn begun_with(data: &Path, session: SessionId, agent: &Agent) -> Option<PathBuf> {
     let base = match agent.start() {
         Some(start) => base::start_place(data, session, start),
         None => base::place(data, &agent.repository()?.base_commit),
     };
-    (layer.exists() && base.exists()).then(|| vec![workspace_upper(&base), workspace_upper(&layer)])
+    Some(workspace_upper(&base))
 }
 
 /// Where a session's own things are kept.

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod base;
+mod carry;
 mod checkpoint;
 mod collect;
 mod door;
@@ -18,6 +19,7 @@ mod effects;
 mod error;
 mod evidence;
 mod layers;
+mod leftovers;
 mod log;
 mod parts;
 mod patience;
@@ -38,7 +40,7 @@ mod work;
 pub use collect::patch;
 pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
-pub use layers::{erase, erase_forgotten, forget, left_by};
+pub use layers::{erase, erase_forgotten, erase_forgotten_after, expire, forget, left_by};
 pub use log::now;
 pub use parts::{Models, OwnPolicy, Parts, Policies};
 pub use service::{Service, ServiceNews, ServiceOptions};

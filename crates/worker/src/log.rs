@@ -10,7 +10,7 @@
 use std::{
     collections::VecDeque,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cofferdam_agent::{Action, Agent};
@@ -188,8 +188,12 @@ impl<'c> SessionLog<'c> {
             }
             let events = loop {
                 let writer = Writer::Worker { claim: self.claim, after: self.last };
+                let begun = Instant::now();
                 match self.store.append(self.session, writer, at, bodies.clone()).await {
-                    Ok(events) => break events,
+                    Ok(events) => {
+                        self.watch.written(begun.elapsed());
+                        break events;
+                    }
                     Err(StoreError::Behind { .. }) => break Vec::new(),
                     Err(error) if error.passes() => pause.wait().await,
                     Err(error) => return Err(error.into()),

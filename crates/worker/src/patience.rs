@@ -33,7 +33,7 @@ pub(crate) trait Passing {
 
 impl Passing for StoreError {
     fn passes(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::BucketAway { .. })
     }
 }
 

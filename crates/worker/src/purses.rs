@@ -63,6 +63,15 @@ impl Purses {
         Ok(exceeded)
     }
 
+    /// Why no pull request may be opened any more today, in words; `None` while one may. Asked anew each time: it is asked rarely.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(crate) async fn deliveries_exceeded(&self, owner: Owner) -> Result<Option<String>, StoreError> {
+        let Some(ledger) = &self.ledger else { return Ok(None) };
+        patiently(|| ledger.deliveries_exceeded(owner, now())).await
+    }
+
     /// A model was paid.
     pub(crate) fn spend(&self, owner: Owner, answer: &Answer, cost: Cost) {
         self.known(|all| {

@@ -32,7 +32,7 @@ const LONGEST_TOLD: usize = 300;
 pub(crate) struct Recorder {
     state: Mutex<State>,
     news: Notify,
-    /// So many refusals are news by themselves; 0 for none.
+    /// Each time that there were so many refusals more, that is news by itself; 0 for never.
     burst: AtomicU64,
 }
 
@@ -46,22 +46,10 @@ struct State {
     counted: BTreeMap<&'static str, Refused>,
     single: u32,
     told: BTreeMap<CallId, Told>,
-    tally: Tally,
-}
-
-/// What was refused, as far as rules look at it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tally {
-    /// How often.
-    pub(crate) refusals: u64,
-    /// Whether an answer contained a credential.
-    pub(crate) reflected: bool,
-    /// Whether a canary was touched.
-    pub(crate) canary: bool,
-    /// Whether a request contained a secret.
-    pub(crate) secret: bool,
-    /// The sandbox of the last one.
-    pub(crate) sandbox: Option<SandboxId>,
+    /// Refusals, written down or not.
+    refusals: u64,
+    /// There were as many of them as are news by themselves.
+    burst: bool,
 }
 
 /// What a call is told of what was refused while it ran.
@@ -102,9 +90,14 @@ impl Recorder {
         Arc::default()
     }
 
-    /// So many refusals are news, whether or not there is anything to take.
+    /// Each time that there were so many refusals more, that is news, whether or not there is anything to take.
     pub(crate) fn tell_at(&self, refusals: u64) {
         self.burst.store(refusals, Ordering::Relaxed);
+    }
+
+    /// Whether there were that many since this was asked last.
+    pub(crate) fn burst(&self) -> bool {
+        std::mem::take(&mut self.state().burst)
     }
 
     /// Returns when there is something to take.
@@ -128,11 +121,6 @@ impl Recorder {
         }
         batch.bodies.extend(std::mem::take(&mut state.fetched).into_iter().map(EventBody::PackageFetched));
         batch
-    }
-
-    /// What was refused so far.
-    pub(crate) fn tally(&self) -> Tally {
-        self.state().tally
     }
 
     /// What is to be added to the outcome of a call that has ended.
@@ -163,8 +151,10 @@ impl State {
         for call in &refused.calls {
             self.told.entry(*call).or_default().add(&refused);
         }
-        if self.single < MOST_SINGLE {
-            self.single += 1;
+        // What freezes the sandbox does so at once, however much there was before.
+        let pressing = matches!(refused.code, Refusal::Canary | Refusal::Secret);
+        if self.single < MOST_SINGLE || pressing {
+            self.single = self.single.saturating_add(1);
             self.refused.push(refused);
             return;
         }
@@ -210,15 +200,13 @@ impl Record for Recorder {
         durable.await.map_err(|_| NotRecorded)
     }
 
-    fn tried(&self, sandbox: SandboxId, code: Refusal) {
-        let tally = &mut self.state().tally;
-        tally.refusals = tally.refusals.saturating_add(1);
-        tally.reflected |= code == Refusal::Reflected;
-        tally.canary |= code == Refusal::Canary;
-        tally.secret |= code == Refusal::Secret;
-        tally.sandbox = Some(sandbox);
-        if tally.refusals == self.burst.load(Ordering::Relaxed) {
-            // What is merged with its like is written down later; that there are too many is known now.
+    fn tried(&self, _: SandboxId, _: Refusal) {
+        let mut state = self.state();
+        state.refusals = state.refusals.saturating_add(1);
+        let burst = self.burst.load(Ordering::Relaxed);
+        if burst > 0 && state.refusals.is_multiple_of(burst) {
+            // What is merged with its like is written down later; that there are many is known now.
+            state.burst = true;
             self.news.notify_one();
         }
     }
@@ -304,10 +292,10 @@ mod tests {
         assert_eq!(recorder.take(Take::Pressing).bodies.len(), 1);
         // The door merges these with the first, and tells of them later.
         recorder.tried(sandbox, Refusal::Name);
-        recorder.tried(sandbox, Refusal::Canary);
+        assert!(!recorder.burst());
+        recorder.tried(sandbox, Refusal::Host);
         recorder.pending().await;
-        let tally = recorder.tally();
-        assert_eq!((tally.refusals, tally.canary, tally.secret), (3, true, false));
+        assert!(recorder.burst() && !recorder.burst(), "told once");
         assert!(recorder.take(Take::All).bodies.is_empty());
     }
 
@@ -328,7 +316,6 @@ mod tests {
             .map(|body| if let EventBody::EgressRefused(refused) = body { refused.count } else { 0 })
             .sum();
         assert_eq!(count, MOST_SINGLE + 500);
-        assert_eq!(recorder.tally().refusals, u64::from(MOST_SINGLE) + 500);
         let told = recorder.told(CALL).unwrap();
         assert_eq!(told.lines().count(), MOST_TOLD + 1, "{told}");
         assert!(told.len() < 4096);

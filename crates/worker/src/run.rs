@@ -7,10 +7,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Answer, CallId, Event, EventBody, Label, ModelRequest, Owner, Seq, SessionId, SessionState, Stage,
-    Timestamp, ToolCall, ToolOutcome, ToolStatus, amount::counted, event::Fixed, tool::ToolEffect,
+    Answer, CallId, Consequence, Event, EventBody, Label, ModelRequest, Owner, Policy, Seq, SessionId,
+    SessionState, Stage, Timestamp, ToolCall, ToolOutcome, ToolStatus, event::Fixed, tool::ToolEffect,
 };
 use cofferdam_model::{Model, ModelError};
+use cofferdam_sandbox::SandboxError;
 use cofferdam_store::StoreError;
 use cofferdam_tools::Toolbox;
 use futures_util::{
@@ -22,9 +23,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Entrance, Parts, Visitor, Watch, WorkerError,
+    carry::Carrier,
     checkpoint::Checkpoints,
     door::SessionDoor,
-    effects,
+    effects, layers,
     log::{Effect, SessionLog, now},
     patience::{Passing as _, Pause, patiently},
     purses::Purses,
@@ -58,6 +60,9 @@ enum Happened {
     /// What is under way has had its time to end since then.
     Late,
 }
+
+/// The fewest refusals that a rule of the policy's own hears of before the door tells of them by itself, which it does every few seconds.
+const FEWEST_REFUSALS: u32 = 10;
 
 /// Why nothing more is done.
 pub(crate) enum Left {
@@ -96,6 +101,7 @@ pub(crate) struct Run<'c> {
     sandbox: Option<SharedSandbox>,
     door: Arc<SessionDoor>,
     checkpoints: Checkpoints,
+    carrier: Carrier,
     entrance: Entrance,
     /// Who waits until no call runs any more.
     visitor: Option<Box<dyn Visitor>>,
@@ -125,6 +131,7 @@ impl<'c> Run<'c> {
         let worked = log.agent().has_worked() && log.agent().restore().is_none();
         Self {
             checkpoints: Checkpoints::new(&directory, worked),
+            carrier: Carrier::new(parts.store.clone(), &directory),
             entrance: parts.entrances.open(session, &directory),
             visitor: None,
             door: SessionDoor::new(owner.org),
@@ -158,7 +165,7 @@ impl<'c> Run<'c> {
 
     /// Works on the session, and leaves nothing running.
     pub(crate) async fn finish(&mut self, news: News, stop: StopSignal) -> Result<Left, WorkerError> {
-        self.door.recorder.tell_at(self.fixed.policy.egress.limits.refusals_before_freeze.into());
+        self.door.recorder.tell_at(burst(&self.fixed.policy));
         let result = self.finish_session(news, stop).await;
         // Whatever still runs is cut short: dropping a future drops its process, and the log says that it was started.
         self.drop_effects();
@@ -195,11 +202,14 @@ impl<'c> Run<'c> {
                 Happened::News(Some(Err(_)) | None) => news = self.listen_again().await?,
                 Happened::Model { model, step, result, millis } => {
                     self.model = Some(model);
-                    let mut facts: Vec<EventBody> = self.checkpoints.settle().await.into_iter().collect();
+                    let mut facts = self.checkpoints.settle().await;
                     facts.push(self.answered(step, result, millis));
                     self.advance(facts).await?;
                 }
                 Happened::Tool { call, outcome, millis } => {
+                    if outcome.status == ToolStatus::Error {
+                        self.sandbox_must_live().await?;
+                    }
                     let facts = self.finished_tools(call, outcome, millis);
                     self.advance(facts).await?;
                     if self.running.is_empty() {
@@ -209,15 +219,13 @@ impl<'c> Run<'c> {
                 Happened::Stage { stage, result } => {
                     let done = result?;
                     // The last step's, before the session can end.
-                    if let Some(kept) = self.checkpoints.settle().await {
-                        self.advance(vec![kept]).await?;
+                    let kept = self.checkpoints.settle().await;
+                    if !kept.is_empty() {
+                        self.advance(kept).await?;
                     }
                     self.stage_done(stage, done).await?;
                 }
-                Happened::Door => {
-                    let facts = self.freeze_if_due().await;
-                    self.advance(facts).await?;
-                }
+                Happened::Door => self.advance(Vec::new()).await?,
                 Happened::Visitor(visitor) => self.announce(visitor).await?,
                 Happened::Gone { by, recording } => self.gone(by, recording).await?,
                 Happened::Deadline => self.cut_tools_short().await?,
@@ -278,12 +286,16 @@ impl<'c> Run<'c> {
 
     /// Keeps the files as they are now.
     async fn keep_files(&mut self) -> Result<(), WorkerError> {
-        let mut facts: Vec<EventBody> = self.checkpoints.settle().await.into_iter().collect();
-        if self.sandbox.is_some() && self.log.agent().outcome().is_none() {
+        let mut facts = self.checkpoints.settle().await;
+        let agent = self.log.agent();
+        if self.sandbox.is_some() && (agent.outcome().is_none() || agent.frozen().is_some()) {
             self.checkpoints.begin_now(self.log.agent().step());
             facts.extend(self.checkpoints.settle().await);
         }
-        self.log.note(facts).await
+        self.log.note(facts.clone()).await?;
+        // Whoever has it next may be on another machine.
+        let stored = self.carrier.rest(&facts, self.draining).await;
+        self.log.note(stored).await
     }
 
     /// Follows the log again where nothing is heard of it any more.
@@ -321,23 +333,34 @@ impl<'c> Run<'c> {
             self.drop_effects();
         }
         // Before a call may start that was held.
-        let facts = self.checkpoints.settle().await.into_iter().collect();
+        let facts = self.checkpoints.settle().await;
         self.advance(facts).await
     }
 
     /// Writes facts, and before them what the door has to write down, and what the agent makes of them; then lets out what waited for that
-    /// and starts the effects.
+    /// and starts the effects. Where a rule over what is in the log freezes the sandbox, nothing of that is let out.
     async fn advance(&mut self, facts: Vec<EventBody>) -> Result<(), WorkerError> {
-        let mut batch = self.door.recorder.take(if facts.is_empty() { Take::Pressing } else { Take::All });
-        batch.bodies.extend(facts);
+        let burst = self.door.recorder.burst();
+        if burst {
+            self.door.flush();
+        }
+        let which = if facts.is_empty() && !burst { Take::Pressing } else { Take::All };
+        let mut batch = self.door.recorder.take(which);
+        let stored = self.carrier.heard(&facts);
+        batch.bodies.extend(facts.into_iter().chain(stored));
         let bodies = std::mem::take(&mut batch.bodies);
         if self.draining.is_some() {
             self.log.note(bodies).await?;
-            batch.written();
+            if !self.freeze_if_alarmed().await {
+                batch.written();
+            }
             return Ok(());
         }
         let bodies = self.within_budget(bodies).await?;
         let effects = self.log.record(bodies, Some(&self.fixed)).await?;
+        if self.freeze_if_alarmed().await {
+            return Ok(());
+        }
         batch.written();
         self.door.grant(self.log.agent());
         for effect in effects {
@@ -362,7 +385,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// Before the model is asked again: what is to be written, and that a budget is used up if one is.
+    /// Before the model is asked again, or a pull request is opened: what is to be written, and that a budget is used up if one is.
     async fn within_budget(&mut self, mut bodies: Vec<EventBody>) -> Result<Vec<EventBody>, WorkerError> {
         let agent = self.log.agent();
         // Nothing is asked any more.
@@ -370,10 +393,17 @@ impl<'c> Run<'c> {
             let EventBody::ToolFinished { outcome, .. } = body else { return false };
             matches!(outcome.effect, Some(ToolEffect::Finish(_)))
         };
+        if agent.cancelled() || agent.spends_anyway(now()) {
+            return Ok(bodies);
+        }
         let spends = matches!(agent.state(), SessionState::Queued | SessionState::Working)
-            && !agent.cancelled()
-            && !agent.spends_anyway(now())
             && !bodies.iter().any(finishes);
+        let examined = agent.verdict().is_some() || bodies.iter().any(is_verdict);
+        let delivers =
+            agent.state() == SessionState::Delivering && examined && agent.pull_request().is_none();
+        if delivers && let Some(what) = self.purses.deliveries_exceeded(self.owner).await? {
+            bodies.push(EventBody::BudgetExceeded { what });
+        }
         if spends && let Some(what) = self.purses.exceeded(self.owner).await? {
             bodies.push(EventBody::BudgetExceeded { what });
         }
@@ -391,29 +421,28 @@ impl<'c> Run<'c> {
         }
     }
 
-    /// What the log is to say when the policy's rules want the sandbox frozen: then the session ends, held for a person, and nothing passes any
-    /// more.
-    async fn freeze_if_due(&mut self) -> Vec<EventBody> {
-        let most = self.fixed.policy.egress.limits.refusals_before_freeze;
-        let tally = self.door.recorder.tally();
-        let Some(sandbox) = tally.sandbox else { return Vec::new() };
-        let reason = if tally.canary {
-            "a canary was touched".to_owned()
-        } else if tally.secret {
-            "a request contained a secret".to_owned()
-        } else if tally.reflected && most > 0 {
-            "an answer contained a credential".to_owned()
-        } else if most > 0 && tally.refusals >= u64::from(most) {
-            format!("{} refused by the egress door", counted(tally.refusals, "request"))
-        } else {
-            return Vec::new();
-        };
-        self.door.close(&reason);
-        if let Some(shared) = self.sandbox.as_ref().filter(|shared| shared.id() == sandbox) {
-            // One that cannot be stopped where it stands is destroyed all the same, a moment later.
-            shared.freeze().await.ok();
+    /// Whether the log says that the sandbox is frozen, or is to be. Then nothing passes any more, and its processes stand where they are: one
+    /// that cannot be stopped is destroyed all the same, a moment later.
+    async fn freeze_if_alarmed(&mut self) -> bool {
+        let agent = self.log.agent();
+        if !agent.is_alarmed() {
+            return false;
         }
-        vec![EventBody::SandboxFrozen { sandbox, reason }]
+        self.door.close(agent.frozen().unwrap_or("the sandbox is to be frozen"));
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.freeze().await.ok();
+        }
+        true
+    }
+
+    /// What is said of calls in a sandbox that is gone is not what became of them, and none after them can be carried out: the session is taken
+    /// up anew, with another sandbox over the same files.
+    async fn sandbox_must_live(&mut self) -> Result<(), WorkerError> {
+        let Some(sandbox) = self.sandbox.clone() else { return Ok(()) };
+        match sandbox.list(".", 1).await {
+            Err(gone @ SandboxError::Gone(_)) => Err(gone.into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Tells the door which calls run.
@@ -503,6 +532,10 @@ impl<'c> Run<'c> {
     }
 
     fn start_stage(&mut self, stage: Stage) -> BoxFuture<'static, Happened> {
+        if stage == Stage::Collect {
+            // What the last steps did is kept, however quick they were.
+            self.checkpoints.begin_now(self.log.agent().step());
+        }
         let context = StageContext {
             parts: self.parts.clone(),
             session: self.session,
@@ -521,6 +554,7 @@ impl<'c> Run<'c> {
             Done::Facts(facts) => self.advance(facts).await,
             Done::Sandbox(sandbox, facts) => {
                 self.sandbox = Some(Arc::new(sandbox));
+                self.checkpoints.over(layers::begun_with(&self.parts.data, self.session, self.log.agent()));
                 self.advance(facts).await?;
                 if self.running.is_empty() {
                     self.checkpoints.begin(self.log.agent().step().saturating_sub(1));
@@ -537,6 +571,23 @@ impl<'c> Run<'c> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the gate has decided about the change.
+const fn is_verdict(body: &EventBody) -> bool {
+    matches!(body, EventBody::Examined { .. })
+}
+
+/// After how many refusals the rules that freeze are to hear of all of them, also of those that are counted with their like: the fewest that one
+/// of them waits for, but not so few that every single one is an event; 0 where there is no such rule.
+fn burst(policy: &Policy) -> u64 {
+    let alarms = policy.alarms.iter();
+    let own = alarms.clone().flat_map(|alarms| &alarms.rules);
+    let own = own.filter(|rule| rule.event == "egress_refused" && rule.then == Consequence::Freeze);
+    let counts = own.map(|rule| rule.count.max(FEWEST_REFUSALS));
+    let limit = policy.egress.limits.refusals_before_freeze;
+    let counts = counts.chain(alarms.map(|alarms| alarms.escapes)).chain([limit]);
+    counts.filter(|count| *count > 0).min().unwrap_or_default().into()
 }
 
 /// Returns at a time of the log's clock; never if there is none.

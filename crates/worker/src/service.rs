@@ -11,10 +11,11 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
-    Ended, Nobody, Parts, StopSignal, WorkerError,
+    Ended, Parts, StopSignal, Watch, WorkerError,
     base::chain,
+    leftovers,
     log::now,
-    patience::{Pause, patiently},
+    patience::{Passing as _, Pause, patiently},
     purses::Purses,
     run::Left,
     work::{Job, Worked, work_on},
@@ -31,6 +32,8 @@ pub struct ServiceOptions {
     pub patience: Duration,
     /// How long what is under way may take to end when it is asked to stop; then it is cut short.
     pub grace: Duration,
+    /// Watches all its sessions.
+    pub watch: Arc<dyn Watch>,
     /// Is told what happens, to log and to count it. Must not block.
     pub news: Arc<dyn Fn(ServiceNews<'_>) + Send + Sync>,
 }
@@ -46,7 +49,8 @@ pub enum ServiceNews<'a> {
     Released(SessionId, &'a Ended),
     /// A session was taken back by somebody and is to be taken again.
     TakenBack(SessionId),
-    /// It could not go on with a session, for this reason: something of this machine's failed.
+    /// It could not go on with a session, for this reason: something of this machine's failed. In words without what others wrote: the
+    /// store has all of it.
     Because(SessionId, &'a str),
     /// It has given such a session back, to be tried again later.
     Failed(SessionId),
@@ -103,7 +107,7 @@ impl Service {
         let service = Arc::new(Self { parts, queue, options, purses, drain: watch::Sender::new(false) });
         loop {
             let entered = tokio::select! {
-                entered = service.enter() => entered?,
+                entered = service.clear_and_enter() => entered?,
                 () = stopped(&mut stop) => return Ok(()),
             };
             match service.attend(entered, &mut stop).await? {
@@ -115,6 +119,12 @@ impl Service {
 
     fn tell(&self, news: ServiceNews<'_>) {
         (self.options.news)(news);
+    }
+
+    async fn clear_and_enter(&self) -> Result<Presence, WorkerError> {
+        // No reason not to work: the next time tries again.
+        leftovers::clear(&self.parts).await.ok();
+        self.enter().await
     }
 
     async fn enter(&self) -> Result<Presence, WorkerError> {
@@ -213,7 +223,7 @@ impl Service {
             claim: &taken.claim,
             owner: taken.owner,
             purses: self.purses.clone(),
-            watch: Arc::new(Nobody),
+            watch: self.options.watch.clone(),
             grace: self.options.grace,
             crashes: taken.crashes,
         };
@@ -240,15 +250,39 @@ impl Service {
                 (again(crashes, reason), ServiceNews::Failed(session))
             }
         };
-        if let Release::TryAgain { reason, .. } = &release {
-            self.tell(ServiceNews::Because(session, reason));
+        match &worked {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => self.tell(ServiceNews::Because(session, &error.in_own_words())),
+            // What it said may have somebody's text in it.
+            Err(_) => self.tell(ServiceNews::Because(session, "the worker has a defect")),
         }
-        match self.queue.release(taken, release).await {
+        match self.give_back(&taken, &release).await {
             Ok(()) => self.tell(news),
-            // It is given to others once this worker is gone, or does not want it any more.
+            Err(StoreError::Fenced { .. } | StoreError::UnknownSession(_)) => {
+                self.tell(ServiceNews::Overtaken(session));
+            }
+            // It is given to others once this worker is gone.
             Err(error) => self.tell(ServiceNews::StoreFailed(&error)),
         }
     }
+
+    /// Gives a session back, however long the store cannot be written: nobody else may take it before, and this worker does not work on it.
+    async fn give_back(&self, taken: &Taken, release: &Release) -> Result<(), StoreError> {
+        let mut pause = Pause::new();
+        loop {
+            match self.queue.release(taken.once_more(), release.clone()).await {
+                Err(error) if error.passes() || is_full(&error) => {
+                    self.tell(ServiceNews::StoreFailed(&error));
+                    pause.wait().await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+const fn is_full(error: &StoreError) -> bool {
+    matches!(error, StoreError::Full { .. } | StoreError::Busy { .. })
 }
 
 /// Something failed that is no fault of the task: later it may not.

@@ -34,12 +34,13 @@ async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
         return Ok(Done::Impossible(reason));
     }
     let layer = context.parts.session_directory(context.session).join(LAYER);
-    let elsewhere = context.agent.has_worked() && context.agent.restore().is_none() && !layer.exists();
+    let brought = match restore::bring(context).await? {
+        Ok(brought) => brought,
+        Err(reason) => return Ok(Done::Impossible(reason)),
+    };
     let sandbox = context.sandbox(lower, layer, Vec::new()).await?;
     let mut facts =
         vec![EventBody::SandboxReady { sandbox: sandbox.id(), level: sandbox.level().to_owned() }];
-    if elsewhere {
-        facts.push(restore::left_elsewhere());
-    }
+    facts.extend(restore::told(&brought));
     Ok(Done::Sandbox(sandbox, facts))
 }

@@ -1,5 +1,7 @@
 //! What somebody who watches a session is told while it runs.
 
+use std::time::Duration;
+
 use cofferdam_domain::{CallId, Event};
 use cofferdam_model::Progress;
 
@@ -10,6 +12,9 @@ pub trait Watch: Send + Sync {
 
     /// Something is under way that is not an event yet, and may never become one.
     fn live(&self, live: Live<'_>);
+
+    /// The store has what was to be written, after so long.
+    fn written(&self, _: Duration) {}
 }
 
 /// What is under way.

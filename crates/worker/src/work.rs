@@ -8,7 +8,7 @@ use cofferdam_domain::{
 };
 use cofferdam_model::Model;
 use cofferdam_sandbox::{System, WORKSPACE};
-use cofferdam_store::{Claim, Store};
+use cofferdam_store::{Claim, MOST_CRASHES, Store};
 use cofferdam_tools::Toolbox;
 use tokio::sync::watch;
 
@@ -89,9 +89,6 @@ pub async fn work(
         }
     }
 }
-
-/// So many workers that died with a session in a row, or failed with it, are enough.
-const MOST_CRASHES: u32 = 5;
 
 /// Works on a claimed session. `model` is the session's model, if it is open already.
 pub(crate) async fn work_on(
@@ -228,6 +225,8 @@ pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool) 
         .with_access(policy.egress.access)
         .with_system(system)
         .with_plan_first(plan_first);
+    let mut policy = policy;
+    policy.alarms.get_or_insert_default();
     let tools = toolbox.specs();
     let network = if policy.egress.is_closed() { Network::Off } else { Network::Door };
     let input = PromptInput {

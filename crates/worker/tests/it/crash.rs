@@ -33,7 +33,7 @@ const LAST: &str = "WORKER_TEST_LAST_MOMENT";
 /// More than any session of the scene has.
 const MOST_MOMENTS: u32 = 200;
 
-/// A session in which people approve a plan, answer, take it back, write after its end, and merge. What counts is done twice, should it be
+/// A session in which people approve a plan, have it pause and go on, answer, take it back, write after its end, and merge. What counts is done twice, should it be
 /// cut short once.
 const STORY: &str = r#"
 name = "with people"
@@ -47,6 +47,9 @@ call = [{ tool = "shell", args = { command = "echo one > note" } }]
 
 [[step]]
 call = [{ tool = "ask", args = { question = "Plus?" } }]
+
+[[step]]
+call = [{ tool = "ask", args = { question = "Really plus?" } }]
 
 [[step]]
 call = [{ tool = "shell", args = { command = "rm -f note; sed -i 's/- [$]2/+ $2/' sum.sh; sh test.sh" } }]
@@ -83,16 +86,16 @@ fn role() {
     let fate = Fate::new(variable(LAST).parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = FatalStore { inner: scene.store().await, fate: fate.clone() };
+        let pauses = std::env::var_os(PEOPLE).is_some();
+        let store = FatalStore { inner: scene.store().await, fate: fate.clone(), pauses };
         let forge = FatalForge { inner: Arc::new(scene.forge()), fate: fate.clone() };
         let mut parts = scene.own_parts(Arc::new(store), Arc::new(forge)).await.unwrap();
-        let people = std::env::var_os(PEOPLE).is_some();
-        if people {
+        if pauses {
             parts.policy.questions = Questions::Wait;
         }
         let (_ask, stop) = watch::channel(false);
         let ended = Box::pin(work(Arc::new(parts), session, None, Arc::new(Nobody), stop)).await.unwrap();
-        assert!(people || ended == Ended::Over(Outcome::Succeeded), "{ended:?}");
+        assert!(pauses || ended == Ended::Over(Outcome::Succeeded), "{ended:?}");
         println!("{LIVED}{}", fate.lived());
     });
 }
@@ -130,8 +133,11 @@ fn people(session: SessionId, events: &[Event]) -> Option<EventBody> {
         Some(WaitingFor::Pause | WaitingFor::Budget) => return Some(EventBody::ContinueAsked { by: by() }),
         Some(WaitingFor::Answer) => {
             // Once they think better of it.
-            if let (0, Some(kept)) = (count("rolled_back"), checkpoints(events).first()) {
-                return Some(EventBody::RolledBack { to: kept.at, by: by(), instruction: None });
+            if count("rolled_back") == 0 {
+                // A worker may have died before it could keep the files: then to where there were none.
+                let begun = events.iter().find(|event| event.body.name() == "plan_decided").unwrap();
+                let to = checkpoints(events).first().map_or(begun.seq, |kept| kept.at);
+                return Some(EventBody::RolledBack { to, by: by(), instruction: None });
             }
             let call = events.iter().rev().find_map(|event| match event.body {
                 EventBody::QuestionAsked { call, .. } => Some(call),
@@ -205,9 +211,13 @@ async fn check_story(scene: &Scene, store: &dyn Store, session: SessionId, momen
     store.verify(session).await.unwrap_or_else(|error| panic!("moment {moment}: {error}"));
     replay(&events).unwrap_or_else(|error| panic!("moment {moment}: {error}"));
     let count = |name: &str| events.iter().filter(|event| event.body.name() == name).count();
-    for (name, times) in
-        [("session_ended", 2), ("rolled_back", 1), ("plan_decided", 1), ("pull_request_closed", 1)]
-    {
+    for (name, times) in [
+        ("session_ended", 2),
+        ("rolled_back", 1),
+        ("plan_decided", 1),
+        ("pause_asked", 1),
+        ("pull_request_closed", 1),
+    ] {
         assert_eq!(count(name), times, "moment {moment}: {name}");
     }
     assert_eq!(scene.forge().list().await.unwrap().len(), 1, "moment {moment}");

@@ -42,6 +42,19 @@ impl Fate {
 pub(crate) struct FatalStore {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) fate: Arc<Fate>,
+    /// Somebody has every session pause once, while a command runs.
+    pub(crate) pauses: bool,
+}
+
+impl FatalStore {
+    async fn pause_once(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+        let events = self.inner.read(session, Seq::START, 1000).await?;
+        if events.iter().any(|event| matches!(event.body, EventBody::PauseAsked { .. })) {
+            return Ok(());
+        }
+        let pause = EventBody::PauseAsked { by: "ann".to_owned() };
+        self.inner.append(session, Writer::Anybody, at, vec![pause]).await.map(drop)
+    }
 }
 
 #[async_trait]
@@ -66,6 +79,11 @@ impl Store for FatalStore {
     ) -> Result<Vec<Event>, StoreError> {
         self.fate.moment();
         let events = self.inner.append(session, writer, at, bodies).await?;
+        let runs =
+            |event: &Event| matches!(&event.body, EventBody::ToolStarted { tool, .. } if tool == "shell");
+        if self.pauses && events.iter().any(runs) {
+            self.pause_once(session, at).await?;
+        }
         self.fate.moment();
         Ok(events)
     }

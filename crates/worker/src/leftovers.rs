@@ -1,0 +1,117 @@
+//! What workers that died, or lost a session to another machine, have left on this one's disk, and its removal.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+};
+
+use cofferdam_agent::Agent;
+use cofferdam_domain::{Event, Seq, SessionId, SessionState};
+use cofferdam_store::StoreError;
+
+use crate::{
+    Parts, WorkerError,
+    base::BASES,
+    layers::{self, LAYER, SESSIONS, remove_layer, session_directory},
+};
+
+/// What the names of base layers that are being made begin with.
+pub(crate) const BEING_MADE: &str = "new-";
+/// How many events are read at once.
+const PAGE: u32 = 512;
+
+/// Removes it. Before the worker takes its first session.
+///
+/// # Errors
+/// When the store cannot be asked, or something cannot be removed; the next time tries again.
+pub(crate) async fn clear(parts: &Parts) -> Result<(), WorkerError> {
+    for entry in entries(&parts.data.join(BASES)) {
+        if entry.file_name().to_string_lossy().starts_with(BEING_MADE) && is_abandoned(&entry.path()) {
+            remove_layer(&entry.path()).await?;
+        }
+    }
+    for entry in entries(&parts.data.join(SESSIONS)) {
+        let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if is_left(parts, session) {
+            forget_ended(parts, session).await?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
+}
+
+/// Makes the directory of a layer and says that somebody is making it, for as long as the result lives.
+pub(crate) fn hold(layer: &Path) -> io::Result<File> {
+    loop {
+        fs::create_dir_all(layer)?;
+        let held = File::open(layer)?;
+        held.lock()?;
+        // Until it was held it may have been taken for abandoned.
+        if layer.exists() {
+            return Ok(held);
+        }
+    }
+}
+
+/// Whether nobody is making the layer any more. What cannot be looked at is left alone.
+fn is_abandoned(layer: &Path) -> bool {
+    let held = File::open(layer).map_err(TryLockError::Error).and_then(|file| file.try_lock());
+    held.is_ok()
+}
+
+/// Whether something of a session is here that is removed when it ends.
+fn is_left(parts: &Parts, session: SessionId) -> bool {
+    let directory = session_directory(&parts.data, session);
+    layers::UNTIL_THE_END.iter().chain([&LAYER]).any(|name| directory.join(name).exists())
+}
+
+/// Removes what an ended session has left here, if nobody works on it.
+async fn forget_ended(parts: &Parts, session: SessionId) -> Result<(), WorkerError> {
+    let ended =
+        |row: Option<cofferdam_store::SessionRow>| row.is_some_and(|row| row.state == SessionState::Ended);
+    if !ended(parts.store.session(None, session).await?) {
+        return Ok(());
+    }
+    // As long as it is claimed nobody takes it up again.
+    let claim = match parts.store.claim(session, &parts.name).await {
+        Ok(claim) => claim,
+        Err(StoreError::Claimed { .. } | StoreError::UnknownSession(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(Seq::START, |event| event.seq);
+        let page = parts.store.read(session, after, PAGE).await?;
+        let whole = page.len() < PAGE as usize;
+        events.extend(page);
+        if whole {
+            break;
+        }
+    }
+    let agent = Agent::of(session, &events);
+    if agent.outcome().is_some() && !agent.keeps_workspace() {
+        layers::forget(&parts.data, session).await?;
+    }
+    drop(claim);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_not_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = folder.path().join("new-1");
+        let held = hold(&layer).unwrap();
+        assert!(!is_abandoned(&layer));
+        drop(held);
+        assert!(is_abandoned(&layer));
+        assert!(!is_abandoned(&folder.path().join("new-2")), "it is not there");
+    }
+}
