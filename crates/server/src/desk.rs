@@ -76,8 +76,8 @@ impl Desk {
 
     async fn invite(&self, invitee: Invitee) -> Result<Link, Refusal> {
         let invited = actions::invite(&self.signed, invitee).await?;
-        let url = Secret::new(format!("{}{}", self.signed.shared.origin(), invited.path.expose()));
-        Ok(Link { user: invited.user, url, expires: invited.expires })
+        let link = invited.link.ok_or_else(|| Refusal("there are no links here".to_owned()))?;
+        Ok(Link { user: invited.user, url: link.address, expires: link.expires })
     }
 
     /// Makes a token of the user's whose desk it is.

@@ -21,6 +21,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// How long the server may take for an answer, up to its first byte.
     pub answer_time: Duration,
+    /// How long an OpenID provider may take for one answer.
+    pub provider_time: Duration,
     /// How often a live stream says that it is there, and looks whether its reader may still read.
     pub heartbeat: Duration,
     /// Live streams of one user at once.
@@ -34,6 +36,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(20),
             body_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(60),
+            provider_time: Duration::from_secs(8),
             heartbeat: Duration::from_secs(15),
             streams: 64,
         }

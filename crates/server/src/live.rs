@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use cofferdam_domain::{Event, Seq, SessionId};
+use cofferdam_domain::{Seq, SessionId};
 use cofferdam_store::SessionRow;
 use futures_util::{
     Stream, StreamExt as _,
@@ -14,7 +14,7 @@ use futures_util::{
 };
 use tokio::{sync::watch, time};
 
-use crate::{access::Signed, limits, problem::Problem, shared::stopped};
+use crate::{access::Signed, limits, problem::Problem, shared::stopped, tail::Frame};
 
 /// What comes of a stream.
 #[derive(Debug)]
@@ -25,16 +25,15 @@ pub(crate) enum Live<T> {
     Here,
 }
 
-/// The events of a session after a place: those that there are, then each new one.
+/// The events of a session after a place: those that there are, then each new one, as they are sent.
 pub(crate) async fn session_events(
     signed: Signed,
     session: SessionId,
     after: Seq,
-) -> Result<impl Stream<Item = Live<Event>> + Send + use<>, Problem> {
+) -> Result<impl Stream<Item = Live<Frame>> + Send + use<>, Problem> {
     let open = slot(&signed)?;
-    let events = signed.tenant.follow(session, after).await?;
-    let items = events.map(|event| event.ok()).boxed();
-    Ok(Watched::new(signed, Some(session), items, open).stream())
+    let frames = signed.shared.tails().watch(signed.tenant.clone(), session, after).await?;
+    Ok(Watched::new(signed, Some(session), frames.boxed(), open).stream())
 }
 
 /// The sessions that whoever asks may see, each time that one has changed.
@@ -53,7 +52,7 @@ pub(crate) async fn session_changes(
     let rows = rows.filter_map(move |session| {
         let tenant = tenant.clone();
         // Of another project, or gone since.
-        async move { tenant.session(session).await.ok().map(Some) }
+        async move { tenant.session(session).await.ok() }
     });
     Ok(Watched::new(signed, None, rows.boxed(), open).stream())
 }
@@ -73,8 +72,7 @@ struct Watched<T> {
     signed: Signed,
     /// What must still be there.
     session: Option<SessionId>,
-    /// `None` where the store has failed.
-    items: BoxStream<'static, Option<T>>,
+    items: BoxStream<'static, T>,
     heartbeat: time::Interval,
     rights: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -85,7 +83,7 @@ impl<T: Send + 'static> Watched<T> {
     fn new(
         signed: Signed,
         session: Option<SessionId>,
-        items: BoxStream<'static, Option<T>>,
+        items: BoxStream<'static, T>,
         open: limits::Stream,
     ) -> Self {
         let period = signed.shared.limits().heartbeat;
@@ -109,7 +107,7 @@ impl<T: Send + 'static> Watched<T> {
                 () = stopped(&mut self.stopping) => return None,
                 changed = self.rights.changed() => changed.ok().map(|()| Happened::Rights)?,
                 _ = self.heartbeat.tick() => Happened::Heartbeat,
-                item = self.items.next() => return item.flatten().map(Live::Item),
+                item = self.items.next() => return item.map(Live::Item),
             };
             if !may_go_on(&self.signed, self.session).await {
                 return None;

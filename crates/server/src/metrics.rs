@@ -13,7 +13,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use cofferdam_store::Depth;
+use cofferdam_domain::Timestamp;
+use cofferdam_store::{Depth, Standing};
 use tokio::time::Instant;
 
 use crate::shared::Shared;
@@ -58,22 +59,14 @@ impl Metrics {
     }
 
     /// Everything in the text format (version 0.0.4).
-    pub(crate) fn text(&self, depth: Depth, streams: usize) -> String {
+    pub(crate) fn text(&self, sight: &Sight) -> String {
         let mut text = String::new();
-        self.write(&mut text, depth, streams).unwrap_or_else(|_| text.clear());
+        let written = sight.write(&mut text).and_then(|()| self.write(&mut text));
+        written.unwrap_or_else(|_| text.clear());
         text
     }
 
-    fn write(&self, text: &mut String, depth: Depth, streams: usize) -> std::fmt::Result {
-        let Depth { waiting, running, workers } = depth;
-        for (name, help, value) in [
-            ("cofferdam_sessions_waiting", "Sessions that wait for a worker", waiting),
-            ("cofferdam_sessions_running", "Sessions that a worker has", running),
-            ("cofferdam_workers", "Workers that are present", workers),
-            ("cofferdam_streams", "Live streams that are open", streams as u64),
-        ] {
-            writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
-        }
+    fn write(&self, text: &mut String) -> std::fmt::Result {
         let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(
             text,
@@ -96,6 +89,55 @@ impl Metrics {
             writeln!(text, "{name}_bucket{{route=\"{route}\",le=\"+Inf\"}} {}", answers.count)?;
             writeln!(text, "{name}_sum{{route=\"{route}\"}} {}", seconds(answers.millis))?;
             writeln!(text, "{name}_count{{route=\"{route}\"}} {}", answers.count)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was seen of the service when somebody asked.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    pub(crate) depth: Depth,
+    pub(crate) standing: Standing,
+    pub(crate) streams: usize,
+    /// How long the store took to say how much there is to do.
+    pub(crate) answer: Duration,
+    pub(crate) now: Timestamp,
+}
+
+impl Sight {
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let Self { depth: Depth { waiting, running, workers }, standing, streams, answer, now } = self;
+        let oldest = standing.oldest.map_or(0, |oldest| now.millis_since(oldest));
+        let millis = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
+        for (name, help, value) in [
+            (
+                "cofferdam_sessions_waiting",
+                "Sessions that wait for a worker, up to 10000 of them",
+                waiting.to_string(),
+            ),
+            ("cofferdam_sessions_running", "Sessions that a worker has", running.to_string()),
+            (
+                "cofferdam_queue_oldest_seconds",
+                "For how long the oldest of those that wait has",
+                seconds(oldest),
+            ),
+            ("cofferdam_workers", "Workers that are present", workers.to_string()),
+            ("cofferdam_streams", "Live streams that are open", streams.to_string()),
+            (
+                "cofferdam_store_answer_seconds",
+                "Time that the store took to answer, just now",
+                seconds(millis),
+            ),
+        ] {
+            writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
+        }
+        writeln!(
+            text,
+            "# HELP cofferdam_sessions Sessions by state, up to 10000 of each\n# TYPE cofferdam_sessions gauge"
+        )?;
+        for (state, count) in &standing.states {
+            writeln!(text, "cofferdam_sessions{{state=\"{}\"}} {count}", state.name())?;
         }
         Ok(())
     }
@@ -130,6 +172,8 @@ pub(crate) async fn count(State(shared): State<Shared>, request: Request, next: 
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_domain::SessionState;
+
     use super::*;
 
     #[test]
@@ -145,10 +189,20 @@ mod tests {
         }
         let odd = Method::from_bytes(b"SPLINES\"").unwrap_or(Method::PATCH);
         metrics.answered("none", &odd, StatusCode::NOT_FOUND, Duration::ZERO);
-        let text = metrics.text(Depth { waiting: 3, running: 2, workers: 1 }, 7);
+        let sight = Sight {
+            depth: Depth { waiting: 3, running: 2, workers: 1 },
+            standing: Standing { oldest: Some(Timestamp(10_000)), states: vec![(SessionState::Queued, 3)] },
+            streams: 7,
+            answer: Duration::from_millis(12),
+            now: Timestamp(11_500),
+        };
+        let text = metrics.text(&sight);
         for line in [
             "cofferdam_sessions_waiting 3",
             "cofferdam_streams 7",
+            "cofferdam_queue_oldest_seconds 1.500",
+            "cofferdam_store_answer_seconds 0.012",
+            "cofferdam_sessions{state=\"queued\"} 3",
             "cofferdam_requests_total{route=\"/api/v1/sessions/{id}\",method=\"GET\",status=\"200\"} 3",
             "cofferdam_request_seconds_bucket{route=\"/api/v1/sessions/{id}\",le=\"0.001\"} 1",
             "cofferdam_request_seconds_bucket{route=\"/api/v1/sessions/{id}\",le=\"0.003\"} 2",

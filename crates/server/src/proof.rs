@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Cookie,
     /// A link to sign in.
     Link,
+    /// A sign-in by OpenID Connect that a browser has begun.
+    Attempt,
 }
 
 impl Purpose {
@@ -23,6 +25,7 @@ impl Purpose {
             Self::Token => "cfd_",
             Self::Cookie => "cfc_",
             Self::Link => "cfl_",
+            Self::Attempt => "cfo_",
         }
     }
 }

@@ -31,15 +31,20 @@ impl From<StoreError> for Problem {
             StoreError::Closed
             | StoreError::Busy { .. }
             | StoreError::Full { .. }
+            | StoreError::BucketAway { .. }
             | StoreError::Unavailable { .. } => Self::unavailable(&error),
             StoreError::Claimed { .. }
             | StoreError::Fenced { .. }
             | StoreError::Behind { .. }
             | StoreError::Corrupt { .. }
+            | StoreError::DamagedObject { .. }
+            | StoreError::NoBucket(_)
+            | StoreError::BucketRefuses { .. }
             | StoreError::Newer { .. }
             | StoreError::Address { .. }
             | StoreError::Absent { .. }
             | StoreError::Deaf
+            | StoreError::Untrusted { .. }
             | StoreError::Encode { .. }
             | StoreError::Database { .. }
             | StoreError::File { .. } => Self::internal(&error),

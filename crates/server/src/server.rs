@@ -15,15 +15,19 @@ use tokio::{
 };
 
 use crate::{
-    Limits, Origin, api, headers,
+    Limits, OpenId, Origin, api, headers,
     limits::{MAX_FIELDS, MAX_HEAD, Streams},
     metrics::Metrics,
     pages, patience,
     shared::{Inside, Shared, stopped},
+    tail::Tails,
 };
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// More numbers of this process, in the text format of Prometheus.
+pub type Numbers = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Encrypts what is kept for an organisation. Whoever puts secrets in cannot get them out again.
 #[async_trait]
@@ -87,12 +91,16 @@ pub struct ServerParts {
     pub choices: Choices,
     /// Encrypts secrets.
     pub seal: Box<dyn SecretSeal>,
+    /// Who else may say who somebody is.
+    pub openid: Option<OpenId>,
     /// Removes what deleted sessions have left here; nobody where no worker works here.
     pub eraser: Option<Box<dyn Eraser>>,
     /// Says what time it is.
     pub clock: Clock,
     /// What clients may take.
     pub limits: Limits,
+    /// What else `/metrics` shows.
+    pub numbers: Numbers,
 }
 
 /// The server.
@@ -105,16 +113,19 @@ impl Server {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: ServerParts) -> Self {
-        let ServerParts { store, origin, choices, seal, eraser, clock, limits } = parts;
+        let ServerParts { store, origin, choices, seal, openid, eraser, clock, limits, numbers } = parts;
         let inside = Inside {
             store,
             origin,
             choices,
             seal,
+            openid,
             eraser,
             clock,
             limits,
+            numbers,
             streams: Streams::default(),
+            tails: Tails::default(),
             metrics: Metrics::default(),
             rights: watch::Sender::new(0),
             stopping: watch::Sender::new(false),

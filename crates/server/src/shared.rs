@@ -7,10 +7,12 @@ use cofferdam_store::Everything;
 use tokio::sync::watch;
 
 use crate::{
+    access::OpenId,
     limits::{Limits, Streams},
     metrics::Metrics,
     origin::Origin,
-    server::{Choices, Clock, Eraser, SecretSeal},
+    server::{Choices, Clock, Eraser, Numbers, SecretSeal},
+    tail::Tails,
 };
 
 /// Waits until a signal to stop turns true, or nobody can give it any more.
@@ -28,10 +30,13 @@ pub(crate) struct Inside {
     pub(crate) origin: Origin,
     pub(crate) choices: Choices,
     pub(crate) seal: Box<dyn SecretSeal>,
+    pub(crate) openid: Option<OpenId>,
     pub(crate) eraser: Option<Box<dyn Eraser>>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) numbers: Numbers,
     pub(crate) streams: Streams,
+    pub(crate) tails: Tails,
     pub(crate) metrics: Metrics,
     /// Rises when somebody's rights may have shrunk: live streams look again whether they may go on.
     pub(crate) rights: watch::Sender<u64>,
@@ -60,6 +65,10 @@ impl Shared {
         &*self.0.seal
     }
 
+    pub(crate) fn openid(&self) -> Option<&OpenId> {
+        self.0.openid.as_ref()
+    }
+
     pub(crate) fn eraser(&self) -> Option<&dyn Eraser> {
         self.0.eraser.as_deref()
     }
@@ -68,8 +77,17 @@ impl Shared {
         &self.0.limits
     }
 
+    /// What else this process counts, in the text format of Prometheus.
+    pub(crate) fn numbers(&self) -> String {
+        (self.0.numbers)()
+    }
+
     pub(crate) fn streams(&self) -> &Streams {
         &self.0.streams
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

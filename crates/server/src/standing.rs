@@ -163,6 +163,8 @@ impl Standing {
             | EventBody::EgressAllowed(_)
             | EventBody::EgressRefused(_)
             | EventBody::PackageFetched(_)
+            | EventBody::AlarmRaised { .. }
+            | EventBody::FilesDeleted { .. }
             | EventBody::Compacted { .. }
             | EventBody::LimitReached { .. }
             | EventBody::WorkFinished { .. }
@@ -170,6 +172,7 @@ impl Standing {
             | EventBody::Pushed { .. }
             | EventBody::RolledBack { .. }
             | EventBody::Forked { .. }
+            | EventBody::CheckpointStored { .. }
             | EventBody::TerminalOpened { .. }
             | EventBody::TerminalClosed { .. } => {}
         }

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, header};
 use cofferdam_domain::{Actor, Timestamp};
 use cofferdam_store::{Directory, Proof, StoreError};
 
+use super::cookies::Cookie;
 use crate::{
     origin::Origin,
     proof::{self, Purpose},
@@ -28,7 +29,7 @@ impl Presented {
             let token = proof::read(Purpose::Token, token.trim())?;
             return scheme.eq_ignore_ascii_case("bearer").then_some(Self::Token(token));
         }
-        let value = cookie(headers, cookie_name(origin))?;
+        let value = Cookie::Stay.of(headers, origin)?;
         proof::read(Purpose::Cookie, value).map(Self::Cookie)
     }
 
@@ -43,30 +44,6 @@ impl Presented {
             Self::Cookie(proof) => directory.actor_by_sign_in(proof, at).await,
         }
     }
-}
-
-/// The name of the cookie. Under `__Host-` (RFC 6265bis, section 4.1.3.2) no other host and no unencrypted answer can set it; browsers
-/// only take it over an encrypted connection.
-pub(crate) const fn cookie_name(origin: &Origin) -> &'static str {
-    if origin.is_secure() { "__Host-cofferdam" } else { "cofferdam" }
-}
-
-/// The value of a cookie. Of two with one name neither is believed.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut found = None;
-    for field in headers.get_all(header::COOKIE) {
-        for pair in field.to_str().ok()?.split(';') {
-            match pair.trim().split_once('=') {
-                Some((key, value)) if key == name => {
-                    if found.replace(value).is_some() {
-                        return None;
-                    }
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

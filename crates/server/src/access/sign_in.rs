@@ -1,4 +1,4 @@
-//! Browsers sign in by a link that holds once, and out again. There are no passwords.
+//! Browsers sign in by a link that holds once, or by OpenID Connect ([`super::openid`]), and out again. There are no passwords.
 //!
 //! Opening the link changes nothing: what looks into messages opens links too. Only the button on the page that it shows uses it up, and
 //! that page must be the server's own, so that nobody signs anybody else in as themselves. Each time there is a new cookie, whatever the browser
@@ -14,7 +14,7 @@ use axum::{
 use cofferdam_domain::{Access, Actor, AuditId, OrgId, Timestamp, UserId};
 use cofferdam_store::AuditEntry;
 
-use super::{Signed, presented::cookie_name, refuse_cross_site};
+use super::{Signed, cookies::Cookie, openid, refuse_cross_site};
 use crate::{
     problem::{Kind, Problem},
     proof::{self, Purpose},
@@ -25,7 +25,10 @@ use crate::{
 const STAY: u64 = 7 * 24 * 60 * 60;
 
 pub(crate) fn router() -> Router<Shared> {
-    Router::new().route("/sign-in/{secret}", post(use_link)).route("/sign-out", post(leave))
+    Router::new()
+        .route("/sign-in/{secret}", post(use_link))
+        .route("/sign-out", post(leave))
+        .merge(openid::router())
 }
 
 /// Uses a link up.
@@ -71,17 +74,7 @@ pub(super) async fn begin(
         detail: serde_json::json!({ "by": by }).to_string(),
     };
     shared.store().audit(org, entry).await?;
-    set_cookie(shared, secret.expose(), STAY)
-}
-
-fn set_cookie(shared: &Shared, value: &str, seconds: u64) -> Result<HeaderValue, Problem> {
-    let origin = shared.origin();
-    let secure = if origin.is_secure() { "; Secure" } else { "" };
-    let name = cookie_name(origin);
-    HeaderValue::from_str(&format!(
-        "{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
-    ))
-    .map_err(|error| Problem::internal(&error))
+    Cookie::Stay.set(shared.origin(), secret.expose(), STAY)
 }
 
 /// Ends the stay of this browser.
@@ -95,6 +88,6 @@ async fn leave(signed: Signed) -> Result<Response, Problem> {
     signed.tenant.audit("signed_out", &sign_in.to_string(), "{}", signed.now()).await?;
     let mut response =
         (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/sign-in"))]).into_response();
-    response.headers_mut().append(header::SET_COOKIE, set_cookie(&signed.shared, "", 0)?);
+    response.headers_mut().append(header::SET_COOKIE, Cookie::Stay.set(signed.shared.origin(), "", 0)?);
     Ok(response)
 }

@@ -43,6 +43,11 @@ impl Signed {
         self.shared.now()
     }
 
+    /// Whether they ask on this machine, not by a request.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.presented.is_none()
+    }
+
     /// Whether they still are who they were, with the same rights. When that cannot be found out they are not.
     pub(crate) async fn still(&self) -> bool {
         let Some(presented) = self.presented else { return true };

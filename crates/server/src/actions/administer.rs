@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{conflict, meaningless, name, path_name};
 use crate::{
-    access::Signed,
+    access::{OpenId, Signed},
     problem::{Kind, Problem},
     proof::{self, Purpose},
 };
@@ -41,11 +41,17 @@ pub(crate) async fn create_project(signed: &Signed, wanted: String) -> Result<Pr
     Ok(project)
 }
 
-/// Somebody who may sign in by a link.
+/// Somebody who may sign in.
 pub(crate) struct Invited {
     pub(crate) user: UserId,
-    /// The path of the link, with what proves it.
-    pub(crate) path: Secret,
+    /// By a link; not where people sign in by OpenID Connect alone.
+    pub(crate) link: Option<InvitedBy>,
+}
+
+/// A link to sign in with, once.
+pub(crate) struct InvitedBy {
+    /// The whole address, with what proves it.
+    pub(crate) address: Secret,
     /// Until when it holds.
     pub(crate) expires: Timestamp,
 }
@@ -58,9 +64,11 @@ pub(crate) enum Invitee {
     Member(UserId),
 }
 
-/// Makes a link to sign in with, once.
+/// Makes a link to sign in with, once. Where people sign in by OpenID Connect alone, only somebody on the server's own machine gets one; others
+/// make members, who are then known by their name, if that is an address.
 pub(crate) async fn invite(signed: &Signed, invitee: Invitee) -> Result<Invited, Problem> {
     let now = signed.now();
+    let has_links = signed.is_here() || !signed.shared.openid().is_some_and(OpenId::is_only_way);
     let user = match invitee {
         Invitee::New(wanted, rank) => {
             let user = signed.tenant.create_user(&name("name", wanted)?, None, now).await?;
@@ -70,14 +78,23 @@ pub(crate) async fn invite(signed: &Signed, invitee: Invitee) -> Result<Invited,
         }
         Invitee::Member(user) => {
             is_member(signed, user).await?;
+            if !has_links {
+                return Err(conflict(
+                    "people sign in by OpenID Connect alone here; for an emergency, `cofferdam admin link` on the server's machine makes a link",
+                ));
+            }
             user
         }
     };
+    if !has_links {
+        return Ok(Invited { user, link: None });
+    }
     let (secret, proof) = proof::generate(Purpose::Link)?;
     let expires = Timestamp(now.0.saturating_add(u64::try_from(LINK_TIME.as_millis()).unwrap_or(u64::MAX)));
     signed.tenant.invite(user, proof, expires).await?;
     note(signed, "member.invited", &user.to_string(), json!({ "expires": expires })).await?;
-    Ok(Invited { user, path: Secret::new(format!("/sign-in/{}", secret.expose())), expires })
+    let address = Secret::new(format!("{}/sign-in/{}", signed.shared.origin(), secret.expose()));
+    Ok(Invited { user, link: Some(InvitedBy { address, expires }) })
 }
 
 /// Refuses a user who is not of the organisation, and writes down that somebody asked.

@@ -1,7 +1,7 @@
 //! Sessions begin: from a task, or from a place in another session's log.
 
 use cofferdam_domain::{
-    EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, effective,
+    EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, TraceParent, effective,
     effective::{Fork, NoWayBack},
     task::Wishes,
 };
@@ -30,18 +30,23 @@ pub(crate) struct NewSession {
     pub(crate) priority: i16,
     /// Which way it came in.
     pub(crate) source: Source,
+    /// The trace of whoever asks.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 /// Accepts a task and queues it.
 pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<SessionId, Problem> {
-    let NewSession { id, prompt, repository, base, wishes, project, priority, source } = wanted;
+    let NewSession { id, prompt, repository, base, mut wishes, project, priority, source, trace } = wanted;
+    // Workers need not know which are on offer.
+    wishes.model = wishes.model.or_else(|| signed.shared.choices().models.first().cloned());
     let is_local = signed.actor().org == Owner::LOCAL.org;
     check_repository(&signed.shared.choices().repositories, is_local, &repository)?;
     check_base(base.as_deref())?;
     check_wishes(signed, &wishes).await?;
     let task = Task::new(prompt, repository, base, signed.name(), source)
         .and_then(|task| task.with(wishes))
-        .map_err(|invalid| meaningless(invalid.to_string()))?;
+        .map_err(|invalid| meaningless(invalid.to_string()))?
+        .traced(trace);
     let accepted = EventBody::TaskAccepted { task };
     enqueue(signed, Queued { id, project, priority }, accepted, Vec::new()).await
 }

@@ -90,12 +90,16 @@ fn text(what: &str, text: String) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// A name: one line that shows all there is of it.
-fn name(what: &str, name: String) -> Result<String, Problem> {
-    let fits = (1..=MAX_NAME).contains(&name.chars().count())
+/// Whether a text can be a name: one line that shows all there is of it.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.chars().count())
         && name.trim() == name
-        && name.chars().all(|character| character != '\n' && Hidden::of(character).is_none());
-    if fits {
+        && name.chars().all(|character| character != '\n' && Hidden::of(character).is_none())
+}
+
+/// A name.
+fn name(what: &str, name: String) -> Result<String, Problem> {
+    if is_name(&name) {
         Ok(name)
     } else {
         Err(meaningless(format!(

@@ -1,13 +1,14 @@
 //! A session's log: in pages, and live.
 
+use std::convert::Infallible;
+
 use axum::{
     Json,
+    body::Body,
     http::{HeaderMap, HeaderValue, header},
-    response::{
-        IntoResponse as _, Response,
-        sse::{Event as Sent, Sse},
-    },
+    response::Response,
 };
+use bytes::Bytes;
 use cofferdam_domain::{Event, Seq, SessionId};
 use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use crate::{
     problem::{Kind, Problem},
     shared::Shared,
     standing::Standing,
+    tail::message,
 };
 
 /// The most events of one page.
@@ -128,14 +130,13 @@ async fn follow_events(
     };
     let events = live::session_events(signed, session, after).await?;
     Ok(stream(events.map(|item| match item {
-        Live::Item(event) => {
-            let sent = Sent::default().id(event.seq.0.to_string());
-            sent.json_data(&event)
-                .unwrap_or_else(|_| Sent::default().comment("an event could not be written"))
-        }
-        Live::Here => Sent::default().comment(""),
+        Live::Item(frame) => frame.bytes,
+        Live::Here => HERE,
     })))
 }
+
+/// A comment.
+const HERE: Bytes = Bytes::from_static(b":\n\n");
 
 /// What a browser's `EventSource` says when it comes back.
 pub(crate) fn last_seen(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
@@ -147,9 +148,10 @@ pub(crate) fn last_seen(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
 }
 
 /// A stream as an answer. Nothing between here and the reader may keep pieces back.
-pub(crate) fn stream(items: impl Stream<Item = Sent> + Send + 'static) -> Response {
-    let mut response = Sse::new(items.map(Ok::<_, std::convert::Infallible>)).into_response();
+fn stream(messages: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(messages.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
@@ -167,11 +169,8 @@ pub(crate) fn stream(items: impl Stream<Item = Sent> + Send + 'static) -> Respon
 async fn follow_sessions(signed: Signed) -> Result<Response, Problem> {
     let changes = live::session_changes(signed).await?;
     Ok(stream(changes.map(|item| match item {
-        Live::Item(row) => {
-            let sent = Sent::default().json_data(SessionView::from(row));
-            sent.unwrap_or_else(|_| Sent::default().comment("a session could not be written"))
-        }
-        Live::Here => Sent::default().comment(""),
+        Live::Item(row) => message(None, &SessionView::from(row)),
+        Live::Here => HERE,
     })))
 }
 

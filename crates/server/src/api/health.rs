@@ -8,9 +8,11 @@ use axum::{
     routing::get,
 };
 use cofferdam_domain::Owner;
+use tokio::time::Instant;
 
 use crate::{
     access::Signed,
+    metrics::Sight,
     problem::{Kind, Problem},
     shared::Shared,
 };
@@ -39,8 +41,13 @@ async fn metrics(signed: Signed) -> Result<Response, Problem> {
     if signed.actor().org != Owner::LOCAL.org {
         return Err(Problem::new(Kind::Forbidden, "the server's numbers are for those who run it"));
     }
-    let depth = signed.shared.store().depth().await.map_err(|error| Problem::unavailable(&error))?;
-    let text = signed.shared.metrics().text(depth, signed.shared.streams().count());
+    let (shared, begun) = (&signed.shared, Instant::now());
+    let depth = shared.store().depth().await.map_err(|error| Problem::unavailable(&error))?;
+    let answer = begun.elapsed();
+    let standing = shared.store().standing().await.map_err(|error| Problem::unavailable(&error))?;
+    let (streams, now) = (shared.streams().count(), shared.now());
+    let mut text = shared.metrics().text(&Sight { depth, standing, streams, answer, now });
+    text.push_str(&shared.numbers());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response())
 }

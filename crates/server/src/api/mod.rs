@@ -4,6 +4,7 @@ mod asked;
 pub(crate) mod body;
 pub(crate) mod events;
 mod health;
+mod letters;
 mod me;
 mod once;
 mod openapi;
@@ -12,9 +13,11 @@ mod results;
 mod rules;
 mod sessions;
 mod steering;
+mod traced;
 pub(crate) mod view;
 
 pub(crate) use body::{Asked, Named};
+pub(crate) use letters::state as letter_state;
 
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
@@ -37,6 +40,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .merge(asked::routes())
         .merge(people::routes())
         .merge(rules::routes())
+        .merge(letters::routes())
         .merge(me::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest(BASE, v1)
 }

@@ -146,18 +146,18 @@ struct SignInLink {
     /// The user
     #[schema(value_type = String)]
     user: UserId,
-    /// The link. It holds once, and is shown once
-    link: String,
+    /// The link. It holds once, and is shown once. None where people sign in by OpenID Connect alone
+    link: Option<String>,
     /// Until when it holds, in milliseconds since 1970
-    #[schema(value_type = u64)]
-    expires: Timestamp,
+    #[schema(value_type = Option<u64>)]
+    expires: Option<Timestamp>,
 }
 
-fn link(signed: &Signed, invited: &actions::Invited) -> SignInLink {
+fn link(invited: &actions::Invited) -> SignInLink {
     SignInLink {
         user: invited.user,
-        link: format!("{}{}", signed.shared.origin(), invited.path.expose()),
-        expires: invited.expires,
+        link: invited.link.as_ref().map(|link| link.address.expose().to_owned()),
+        expires: invited.link.as_ref().map(|link| link.expires),
     }
 }
 
@@ -176,7 +176,7 @@ async fn invite_member(
 ) -> Result<(StatusCode, Json<SignInLink>), Problem> {
     let NewMember { name, rank } = body.value;
     let invited = actions::invite(&signed, Invitee::New(name, rank.into())).await?;
-    Ok((StatusCode::CREATED, Json(link(&signed, &invited))))
+    Ok((StatusCode::CREATED, Json(link(&invited))))
 }
 
 /// Make a link for a member to sign in with
@@ -193,7 +193,7 @@ async fn link_member(
     _: NoQuery,
 ) -> Result<(StatusCode, Json<SignInLink>), Problem> {
     let invited = actions::invite(&signed, Invitee::Member(user)).await?;
-    Ok((StatusCode::CREATED, Json(link(&signed, &invited))))
+    Ok((StatusCode::CREATED, Json(link(&invited))))
 }
 
 /// What a member may do.

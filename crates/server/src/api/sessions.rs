@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     body::{Asked, Body, Named, NoQuery},
     once::{Answer, Key, once},
+    traced::Traced,
     view::{Made, SessionView, StateView},
 };
 use crate::{
@@ -69,12 +70,15 @@ struct NewTask {
     path = "/sessions",
     tag = "Sessions",
     request_body = NewTask,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer again", min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer again", min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context: the session's own trace links to it. What is none is passed over")
+    ),
     responses((status = 201, description = "The session that was made", body = Made))
 )]
 async fn create_session(
     signed: Signed,
     key: Key,
+    Traced(trace): Traced,
     _: NoQuery,
     body: Body<NewTask>,
 ) -> Result<Response, Problem> {
@@ -90,6 +94,7 @@ async fn create_session(
             project,
             priority: priority.clamp(-100, 100),
             source: Source::Api,
+            trace,
         };
         Answer::created(&Made { id: actions::create(&signed, wanted).await? })
     })

@@ -21,6 +21,8 @@ pub(crate) struct SessionView {
     /// What it waits for, while its state is `waiting`
     #[schema(value_type = Option<WaitingView>)]
     pub(crate) waiting: Option<WaitingFor>,
+    /// How many requests for access wait for a decision; it goes on meanwhile
+    pub(crate) access_requests: u32,
     /// How it ended, while its state is `ended`
     pub(crate) outcome: Option<String>,
     /// The first line of its prompt
@@ -151,6 +153,7 @@ impl From<SessionRow> for SessionView {
             id: row.id,
             state: row.state,
             waiting: row.waiting,
+            access_requests: row.accesses,
             outcome: row.outcome,
             title: row.title,
             repository: row.repository,

@@ -38,6 +38,7 @@ function localise(root) {
 // Whether somebody is writing in an element, or has written in it.
 function isInUse(element) {
   if (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return true;
+  if (all("select", element).some((field) => field.selectedIndex !== Math.max(0, Array.from(field.options).findIndex((one) => one.defaultSelected)))) return true;
   return all("textarea, input:not([type=hidden])", element).some((field) => field.value !== field.defaultValue);
 }
 

@@ -4,16 +4,16 @@ mod error;
 mod follow;
 mod pieces;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use cofferdam_domain::{Secret, SessionId};
-use reqwest::{Method, RequestBuilder, Response, Url, header, redirect::Policy};
+use reqwest::{Method, RequestBuilder, Response, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use error::ClientError;
 
-use crate::{Act, api::BASE, cursor};
+use crate::{Act, api::BASE, cursor, outward};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 256 << 20;
@@ -46,34 +46,13 @@ impl Client {
         if !bare || !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(wrong());
         }
-        let local = is_loopback(&base);
-        if base.scheme() == "http" && !local {
+        if base.scheme() == "http" && !outward::is_loopback(&base) {
             return Err(ClientError::Plain { address: base.to_string() });
         }
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
+        let http = outward::client_for(&base)
+            .ok_or_else(wrong)?
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .tcp_nodelay(true)
-            .user_agent(concat!("cofferdam/", env!("CARGO_PKG_VERSION")));
-        if local {
-            builder = builder.no_proxy();
-        }
-        if base.scheme() == "http" {
-            // Without TLS there is no need for the machine's certificates.
-            let config = rustls::ClientConfig::builder_with_provider(Arc::new(
-                rustls::crypto::ring::default_provider(),
-            ))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| wrong())?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-            builder = builder.tls_backend_preconfigured(config);
-        } else {
-            // Fails where it is installed already, which is as well.
-            rustls::crypto::ring::default_provider().install_default().ok();
-        }
-        let http = builder
             .build()
             .map_err(|source| ClientError::Unreachable { address: base.to_string(), source })?;
         Ok(Self { base, token, http })
@@ -207,12 +186,6 @@ impl Client {
             bytes.extend_from_slice(&chunk);
         }
     }
-}
-
-/// Whether the address is on this machine.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use cofferdam_domain::{EvidenceRun, Side, amount::counted};
 use maud::{Markup, html};
 
 use super::{
-    session::{Facts, Row, Tab, head, headline_tone, lights},
+    session::{Facts, ResultPage, Row, Tab, head, headline_tone, lights},
     text::{Excerpt, cut, inert, line, printed, size},
     words::{self, millis},
 };
@@ -37,9 +37,7 @@ pub(crate) fn page(row: &Row, facts: &Facts, outputs: &Outputs) -> Markup {
         .into_iter()
         .filter_map(|(side, output)| Some((facts.run(side)?, output.as_deref())))
         .collect();
-    html! {
-        div.session data-session=(row.id) {
-            (head(row, facts, Tab::Evidence))
+    let content = html! {
             @if runs.is_empty() {
                 p.empty {
                     @if let Some(reason) = &facts.standing.evidence_missing { "No evidence: " (line(reason, 400)) }
@@ -56,8 +54,8 @@ pub(crate) fn page(row: &Row, facts: &Facts, outputs: &Outputs) -> Markup {
                 @else if runs.len() == 2 { p.quiet.alike { "Single tests could not be compared: their report is in no format that the platform reads." } }
                 div.sides { @for (run, output) in runs { (side(row, run, output)) } }
             }
-        }
-    }
+    };
+    ResultPage::Evidence.around(row, facts, &content)
 }
 
 fn names(title: &str, meaning: &str, tone: &str, names: &[String]) -> Markup {

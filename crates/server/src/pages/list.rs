@@ -16,6 +16,8 @@ pub(crate) struct Listed {
     pub(crate) row: Row,
     /// How it ended, in one word.
     pub(crate) outcome: Option<String>,
+    /// Requests for access that wait for a decision.
+    pub(crate) accesses: u32,
     /// The number of its pull request, and where that stands.
     pub(crate) pull_request: Option<(u64, PullRequestState)>,
     pub(crate) cost: Cost,
@@ -59,6 +61,9 @@ impl Listed {
     fn group(&self) -> Group {
         match self.row.state {
             SessionState::Waiting => Group::Yours,
+            SessionState::Queued | SessionState::Working | SessionState::Delivering if self.accesses > 0 => {
+                Group::Yours
+            }
             SessionState::Queued => Group::Queued,
             SessionState::Working | SessionState::Delivering => Group::Running,
             SessionState::Ended if self.row.archived => Group::Over,
@@ -72,6 +77,11 @@ impl Listed {
 
     fn pill(&self) -> (Tone, &'static str) {
         match (self.row.state, &self.pull_request) {
+            (SessionState::Queued | SessionState::Working | SessionState::Delivering, _)
+                if self.accesses > 0 =>
+            {
+                (Tone::Warn, "Asks for access")
+            }
             (SessionState::Queued, _) => (Tone::Quiet, "Queued"),
             (SessionState::Working, _) => (Tone::Live, "Working"),
             (SessionState::Delivering, _) => (Tone::Live, "Delivering"),

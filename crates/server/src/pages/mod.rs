@@ -25,9 +25,10 @@ mod shell;
 mod sign_in;
 mod text;
 mod timeline;
+mod told;
 mod words;
 
-pub(crate) use routes::router;
+pub(crate) use routes::{arrived, router};
 
 /// Where the stylesheet is, for a page that is rendered elsewhere.
 pub(crate) fn stylesheet() -> &'static str {

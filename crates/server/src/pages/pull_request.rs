@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     markdown::prose_of,
-    session::{Facts, Row, Tab, head, headline_tone},
+    session::{Facts, ResultPage, Row, headline_tone},
     text::{cut, inert, line},
     timeline::Tone,
     words::{self, time},
@@ -16,15 +16,13 @@ const BODY: usize = 128 * 1024;
 
 /// The page.
 pub(crate) fn page(row: &Row, facts: &Facts) -> Markup {
-    html! {
-        div.session data-session=(row.id) {
-            (head(row, facts, Tab::PullRequest))
+    let content = html! {
             @match &facts.standing.pull_request {
                 None => p.empty { "There is no pull request yet. It is opened when the gate has looked at the change and the tests have run." },
                 Some(opened) => (opened_page(row, facts, opened)),
             }
-        }
-    }
+    };
+    ResultPage::PullRequest.around(row, facts, &content)
 }
 
 fn opened_page(row: &Row, facts: &Facts, opened: &PullRequest) -> Markup {

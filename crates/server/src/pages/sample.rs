@@ -323,6 +323,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
             tree: "4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned(),
             stat: DiffStat { files: 4, added: 58, removed: 11 },
             patch: Some(BlobRef { digest: Digest::of(b"patch"), size: 5_120 }),
+            objects: Some(BlobRef { digest: Digest::of(b"bundle"), size: 9_216 }),
         }),
         EventBody::StageStarted { stage: Stage::Examine },
         EventBody::Examined {
@@ -393,6 +394,12 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
         answered(words, 9, "r", "t", &[("shell", words("not json"))]),
         EventBody::ToolStarted { call, tool: words("shell") },
         EventBody::ToolLost { call },
+        EventBody::FilesDeleted { step: 9, files: 30, of: 40 },
+        EventBody::AlarmRaised {
+            rule: words("deleted_percent"),
+            what: words("30 of 40 files were deleted"),
+            then: cofferdam_domain::Consequence::Tell,
+        },
         EventBody::Claimed { worker: words("worker-3"), fence: 2 },
         EventBody::AccessAsked(Box::new(ask)),
         EventBody::AccessDecided(Access {

@@ -2,15 +2,32 @@
 
 use maud::{Markup, html};
 
-use super::text::inert;
+use super::text::{inert, plain};
 
-/// How one can sign in here.
-pub(crate) fn offer() -> Markup {
+/// How one can sign in here. `service` is the host of a sign-in service, if there is one, and whether links are for emergencies alone.
+pub(crate) fn offer(service: Option<(&str, bool)>) -> Markup {
+    let only = service.is_some_and(|(_, only)| only);
     html! {
         section.told {
             h1 { "Sign in" }
-            p { "Open the link that an administrator gave you. It works once, for fifteen minutes." }
-            p.quiet { "On the machine that Cofferdam runs on, " code { "cofferdam admin link" } " makes one." }
+            @if let Some((host, _)) = service {
+                p.row { a.button.primary href="/sign-in/openid" { "Sign in with " (plain(host)) } }
+            }
+            @if !only {
+                p { @if service.is_some() { "Or open" } @else { "Open" } " the link that an administrator gave you. It works once, for fifteen minutes." }
+                p.quiet { "On the machine that Cofferdam runs on, " code { "cofferdam admin link" } " makes one." }
+            }
+        }
+    }
+}
+
+/// What a browser sees for a moment when it comes back from a sign-in service. It goes on by itself, from a page of the server's own: to a
+/// request that another site began, no cookie of ours comes.
+pub(crate) fn arrived() -> Markup {
+    html! {
+        section.told {
+            h1 { "You are signed in" }
+            p.row { a.button.primary href="/" { "All sessions" } }
         }
     }
 }

@@ -6,7 +6,18 @@ use cofferdam_domain::{Owner, Rank};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::harness::{Somebody, World, answer, is_problem, json as with_json};
+use crate::harness::{Kind, Somebody, World, answer, is_problem, json as with_json};
+
+on_every_store!(
+    a_link_signs_in_once,
+    no_session_is_fixed_from_outside,
+    other_sites_do_nothing_with_a_cookie,
+    signing_out_ends_it,
+    tokens_end,
+    each_rank_does_what_it_may,
+    a_token_of_one_project_sees_no_other,
+    the_last_admin_stays,
+);
 
 /// Uses a link as a browser does that shows the server's own page. Gives the cookie as it is sent back.
 async fn sign_in(world: &World, path: &str) -> Response {
@@ -33,9 +44,8 @@ async fn link(world: &World) -> String {
     url.strip_prefix(&format!("http://{}", world.address)).unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn a_link_signs_in_once() {
-    let world = World::new().await;
+async fn a_link_signs_in_once(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let path = link(&world).await;
     // What looks into messages opens links: that uses nothing up.
     world.plain(Method::GET, &path).send().await.unwrap();
@@ -58,9 +68,8 @@ async fn a_link_signs_in_once() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn no_session_is_fixed_from_outside() {
-    let world = World::new().await;
+async fn no_session_is_fixed_from_outside(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let given = format!("cofferdam=cfc_{}", "0".repeat(72));
     let path = link(&world).await;
     let origin = format!("http://{}", world.address);
@@ -78,9 +87,8 @@ async fn no_session_is_fixed_from_outside() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn other_sites_do_nothing_with_a_cookie() {
-    let world = World::new().await;
+async fn other_sites_do_nothing_with_a_cookie(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let cookie = cookie(&sign_in(&world, &link(&world).await).await);
     let project = |headers: &[(&'static str, String)]| {
         let body = json!({ "name": format!("p{}", world.now().0) });
@@ -106,9 +114,8 @@ async fn other_sites_do_nothing_with_a_cookie() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn signing_out_ends_it() {
-    let world = World::new().await;
+async fn signing_out_ends_it(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let cookie = cookie(&sign_in(&world, &link(&world).await).await);
     let origin = format!("http://{}", world.address);
     let out = world.plain(Method::POST, "/sign-out").header("cookie", &cookie).header("origin", origin);
@@ -118,9 +125,8 @@ async fn signing_out_ends_it() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn tokens_end() {
-    let world = World::new().await;
+async fn tokens_end(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (admin, member) = (world.local(Rank::Admin).await, world.local(Rank::Member).await);
     assert_eq!(world.get(&member, "/whoami").await.0, StatusCode::OK);
     // Malformed ones, and ones of another kind.
@@ -145,9 +151,8 @@ async fn tokens_end() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn each_rank_does_what_it_may() {
-    let world = World::new().await;
+async fn each_rank_does_what_it_may(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let viewer = world.local(Rank::Viewer).await;
     let member = world.local(Rank::Member).await;
     let (session, _) = world.finished(&member).await;
@@ -175,9 +180,8 @@ async fn each_rank_does_what_it_may() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_token_of_one_project_sees_no_other() {
-    let world = World::new().await;
+async fn a_token_of_one_project_sees_no_other(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let admin = world.local(Rank::Admin).await;
     let (session, _) = world.finished(&admin).await;
     let (_, project) = world.post(&admin, "/projects", &json!({ "name": "other" })).await;
@@ -196,9 +200,8 @@ async fn a_token_of_one_project_sees_no_other() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn the_last_admin_stays() {
-    let world = World::new().await;
+async fn the_last_admin_stays(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let there = world.elsewhere().await;
     let demote = with_json(
         world.ask(&there, Method::PUT, &format!("/api/v1/members/{}", there.user)),

@@ -11,7 +11,17 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{LONG, World, answer, call, is_problem, json as with_json, question};
+use crate::harness::{Kind, LONG, World, answer, call, is_problem, json as with_json, question};
+
+on_every_store!(
+    other_hosts_are_refused,
+    heads_are_bounded,
+    slow_clients_are_let_go,
+    bodies_are_strict_and_bounded,
+    queries_and_cursors_are_strict,
+    odd_paths_lead_nowhere,
+    what_does_not_fit_is_a_conflict,
+);
 
 /// The status of what is answered to these bytes; 0 when the connection is closed without an answer.
 async fn raw(world: &World, bytes: &[u8]) -> u16 {
@@ -24,9 +34,8 @@ async fn raw(world: &World, bytes: &[u8]) -> u16 {
     line.split(' ').nth(1).map_or(0, |status| status.parse().unwrap_or(0))
 }
 
-#[tokio::test]
-async fn other_hosts_are_refused() {
-    let world = World::new().await;
+async fn other_hosts_are_refused(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let port = world.address.port();
     for (host, status) in [
         (format!("127.0.0.1:{port}"), 401),
@@ -60,9 +69,8 @@ async fn other_hosts_are_refused() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn heads_are_bounded() {
-    let world = World::new().await;
+async fn heads_are_bounded(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let host = format!("Host: {}\r\nConnection: close\r\n", world.address);
     let many: String = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect();
     assert_eq!(raw(&world, format!("GET / HTTP/1.1\r\n{host}{many}\r\n").as_bytes()).await, 431);
@@ -75,10 +83,13 @@ async fn heads_are_bounded() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn slow_clients_are_let_go() {
+async fn slow_clients_are_let_go(kind: Kind) {
     let short = Duration::from_millis(200);
-    let world = World::with(Limits { head_time: short, body_time: short, ..Limits::default() }).await;
+    let Some(world) =
+        World::with(kind, Limits { head_time: short, body_time: short, ..Limits::default() }).await
+    else {
+        return;
+    };
     let who = world.local(Rank::Member).await;
     // A head that never ends.
     let mut stream = TcpStream::connect(world.address).await.unwrap();
@@ -95,9 +106,8 @@ async fn slow_clients_are_let_go() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn bodies_are_strict_and_bounded() {
-    let world = World::new().await;
+async fn bodies_are_strict_and_bounded(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let send = |kind: &'static str, body: Vec<u8>| {
         world.ask(&who, Method::POST, "/api/v1/sessions").header("content-type", kind).body(body).send()
@@ -163,9 +173,8 @@ async fn bodies_are_strict_and_bounded() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn queries_and_cursors_are_strict() {
-    let world = World::new().await;
+async fn queries_and_cursors_are_strict(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let mut made = Vec::new();
     for _ in 0..5 {
@@ -210,9 +219,8 @@ async fn queries_and_cursors_are_strict() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn odd_paths_lead_nowhere() {
-    let world = World::new().await;
+async fn odd_paths_lead_nowhere(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Admin).await;
     for path in [
         "/api/v1/sessions/x",
@@ -235,9 +243,8 @@ async fn odd_paths_lead_nowhere() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn what_does_not_fit_is_a_conflict() {
-    let world = World::new().await;
+async fn what_does_not_fit_is_a_conflict(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let session = world.session(&who, Vec::new()).await;
     let path = |what: &str| format!("/sessions/{session}/{what}");

@@ -159,11 +159,20 @@ async fn a_task_is_given_watched_and_steered_by_keyboard() {
 
     seat.append(session, vec![EventBody::AccessAsked(Box::new(harness::access()))]).await;
     browser.until("document.querySelector('#asks button[value=grant]')").await;
+    // What somebody has chosen stays chosen while other things happen.
+    browser.tab_to("#asks select[name=minutes]").await;
+    browser.value("document.activeElement.value = '60'").await;
+    browser.press("Tab").await;
+    let more =
+        sample::step(sample::as_they_are, 1, "Meanwhile.", ("shell", "{}".to_owned()), ToolStatus::Ok, "x");
+    seat.append(session, more).await;
+    browser.until("document.querySelector('#timeline').textContent.includes('Meanwhile.')").await;
+    assert_eq!(browser.value("document.querySelector('#asks select[name=minutes]').value").await, "60");
     browser.tab_to("#asks button[value=grant]").await;
     browser.press("Enter").await;
     let decided = seat.written(session, |body| matches!(body, EventBody::AccessDecided(_))).await;
     assert!(
-        matches!(decided, EventBody::AccessDecided(access) if access.granted && access.rule == harness::access().digest())
+        matches!(decided, EventBody::AccessDecided(access) if access.granted && access.rule == harness::access().digest() && access.until.is_some())
     );
 
     browser.until("document.readyState === 'complete' && document.querySelector('#message')").await;
@@ -289,9 +298,34 @@ async fn a_change_is_reviewed_and_merged_by_keyboard() {
         matches!(asked, EventBody::MergeAsked { commit, .. } if commit == "7c1fa2ee09d4d3b8f02a4b2c9a7d5c1e6f9081a3")
     );
     let merged = EventBody::PullRequestClosed { state: PullRequestState::Merged { commit: "1".repeat(40) } };
+    // Live, and what is being read stays.
+    browser.until("document.querySelector('#newer')?.hidden && document.readyState === 'complete'").await;
     seat.append(session, vec![merged]).await;
+    browser.until("!document.querySelector('#newer').hidden").await;
+    browser.until("document.querySelector('#head .pill.good')?.textContent === 'Merged'").await;
     seat.open(&format!("/sessions/{session}/pull-request")).await;
     browser.until("document.querySelector('.pill.good')?.textContent === 'Merged'").await;
+    seat.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_it_appears_when_it_is_there() {
+    let Some(seat) = Seat::take(Rank::Viewer).await else { return };
+    let browser = &seat.browser;
+    let words: Words = sample::as_they_are;
+    for (page, there) in [
+        ("diff", "document.querySelectorAll('.lines .add').length === 1"),
+        ("evidence", "document.body.innerText.includes('Fixed by the change')"),
+        ("pull-request", "document.querySelector('article.pull-request')"),
+    ] {
+        let mut bodies = sample::beginning(words).split_off(1);
+        bodies.extend(sample::work(words));
+        let session = seat.session(bodies).await;
+        seat.open(&format!("/sessions/{session}/{page}")).await;
+        browser.until("document.querySelector('p.empty') && document.querySelector('.spent')").await;
+        seat.append(session, seat.delivery(words).await).await;
+        browser.until(there).await;
+    }
     seat.leave().await;
 }
 

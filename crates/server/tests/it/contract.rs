@@ -10,7 +10,7 @@ use std::{
 use cofferdam_domain::Rank;
 use tokio::{process::Command, time::timeout};
 
-use crate::harness::{World, question};
+use crate::harness::{Kind, World, question};
 
 const VERSION: &str = "4.32.5";
 /// Installing takes a network, asking takes some thousand requests.
@@ -51,12 +51,21 @@ const RIGHTS: &str = "/(members/\\{user\\}|tokens/\\{token\\})$";
 const STREAMS: &str = "/live$";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_described() {
+async fn every_answer_is_described_on_sqlite() {
+    every_answer_is_described(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_described_on_postgres() {
+    every_answer_is_described(Kind::Postgres).await;
+}
+
+async fn every_answer_is_described(kind: Kind) {
     let Some(program) = schemathesis().await else {
         eprintln!("SKIPPED: schemathesis {VERSION} is not there, and python3 with pip cannot install it");
         return;
     };
-    let world = World::new().await;
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Admin).await;
     let (session, _) = world.finished(&who).await;
     let other = world.session(&who, vec![question()]).await;

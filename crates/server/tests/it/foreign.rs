@@ -5,7 +5,9 @@ use cofferdam_domain::Rank;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{World, answer, json as with_json};
+use crate::harness::{Kind, World, answer, json as with_json};
+
+on_every_store!(every_route_answers_a_foreign_id_as_an_unknown_one, lists_and_questions_know_only_their_own,);
 
 /// A value that a schema of the description takes.
 fn sample(description: &Value, schema: &Value) -> Value {
@@ -50,9 +52,8 @@ async fn attempts(world: &World, admin: &crate::harness::Somebody) -> usize {
     entries.iter().filter(|entry| entry["action"] == "tenancy.foreign_id").count()
 }
 
-#[tokio::test]
-async fn every_route_answers_a_foreign_id_as_an_unknown_one() {
-    let world = World::new().await;
+async fn every_route_answers_a_foreign_id_as_an_unknown_one(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (ours, theirs) = (world.local(Rank::Admin).await, world.elsewhere().await);
     let (session, blob) = world.finished(&theirs).await;
     let (_, tokens) = world.get(&theirs, "/tokens").await;
@@ -105,9 +106,8 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn lists_and_questions_know_only_their_own() {
-    let world = World::new().await;
+async fn lists_and_questions_know_only_their_own(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (ours, theirs) = (world.local(Rank::Admin).await, world.elsewhere().await);
     world.finished(&theirs).await;
     let project = world.project(theirs.org).await;

@@ -15,8 +15,11 @@ use cofferdam_domain::{
     PullRequestState, Rank, SandboxId, Secret, SessionId, Side, Source, Task, Timestamp, UserId,
     egress::AccessAsk, evidence::Exit,
 };
-use cofferdam_server::{Choices, Limits, Origin, SealError, SecretSeal, Server, ServerParts};
+use cofferdam_server::{
+    Choices, Limits, OpenId, OpenIdSettings, Origin, SealError, SecretSeal, Server, ServerParts,
+};
 use cofferdam_store::{Everything, Placement, Ticket, Writer};
+use cofferdam_testkit::Postgres;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,6 +27,48 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// What a store is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    /// A server of the suite's own.
+    Postgres,
+}
+
+/// Runs each of these on every kind of store.
+macro_rules! on_every_store {
+    ($($test:ident,)*) => { $(
+        mod $test {
+            use crate::harness::Kind;
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$test(Kind::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$test(Kind::Postgres).await;
+            }
+        }
+    )* };
+}
+
+/// How a server is to be.
+pub(crate) struct Setup {
+    pub(crate) kind: Kind,
+    pub(crate) limits: Limits,
+    pub(crate) openid: Option<OpenIdSettings>,
+    /// When its time begins.
+    pub(crate) begin: u64,
+}
+
+impl Setup {
+    pub(crate) fn on(kind: Kind) -> Self {
+        Self { kind, limits: Limits::default(), openid: None, begin: 1_800_000_000_000 }
+    }
+}
 
 /// A server with a store of its own.
 pub(crate) struct World {
@@ -55,25 +100,43 @@ pub(crate) struct Somebody {
 }
 
 impl World {
+    /// One whose store is a file.
     pub(crate) async fn new() -> Self {
-        Self::with(Limits::default()).await
+        Self::of(Setup::on(Kind::Sqlite)).await.unwrap()
     }
 
-    pub(crate) async fn with(limits: Limits) -> Self {
+    /// One on a store of this kind; `None` where there can be none, which is said loudly.
+    pub(crate) async fn on(kind: Kind) -> Option<Self> {
+        Self::of(Setup::on(kind)).await
+    }
+
+    /// The same with limits.
+    pub(crate) async fn with(kind: Kind, limits: Limits) -> Option<Self> {
+        Self::of(Setup { limits, ..Setup::on(kind) }).await
+    }
+
+    pub(crate) async fn of(setup: Setup) -> Option<Self> {
+        let Setup { kind, limits, openid, begin } = setup;
         let folder = tempfile::tempdir().unwrap();
-        let store = cofferdam_store::open(folder.path().to_str().unwrap()).await.unwrap();
+        let place = match kind {
+            Kind::Sqlite => folder.path().to_str().unwrap().to_owned(),
+            Kind::Postgres => Postgres::shared()?.database(),
+        };
+        let store = cofferdam_store::open(&place).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let clock = Arc::new(AtomicU64::new(1_800_000_000_000));
+        let clock = Arc::new(AtomicU64::new(begin));
         let reads = clock.clone();
         let server = Server::new(ServerParts {
             store: store.clone(),
             origin: Origin::of_loopback(address),
             choices: Choices { models: vec!["scripted/demo".to_owned()], ..Choices::default() },
             seal: Box::new(Turned),
+            openid: openid.map(|settings| OpenId::new(settings).unwrap()),
             eraser: None,
             clock: Arc::new(move || Timestamp(reads.fetch_add(1, Ordering::Relaxed))),
             limits,
+            numbers: Arc::new(|| "# TYPE more gauge\nmore 1\n".to_owned()),
         });
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn({
@@ -84,7 +147,8 @@ impl World {
         rustls::crypto::ring::default_provider().install_default().ok();
         let http =
             Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(LONG).build();
-        Self { _folder: folder, store, server, address, clock, stop, serving, http: http.unwrap() }
+        let http = http.unwrap();
+        Some(Self { _folder: folder, store, server, address, clock, stop, serving, http })
     }
 
     /// Ends the server and waits for it.

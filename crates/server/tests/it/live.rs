@@ -9,7 +9,18 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::harness::{LONG, Somebody, World, is_problem, question};
+use crate::harness::{Kind, LONG, Somebody, World, is_problem, question};
+
+on_every_store!(
+    events_come_as_they_are_written_and_again_from_where_one_was,
+    whoever_is_slow_misses_nothing_and_keeps_nobody_waiting,
+    a_stream_says_that_it_is_there_and_ends_with_the_server,
+    a_stream_ends_when_the_right_to_see_does,
+    a_right_that_ends_elsewhere_is_noticed,
+    the_list_changes_live,
+    nobody_has_more_streams_than_is_fair,
+    the_client_follows,
+);
 
 /// A stream, and what of it is not an event yet.
 struct Reader {
@@ -57,9 +68,8 @@ impl Reader {
     }
 }
 
-#[tokio::test]
-async fn events_come_as_they_are_written_and_again_from_where_one_was() {
-    let world = World::new().await;
+async fn events_come_as_they_are_written_and_again_from_where_one_was(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Viewer).await;
     let session = world.session(&who, vec![question()]).await;
     let path = format!("/sessions/{session}/events/live");
@@ -79,9 +89,40 @@ async fn events_come_as_they_are_written_and_again_from_where_one_was() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_stream_says_that_it_is_there_and_ends_with_the_server() {
-    let world = World::with(Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await;
+async fn whoever_is_slow_misses_nothing_and_keeps_nobody_waiting(kind: Kind) {
+    const EVENTS: u64 = 40;
+    let Some(world) = World::on(kind).await else { return };
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, Vec::new()).await;
+    let path = format!("/sessions/{session}/events/live");
+    let mut quick = Reader::open(&world, &who, &path, None).await;
+    let mut slow = Reader::open(&world, &who, &path, None).await;
+    assert_eq!((quick.event().await.unwrap().0, slow.event().await.unwrap().0), (Some(1), Some(1)));
+    // More than the connection and what the server keeps take together.
+    let text = "x".repeat(1 << 19);
+    for expected in 2..2 + EVENTS {
+        world.append(session, EventBody::PauseAsked { by: text.clone() }).await;
+        assert_eq!(quick.event().await.unwrap().0, Some(expected));
+    }
+    let mut late = Reader::open(&world, &who, &path, Some(1)).await;
+    for expected in 2..2 + EVENTS {
+        let (id, event) = slow.event().await.unwrap();
+        assert_eq!((id, event["body"]["by"].as_str().unwrap().len()), (Some(expected), text.len()));
+        assert_eq!(late.event().await.unwrap(), (id, event));
+    }
+    world.append(session, question()).await;
+    for reader in [&mut quick, &mut slow, &mut late] {
+        assert_eq!(reader.event().await.unwrap().0, Some(2 + EVENTS));
+    }
+    world.end().await;
+}
+
+async fn a_stream_says_that_it_is_there_and_ends_with_the_server(kind: Kind) {
+    let Some(world) =
+        World::with(kind, Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await
+    else {
+        return;
+    };
     let who = world.local(Rank::Viewer).await;
     let session = world.session(&who, Vec::new()).await;
     let mut reader = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), Some(1)).await;
@@ -91,9 +132,8 @@ async fn a_stream_says_that_it_is_there_and_ends_with_the_server() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_stream_ends_when_the_right_to_see_does() {
-    let world = World::new().await;
+async fn a_stream_ends_when_the_right_to_see_does(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (admin, who) = (world.local(Rank::Admin).await, world.local(Rank::Viewer).await);
     let session = world.session(&who, Vec::new()).await;
     let mut one = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), None).await;
@@ -109,9 +149,12 @@ async fn a_stream_ends_when_the_right_to_see_does() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_right_that_ends_elsewhere_is_noticed() {
-    let world = World::with(Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await;
+async fn a_right_that_ends_elsewhere_is_noticed(kind: Kind) {
+    let Some(world) =
+        World::with(kind, Limits { heartbeat: Duration::from_millis(20), ..Limits::default() }).await
+    else {
+        return;
+    };
     let who = world.local(Rank::Viewer).await;
     let session = world.session(&who, Vec::new()).await;
     let mut reader = Reader::open(&world, &who, &format!("/sessions/{session}/events/live"), None).await;
@@ -122,9 +165,8 @@ async fn a_right_that_ends_elsewhere_is_noticed() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn the_list_changes_live() {
-    let world = World::new().await;
+async fn the_list_changes_live(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (who, theirs) = (world.local(Rank::Viewer).await, world.elsewhere().await);
     let mut reader = Reader::open(&world, &who, "/sessions/live", None).await;
     world.session(&theirs, Vec::new()).await;
@@ -142,9 +184,8 @@ async fn the_list_changes_live() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn nobody_has_more_streams_than_is_fair() {
-    let world = World::with(Limits { streams: 2, ..Limits::default() }).await;
+async fn nobody_has_more_streams_than_is_fair(kind: Kind) {
+    let Some(world) = World::with(kind, Limits { streams: 2, ..Limits::default() }).await else { return };
     let (who, other) = (world.local(Rank::Viewer).await, world.local(Rank::Viewer).await);
     let first = Reader::open(&world, &who, "/sessions/live", None).await;
     let second = Reader::open(&world, &who, "/sessions/live", None).await;
@@ -168,9 +209,8 @@ async fn nobody_has_more_streams_than_is_fair() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn the_client_follows() {
-    let world = World::new().await;
+async fn the_client_follows(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let session = world.session(&who, vec![question()]).await;
     let client = Client::new(&format!("http://{}", world.address), Secret::new(who.token.clone())).unwrap();

@@ -4,9 +4,21 @@ use cofferdam_domain::{EventBody, Rank, SessionId};
 use reqwest::{Method, StatusCode};
 
 use crate::{
-    harness::{self, Somebody, World},
+    harness::{self, Kind, Somebody, World},
     sample,
 };
+
+on_every_store!(
+    each_page_is_html_that_nobody_keeps,
+    whoever_is_not_signed_in_is_sent_to_where_that_can_be_done,
+    another_organisations_sessions_are_not_there,
+    a_viewer_sees_no_form_and_may_use_none,
+    what_is_stale_is_refused_with_a_page_that_says_so,
+    bad_forms_are_refused_and_nothing_that_was_written_is_lost,
+    assets_are_kept_for_ever_under_names_of_their_content,
+    whoever_asks_for_access_is_listed_until_somebody_decides,
+    a_fork_may_have_another_model,
+);
 
 async fn text(world: &World, who: &Somebody, path: &str) -> (StatusCode, String) {
     let answer = world.ask(who, Method::GET, path).send().await.unwrap();
@@ -36,14 +48,13 @@ fn of_session(session: SessionId) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn each_page_is_html_that_nobody_keeps() {
-    let world = World::new().await;
+async fn each_page_is_html_that_nobody_keeps(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Admin).await;
     let session = everything(&world, &ann).await;
     let mut paths = of_session(session);
     paths.extend(
-        ["/", "/?text=fix&state=ended", "/?archived=true", "/new", "/usage", "/audit", "/settings"]
+        ["/", "/?text=fix&state=ended", "/?archived=true", "/new", "/usage", "/audit", "/told", "/settings"]
             .map(str::to_owned),
     );
     for path in paths {
@@ -58,9 +69,8 @@ async fn each_page_is_html_that_nobody_keeps() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn whoever_is_not_signed_in_is_sent_to_where_that_can_be_done() {
-    let world = World::new().await;
+async fn whoever_is_not_signed_in_is_sent_to_where_that_can_be_done(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let session = everything(&world, &ann).await;
     for path in of_session(session).iter().map(String::as_str).chain(["/", "/new", "/settings"]) {
@@ -85,9 +95,8 @@ async fn whoever_is_not_signed_in_is_sent_to_where_that_can_be_done() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn another_organisations_sessions_are_not_there() {
-    let world = World::new().await;
+async fn another_organisations_sessions_are_not_there(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let stranger = world.elsewhere().await;
     let session = everything(&world, &ann).await;
@@ -106,9 +115,8 @@ async fn another_organisations_sessions_are_not_there() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_viewer_sees_no_form_and_may_use_none() {
-    let world = World::new().await;
+async fn a_viewer_sees_no_form_and_may_use_none(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let viewer = world.local(Rank::Viewer).await;
     let session = world.session(&ann, vec![harness::question()]).await;
@@ -123,9 +131,8 @@ async fn a_viewer_sees_no_form_and_may_use_none() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn what_is_stale_is_refused_with_a_page_that_says_so() {
-    let world = World::new().await;
+async fn what_is_stale_is_refused_with_a_page_that_says_so(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let session = world
         .session(&ann, vec![harness::plan("one"), EventBody::AccessAsked(Box::new(harness::access()))])
@@ -148,9 +155,8 @@ async fn what_is_stale_is_refused_with_a_page_that_says_so() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn bad_forms_are_refused_and_nothing_that_was_written_is_lost() {
-    let world = World::new().await;
+async fn bad_forms_are_refused_and_nothing_that_was_written_is_lost(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let session = world.session(&ann, vec![harness::question()]).await;
     for (path, form) in [
@@ -182,9 +188,53 @@ async fn bad_forms_are_refused_and_nothing_that_was_written_is_lost() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn assets_are_kept_for_ever_under_names_of_their_content() {
-    let world = World::new().await;
+async fn whoever_asks_for_access_is_listed_until_somebody_decides(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
+    let ann = world.local(Rank::Member).await;
+    let ask = EventBody::AccessAsked(Box::new(harness::access()));
+    let claimed = EventBody::Claimed { worker: "w".to_owned(), fence: 1 };
+    let session = world.session(&ann, vec![claimed, ask]).await;
+    assert!(text(&world, &ann, "/").await.1.contains("Asks for access"));
+    let (_, listed) = world.get(&ann, &format!("/sessions/{session}")).await;
+    assert_eq!((&listed["access_requests"], &listed["state"]), (&1.into(), &"working".into()));
+    let path = format!("/sessions/{session}/access/{}", harness::access().digest());
+    for (minutes, status) in [("0", 422), ("-1", 422), ("x", 422), ("527041", 422), ("60", 303)] {
+        let form = format!("call={}&decision=grant&minutes={minutes}", harness::call());
+        assert_eq!(send(&world, &ann, &path, &form).await.0.as_u16(), status, "{minutes}");
+    }
+    let log = world.store.read(session, cofferdam_domain::Seq::START, 10).await.unwrap();
+    let decided = log.iter().find_map(|event| {
+        let EventBody::AccessDecided(access) = &event.body else { return None };
+        access.until
+    });
+    let minutes = decided.unwrap().millis_since(log[0].at) / 60_000;
+    assert_eq!(minutes, 60);
+    assert!(!text(&world, &ann, "/").await.1.contains("Asks for access"));
+    world.end().await;
+}
+
+async fn a_fork_may_have_another_model(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
+    let ann = world.local(Rank::Member).await;
+    let session = everything(&world, &ann).await;
+    for page in ["", "/diff", "/evidence", "/pull-request", "/events/1"] {
+        let page = text(&world, &ann, &format!("/sessions/{session}{page}")).await.1;
+        assert!(page.contains("Spent so far"), "{page}");
+    }
+    let path = format!("/sessions/{session}");
+    let (status, page) = send(&world, &ann, &format!("{path}/rollback"), "to=2&model=scripted/demo").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.contains("fork it to use another one"), "{page}");
+    assert!(send(&world, &ann, &format!("{path}/fork"), "to=2&model=no/such").await.0.is_client_error());
+    assert_eq!(
+        send(&world, &ann, &format!("{path}/fork"), "to=2&model=scripted/demo").await.0,
+        StatusCode::SEE_OTHER
+    );
+    world.end().await;
+}
+
+async fn assets_are_kept_for_ever_under_names_of_their_content(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let ann = world.local(Rank::Member).await;
     let (_, page) = text(&world, &ann, "/").await;
     let mut found = 0;

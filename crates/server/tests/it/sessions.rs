@@ -4,7 +4,17 @@ use cofferdam_domain::{Digest, Rank, SessionId};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{World, access, answer, json as with_json, plan};
+use crate::harness::{Kind, World, access, answer, json as with_json, plan};
+
+on_every_store!(
+    a_task_becomes_a_session_once,
+    what_came_of_it_can_be_seen,
+    decisions_are_about_exact_bytes,
+    a_fork_is_a_session_of_its_own,
+    deleting_really_deletes,
+    secrets_go_in_and_never_out,
+    the_servers_numbers_are_for_those_who_run_it,
+);
 
 async fn names(world: &World, who: &crate::harness::Somebody, session: &str) -> Vec<String> {
     let (_, page) = world.get(who, &format!("/sessions/{session}/events")).await;
@@ -12,9 +22,8 @@ async fn names(world: &World, who: &crate::harness::Somebody, session: &str) -> 
     events.map(|event| event["body"]["event"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
-async fn a_task_becomes_a_session_once() {
-    let world = World::new().await;
+async fn a_task_becomes_a_session_once(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let task = json!({ "prompt": "Fix the parser\nIt fails.", "repository": "/srv/a", "plan_first": true });
     let send = |key: &'static str, body: &Value| {
@@ -60,9 +69,8 @@ async fn a_task_becomes_a_session_once() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn what_came_of_it_can_be_seen() {
-    let world = World::new().await;
+async fn what_came_of_it_can_be_seen(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let (session, blob) = world.finished(&who).await;
     let one = format!("/api/v1/sessions/{session}");
@@ -100,9 +108,8 @@ async fn what_came_of_it_can_be_seen() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn decisions_are_about_exact_bytes() {
-    let world = World::new().await;
+async fn decisions_are_about_exact_bytes(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let session = world.session(&who, vec![plan("first"), plan("second")]).await;
     let decide = |text: &str, more: Value| {
@@ -140,9 +147,8 @@ async fn decisions_are_about_exact_bytes() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn a_fork_is_a_session_of_its_own() {
-    let world = World::new().await;
+async fn a_fork_is_a_session_of_its_own(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Member).await;
     let session = world.session(&who, vec![plan("first")]).await;
     let wish = json!({ "at": 1, "instruction": "the other way" });
@@ -155,9 +161,8 @@ async fn a_fork_is_a_session_of_its_own() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn deleting_really_deletes() {
-    let world = World::new().await;
+async fn deleting_really_deletes(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Admin).await;
     let (session, _) = world.finished(&who).await;
     let path = format!("/api/v1/sessions/{session}");
@@ -183,9 +188,8 @@ async fn deleting_really_deletes() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn secrets_go_in_and_never_out() {
-    let world = World::new().await;
+async fn secrets_go_in_and_never_out(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Admin).await;
     let path = "/api/v1/credentials/registry";
     for secret in ["", "two\nlines", "nul\0"] {
@@ -205,9 +209,8 @@ async fn secrets_go_in_and_never_out() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn the_servers_numbers_are_for_those_who_run_it() {
-    let world = World::new().await;
+async fn the_servers_numbers_are_for_those_who_run_it(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
     let (ours, theirs) = (world.local(Rank::Viewer).await, world.elsewhere().await);
     world.session(&theirs, Vec::new()).await;
     for (path, said) in [("/healthz", "alive\n"), ("/readyz", "ready\n")] {
@@ -220,6 +223,11 @@ async fn the_servers_numbers_are_for_those_who_run_it() {
     );
     let numbers = world.ask(&ours, Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     assert!(numbers.contains("cofferdam_sessions_waiting 1\n"), "{numbers}");
+    assert!(numbers.contains("cofferdam_sessions{state=\"queued\"} 1\n"), "{numbers}");
+    assert!(
+        numbers.contains("cofferdam_queue_oldest_seconds ") && numbers.ends_with("more 1\n"),
+        "{numbers}"
+    );
     assert!(numbers.contains("route=\"/healthz\",method=\"GET\",status=\"200\"} 1\n"), "{numbers}");
     world.end().await;
 }

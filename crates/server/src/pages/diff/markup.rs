@@ -12,7 +12,7 @@ use super::{
     words::differing,
 };
 use crate::pages::{
-    session::{Facts, Row, Tab, head},
+    session::{Facts, ResultPage, Row},
     text::{inert, line, plain, size},
     timeline::findings,
 };
@@ -41,16 +41,14 @@ pub(crate) enum Shown<'a> {
 
 /// The page.
 pub(crate) fn page(row: &Row, facts: &Facts, shown: &Shown<'_>) -> Markup {
-    html! {
-        div.session data-session=(row.id) {
-            (head(row, facts, Tab::Diff))
+    let content = html! {
             @match shown {
                 Shown::None => p.empty { "There is no change yet. It appears here when the agent has finished." },
                 Shown::Unknown => p.empty { "The change was not kept as text. " code { "cofferdam diff " (row.id) } " shows it." },
                 Shown::Patch { text, cut, alone } => (patch(row, facts.findings(), &Patch::parse(text), *alone, *cut)),
             }
-        }
-    }
+    };
+    ResultPage::Diff.around(row, facts, &content)
 }
 
 /// A file with its place in the patch and in the reading order.

@@ -1,7 +1,7 @@
 //! What the forms on a session's pages do: each one thing that the API can do too.
 
 use axum::response::Response;
-use cofferdam_domain::{CallId, Digest, SandboxId, Seq, SessionId, event::PlanDecision};
+use cofferdam_domain::{CallId, Digest, SandboxId, Seq, SessionId, Timestamp, event::PlanDecision};
 use serde::Deserialize;
 
 use super::{
@@ -149,6 +149,23 @@ fn unknown_decision() -> Problem {
 pub(super) struct Access {
     call: CallId,
     decision: String,
+    /// For how many minutes, if not to the end of the session.
+    #[serde(default)]
+    minutes: String,
+}
+
+/// The longest time for which access is granted, in minutes: a year.
+const MOST_MINUTES: u64 = 366 * 24 * 60;
+
+/// Until when access is granted.
+fn until(minutes: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    if minutes.is_empty() {
+        return Ok(None);
+    }
+    let minutes = minutes.parse().ok().filter(|minutes| (1..=MOST_MINUTES).contains(minutes));
+    let minutes = minutes
+        .ok_or_else(|| Problem::new(Kind::Meaningless, "access is granted for 1 minute to 366 days"))?;
+    Ok(Some(Timestamp(now.0.saturating_add(minutes * 60_000))))
 }
 
 pub(super) async fn access(
@@ -157,7 +174,7 @@ pub(super) async fn access(
     Fields(form): Fields<Access>,
 ) -> Result<Response, Problem> {
     let decision = match form.decision.as_str() {
-        "grant" => Decision::Grant { until: None },
+        "grant" => Decision::Grant { until: until(&form.minutes, signed.now())? },
         "deny" => Decision::Deny,
         _other => return Err(unknown_decision()),
     };
@@ -175,13 +192,15 @@ pub(super) async fn access(
     Ok(to_session(id))
 }
 
-/// Where to go back to, and what to do instead.
+/// Where to go back to, what to do instead, and with which model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Back {
     to: u64,
     #[serde(default)]
     instruction: String,
+    #[serde(default)]
+    model: String,
 }
 
 pub(super) async fn roll_back(
@@ -189,6 +208,9 @@ pub(super) async fn roll_back(
     Named(id): Named<SessionId>,
     Fields(form): Fields<Back>,
 ) -> Result<Response, Problem> {
+    if !form.model.is_empty() {
+        return Err(Problem::new(Kind::Meaningless, "a session keeps its model: fork it to use another one"));
+    }
     actions::roll_back(&signed, id, Seq(form.to), optional(form.instruction)).await?;
     Ok(to_session(id))
 }
@@ -199,7 +221,8 @@ pub(super) async fn fork(
     Fields(form): Fields<Back>,
 ) -> Result<Response, Problem> {
     let new = SessionId::generate();
-    let forked = actions::fork(&signed, id, new, Seq(form.to), None, optional(form.instruction)).await?;
+    let (model, instruction) = (optional(form.model), optional(form.instruction));
+    let forked = actions::fork(&signed, id, new, Seq(form.to), model, instruction).await?;
     Ok(to_session(forked))
 }
 

@@ -114,8 +114,9 @@ pub(super) async fn link(signed: Signed, Named(user): Named<UserId>) -> Result<R
 
 async fn invited(signed: &Signed, invitee: Invitee) -> Result<Response, Problem> {
     let invited = actions::invite(signed, invitee).await?;
-    let link = format!("{}{}", signed.shared.origin(), invited.path.expose());
-    Ok(shown(signed, Some(("A link to sign in with, once, within fifteen minutes", link)))
+    let Some(link) = invited.link else { return Ok(to(SETTINGS)) };
+    let address = link.address.expose().to_owned();
+    Ok(shown(signed, Some(("A link to sign in with, once, within fifteen minutes", address)))
         .await?
         .into_response())
 }

@@ -16,12 +16,15 @@ use cofferdam_domain::{Seq, SessionId};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Deserialize;
 
-use super::{show::changes, views::Views};
+use super::{
+    show::changes,
+    views::{Current, Views},
+};
 use crate::{
     access::Signed,
     api::{Asked, Named},
     live::{Live, session_changes, session_events},
-    pages::list,
+    pages::{list, session::ResultPage},
     problem::Problem,
 };
 
@@ -29,11 +32,16 @@ use crate::{
 const TOGETHER: usize = 512;
 
 /// From where on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
     #[serde(default)]
     after: u64,
+    /// The page of results that is looked at, if it is not the timeline.
+    page: Option<ResultPage>,
+    /// What that shows.
+    #[serde(default)]
+    showing: String,
 }
 
 pub(super) async fn session(
@@ -48,11 +56,11 @@ pub(super) async fn session(
     let news = session_events(signed.clone(), id, after).await?;
     let messages =
         stream::unfold((Box::pin(news.ready_chunks(TOGETHER)), after), move |(mut news, shown)| {
-            let (signed, views) = (signed.clone(), views.clone());
+            let (signed, views, from) = (signed.clone(), views.clone(), from.clone());
             async move {
                 let chunk = news.next().await?;
                 let last = chunk.iter().rev().find_map(|one| match one {
-                    Live::Item(event) => Some(event.seq),
+                    Live::Item(frame) => Some(frame.seq),
                     Live::Here => None,
                 });
                 // What was folded in for somebody else already is shown already.
@@ -61,11 +69,24 @@ pub(super) async fn session(
                 };
                 let current = views.current(&signed, id).await.ok()?;
                 let seq = current.view().ok()?.facts.end();
-                let message = markup(&changes(&current, shown).ok()?.into_string()).id(seq.0.to_string());
-                Some((message, (news, seq)))
+                let message = match from.page {
+                    None => markup(&changes(&current, shown).ok()?.into_string()),
+                    Some(page) => result(page, &from.showing, &current)?,
+                };
+                Some((message.id(seq.0.to_string()), (news, seq)))
             }
         });
     Ok(answer(messages))
+}
+
+/// What has changed on a page of results. Where nothing was shown, the page is loaded again; what somebody may be reading is not.
+fn result(page: ResultPage, showing: &str, current: &Current) -> Option<Message> {
+    let facts = &current.view().ok()?.facts;
+    let is_other = page.showing(facts) != showing;
+    if is_other && showing.is_empty() {
+        return Some(Message::default().event("reload").data("now"));
+    }
+    Some(markup(&page.news(&current.row, facts, is_other).into_string()))
 }
 
 pub(super) async fn list(signed: Signed) -> Result<Response, Problem> {

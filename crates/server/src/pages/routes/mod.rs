@@ -10,6 +10,8 @@ mod sessions;
 mod show;
 mod views;
 
+pub(crate) use organisation::arrived;
+
 use axum::{
     Extension, Router,
     extract::Path,
@@ -32,6 +34,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/sign-in/{secret}", get(organisation::sign_in_link))
         .route("/usage", get(organisation::usage))
         .route("/audit", get(organisation::audit))
+        .route("/told", get(organisation::told))
         .merge(of_session())
         .merge(settings())
         .merge(crate::access::sign_in::router())

@@ -1,6 +1,10 @@
 //! The pages about the organisation that only show, and those for whoever is not signed in.
 
-use axum::extract::Path;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
 use cofferdam_domain::Rank;
 use cofferdam_store::{DayBudget, Purse, Spending};
 use serde::Deserialize;
@@ -13,9 +17,10 @@ use crate::{
     pages::{
         organisation::{self, Entry},
         shell::{self, Place},
-        sign_in,
+        sign_in, told,
     },
     problem::{Kind, Problem},
+    shared::Shared,
 };
 
 /// Entries on one page.
@@ -48,6 +53,20 @@ pub(super) async fn audit(signed: Signed, Asked(wanted): Asked<Wanted>) -> Resul
         })
         .collect();
     Ok(page(&signed, Place::Audit, "Audit", &organisation::audit(&shown, next.as_deref())))
+}
+
+/// Letters on one page.
+const LETTERS: u32 = 100;
+
+pub(super) async fn told(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Html, Problem> {
+    if !signed.actor().may(Rank::Admin) {
+        return Err(Problem::new(Kind::Forbidden, "who is told is for admins"));
+    }
+    let before = wanted.before.as_deref().map(cursor::read).transpose()?;
+    let letters = signed.tenant.letters(before, LETTERS).await?;
+    let whole = letters.len() < LETTERS as usize;
+    let next = letters.last().filter(|_| !whole).map(|posted| cursor::after(posted.letter.id));
+    Ok(page(&signed, Place::Audit, "Told", &told::told(&letters, next.as_deref())))
 }
 
 pub(super) async fn usage(signed: Signed) -> Result<Html, Problem> {
@@ -98,8 +117,16 @@ fn filled(key: String, name: String, spent: Spending, budget: DayBudget) -> orga
     }
 }
 
-pub(super) async fn sign_in() -> Html {
-    Html(shell::page(None, Place::Elsewhere, "Sign in", &sign_in::offer()))
+pub(super) async fn sign_in(State(shared): State<Shared>) -> Html {
+    let host = shared.openid().map(|openid| (openid.host(), openid.is_only_way()));
+    let service = host.as_ref().map(|(host, only)| (host.as_str(), *only));
+    Html(shell::page(None, Place::Elsewhere, "Sign in", &sign_in::offer(service)))
+}
+
+/// For a browser that comes back from a sign-in service. `Refresh` is part of the HTML Living Standard ("shared declarative refresh steps").
+pub(crate) fn arrived() -> Response {
+    let page = Html(shell::page(None, Place::Elsewhere, "Signed in", &sign_in::arrived()));
+    ([(header::REFRESH, HeaderValue::from_static("0;url=/"))], page).into_response()
 }
 
 pub(super) async fn sign_in_link(Path(secret): Path<String>) -> Html {

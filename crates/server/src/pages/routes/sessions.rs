@@ -75,6 +75,7 @@ pub(super) fn listed(stored: SessionRow) -> Listed {
         pull_request: stored.pull_request.clone(),
         cost: Cost(stored.cost),
         steps: stored.steps,
+        accesses: stored.accesses,
         updated: stored.updated,
         row: row(stored),
     }
@@ -150,6 +151,7 @@ async fn accept(signed: &Signed, filled: Filled) -> Result<SessionId, Problem> {
         project,
         priority: 0,
         source: Source::Web,
+        trace: None,
     };
     actions::create(signed, wanted).await
 }

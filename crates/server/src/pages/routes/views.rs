@@ -54,7 +54,8 @@ impl Views {
         let mut view = self.held(session).lock_owned().await;
         let known = view.take();
         *view = Some(up_to_date(signed, session, known).await?);
-        Ok(Current { row: row(listed), view })
+        let models = signed.shared.choices().models.as_slice().into();
+        Ok(Current { row: Row { models, ..row(listed) }, view })
     }
 
     fn forget(&self, session: SessionId) {
@@ -97,5 +98,5 @@ async fn up_to_date(signed: &Signed, session: SessionId, known: Option<View>) ->
 /// What pages show of a row of the store.
 pub(super) fn row(listed: SessionRow) -> Row {
     let SessionRow { id, title, repository, state, waiting, archived, created, .. } = listed;
-    Row { id, title, repository, state, waiting, archived, created }
+    Row { id, title, repository, state, waiting, archived, created, models: [].into() }
 }

@@ -16,6 +16,10 @@ const WHOLE: usize = 512 * 1024;
 /// Requests for access that are shown at once.
 const MOST_ACCESSES: usize = 20;
 
+/// For how long access can be granted: in minutes, and in words.
+const TIMES: [(&str, &str); 4] =
+    [("", "for this session"), ("15", "for 15 minutes"), ("60", "for an hour"), ("1440", "for a day")];
+
 /// All that waits. Empty while nothing does.
 pub(super) fn asks(row: &Row, facts: &Facts) -> Markup {
     let open = row.state != SessionState::Ended;
@@ -100,7 +104,11 @@ fn access(row: &Row, ask: &AccessAsk) -> Markup {
             form.act method="post" action=(format!("/sessions/{}/access/{digest}", row.id)) {
                 input type="hidden" name="call" value=(ask.call);
                 div.row {
-                    button.primary type="submit" name="decision" value="grant" { "Grant for this session" }
+                    label.unseen for=(format!("minutes-{}", digest.short())) { "For how long" }
+                    select #(format!("minutes-{}", digest.short())) name="minutes" {
+                        @for (minutes, words) in TIMES { option value=(minutes) { (words) } }
+                    }
+                    button.primary type="submit" name="decision" value="grant" { "Grant" }
                     button type="submit" name="decision" value="deny" { "Deny" }
                 }
             }

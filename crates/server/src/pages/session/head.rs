@@ -1,10 +1,13 @@
 //! The top of every page of a session: its title, where it stands, and the tabs.
 
-use cofferdam_domain::Side;
+use cofferdam_domain::{Side, amount::counted};
 use maud::{Markup, html};
 
 use super::{Facts, Row, pill};
-use crate::pages::{text::line, words::time};
+use crate::pages::{
+    text::line,
+    words::{millis, time},
+};
 
 /// The pages of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub(crate) fn head(row: &Row, facts: &Facts, tab: Tab) -> Markup {
                         ", forked from " a href=(format!("/sessions/{from}")) { (from) } " at event " (at.0)
                     }
                 }
+            }
+            @if facts.spent.steps > 0 {
+                p.sub.quiet.spent { "Spent so far: " (facts.spent.cost) ", " (counted(facts.spent.steps.into(), "step")) ", " (millis(facts.spent.wall_ms)) }
             }
             (tabs(row, facts, tab))
         }

@@ -5,6 +5,9 @@ mod facts;
 mod head;
 mod rail;
 mod result;
+mod result_page;
+
+use std::sync::Arc;
 
 use cofferdam_domain::{
     Event, EventBody, Outcome, PullRequestState, SessionId, SessionState, Timestamp, WaitingFor,
@@ -14,6 +17,7 @@ use maud::{Markup, html};
 pub(crate) use facts::Facts;
 pub(crate) use head::{Tab, head};
 pub(crate) use result::{headline_tone, lights};
+pub(crate) use result_page::ResultPage;
 
 use super::timeline::{self, Timeline, Tone, WINDOW};
 
@@ -28,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) waiting: Option<WaitingFor>,
     pub(crate) archived: bool,
     pub(crate) created: Timestamp,
+    /// Models that a fork of it may have; empty where there is no fork to be made.
+    pub(crate) models: Arc<[String]>,
 }
 
 /// A session as its pages need it: folded from its log, bounded in size, brought up to date event by event.

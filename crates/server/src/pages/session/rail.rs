@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{Facts, Row};
 use crate::pages::{
-    text::{cut, inert, line, number},
+    text::{cut, inert, line, number, plain},
     timeline::Tone,
     words::{self, millis, time},
 };
@@ -160,6 +160,14 @@ fn go_back(row: &Row, to: Seq) -> Markup {
             input type="hidden" name="to" value=(to.0);
             label for=(field) { "What to do instead" }
             textarea #(field) name="instruction" rows="2" maxlength="65536" {}
+            @if row.models.len() > 1 {
+                @let field = format!("model-{}", to.0);
+                label for=(field) { "Model of a fork" }
+                select #(field) name="model" {
+                    option value="" { "The same" }
+                    @for one in row.models.iter() { option value=(plain(one)) { (plain(one)) } }
+                }
+            }
             div.row {
                 button type="submit" { "Roll back" }
                 button type="submit" formaction=(format!("/sessions/{id}/fork")) { "Fork" }

@@ -88,6 +88,11 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::PackageFetched(_) => traffic(timeline, event, |traffic| traffic.packages += 1),
         EventBody::AccessAsked(ask) => timeline.note(event, access_asked(ask)),
         EventBody::AccessDecided(access) => timeline.note(event, access_decided(access)),
+        EventBody::AlarmRaised { what, .. } => timeline.note(event, Note::quoting(Tone::Bad, "Alarm:", what)),
+        EventBody::FilesDeleted { files, of, .. } => {
+            let words = format!("{files} of {} of the repository deleted", counted(*of, "file"));
+            timeline.note(event, Note::new(Tone::Warn, words));
+        }
         EventBody::SandboxFrozen { reason, .. } => {
             timeline.note(event, Note::quoting(Tone::Bad, "Sandbox frozen:", reason));
         }
@@ -108,6 +113,8 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::PlanProposed { text, .. } => said(timeline, event, "The agent", "proposes a plan", text),
         EventBody::PlanDecided { by, decision, .. } => plan_decided(timeline, event, by, decision),
         EventBody::Checkpointed { step, .. } => checkpointed(timeline, event, *step),
+        // Which machines have a checkpoint is nothing that its readers do anything about.
+        EventBody::CheckpointStored { .. } => {}
         EventBody::RolledBack { to, by, instruction } => {
             rolled_back(timeline, event, *to);
             timeline.note(event, Note::quoting(Tone::Warn, format!("Rolled back to event {} by", to.0), by));

@@ -25,6 +25,8 @@ fn row(words: Words, state: SessionState) -> Row {
         waiting: None,
         archived: false,
         created: Timestamp(1_780_000_000_000),
+        // Whoever runs the server says these.
+        models: ["scripted/demo".to_owned(), "other/model".to_owned()].into(),
     }
 }
 
@@ -275,7 +277,7 @@ proptest! {
             "html", "head", "meta", "title", "link", "script", "body", "a", "header", "div", "svg", "path", "span", "nav", "details", "summary", "form",
             "button", "main", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "ul", "li", "section", "article", "aside", "dl", "dt", "dd", "code", "pre",
             "b", "i", "q", "em", "strong", "s", "br", "hr", "blockquote", "table", "thead", "tbody", "tr", "th", "td", "time", "label", "input", "textarea",
-            "progress", "dialog", "kbd", "mark",
+            "progress", "dialog", "kbd", "mark", "select", "option",
         ].into_iter().collect();
         let events = sample::everything(words);
         for page in pages(words, &events) {

@@ -1,0 +1,265 @@
+//! The end of a log that is watched: its latest events, written out once for all who watch.
+//!
+//! One task follows the log for as long as there is a watcher, and keeps the last events as they are sent, up to a number of bytes. Each watcher has a
+//! place of its own; who is behind what is kept reads the store until it has caught up. So many watchers cost one reading, and a slow one costs
+//! nobody else anything.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+use cofferdam_domain::{Event, Seq, SessionId};
+use cofferdam_store::{StoreError, Tenant};
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use serde::Serialize;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::problem::Problem;
+
+/// Bytes of events that are kept for each session that is watched. The last event is kept however long it is.
+const KEPT: usize = 256 << 10;
+
+/// Events that a watcher who is behind reads at once.
+const PAGE: u32 = 64;
+
+/// An event as a stream of server-sent events has it (HTML Living Standard, "Server-sent events").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// The event's place in the log.
+    pub(crate) seq: Seq,
+    /// What is sent.
+    pub(crate) bytes: Bytes,
+}
+
+impl Frame {
+    fn of(event: &Event) -> Self {
+        Self { seq: event.seq, bytes: message(Some(event.seq), event) }
+    }
+}
+
+/// A value as one message; under an id where a reader may go on from it.
+pub(crate) fn message(id: Option<Seq>, value: &impl Serialize) -> Bytes {
+    let mut text = id.map_or_else(String::new, |id| format!("id: {}\n", id.0)).into_bytes();
+    text.extend_from_slice(b"data: ");
+    // JSON as it is written here has no line ends outside of texts, and none in them.
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => {
+            text.extend_from_slice(b"\n\n");
+            text.into()
+        }
+        Err(_) => Bytes::from_static(b": something could not be written\n\n"),
+    }
+}
+
+/// The last events of a log.
+#[derive(Debug)]
+struct Kept {
+    /// In order, without a gap, up to the last one there is.
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// The event before the first that is kept.
+    before: Seq,
+}
+
+/// What comes after a place.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Frame(Frame),
+    /// Something that is not kept any more.
+    Older,
+    Nothing,
+}
+
+impl Kept {
+    const fn after(before: Seq) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, before }
+    }
+
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.bytes.len();
+        self.frames.push_back(frame);
+        while self.bytes > KEPT && self.frames.len() > 1 {
+            if let Some(oldest) = self.frames.pop_front() {
+                self.bytes -= oldest.bytes.len();
+                self.before = oldest.seq;
+            }
+        }
+    }
+
+    fn next(&self, place: Seq) -> Next {
+        let Some(index) = place.0.checked_sub(self.before.0) else { return Next::Older };
+        let frame = usize::try_from(index).ok().and_then(|index| self.frames.get(index));
+        frame.cloned().map_or(Next::Nothing, Next::Frame)
+    }
+}
+
+/// The end of one log, followed until nobody has it any more.
+#[derive(Debug)]
+struct Tail {
+    kept: watch::Receiver<Kept>,
+    follower: JoinHandle<()>,
+}
+
+impl Tail {
+    fn follow(mut events: BoxStream<'static, Result<Event, StoreError>>, after: Seq) -> Self {
+        let (keep, kept) = watch::channel(Kept::after(after));
+        let follower = tokio::spawn(async move {
+            // When nothing more can be heard, watchers learn it from the end of this.
+            while let Some(Ok(event)) = events.next().await {
+                let frame = Frame::of(&event);
+                keep.send_modify(|kept| kept.push(frame));
+            }
+        });
+        Self { kept, follower }
+    }
+
+    fn is_over(&self) -> bool {
+        self.kept.has_changed().is_err()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// The ends of all logs that are watched.
+#[derive(Debug, Default)]
+pub(crate) struct Tails(Mutex<HashMap<SessionId, Weak<Tail>>>);
+
+impl Tails {
+    /// A session's events after a place, for somebody who may see them: those that there are, then each new one. Ends when the store fails or
+    /// the session is gone.
+    ///
+    /// # Errors
+    /// When there is no such session, or none for them.
+    pub(crate) async fn watch(
+        &self,
+        tenant: Tenant,
+        session: SessionId,
+        after: Seq,
+    ) -> Result<impl Stream<Item = Frame> + Send + use<>, Problem> {
+        let last = tenant.session(session).await?.last;
+        let tail = match self.known(session) {
+            Some(tail) => tail,
+            None => self.keep(session, Tail::follow(tenant.follow(session, last).await?, last)),
+        };
+        let kept = tail.kept.clone();
+        let watcher = Watcher { tenant, session, kept, place: after, read: VecDeque::new(), _tail: tail };
+        Ok(stream::unfold(watcher, |mut watcher| async move {
+            let frame = watcher.next().await?;
+            Some((frame, watcher))
+        }))
+    }
+
+    fn known(&self, session: SessionId) -> Option<Arc<Tail>> {
+        self.lock().get(&session)?.upgrade().filter(|tail| !tail.is_over())
+    }
+
+    /// Keeps a new one, unless somebody else was quicker.
+    fn keep(&self, session: SessionId, new: Tail) -> Arc<Tail> {
+        if let Some(tail) = self.known(session) {
+            return tail;
+        }
+        let tail = Arc::new(new);
+        let mut tails = self.lock();
+        tails.retain(|_, tail| tail.strong_count() > 0);
+        tails.insert(session, Arc::downgrade(&tail));
+        tail
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<Tail>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who watches.
+struct Watcher {
+    tenant: Tenant,
+    session: SessionId,
+    kept: watch::Receiver<Kept>,
+    /// The last event that they have.
+    place: Seq,
+    /// Events that were read from the store.
+    read: VecDeque<Frame>,
+    _tail: Arc<Tail>,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.read.pop_front() {
+                self.place = frame.seq;
+                return Some(frame);
+            }
+            let next = self.kept.borrow_and_update().next(self.place);
+            match next {
+                Next::Frame(frame) => {
+                    self.place = frame.seq;
+                    return Some(frame);
+                }
+                Next::Older => {
+                    let events = self.tenant.read(self.session, self.place, PAGE).await.ok()?;
+                    self.read = events.iter().map(Frame::of).collect();
+                    // They were there when they were kept, and are not now.
+                    self.read.front()?;
+                }
+                Next::Nothing => self.kept.changed().await.ok()?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(seq: u64, size: usize) -> Frame {
+        Frame { seq: Seq(seq), bytes: vec![b'x'; size].into() }
+    }
+
+    #[test]
+    fn a_place_leads_to_what_comes_after_it() {
+        let mut kept = Kept::after(Seq(7));
+        assert_eq!(
+            (kept.next(Seq(6)), kept.next(Seq(7)), kept.next(Seq(9))),
+            (Next::Older, Next::Nothing, Next::Nothing)
+        );
+        for seq in 8..=10 {
+            kept.push(frame(seq, 5));
+        }
+        assert_eq!(kept.next(Seq(7)), Next::Frame(frame(8, 5)));
+        assert_eq!(kept.next(Seq(9)), Next::Frame(frame(10, 5)));
+        assert_eq!((kept.next(Seq(6)), kept.next(Seq(10))), (Next::Older, Next::Nothing));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_bytes_and_has_the_last_event() {
+        let mut kept = Kept::after(Seq::START);
+        for seq in 1..=100 {
+            kept.push(frame(seq, KEPT / 10));
+            assert!(kept.bytes <= KEPT);
+        }
+        assert_eq!((kept.frames.len(), kept.before), (10, Seq(90)));
+        kept.push(frame(101, 2 * KEPT));
+        assert_eq!(
+            (kept.next(Seq(100)), kept.next(Seq(99))),
+            (Next::Frame(frame(101, 2 * KEPT)), Next::Older)
+        );
+        kept.push(frame(102, 1));
+        assert_eq!((kept.bytes, kept.before), (1, Seq(101)));
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let sent = message(Some(Seq(3)), &"a\nb\r\u{2028}c");
+        assert_eq!(&sent[..], "id: 3\ndata: \"a\\nb\\r\u{2028}c\"\n\n".as_bytes());
+        assert_eq!(&message(None, &1)[..], b"data: 1\n\n");
+    }
+}
