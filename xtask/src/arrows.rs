@@ -32,8 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cofferdam-server", &["cofferdam-domain", "cofferdam-gate", "cofferdam-store"]),
+    ("cofferdam-telemetry", &["cofferdam-domain"]),
+    ("cofferdam-tell", &["cofferdam-domain", "cofferdam-egress", "cofferdam-store"]),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
-    ("cofferdam-bench", &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-testkit"]),
+    ("cofferdam-faults", &["cofferdam-domain", "cofferdam-sandbox", "cofferdam-testkit"]),
+    (
+        "cofferdam-bench",
+        &["cofferdam-domain", "cofferdam-model", "cofferdam-sandbox", "cofferdam-store", "cofferdam-testkit"],
+    ),
     (
         "cofferdam",
         &[
@@ -48,6 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-sandbox-docker",
             "cofferdam-server",
             "cofferdam-store",
+            "cofferdam-tell",
+            "cofferdam-telemetry",
             "cofferdam-tools",
             "cofferdam-worker",
         ],
@@ -57,8 +65,19 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Libraries that only one crate may know.
 const KEPT_IN: &[(&str, &[&str])] = &[
-    ("sqlx", &["cofferdam-store"]),
-    ("reqwest", &["cofferdam-model", "cofferdam-server", "cofferdam-testkit"]),
+    // A benchmark compares with the database's own insert.
+    ("sqlx", &["cofferdam-bench", "cofferdam-store"]),
+    (
+        "reqwest",
+        &[
+            "cofferdam-model",
+            "cofferdam-server",
+            "cofferdam-store",
+            "cofferdam-tell",
+            "cofferdam-telemetry",
+            "cofferdam-testkit",
+        ],
+    ),
     ("clap", &["cofferdam"]),
     ("bollard", &["cofferdam-sandbox-docker"]),
     ("axum", &["cofferdam-server", "cofferdam-testkit"]),

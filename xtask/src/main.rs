@@ -1,10 +1,12 @@
-//! Checks on the workspace itself, and the chores of developing it: `cargo run -p xtask -- tidy`, `cargo run -p xtask -- fuzz`.
+//! Checks on the workspace itself, and the chores of developing it: `cargo run -p xtask -- tidy`, `… fuzz`,
+//! `… faults`.
 //!
 //! What it never does: anything that the product needs at run time.
 
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod faults;
 mod fuzz;
 mod licences;
 mod manifests;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map_or("", String::as_str) {
+        "faults" => faults::faults(&root()?, words.get(1..).unwrap_or_default()),
         "fuzz" => fuzz::fuzz(&root()?, words.get(1..).unwrap_or_default()),
         "tidy" => {
             let root = root()?;
@@ -41,7 +44,7 @@ fn run() -> Result<()> {
             }
             if problems.is_empty() { Ok(()) } else { bail!("{} problems", problems.len()) }
         }
-        other => bail!("unknown chore {other:?}: there are `tidy` and `fuzz`"),
+        other => bail!("unknown chore {other:?}: there are `tidy`, `fuzz` and `faults`"),
     }
 }
 
