@@ -5,13 +5,15 @@
 //!
 //! What it never does: stand in for a test. It asserts only what a figure would be meaningless without.
 //!
-//! Where to start reading: `session/mod.rs` (the loop) and `sandbox/mod.rs`.
+//! Where to start reading: `session/mod.rs` (the loop), `sandbox/mod.rs` and `service/mod.rs`.
 
 #![forbid(unsafe_code)]
 
 mod figures;
 mod options;
+mod process;
 mod sandbox;
+mod service;
 mod session;
 mod size;
 
@@ -27,6 +29,10 @@ const USE: &str = "use: cofferdam-bench BENCHMARK [--option value]…
             --only cold|warm|pool|layers|idle|neighbours
   loop      the loop's own time, processor time and memory per step                    --runs 5  --steps 10,50,200  --wire anthropic
             --program FILE (default: built by cargo)  --dir DIRECTORY (default: the system's temporary directory)
+  service   the whole service: tasks accepted beside the database's own inserts,       --rounds 400  --waiting 1000,100000  --sessions 24
+            the queue when many wait, sessions a minute, the time to the first         --running 1,4,16,64  --watchers 1000
+            model call, memory, watchers, long pages                                   --program FILE  --dir DIRECTORY
+            --only accept|queue|work|begin|memory|live|page
   size      the program's size and its parts                                           --program FILE
 
 The event log's append rate: cargo bench -p cofferdam-store --bench append";
@@ -51,6 +57,7 @@ fn start(mut arguments: impl Iterator<Item = String>) -> Result<()> {
         "loop" => session::measure(arguments),
         session::SERVE => session::serve(arguments),
         sandbox::ROUNDS => sandbox::rounds(arguments),
+        "service" => service::measure(arguments),
         "size" => size::measure(arguments),
         "help" | "--help" | "-h" => {
             say(USE);

@@ -19,9 +19,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::{
     floors::{APPENDS, Floors},
     program::{Memory, Run},
-    world::{Kind, World},
+    world::Kind,
 };
-pub(crate) use server::{SERVE, serve};
+pub(crate) use self::{
+    server::{SERVE, serve},
+    world::World,
+};
 
 use crate::{
     figures::{Samples, head, row, say},

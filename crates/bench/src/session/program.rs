@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
@@ -15,14 +15,12 @@ use super::{
     server::{Seen, Server, now},
     world::World,
 };
+use crate::process::{TICKS, children, field, path};
 
 /// How often memory is looked at: high-water marks, so nothing but the last moment is missed.
 const LOOK: Duration = Duration::from_millis(10);
 /// Every so many looks the whole tree is looked at, which costs more.
 const TREE: usize = 10;
-/// Clock ticks a second in `/proc` (`USER_HZ`, the same on every architecture that Linux has today).
-const TICKS: f64 = 100.0;
-
 /// What one run came to.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -159,24 +157,4 @@ impl Memory {
         }
         self.tree = self.tree.max(tree);
     }
-}
-
-fn path(pid: u32, file: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/{file}"))
-}
-
-/// A number of kB in a file of a process; 0 when the process has ended.
-fn field(pid: u32, file: &str, name: &str) -> u64 {
-    let text = fs::read_to_string(path(pid, file)).unwrap_or_default();
-    let value = text.lines().find_map(|line| line.strip_prefix(name));
-    value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// The children of all threads of a process.
-fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(path(pid, "task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
 }
