@@ -16,9 +16,10 @@ pub(crate) use self::sandbox::{
     SandboxStartArguments,
 };
 pub(crate) use self::service::{
-    AdminCommand, AnswerArguments, AttachArguments, AuditCommand, ForkArguments, LinkArguments,
-    MessageArguments, NamedSession, OrgArguments, PlanArguments, RollbackArguments, TokenArguments,
-    UpArguments, UserArguments, VerifyArguments,
+    AdminCommand, AnswerArguments, AttachArguments, AuditCommand, CheckArguments, CheckpointArguments,
+    ExportArguments, ForkArguments, LinkArguments, MessageArguments, NamedSession, OrgArguments,
+    PlanArguments, RetentionArguments, RollbackArguments, TokenArguments, UpArguments, UserArguments,
+    VerifyArguments,
 };
 
 /// A coding agent that works alone in a sandbox and leaves you a pull request to review.

@@ -18,9 +18,11 @@ use cofferdam_sandbox::{
 };
 use cofferdam_sandbox_docker::DockerDriver;
 use cofferdam_server::{
-    Choices, Client, Eraser, Limits as ServerLimits, Origin, Repositories, Server, ServerParts,
+    Choices, Client, Eraser, Limits as ServerLimits, OpenId, Origin, Repositories, Server, ServerParts,
 };
 use cofferdam_store::{Everything, SessionFilter, Store, StoreError};
+use cofferdam_telemetry::Tally;
+use cofferdam_tell::{Patience, Route, TellSettings};
 use cofferdam_worker::{Doorways as _, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -31,7 +33,9 @@ use crate::{
     doorway,
     secrets::{Seal, Secrets},
     sessions::{Here, Sessions, There},
+    telemetry::{Counted, CountedModel, Ear, JOURNAL, Telling},
     terminal::{Terminal, complain},
+    upkeep::Upkeep,
 };
 
 /// What every command may use.
@@ -40,6 +44,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     /// Where results go.
     pub(crate) terminal: Terminal,
+    /// What is counted in this process.
+    pub(crate) counted: Counted,
 }
 
 /// What of this host a session needs.
@@ -83,18 +89,19 @@ impl App {
             (None, _) => {}
         }
         let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Ok(Self { config, terminal: Terminal::standard(no_color) })
+        Ok(Self { config, terminal: Terminal::standard(no_color), counted: Counted::new() })
     }
 
     /// The store: a database, or the data directory.
     pub(crate) async fn store(&self) -> Result<Arc<dyn Everything>> {
         let data = &self.config.data;
         keep_private(data)?;
+        let bucket = self.config.store.bucket(&environment)?;
         if let Some(address) = self.config.store.address()? {
-            return Ok(cofferdam_store::open(address.expose()).await?);
+            return Ok(cofferdam_store::open_with(address.expose(), bucket.as_ref()).await?);
         }
         let path = data.to_str().with_context(|| format!("{} is not a path in UTF-8", data.display()))?;
-        match cofferdam_store::open(path).await {
+        match cofferdam_store::open_with(path, bucket.as_ref()).await {
             Ok(store) => Ok(store),
             Err(error @ StoreError::File { .. }) => Err(error).with_context(|| {
                 format!(
@@ -104,6 +111,19 @@ impl App {
             }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The store of a service, which looks at the start whether content can be kept where it is to be.
+    pub(crate) async fn tried_store(&self) -> Result<Arc<dyn Everything>> {
+        let store = self.store().await?;
+        store.try_bucket().await?;
+        Ok(store)
+    }
+
+    /// What removes what has expired; on a worker also from its data directory.
+    pub(crate) fn upkeep(&self, store: &Arc<dyn Everything>, works: bool) -> Upkeep {
+        let data = works.then(|| self.config.data.clone());
+        Upkeep { store: store.clone(), retention: self.config.retention.into(), data }
     }
 
     /// The data directory, for what is kept there without a store.
@@ -183,7 +203,11 @@ impl App {
         doorway::check(&policy.egress, &self.config.credentials)?;
         doorways.open(self.secrets(&store));
         let driver = driver.await.context("preparing sandboxes failed")??;
-        let models = Configured { config: self.config.models.clone(), store: store.clone() };
+        let models = Configured {
+            config: self.config.models.clone(),
+            store: store.clone(),
+            tally: self.counted.tally.clone(),
+        };
         Ok(Arc::new(Parts {
             store: store.clone(),
             driver,
@@ -251,7 +275,7 @@ impl App {
         let store = self.store().await?;
         let settings = &self.config.server;
         let origin = Origin::of_loopback(settings.listen);
-        let server = self.server(store.clone(), self.secrets(&store), origin, settings.models.clone());
+        let server = self.server(store.clone(), self.secrets(&store), origin, settings.models.clone(), None);
         Ok(Box::new(Here {
             store,
             desk: server.desk(Owner::LOCAL.org, Owner::LOCAL.user, self.user()),
@@ -260,6 +284,11 @@ impl App {
             user: self.user(),
             worker: self.worker_name(),
         }))
+    }
+
+    /// The channels by which people are told of sessions.
+    pub(crate) fn routes(&self) -> Result<Vec<Route>> {
+        Ok(TellSettings::routes(&self.config.tell, Patience::default(), &environment)?)
     }
 
     /// What encrypts and decrypts the secrets in this store.
@@ -274,6 +303,7 @@ impl App {
         secrets: Arc<Secrets>,
         origin: Origin,
         models: Vec<String>,
+        openid: Option<OpenId>,
     ) -> Server {
         let settings = &self.config.server;
         let repositories = match &settings.repositories[..] {
@@ -288,9 +318,11 @@ impl App {
             origin,
             choices,
             seal: Box::new(Seal(secrets)),
+            openid,
             eraser: Some(Box::new(Disk(self.config.data.clone()))),
             clock: Arc::new(cofferdam_worker::now),
             limits: ServerLimits::default(),
+            numbers: self.counted.numbers(),
         })
     }
 
@@ -321,6 +353,12 @@ impl App {
         format!("{host}:{}", std::process::id())
     }
 
+    /// What watches sessions for those who watch over the service.
+    pub(crate) fn telling(&self, store: Arc<dyn Store>, ear: Ear) -> Result<Arc<Telling>> {
+        let (table, data) = (self.config.telemetry.table(), &self.config.data);
+        Telling::start(&table, &self.counted, store, data, &self.worker_name(), ear).context("[telemetry]")
+    }
+
     /// Turns true at the first Ctrl-C or SIGTERM; a second one ends the process at once.
     pub(crate) fn stop_on_interrupt(&self) -> StopSignal {
         let (ask, asked) = watch::channel(false);
@@ -340,8 +378,8 @@ impl App {
 }
 
 /// What the data directory holds beside the store, which sees to its own.
-const DIRECTORIES: [&str; 8] =
-    ["bases", CONTAINERS, "demo", "forge", "mirrors", PACKAGES, "sandboxes", "sessions"];
+const DIRECTORIES: [&str; 9] =
+    ["bases", CONTAINERS, "demo", "forge", "mirrors", PACKAGES, "sandboxes", "sessions", JOURNAL];
 /// Where packages are kept that came through egress doors.
 const PACKAGES: &str = "packages";
 
@@ -428,13 +466,15 @@ impl Policies for Named {
 struct Configured {
     config: ModelsConfig,
     store: Arc<dyn Store>,
+    tally: Arc<Tally>,
 }
 
 #[async_trait]
 impl Models for Configured {
     async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
         let blobs = Arc::new(StoredPictures(self.store.clone()));
-        Ok(cofferdam_model::open(&self.config, &environment, name, blobs).await?)
+        let model = cofferdam_model::open(&self.config, &environment, name, blobs).await?;
+        Ok(Box::new(CountedModel { model, tally: self.tally.clone() }))
     }
 }
 

@@ -14,13 +14,19 @@ use cofferdam_egress::Credential;
 use cofferdam_model::ModelsConfig;
 use cofferdam_sandbox::{IsolationLevel, LimitLevel, ReadOnly, System};
 use cofferdam_sandbox_docker::DockerOptions;
+use cofferdam_tell::TellSettings;
 use serde::Deserialize;
 
 use crate::toml_file;
 
+mod openid;
 mod service;
+mod telemetry;
 
-pub(crate) use service::{SecretsSettings, ServerSettings, StoreSettings, WorkerSettings};
+use openid::OpenIdTable;
+use service::KeyPlace;
+pub(crate) use service::{RetentionSettings, SecretsSettings, ServerSettings, StoreSettings, WorkerSettings};
+pub(crate) use telemetry::TelemetrySettings;
 
 /// The commented example that is shipped; every key is in it. A test parses it.
 #[cfg(test)]
@@ -44,6 +50,9 @@ struct File {
     worker: WorkerSettings,
     store: StoreSettings,
     secrets: SecretsSettings,
+    telemetry: TelemetrySettings,
+    retention: RetentionSettings,
+    tell: Vec<TellSettings>,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -229,6 +238,12 @@ pub(crate) struct Config {
     pub(crate) store: StoreSettings,
     /// Where the key is that encrypts secrets in the store.
     pub(crate) secrets: SecretsSettings,
+    /// Where traces go.
+    pub(crate) telemetry: TelemetrySettings,
+    /// For how long things are kept.
+    pub(crate) retention: RetentionSettings,
+    /// Who is told of sessions, and how.
+    pub(crate) tell: Vec<TellSettings>,
 }
 
 /// The environment, as far as configuration reads it. A value, so that tests need not change the process.
@@ -281,6 +296,9 @@ impl Config {
             worker: file.worker,
             store: file.store,
             secrets: file.secrets,
+            telemetry: file.telemetry,
+            retention: file.retention,
+            tell: file.tell,
         })
     }
 }
@@ -340,6 +358,8 @@ fn directory(environment: Environment<'_>, variable: &str, below_home: &str) -> 
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_domain::Alarms;
+
     use super::*;
 
     fn load(text: &str) -> Result<Config> {
@@ -360,7 +380,8 @@ mod tests {
     #[test]
     fn the_example_says_what_the_defaults_are() {
         let config = load(&uncommented(&["#: "])).unwrap();
-        assert_eq!(config.policy, Policy::default(), "the example shows the defaults");
+        let policy = Policy { alarms: Some(Alarms::default()), ..Policy::default() };
+        assert_eq!(config.policy, policy, "the example shows the defaults");
         assert_eq!(config.models, ModelsConfig::default(), "the example shows the defaults");
         assert_eq!(config.limits, Limits::Enforced);
         assert_eq!((config.isolation, config.system), (Isolation::Full, System::ReadOnly));
@@ -370,6 +391,8 @@ mod tests {
         assert_eq!(config.worker, WorkerSettings::default(), "the example shows the defaults");
         assert_eq!(config.store, StoreSettings::default(), "the example shows the defaults");
         assert_eq!(config.secrets, SecretsSettings::default(), "the example shows the defaults");
+        assert_eq!(config.telemetry, TelemetrySettings::default(), "the example shows the defaults");
+        assert_eq!(config.retention, RetentionSettings::default(), "the example shows the defaults");
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 
@@ -383,6 +406,8 @@ mod tests {
         let names = config.credentials.iter().map(|credential| credential.name.clone()).collect();
         let problems = cofferdam_egress::problems(&config.policy.egress, &names);
         assert_eq!(problems, [], "the example's rules make sense");
+        assert_eq!(config.policy.alarms.map_or(0, |alarms| alarms.rules.len()), 1);
+        assert_eq!(config.tell.len(), 2);
         assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
@@ -420,6 +445,14 @@ mod tests {
             ("[egress]\nresolver = \"dns.example\"\n", "resolver"),
             ("[[policy.egress.rules]]\nname = \"a\"\nhost = \"10.0.0.1\"\n", "address"),
             ("[[credentials]]\nname = \"a\"\nhost = \"a.example\"\n", "source"),
+            ("[telemetry]\nendpiont = \"http://a\"\n", "did you mean `endpoint`"),
+            ("[worker]\nmetrics = \"localhost\"\n", "metrics"),
+            ("[policy.alarms]\ndeleted_percent = 200\n", "between 0"),
+            (
+                "[[policy.alarms.rules]]\nname = \"a\"\nevent = \"b\"\ncount = 1\nseconds = 1\nthen = \"tell\"\n",
+                "name one of",
+            ),
+            ("[[tell]]\nname = \"a\"\nkinds = [\"frozn\"]\n", "frozn"),
             ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),

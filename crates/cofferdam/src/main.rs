@@ -15,11 +15,14 @@ mod compose;
 mod config;
 mod doorway;
 mod exit;
+mod log_lines;
 mod secrets;
 mod sessions;
 mod show;
+mod telemetry;
 mod terminal;
 mod toml_file;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -214,6 +214,14 @@ pub(crate) fn client(base: &str, limits: &RetryConfig) -> Result<Client, Failure
     builder.build().map_err(|error| unusable(&causes(&error)))
 }
 
+/// A client for an address, made like those for providers, for whoever else talks to one.
+///
+/// # Errors
+/// When the address cannot be asked.
+pub fn http_client(address: &str) -> Result<Client, EndpointError> {
+    client(address, &RetryConfig::default()).map_err(|_| EndpointError::Address)
+}
+
 async fn refused(mut response: Response, limits: &RetryConfig) -> Failure {
     let status = response.status();
     let asked = retry::asked(response.headers(), SystemTime::now());

@@ -36,7 +36,7 @@ mod wire;
 
 pub use blob::{BlobSource, NoBlobs};
 pub use config::{DollarPrices, Effort, ModelConfig, ModelsConfig, ProviderConfig, RetryConfig};
-pub use http::EndpointError;
+pub use http::{EndpointError, http_client};
 pub use open::{EnvLookup, KeyState, ModelRow, OpenError, list, open};
 pub use provider::{Model, ModelError, Progress};
 pub use scripted::{Fault, FaultKind, Mismatch, Played, Scripted, Transcript, TranscriptError};

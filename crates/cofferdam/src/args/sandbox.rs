@@ -81,6 +81,9 @@ pub(crate) struct SandboxStartArguments {
     /// Have a root in it, who may install packages in it and is nobody outside of it
     #[arg(long)]
     pub(crate) root: bool,
+    /// Let it go on when something in it touches a canary or is about to send a secret, which is refused in any case; otherwise it is frozen then
+    #[arg(long)]
+    pub(crate) keep_running: bool,
     /// End it when nobody has wanted anything of it for so long, such as 30m, 2h or 1d; its files stay until it is destroyed
     #[arg(long, value_name = "TIME", value_parser = length_of_time, default_value = "8h")]
     pub(crate) idle: Duration,

@@ -24,6 +24,33 @@ pub(crate) enum AdminCommand {
     Token(TokenArguments),
     /// Make an organisation with its first admin, and a link for them to sign in
     Org(OrgArguments),
+    /// Encrypt all data keys with the present master key, or with a new one where the key is the data directory's own
+    RotateKey,
+    /// Send a test message by a channel of the configuration, now, and say what came of it
+    TellTest(TellTestArguments),
+    /// Say for how many days an organisation keeps what has ended, if less than is configured for all
+    Retention(RetentionArguments),
+}
+
+/// `cofferdam admin tell-test`.
+#[derive(Debug, Args)]
+pub(crate) struct TellTestArguments {
+    /// The channel's name: `name` of a `tell` table of the configuration
+    pub(crate) name: String,
+}
+
+/// `cofferdam admin retention`.
+#[derive(Debug, Args)]
+pub(crate) struct RetentionArguments {
+    /// Days for which sessions are kept after their end; 0 as configured
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) sessions: Option<u32>,
+    /// Days for which the files of sessions are kept after their end; 0 as configured
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) files: Option<u32>,
+    /// The organisation
+    #[arg(long, default_value = "local", value_name = "NAME")]
+    pub(crate) org: String,
 }
 
 /// `cofferdam admin link`.
@@ -87,13 +114,60 @@ fn rank(text: &str) -> Result<Rank, &'static str> {
 pub(crate) enum AuditCommand {
     /// Check the hash chain of a session's log, or of all logs, and that all that they refer to is there
     Verify(VerifyArguments),
+    /// Write down, signed, where all logs end: kept elsewhere, it shows later that nothing of them was taken away or made anew
+    Checkpoint(CheckpointArguments),
+    /// Write a session's log as it is kept, to be checked without the store
+    Export(ExportArguments),
+    /// Check an export: no store is needed
+    Check(CheckArguments),
+}
+
+/// `cofferdam audit checkpoint`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArguments {
+    /// The file with the signing key [default: audit.key in the data directory, which is made]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where to write it [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `cofferdam audit export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The session
+    pub(crate) session: SessionId,
+    /// Where to write it [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `cofferdam audit check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The export
+    pub(crate) export: PathBuf,
+    /// A checkpoint that it must hold
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The public key of whoever signed the checkpoint: a file, or its 64 hexadecimal digits
+    #[arg(long, value_name = "KEY", requires = "checkpoint")]
+    pub(crate) key: Option<String>,
 }
 
 /// `cofferdam audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     /// The session [default: all]
+    #[arg(conflicts_with = "checkpoint")]
     pub(crate) session: Option<SessionId>,
+    /// A checkpoint that all logs must hold
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The public key of whoever signed the checkpoint: a file, or its 64 hexadecimal digits
+    #[arg(long, value_name = "KEY", requires = "checkpoint")]
+    pub(crate) key: Option<String>,
 }
 
 /// `cofferdam message`.

@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     sessions::{NewTask, Sessions as _, There},
     show::{JsonLines, LiveView, show_result},
+    telemetry::{Both, Ear},
     terminal::{Style, complain},
 };
 
@@ -143,7 +144,11 @@ pub(crate) async fn work_and_show(
     }
     let model = fresh.map(|fresh| fresh.model);
     let stop = app.stop_on_interrupt();
-    let ended = match Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await {
+    let telling = app.telling(store.clone(), Ear::Nobody)?;
+    let watch = if telling.has_collector() { Arc::new(Both(watch, telling.clone())) } else { watch };
+    let ended = Box::pin(cofferdam_worker::work(parts, session, model, watch, stop)).await;
+    telling.finish().await;
+    let ended = match ended {
         // It goes on elsewhere.
         Err(error @ WorkerError::Store(StoreError::Claimed { .. })) => return Err(error.into()),
         ended => ended.with_context(|| {

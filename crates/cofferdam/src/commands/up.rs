@@ -1,52 +1,113 @@
 //! `cofferdam up`, `server` and `worker`: the service, whole or in parts.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::Owner;
-use cofferdam_server::{Origin, Server};
+use cofferdam_server::{OpenId, Origin, Server, serve_numbers};
 use cofferdam_store::{Everything, Shares};
-use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal, erase_forgotten};
+use cofferdam_tell::{Patience, Teller};
+use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal};
 use tokio::net::TcpListener;
 
 use crate::{
     args::UpArguments,
+    commands::admin::org_named,
     compose::App,
     exit::Exit,
+    log_lines,
+    telemetry::{Ear, count},
     terminal::{Style, complain},
 };
 
 /// Everything in one process.
 pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
-    let store = app.store().await?;
+    let store = app.tried_store().await?;
     let (server, listener) = begin(app, &store, arguments.listen).await?;
+    let upkeep = app.upkeep(&store, true).run(stop.clone());
+    let telling = teller(app, &store, &listener)?.run(stop.clone());
     let worker = work(app, store, stop.clone());
     let serve = async {
         server.serve(listener, stop.clone()).await.context("the server can take no more connections")
     };
     // When one part fails, the other is not told to stop: it is dropped, and the kernel ends its sandboxes. Nothing is lost by that.
-    tokio::try_join!(serve, worker)?;
+    tokio::try_join!(
+        serve,
+        worker,
+        async {
+            upkeep.await;
+            Ok(())
+        },
+        done(telling)
+    )?;
     Ok(Exit::Success)
 }
 
 /// The API and the pages.
 pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
-    let store = app.store().await?;
+    let store = app.tried_store().await?;
     let (server, listener) = begin(app, &store, arguments.listen).await?;
-    server.serve(listener, stop).await.context("the server can take no more connections")?;
+    let upkeep = app.upkeep(&store, false).run(stop.clone());
+    let telling = teller(app, &store, &listener)?.run(stop.clone());
+    let serve =
+        async { server.serve(listener, stop).await.context("the server can take no more connections") };
+    tokio::try_join!(
+        serve,
+        async {
+            upkeep.await;
+            Ok(())
+        },
+        done(telling)
+    )?;
     Ok(Exit::Success)
 }
 
 /// A worker.
 pub(crate) async fn worker(app: &App) -> Result<Exit> {
-    log_to_stderr();
+    log_lines::to_stderr();
     let stop = app.stop_on_interrupt();
-    let store = app.store().await?;
+    let store = app.tried_store().await?;
     app.terminal.line(&format!("{} works on what is queued", app.worker_name()));
-    work(app, store, stop).await?;
+    let upkeep = app.upkeep(&store, true).run(stop.clone());
+    let numbers = numbers(app, stop.clone());
+    tokio::try_join!(work(app, store, stop), numbers, async {
+        upkeep.await;
+        Ok(())
+    })?;
     Ok(Exit::Success)
+}
+
+/// What runs beside the parts that can fail.
+async fn done(beside: impl Future<Output = ()>) -> Result<()> {
+    beside.await;
+    Ok(())
+}
+
+/// Tells people of sessions, with links to where the pages are.
+fn teller(app: &App, store: &Arc<dyn Everything>, listener: &TcpListener) -> Result<Teller> {
+    let origin = match &app.config.server.origin {
+        Some(origin) => origin.clone(),
+        None => {
+            Origin::of_loopback(listener.local_addr().context("the listener has no address")?).to_string()
+        }
+    };
+    Ok(Teller::new(store.clone(), app.routes()?, Some(origin), Patience::default()))
+}
+
+/// Shows the worker's numbers, if that is wanted.
+async fn numbers(app: &App, stop: StopSignal) -> Result<()> {
+    let Some(wanted) = app.config.worker.metrics else { return Ok(()) };
+    let listener = TcpListener::bind(wanted)
+        .await
+        .with_context(|| format!("failed to listen on {wanted}: [worker] metrics names another address"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    app.terminal.line(&format!("numbers at http://{address}/metrics"));
+    if !wanted.ip().is_loopback() {
+        complain(&format!("whoever reaches {address} can read this worker's numbers"));
+    }
+    serve_numbers(listener, app.counted.numbers(), stop).await.context("nobody can be shown numbers any more")
 }
 
 /// Listens, and says where.
@@ -55,7 +116,7 @@ async fn begin(
     store: &Arc<dyn Everything>,
     wanted: Option<SocketAddr>,
 ) -> Result<(Server, TcpListener)> {
-    log_to_stderr();
+    log_lines::to_stderr();
     let settings = &app.config.server;
     let wanted = wanted.unwrap_or(settings.listen);
     let origin = settings.origin.as_deref().map(Origin::parse).transpose().context("[server] origin")?;
@@ -72,7 +133,8 @@ async fn begin(
     let origin = origin.unwrap_or_else(|| Origin::of_loopback(address));
     let secrets = app.secrets(store);
     secrets.prepare().await?;
-    let server = app.server(store.clone(), secrets, origin.clone(), app.models_on_offer().await?);
+    let openid = openid(app, &**store).await.context("[server.openid]")?;
+    let server = app.server(store.clone(), secrets, origin.clone(), app.models_on_offer().await?, openid);
     app.terminal
         .line(&format!("listening on {address}: {}", app.terminal.paint(Style::Bold, &origin.to_string())));
     if !wanted.ip().is_loopback() {
@@ -80,12 +142,20 @@ async fn begin(
             "{address} is not encrypted: let nothing reach it but the server that ends TLS in front of it"
         ));
     }
-    if nobody_has_signed_in(&**store).await? {
+    let has_links = !settings.openid.as_ref().is_some_and(|openid| openid.only);
+    if has_links && nobody_has_signed_in(&**store).await? {
         let desk = server.desk(Owner::LOCAL.org, Owner::LOCAL.user, app.user());
         let link = desk.link(Owner::LOCAL.user).await?;
         app.terminal.line(&format!("sign in within 15 minutes: {}", link.url.expose()));
     }
     Ok((server, listener))
+}
+
+/// Who else says who somebody is.
+async fn openid(app: &App, store: &dyn Everything) -> Result<Option<OpenId>> {
+    let Some(table) = &app.config.server.openid else { return Ok(None) };
+    let org = org_named(store, &table.organisation).await?;
+    Ok(Some(table.open(org).await?))
 }
 
 /// Whether this is the first time that anybody could.
@@ -99,14 +169,16 @@ async fn nobody_has_signed_in(store: &dyn Everything) -> Result<bool> {
 async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result<()> {
     let settings = app.config.worker;
     let parts = app.parts(store.clone(), app.host()?, app.config.policy.clone()).await?;
-    if let Err(error) = erase_forgotten(&*store, &app.config.data).await {
-        // No reason not to work: the next start tries again.
-        tracing::warn!(%error, "something of deleted sessions is left on disk");
-    }
+    let telling = app.telling(store.clone(), Ear::Log)?;
+    let tally = app.counted.tally.clone();
     let options = ServiceOptions {
         slots: NonZeroUsize::try_from(settings.slots).unwrap_or(NonZeroUsize::MIN),
         grace: GRACE,
-        news: Arc::new(tell),
+        watch: telling.clone(),
+        news: Arc::new(move |news| {
+            count(&tally, news);
+            tell(news);
+        }),
         shares: Shares {
             per_user: settings.per_user,
             per_org: settings.per_organisation,
@@ -114,9 +186,9 @@ async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result
         },
         patience: Duration::from_secs(u64::from(settings.patience.get())),
     };
-    Service::run(parts, store, options, stop)
-        .await
-        .context("the worker stopped; what it had goes on elsewhere, or when it is back")
+    let worked = Service::run(parts, store, options, stop).await;
+    telling.finish().await;
+    worked.context("the worker stopped; what it had goes on elsewhere, or when it is back")
 }
 
 /// How long what runs may take to come to a safe point when the worker is to end.
@@ -138,11 +210,4 @@ fn tell(news: ServiceNews<'_>) {
         ServiceNews::Lost => tracing::warn!("silent for too long: others have the sessions of this worker"),
         ServiceNews::Draining(left) => tracing::info!(left, "takes no more sessions"),
     }
-}
-
-/// Says what happens as JSON, one line each, without what anybody wrote.
-fn log_to_stderr() {
-    let log = tracing_subscriber::fmt().json().with_writer(io::stderr).with_max_level(tracing::Level::INFO);
-    // Fails where a log is set up already, which is as well.
-    log.try_init().ok();
 }

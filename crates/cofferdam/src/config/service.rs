@@ -3,15 +3,16 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use cofferdam_domain::Secret;
-use cofferdam_store::seal::KeySource;
+use cofferdam_store::{BucketOptions, Keeping, Retention, seal::KeySource};
 use serde::{Deserialize, Deserializer};
 
-use super::Environment;
+use super::{Environment, OpenIdTable};
 
 /// The `[server]` table: where a server listens, or which one the command line asks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,8 @@ pub(crate) struct ServerSettings {
     pub(crate) repositories: Vec<String>,
     /// Models on offer, the first of them where a task names none; all that are ready where the list is empty.
     pub(crate) models: Vec<String>,
+    /// Who else says who somebody is.
+    pub(crate) openid: Option<OpenIdTable>,
 }
 
 impl Default for ServerSettings {
@@ -40,6 +43,7 @@ impl Default for ServerSettings {
             origin: None,
             repositories: Vec::new(),
             models: Vec::new(),
+            openid: None,
         }
     }
 }
@@ -85,6 +89,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) per_repository: NonZeroU32,
     /// Seconds for which a worker may be silent before others take its sessions over.
     pub(crate) patience: NonZeroU32,
+    /// Where a worker without a server shows its numbers.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Default for WorkerSettings {
@@ -96,6 +102,7 @@ impl Default for WorkerSettings {
             per_organisation: number(64),
             per_repository: number(8),
             patience: number(15),
+            metrics: None,
         }
     }
 }
@@ -109,7 +116,32 @@ pub(crate) struct StoreSettings {
     pub(crate) url: Option<Secret>,
     /// A file with that address.
     pub(crate) url_file: Option<PathBuf>,
+    /// `s3://bucket/prefix`: where content is kept, if not with the rest.
+    pub(crate) blobs: Option<String>,
+    /// Where that bucket is, if not at Amazon's.
+    pub(crate) endpoint: Option<String>,
+    /// The bucket's region.
+    pub(crate) region: Option<String>,
+    /// A file with the key for the bucket, if neither the environment nor the machine has one.
+    pub(crate) credentials: Option<PathBuf>,
 }
+
+/// Variables of the environment that say how a bucket is reached, as Amazon's own programs know them.
+const BUCKET_VARIABLES: [&str; 10] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+];
+
+/// What may stand in a file with a key, as in Amazon's own.
+const KEY_NAMES: [&str; 3] = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
 
 impl StoreSettings {
     /// The database's address; nothing where the data directory is the store.
@@ -122,9 +154,89 @@ impl StoreSettings {
         }
     }
 
+    /// The bucket in which content is kept, if there is one.
+    pub(crate) fn bucket(&self, environment: Environment<'_>) -> Result<Option<BucketOptions>> {
+        let Some(address) = &self.blobs else {
+            let idle = self.endpoint.is_some() || self.region.is_some() || self.credentials.is_some();
+            ensure!(
+                !idle,
+                "[store] says how a bucket is reached but not which: set blobs = \"s3://bucket/prefix\""
+            );
+            return Ok(None);
+        };
+        let mut bucket = BucketOptions::parse(address).context("[store] blobs")?;
+        for name in BUCKET_VARIABLES {
+            if let Some(value) = environment(name) {
+                bucket = bucket.with(name, Secret::new(value))?;
+            }
+        }
+        if let Some(file) = &self.credentials {
+            for (name, value) in key_in(file)? {
+                bucket = bucket.with(name, value)?;
+            }
+        }
+        if let Some(region) = &self.region {
+            bucket = bucket.with("AWS_REGION", Secret::new(region.as_str()))?;
+        }
+        match &self.endpoint {
+            Some(endpoint) => Ok(Some(bucket.at(endpoint).context("[store] endpoint")?)),
+            None => Ok(Some(bucket)),
+        }
+    }
+
     /// Whether the data directory is the store.
     pub(crate) const fn is_in_data(&self) -> bool {
         self.url.is_none() && self.url_file.is_none()
+    }
+}
+
+/// The key in a file: lines like `aws_access_key_id = …`, as Amazon's own programs write them.
+fn key_in(file: &Path) -> Result<Vec<(&'static str, Secret)>> {
+    let shown = file.display();
+    let metadata = file.metadata().with_context(|| format!("failed to read {shown}"))?;
+    ensure!(metadata.permissions().mode() & 0o077 == 0, "others may read {shown}: run `chmod 600 {shown}`");
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {shown}"))?;
+    let mut key = Vec::new();
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if line.is_empty() || line.starts_with(['#', ';']) || line == "[default]" {
+            continue;
+        }
+        let known = line.split_once('=').and_then(|(name, value)| {
+            let name = KEY_NAMES.into_iter().find(|known| *known == name.trim())?;
+            Some((name, Secret::new(value.trim())))
+        });
+        let Some(known) = known else {
+            bail!("line {number} of {shown} is none of {}", KEY_NAMES.join(", "));
+        };
+        ensure!(key.iter().all(|(name, _)| *name != known.0), "{shown} says {} twice", known.0);
+        key.push(known);
+    }
+    Ok(key)
+}
+
+/// The `[retention]` table: for how many days things are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionSettings {
+    /// Sessions, after their end; 0 for as long as nobody deletes them.
+    pub(crate) sessions: u32,
+    /// The layers and checkpoints of sessions, after their end; 0 for as long as the session is kept.
+    pub(crate) files: u32,
+    /// Whether sessions that somebody archived stay, with their files.
+    pub(crate) archived_stay: bool,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { sessions: 0, files: 30, archived_stay: false }
+    }
+}
+
+impl From<RetentionSettings> for Retention {
+    fn from(settings: RetentionSettings) -> Self {
+        let RetentionSettings { sessions, files, archived_stay } = settings;
+        let keeping = Keeping { sessions: NonZeroU32::new(sessions), files: NonZeroU32::new(files) };
+        Self { keeping, archived_stay }
     }
 }
 

@@ -50,6 +50,9 @@ pub(super) fn texts(
         EventBody::Checkpointed { step, .. } => {
             vec![terminal.paint(Style::Dim, &format!("checkpoint after step {step}"))]
         }
+        EventBody::CheckpointStored { .. } => {
+            vec![terminal.paint(Style::Dim, "checkpoint stored for other machines")]
+        }
         EventBody::RolledBack { to, by: who, instruction } => {
             with(by(Style::Warn, &format!("taken back to event {}", to.0), who), told(instruction))
         }

@@ -128,6 +128,12 @@ impl Timeline {
             EventBody::PackageFetched(fetched) => egress::fetched(self.terminal, self.detail, fetched),
             EventBody::AccessAsked(ask) => egress::asked(self.terminal, ask),
             EventBody::AccessDecided(access) => egress::decided(self.terminal, access),
+            EventBody::AlarmRaised { rule, what, .. } => {
+                vec![paint(Style::Bad, &format!("alarm {}: {}", inert(rule), inert(what)))]
+            }
+            EventBody::FilesDeleted { files, of, .. } => {
+                vec![paint(Style::Warn, &format!("{files} of {of} files of the repository were deleted"))]
+            }
             EventBody::SandboxFrozen { reason, .. } => {
                 vec![paint(Style::Bad, &format!("sandbox frozen: {}", inert(reason)))]
             }
@@ -143,7 +149,11 @@ impl Timeline {
             EventBody::LimitReached { limit, .. } => {
                 vec![paint(Style::Warn, &format!("limit reached: {}", limit_name(*limit)))]
             }
-            EventBody::Checkpointed { .. } if self.detail == Detail::Brief => Vec::new(),
+            EventBody::Checkpointed { .. } | EventBody::CheckpointStored { .. }
+                if self.detail == Detail::Brief =>
+            {
+                Vec::new()
+            }
             EventBody::PauseAsked { .. }
             | EventBody::ContinueAsked { .. }
             | EventBody::QuestionAsked { .. }
@@ -151,6 +161,7 @@ impl Timeline {
             | EventBody::PlanProposed { .. }
             | EventBody::PlanDecided { .. }
             | EventBody::Checkpointed { .. }
+            | EventBody::CheckpointStored { .. }
             | EventBody::RolledBack { .. }
             | EventBody::Forked { .. }
             | EventBody::TerminalOpened { .. }

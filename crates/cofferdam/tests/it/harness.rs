@@ -144,7 +144,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
         command.args(arguments).current_dir(self.folder.path());
         let private = |name: &str| {
-            let ours = ["COFFERDAM_", "GIT_", "XDG_"].iter().any(|prefix| name.starts_with(prefix));
+            let ours = ["COFFERDAM_", "GIT_", "OTEL_", "XDG_"].iter().any(|prefix| name.starts_with(prefix));
             ours || ["_KEY", "_TOKEN", "_SECRET"].iter().any(|suffix| name.ends_with(suffix))
         };
         for (name, _) in std::env::vars_os() {

@@ -420,3 +420,31 @@ fn the_sandbox_of_a_session_is_listed_and_can_be_frozen() {
     assert_eq!(listed(&world), Vec::<Value>::new());
     world.assert_nothing_is_left();
 }
+
+#[test]
+fn a_sandbox_in_which_a_canary_is_touched_stands_still_until_a_person_has_looked() {
+    let Some(world) = World::with_sandboxes() else { return };
+    let rules = "[[policy.egress.rules]]\nname = \"docs\"\nhost = \"docs.example\"\npaths = [\"/**\"]\n\
+                 [[policy.egress.canaries]]\nname = \"wiki\"\nvalue = \"planted-9f2c71d04be8\"\n";
+    let rules = world.file("rules.toml", rules);
+    let touch = "curl -s -m 20 -o /dev/null http://docs.example/planted-9f2c71d04be8; echo went on > after; sleep 1000";
+    let kept = Kept::start(&world, &["--policy", rules.to_str().unwrap()]);
+    if kept.sh("command -v curl").status != 0 {
+        return skip("sandboxes here have no curl");
+    }
+    kept.says("echo kept > a");
+    refused(&kept.sh(touch), "a canary was touched");
+    let listed = kept.listed();
+    assert_eq!((&listed["state"], &listed["reason"]), (&"frozen".into(), &"a canary was touched".into()));
+    refused(&kept.sh("true"), "frozen");
+    world.ok(&["sandbox", "thaw", &kept.id]);
+    assert_eq!(kept.says("cat a"), "kept\n");
+    assert_eq!(kept.listed()["reason"], Value::Null);
+    // Whoever said so beforehand.
+    let other = Kept::start(&world, &["--policy", rules.to_str().unwrap(), "--keep-running"]);
+    let touch = touch.replace("sleep 1000", "cat after");
+    assert_eq!(other.says(&touch), "went on\n");
+    assert_eq!(other.listed()["state"], "running");
+    world.ok(&["sandbox", "destroy", "--all"]);
+    assert_nothing_is_left(&world);
+}

@@ -20,16 +20,16 @@ use crate::{
 };
 
 /// A service that has been started, and how to ask it.
-struct Service<'w> {
+pub(crate) struct Service<'w> {
     world: &'w World,
     up: Running,
-    address: String,
-    token: String,
+    pub(crate) address: String,
+    pub(crate) token: String,
 }
 
 impl<'w> Service<'w> {
     /// Starts one on a store in which nobody has signed in yet.
-    fn start(world: &'w World) -> Self {
+    pub(crate) fn start(world: &'w World) -> Self {
         let mut up = world.cofferdam(&["up", "--listen", "127.0.0.1:0"]).start();
         let line = up.until("listening on ");
         let address = line.trim().rsplit(' ').next().unwrap().to_owned();
@@ -69,7 +69,7 @@ impl<'w> Service<'w> {
     }
 
     /// Ends it as a service manager does.
-    fn end(self) -> Output {
+    pub(crate) fn end(self) -> Output {
         self.up.signal(Signal::TERM);
         self.up.finish()
     }

@@ -84,9 +84,15 @@ pub(super) async fn run(
     let sandbox = slot.as_ref().context(ENDED)?;
     let refused = keeper.refusals.count();
     let mut unseen = Unseen;
+    let mut alarm = keeper.alarm.subscribe();
     let finished = tokio::select! {
         finished = attend(&**sandbox, (exec, keeper.output_limit), &mut unseen, from, to) => finished?,
         () = turned(&mut ending) => bail!(ENDED),
+        Ok(reason) = frozen_because(&mut alarm) => bail!(
+            "the sandbox was frozen: {reason}. Its files are kept, and the command ends with it or when it is thawed: \
+             `cofferdam sandbox thaw {id}` lets it go on, `cofferdam sandbox destroy {id}` ends it",
+            id = sandbox.id()
+        ),
     };
     let (status, mut notes) = furnish::status(&finished);
     notes.extend(keeper.refusals.since(refused));
@@ -127,6 +133,12 @@ pub(super) async fn attend(
     let mut listening = JoinSet::new();
     listening.spawn(listen(from, input, tell));
     follow(&mut *process, &mut heard, screen, to).await
+}
+
+/// Waits until it is frozen without anybody having asked for it.
+async fn frozen_because(alarm: &mut watch::Receiver<Option<String>>) -> Result<String> {
+    let reason = alarm.wait_for(Option::is_some).await?;
+    Ok(reason.clone().unwrap_or_default())
 }
 
 async fn turned(ending: &mut watch::Receiver<bool>) {

@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     pub(super) commands: AtomicU32,
     pub(super) output_limit: u64,
     frozen: AtomicBool,
+    /// Why it was frozen without anybody asking for it.
+    pub(super) alarm: watch::Sender<Option<String>>,
     /// Turns true when commands are to stop.
     pub(super) ending: watch::Sender<bool>,
     /// Turns true when there is nothing left to keep.
@@ -122,6 +124,7 @@ impl Keeper {
             commands: AtomicU32::new(0),
             output_limit: app.config.policy.limits.output,
             frozen: AtomicBool::new(false),
+            alarm: watch::Sender::new(None),
             ending: watch::Sender::new(false),
             over: watch::Sender::new(false),
         };
@@ -169,6 +172,8 @@ impl Keeper {
     async fn serve(self: Arc<Self>, listener: UnixListener) -> Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).context("failed to wait for signals")?;
         let mut over = self.over.subscribe();
+        let mut alarms = self.refusals.alarms();
+        let freezes = !self.about().keep_running;
         let idle = Duration::from_secs(self.about().idle);
         let mut connections = JoinSet::new();
         let reason = loop {
@@ -180,6 +185,10 @@ impl Keeper {
                     }
                 }
                 _ = connections.join_next(), if !none => {}
+                _ = alarms.changed(), if freezes => {
+                    let reason = *alarms.borrow_and_update();
+                    self.freeze_because(reason.unwrap_or_default()).await;
+                }
                 // Somebody means to look at one that is frozen.
                 () = sleep(idle), if none && !self.frozen.load(Ordering::Acquire) => break "nobody wanted anything of it for long",
                 _ = terminate.recv() => break "it was told to end",
@@ -224,6 +233,7 @@ impl Keeper {
             Request::Thaw => {
                 self.sandbox.read().await.as_ref().context(ENDED)?.thaw().await?;
                 self.frozen.store(false, Ordering::Release);
+                self.alarm.send_replace(None);
                 complain("thawed");
             }
             Request::Snapshot { name } => return self.snapshot(name).await,
@@ -236,10 +246,33 @@ impl Keeper {
         Ok(Answer::Done)
     }
 
+    /// Something in it wanted what nobody has a reason to want: it stands still until a person has looked. Its files stay.
+    async fn freeze_because(&self, reason: &str) {
+        if self.frozen.load(Ordering::Acquire) {
+            return;
+        }
+        let sandbox = self.sandbox.read().await;
+        let Some(sandbox) = sandbox.as_ref() else { return };
+        match sandbox.freeze().await {
+            Ok(()) => {
+                self.frozen.store(true, Ordering::Release);
+                complain(&format!("frozen: {reason}"));
+                self.alarm.send_replace(Some(reason.to_owned()));
+            }
+            Err(error) => {
+                // What cannot be stopped where it stands is ended.
+                complain(&format!("{reason}, and it cannot be frozen: {error}"));
+                self.ending.send_replace(true);
+                self.over.send_replace(true);
+            }
+        }
+    }
+
     fn look(&self) -> Seen {
         Seen {
             id: self.kept.id,
             frozen: self.frozen.load(Ordering::Acquire),
+            reason: self.alarm.borrow().clone(),
             commands: self.commands.load(Ordering::Acquire),
             level: self.about().level.clone().unwrap_or_default(),
         }

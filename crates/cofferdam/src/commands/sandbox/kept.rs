@@ -64,6 +64,9 @@ pub(super) struct About {
     pub(super) names: BTreeMap<String, String>,
     /// Why it has ended, if its keeper has lived to say so.
     pub(super) ended: Option<String>,
+    /// Whether it goes on when a canary is touched or a secret about to leave; that is refused in any case.
+    #[serde(default)]
+    pub(super) keep_running: bool,
 }
 
 /// A snapshot of a kept sandbox.
@@ -257,6 +260,7 @@ mod tests {
             level: None,
             names: BTreeMap::new(),
             ended: None,
+            keep_running: false,
         }
     }
 

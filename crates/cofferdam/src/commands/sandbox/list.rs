@@ -200,7 +200,8 @@ impl State {
 
     fn reason(&self) -> Option<&str> {
         match self {
-            Self::Lives(..) | Self::Changing => None,
+            Self::Lives(seen, _) => seen.reason.as_deref(),
+            Self::Changing => None,
             Self::Silent(reason) | Self::Ended(reason) => Some(reason),
         }
     }

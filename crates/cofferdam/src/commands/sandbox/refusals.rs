@@ -7,10 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{
+    SandboxId,
     amount::counted,
-    egress::{Fetched, Passed, Refused},
+    egress::{Fetched, Passed, Refusal, Refused},
 };
 use cofferdam_egress::{NotRecorded, Record};
+use tokio::sync::watch;
 
 use crate::terminal::{complain, excerpt};
 
@@ -27,6 +29,8 @@ pub(super) struct Refusals {
     seen: Mutex<Seen>,
     /// Whether each is written to standard error as it comes.
     logged: bool,
+    /// Why the sandbox is to be frozen, each time that something wants it to be.
+    alarm: watch::Sender<Option<&'static str>>,
 }
 
 #[derive(Default)]
@@ -39,6 +43,11 @@ impl Refusals {
     /// Refusals that are also written to standard error as they come.
     pub(super) fn logged() -> Self {
         Self { logged: true, ..Self::default() }
+    }
+
+    /// Hears of what no program has a reason to send or to ask for.
+    pub(super) fn alarms(&self) -> watch::Receiver<Option<&'static str>> {
+        self.alarm.subscribe()
     }
 
     /// How many there have been.
@@ -77,6 +86,14 @@ fn line(refused: &Refused, count: u64) -> String {
 impl Record for Refusals {
     async fn passed(&self, _: Passed) -> Result<(), NotRecorded> {
         Ok(())
+    }
+
+    fn tried(&self, _: SandboxId, code: Refusal) {
+        if code == Refusal::Canary {
+            self.alarm.send_replace(Some("a canary was touched"));
+        } else if code == Refusal::Secret {
+            self.alarm.send_replace(Some("a request contained a secret"));
+        }
     }
 
     fn refused(&self, refused: Refused) {

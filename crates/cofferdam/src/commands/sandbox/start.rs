@@ -93,6 +93,7 @@ fn about(arguments: &SandboxStartArguments) -> Result<About> {
         level: None,
         names: BTreeMap::new(),
         ended: None,
+        keep_running: arguments.keep_running,
     })
 }
 

@@ -101,6 +101,8 @@ pub(super) struct Seen {
     pub(super) id: SandboxId,
     /// Whether its processes are stopped.
     pub(super) frozen: bool,
+    /// Why, if nobody asked for it.
+    pub(super) reason: Option<String>,
     /// How many commands people have running in it.
     pub(super) commands: u32,
     /// The isolation in force.
