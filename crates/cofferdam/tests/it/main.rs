@@ -10,7 +10,6 @@ mod bad_input;
 mod commands;
 mod demo;
 mod egress;
-mod faults;
 mod harness;
 mod kept;
 mod lab;
