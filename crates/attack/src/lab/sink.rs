@@ -22,7 +22,8 @@ pub(super) async fn greet(
 ) -> io::Result<()> {
     stream.write_all(greeting.as_bytes()).await?;
     let mut bytes = Vec::new();
-    let read = stream.take(MOST).read_to_end(&mut bytes).await;
+    // The visitor sees the end of the connection only after its visit has been noted.
+    let read = (&mut stream).take(MOST).read_to_end(&mut bytes).await;
     visits.note(at, "", &bytes);
     read.map(drop)
 }
