@@ -257,7 +257,7 @@ impl App {
 
     /// A session's whole log.
     pub(crate) async fn events(&self, store: &dyn Store, session: SessionId) -> Result<Vec<Event>> {
-        all_events(store, session).await
+        Ok(store.log(session).await?)
     }
 
     /// The server that commands ask, if one is configured.
@@ -421,21 +421,6 @@ async fn interrupted() -> std::io::Result<()> {
 /// The process's environment; empty and non-text values count as not set.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A session's whole log.
-pub(crate) async fn all_events(store: &dyn Store, session: SessionId) -> Result<Vec<Event>> {
-    const PAGE: u32 = 1000;
-    let mut events: Vec<Event> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq::START, |event| event.seq);
-        let page = store.read(session, after, PAGE).await?;
-        let whole = page.len() < PAGE as usize;
-        events.extend(page);
-        if whole {
-            return Ok(events);
-        }
-    }
 }
 
 /// What workers on this data directory have left of sessions; nothing where there were none.

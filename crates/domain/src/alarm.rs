@@ -3,7 +3,7 @@
 //! What a rule looks at is in the log, and nothing else: so whoever folds the same log comes to the same verdict. Some rules always stand (a
 //! canary was touched, a request contained a secret); the others are here.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Cost, EventBody, ToolStatus};
 
@@ -55,7 +55,7 @@ pub const EVENTS: [&str; 20] = [
 
 /// When a session raises an alarm. 0 is never.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, try_from = "Written")]
+#[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct Alarms {
     /// Money that may be spent within a minute, in millionths of a dollar.
     pub cost_per_minute: Cost,
@@ -140,42 +140,6 @@ fn reason(body: &EventBody) -> Option<&'static str> {
     })
 }
 
-/// What a file says.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Written {
-    cost_per_minute: Cost,
-    tokens_per_minute: u64,
-    times_usual: u32,
-    escapes: u32,
-    deleted_files: u64,
-    deleted_percent: u8,
-    rules: Vec<AlarmRule>,
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        let Alarms {
-            cost_per_minute,
-            tokens_per_minute,
-            times_usual,
-            escapes,
-            deleted_files,
-            deleted_percent,
-            rules,
-        } = Alarms::default();
-        Self {
-            cost_per_minute,
-            tokens_per_minute,
-            times_usual,
-            escapes,
-            deleted_files,
-            deleted_percent,
-            rules,
-        }
-    }
-}
-
 /// The rules cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAlarm {
@@ -210,40 +174,35 @@ pub enum InvalidAlarm {
     },
 }
 
-impl TryFrom<Written> for Alarms {
-    type Error = InvalidAlarm;
+impl<'de> Deserialize<'de> for Alarms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let alarms = Self::deserialize(deserializer)?;
+        alarms.check().map_err(D::Error::custom)?;
+        Ok(alarms)
+    }
+}
 
-    fn try_from(written: Written) -> Result<Self, InvalidAlarm> {
-        let Written {
-            cost_per_minute,
-            tokens_per_minute,
-            times_usual,
-            escapes,
-            deleted_files,
-            deleted_percent,
-            rules,
-        } = written;
-        if deleted_percent > 100 {
+impl Serialize for Alarms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl Alarms {
+    fn check(&self) -> Result<(), InvalidAlarm> {
+        if self.deleted_percent > 100 {
             return Err(InvalidAlarm::Percent);
         }
-        if rules.len() > MOST_RULES {
+        if self.rules.len() > MOST_RULES {
             return Err(InvalidAlarm::TooMany);
         }
-        for (place, rule) in rules.iter().enumerate() {
+        for (place, rule) in self.rules.iter().enumerate() {
             check(rule)?;
-            if rules[..place].iter().any(|other| other.name == rule.name) {
+            if self.rules[..place].iter().any(|other| other.name == rule.name) {
                 return Err(InvalidAlarm::Name);
             }
         }
-        Ok(Self {
-            cost_per_minute,
-            tokens_per_minute,
-            times_usual,
-            escapes,
-            deleted_files,
-            deleted_percent,
-            rules,
-        })
+        Ok(())
     }
 }
 

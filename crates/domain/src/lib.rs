@@ -14,6 +14,7 @@
 
 pub mod alarm;
 pub mod amount;
+pub mod causes;
 pub mod change;
 pub mod digest;
 pub mod effective;

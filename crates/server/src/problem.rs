@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use cofferdam_domain::causes::with_causes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -151,27 +152,15 @@ impl Problem {
 
     /// A fault of the server. Its causes go to the server's log, not to whoever asked.
     pub(crate) fn internal(error: &dyn Error) -> Self {
-        tracing::error!(error = %chain(error), "a request failed");
+        tracing::error!(error = %with_causes(error), "a request failed");
         Self::new(Kind::Internal, "the request failed through no fault of yours; the server's log says why")
     }
 
     /// A part that the answer takes is not there.
     pub(crate) fn unavailable(error: &dyn Error) -> Self {
-        tracing::warn!(error = %chain(error), "a request could not be answered");
+        tracing::warn!(error = %with_causes(error), "a request could not be answered");
         Self::new(Kind::Unavailable, "the server cannot answer this at present; try again in a moment")
     }
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A problem as it is sent (RFC 9457, section 3.1).

@@ -62,6 +62,24 @@ pub trait Store: Send + Sync {
     /// When the session is unknown, or an event cannot be read or its hash does not fit the chain.
     async fn read(&self, session: SessionId, after: Seq, limit: u32) -> Result<Vec<Event>, StoreError>;
 
+    /// All events, in order.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    async fn log(&self, session: SessionId) -> Result<Vec<Event>, StoreError> {
+        const PAGE: u32 = 1000;
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            let after = events.last().map_or(Seq::START, |event| event.seq);
+            let page = self.read(session, after, PAGE).await?;
+            let whole = page.len() < PAGE as usize;
+            events.extend(page);
+            if whole {
+                return Ok(events);
+            }
+        }
+    }
+
     /// Events after `after`, first those that exist, then each new one as it is appended, by whatever
     /// process. Never ends by itself.
     async fn follow(

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_domain::{EventBody, SandboxId, SessionId, event::Repository};
+use cofferdam_domain::{EventBody, SandboxId, SessionId, causes::with_causes, event::Repository};
 use cofferdam_forge::{Base, ForgeError, Mirror, Quarantine, Seed, checkout_script};
 use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
 
@@ -36,7 +36,7 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
     let task = context.task()?;
     let (mirror, base) = match locate(context, task.base.as_deref()).await {
         Ok(found) => found,
-        Err(error) if error.is_fault_of_the_task() => return Ok(Done::Impossible(chain(&error))),
+        Err(error) if error.is_fault_of_the_task() => return Ok(Done::Impossible(with_causes(&error))),
         Err(error) => return Err(error),
     };
     let seed = mirror.seed(&base).await.map_err(ForgeError::from)?;
@@ -71,7 +71,7 @@ pub(crate) async fn start(context: &StageContext) -> Result<Result<PathBuf, Stri
             Err(error) if error.is_fault_of_the_task() => {
                 return Ok(Err(format!(
                     "what the turn before has left is not on this machine: {}",
-                    chain(&error)
+                    with_causes(&error)
                 )));
             }
             Err(error) => return Err(error),
@@ -176,16 +176,4 @@ async fn publish(made: &Path, finished: &Path) -> Result<(), WorkerError> {
             source,
         }),
     }
-}
-
-/// An error with all its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

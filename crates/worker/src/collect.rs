@@ -6,14 +6,13 @@
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Event, EventBody, Seq, SessionId};
+use cofferdam_domain::{Event, EventBody, SessionId, causes::with_causes};
 use cofferdam_forge::{Collected, ForgeError, Git, ObjectId, Quarantine, ReceiveLimits, collect_script};
 use cofferdam_gate::{EgressFacts, GatePolicy, examine as examine_change, verdict};
 use cofferdam_sandbox::{HOME, Sandbox, WORKSPACE};
 
 use crate::{
-    WorkerError,
-    base::{self, chain},
+    WorkerError, base,
     layers::LAYER,
     patience::patiently,
     restore::{self, Brought},
@@ -95,7 +94,7 @@ fn refusable<T, E: Into<ForgeError>>(
         Err(error) => {
             let error = WorkerError::from(error.into());
             if error.is_fault_of_the_change() {
-                Ok(Done::Impossible(format!("what the agent left was refused: {}", chain(&error))))
+                Ok(Done::Impossible(format!("what the agent left was refused: {}", with_causes(&error))))
             } else {
                 Err(error)
             }
@@ -124,12 +123,12 @@ async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled
         )),
         Ok(Collected::Bundle { .. }) => Ok(Bundled::Bytes(copy_out(sandbox, &inside).await?)),
         // Whether it is the machine's disk that is full or the sandbox's share of it cannot be told from inside; later there may be room.
-        Err(error) if chain(&error).contains(NO_SPACE) => Err(WorkerError::File {
+        Err(error) if with_causes(&error).contains(NO_SPACE) => Err(WorkerError::File {
             operation: "take the change out of",
             path: context.parts.session_directory(context.session).join(LAYER).display().to_string(),
             source: io::ErrorKind::StorageFull.into(),
         }),
-        Err(error) => Ok(Bundled::Impossible(chain(&error))),
+        Err(error) => Ok(Bundled::Impossible(with_causes(&error))),
     }
 }
 
@@ -168,20 +167,10 @@ pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError>
 
 /// What left the session's sandboxes; `None` where they had no network.
 pub(crate) async fn egress(context: &StageContext) -> Result<Option<EgressFacts>, WorkerError> {
-    const PAGE: u32 = 1000;
     if context.agent.fixed().is_none_or(|fixed| fixed.policy.egress.is_closed()) {
         return Ok(None);
     }
-    let mut events: Vec<Event> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq::START, |event| event.seq);
-        let page = context.parts.store.read(context.session, after, PAGE).await?;
-        let whole = page.len() < PAGE as usize;
-        events.extend(page);
-        if whole {
-            return Ok(Some(EgressFacts::of(&events)));
-        }
-    }
+    Ok(Some(EgressFacts::of(&context.parts.store.log(context.session).await?)))
 }
 
 /// The session's change as a patch for people, as far as a few megabytes; `None` if it has none.

@@ -1,13 +1,12 @@
 //! Why a worker had to stop. The session is as its log says; `resume` goes on from there.
 
+use cofferdam_domain::causes::with_causes;
 use cofferdam_egress::EgressError;
 use cofferdam_forge::{AddressError, ChangeError, ForgeError, MirrorError, ReceiveError, ResolveError};
 use cofferdam_gate::InvalidGlob;
 use cofferdam_model::OpenError;
 use cofferdam_sandbox::{LayerError, SandboxError};
 use cofferdam_store::StoreError;
-
-use crate::base::chain;
 
 /// Why a worker had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +78,7 @@ impl WorkerError {
             | Self::File { .. }
             | Self::TakenBack
             | Self::Layer(_)
-            | Self::Log(_) => chain(self),
+            | Self::Log(_) => with_causes(self),
             Self::Forge(_) => "git or the forge failed".to_owned(),
             Self::Model(_) => "the session's model cannot be opened any more".to_owned(),
             Self::Policy(_) => "the policy has a glob that is none".to_owned(),

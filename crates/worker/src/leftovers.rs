@@ -7,7 +7,7 @@ use std::{
 };
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Event, Seq, SessionId, SessionState};
+use cofferdam_domain::{SessionId, SessionState};
 use cofferdam_store::StoreError;
 
 use crate::{
@@ -18,8 +18,6 @@ use crate::{
 
 /// What the names of base layers that are being made begin with.
 pub(crate) const BEING_MADE: &str = "new-";
-/// How many events are read at once.
-const PAGE: u32 = 512;
 
 /// Removes it. Before the worker takes its first session.
 ///
@@ -82,16 +80,7 @@ async fn forget_ended(parts: &Parts, session: SessionId) -> Result<(), WorkerErr
         Err(StoreError::Claimed { .. } | StoreError::UnknownSession(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let mut events: Vec<Event> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq::START, |event| event.seq);
-        let page = parts.store.read(session, after, PAGE).await?;
-        let whole = page.len() < PAGE as usize;
-        events.extend(page);
-        if whole {
-            break;
-        }
-    }
+    let events = parts.store.log(session).await?;
     let agent = Agent::of(session, &events);
     if agent.outcome().is_some() && !agent.keeps_workspace() {
         layers::forget(&parts.data, session).await?;

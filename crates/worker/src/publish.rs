@@ -1,12 +1,13 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
-use cofferdam_domain::{EventBody, EvidenceRun, PullRequest, Side, message::Family, tool::Finish};
+use cofferdam_domain::{
+    EventBody, EvidenceRun, PullRequest, Side, causes::with_causes, message::Family, tool::Finish,
+};
 use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, PublishError, Push};
 use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, without_passages};
 
 use crate::{
     WorkerError,
-    base::chain,
     collect::{egress, object_id, published, quarantine},
     stage::{Done, StageContext},
 };
@@ -51,7 +52,9 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
     match context.parts.forge.open(&new).await {
         Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request)))),
         // Somebody merged or closed it while this turn was worked on.
-        Err(ForgeError::Publish(error @ PublishError::NotOpen { .. })) => Ok(Done::Impossible(chain(&error))),
+        Err(ForgeError::Publish(error @ PublishError::NotOpen { .. })) => {
+            Ok(Done::Impossible(with_causes(&error)))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -89,7 +92,7 @@ fn closed(result: Result<PullRequest, ForgeError>) -> Result<Done, WorkerError> 
     match result {
         Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestClosed { state: pull_request.state })),
         Err(ForgeError::Publish(error)) if error.needs_a_person() => {
-            Ok(Done::fact(EventBody::MergeFailed { reason: chain(&error) }))
+            Ok(Done::fact(EventBody::MergeFailed { reason: with_causes(&error) }))
         }
         Err(error) => Err(error.into()),
     }

@@ -5,22 +5,19 @@ use std::path::Path;
 
 use cofferdam_agent::Restore;
 use cofferdam_domain::{
-    BlobRef, Event, EventBody, Label, Seq, SessionId,
+    BlobRef, EventBody, Label, SessionId,
+    causes::with_causes,
     effective::{Checkpoint, checkpoints},
 };
 use cofferdam_sandbox::{LayerError, LayerStack, SnapshotId};
-use cofferdam_store::{Store, StoreError};
+use cofferdam_store::StoreError;
 
 use crate::{
     WorkerError,
-    base::chain,
     carry::{ARCHIVES, BOUNDS},
     layers::{CHECKPOINTS, LAYER, remove_layer, session_directory},
     stage::StageContext,
 };
-
-/// Events read at once.
-const PAGE: u32 = 1000;
 
 /// Puts the files of a checkpoint back, or removes what the sandbox before has left, if the session was taken back or begins a new turn. Doing it
 /// again is harmless as long as nothing has run over it. Says why it cannot be done, if it cannot.
@@ -70,7 +67,7 @@ pub(crate) async fn bring(context: &StageContext) -> Result<Result<Brought, Stri
     if !context.agent.has_worked() || context.agent.restore().is_some() || layer.exists() {
         return Ok(Ok(Brought::Here));
     }
-    let known = checkpoints(&events(&*context.parts.store, context.session).await?);
+    let known = checkpoints(&context.parts.store.log(context.session).await?);
     let stored = known.iter().rev().find_map(|known| Some((known.step, known.archive?)));
     let Some((step, archive)) = stored else {
         return Ok(Ok(Brought::Elsewhere(known.into_iter().next_back())));
@@ -92,7 +89,7 @@ async fn unpack(context: &StageContext, archive: BlobRef) -> Result<Result<(), S
             | StoreError::UnknownBlob(_)
             | StoreError::NoBucket(_)),
         ) => {
-            return Ok(Err(format!("the files of the session cannot be had: {}", chain(&error))));
+            return Ok(Err(format!("the files of the session cannot be had: {}", with_causes(&error))));
         }
         Err(error) => return Err(error.into()),
     }
@@ -105,7 +102,7 @@ async fn unpack(context: &StageContext, archive: BlobRef) -> Result<Result<(), S
     match imported.await {
         Ok(Ok(_)) => Ok(Ok(())),
         Ok(Err(error @ LayerError::Archive(_))) => {
-            Ok(Err(format!("the files of the session are refused: {}", chain(&error))))
+            Ok(Err(format!("the files of the session are refused: {}", with_causes(&error))))
         }
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -119,8 +116,8 @@ async fn archive(
     name: &str,
 ) -> Result<Option<BlobRef>, WorkerError> {
     for session in [context.session, kept_by] {
-        let events = match events(&*context.parts.store, session).await {
-            Err(WorkerError::Store(StoreError::UnknownSession(_))) => continue,
+        let events = match context.parts.store.log(session).await {
+            Err(StoreError::UnknownSession(_)) => continue,
             events => events?,
         };
         let found = events.iter().find_map(|event| {
@@ -132,20 +129,6 @@ async fn archive(
         }
     }
     Ok(None)
-}
-
-/// A session's whole log.
-async fn events(store: &dyn Store, session: SessionId) -> Result<Vec<Event>, WorkerError> {
-    let mut events: Vec<Event> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq::START, |event| event.seq);
-        let page = store.read(session, after, PAGE).await?;
-        let whole = page.len() < PAGE as usize;
-        events.extend(page);
-        if whole {
-            return Ok(events);
-        }
-    }
 }
 
 fn make_directory(directory: &Path) -> Result<(), WorkerError> {

@@ -5,15 +5,13 @@
 
 use std::{any::Any, num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use cofferdam_domain::{SessionId, Timestamp, WorkerId};
+use cofferdam_domain::{SessionId, Timestamp, WorkerId, causes::with_causes};
 use cofferdam_store::{Presence, Queue, Release, Shares, StoreError, Taken};
 use futures_util::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
-    Ended, Parts, StopSignal, Watch, WorkerError,
-    base::chain,
-    leftovers,
+    Ended, Parts, StopSignal, Watch, WorkerError, leftovers,
     log::now,
     patience::{Passing as _, Pause, patiently},
     purses::Purses,
@@ -244,7 +242,7 @@ impl Service {
             Ok(Err(WorkerError::Store(StoreError::Fenced { .. } | StoreError::UnknownSession(_)))) => {
                 return self.tell(ServiceNews::Overtaken(session));
             }
-            Ok(Err(error)) => (again(crashes, chain(error)), ServiceNews::Failed(session)),
+            Ok(Err(error)) => (again(crashes, with_causes(error)), ServiceNews::Failed(session)),
             Err(panic) => {
                 let reason = format!("the worker has a defect: {}", in_words(&**panic));
                 (again(crashes, reason), ServiceNews::Failed(session))

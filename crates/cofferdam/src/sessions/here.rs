@@ -54,7 +54,7 @@ impl Sessions for Here {
     }
 
     async fn events(&self, session: SessionId) -> Result<Vec<Event>> {
-        crate::compose::all_events(&*self.store, session).await
+        Ok(self.store.log(session).await?)
     }
 
     async fn follow(&self, session: SessionId, after: Seq) -> Result<BoxStream<'static, Result<Event>>> {

@@ -212,7 +212,7 @@ pub(crate) async fn put_credential(signed: &Signed, wanted: String, secret: Secr
         return Err(meaningless(format!("a credential is one line of 1 to {MAX_SECRET} bytes")));
     }
     let sealed = signed.shared.seal().seal(signed.actor().org, &wanted, &secret).await.map_err(|error| {
-        tracing::warn!(error = %crate::problem::chain(&error), "a credential could not be encrypted");
+        tracing::warn!(error = %cofferdam_domain::causes::with_causes(&error), "a credential could not be encrypted");
         conflict(error.reason)
     })?;
     signed.tenant.put_secret(&wanted, &sealed, signed.now()).await?;

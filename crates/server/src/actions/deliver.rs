@@ -60,7 +60,7 @@ pub(crate) async fn delete(signed: &Signed, session: SessionId) -> Result<(), Pr
         && let Err(error) = eraser.erase(session).await
     {
         // It is gone from the store: there is nothing to ask for again, and the next start of the worker tries again.
-        let error = crate::problem::chain(&*error);
+        let error = cofferdam_domain::causes::with_causes(&*error);
         tracing::warn!(%session, error, "what it left on disk is removed when the worker starts next");
     }
     Ok(())

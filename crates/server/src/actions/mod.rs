@@ -31,17 +31,7 @@ pub(crate) const MAX_NAME: usize = 80;
 
 /// A session's whole log.
 pub(crate) async fn events(signed: &Signed, session: SessionId) -> Result<Vec<Event>, Problem> {
-    const PAGE: u32 = 1000;
-    let mut events: Vec<Event> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq::START, |event| event.seq);
-        let page = signed.tenant.read(session, after, PAGE).await?;
-        let whole = page.len() < PAGE as usize;
-        events.extend(page);
-        if whole {
-            return Ok(events);
-        }
-    }
+    Ok(signed.tenant.log(session).await?)
 }
 
 /// How a session stands.

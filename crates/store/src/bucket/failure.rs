@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use cofferdam_domain::causes::with_causes;
+
 use crate::StoreError;
 
 /// Codes and what they mean. The first that is in the text counts.
@@ -37,7 +39,7 @@ const REGION: &str = "the bucket is in another region: set [store] region";
 
 /// What a failure means.
 pub(super) fn meaning(address: &str, error: object_store::Error) -> StoreError {
-    let text = chain(&error);
+    let text = with_causes(&error);
     let address = address.to_owned();
     if let Some((_, reason)) = REFUSALS.iter().find(|(code, _)| text.contains(code)) {
         return StoreError::BucketRefuses { address, reason, source: Box::new(error) };
@@ -63,7 +65,7 @@ pub(super) fn meaning_of_reading(address: &str, object: &str, error: object_stor
         return StoreError::Corrupt { what: format!("{object} is gone") };
     }
     // It is shorter than it says: there is no such range to go on with.
-    if chain(&error).contains("InvalidRange") {
+    if with_causes(&error).contains("InvalidRange") {
         return StoreError::Corrupt { what: format!("{object} is too short") };
     }
     meaning(address, error)
@@ -71,18 +73,7 @@ pub(super) fn meaning_of_reading(address: &str, object: &str, error: object_stor
 
 /// Whether it is the bucket that is not there.
 pub(super) fn is_no_bucket(error: &(dyn Error + 'static)) -> bool {
-    chain(error).contains("NoSuchBucket")
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    with_causes(error).contains("NoSuchBucket")
 }
 
 #[cfg(test)]

@@ -86,6 +86,15 @@ impl Tenant {
         Ok(self.store.read(session, after, limit).await?)
     }
 
+    /// All of a session's events.
+    ///
+    /// # Errors
+    /// [`TenantError::NotFound`]; as [`crate::Store::log`].
+    pub async fn log(&self, session: SessionId) -> Result<Vec<Event>, TenantError> {
+        self.session(session).await?;
+        Ok(self.store.log(session).await?)
+    }
+
     /// A session's events after `after`, and all that come.
     ///
     /// # Errors
