@@ -33,7 +33,7 @@ impl Agent {
     fn apply_after_end(&mut self, body: &EventBody) -> bool {
         match body {
             EventBody::Claimed { fence, .. } => self.claimed(*fence),
-            EventBody::MessageReceived { from, text, label } => {
+            EventBody::MessageReceived { from, text, label, .. } => {
                 self.message_after_end(from, text, *label);
                 true
             }
@@ -129,7 +129,7 @@ impl Agent {
             // It has ended before anybody could release it.
             EventBody::SandboxReleased { .. } => true,
             EventBody::Compacted { summary, replaced, .. } => self.compacted(summary, *replaced),
-            EventBody::MessageReceived { from, text, label } => self.message_received(from, text, *label),
+            EventBody::MessageReceived { from, text, label, .. } => self.message_received(from, text, *label),
             EventBody::LimitReached { limit, .. } => self.limit_reached(*limit),
             EventBody::CancelAsked { .. } => {
                 self.cancelled = true;

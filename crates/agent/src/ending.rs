@@ -65,6 +65,7 @@ pub(crate) fn cut_off(task: Option<&Task>, last_answer: &str, limit: &str) -> Fi
         outcome: FinishOutcome::GaveUp,
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
+        replies: Vec::new(),
     }
 }
 
@@ -77,6 +78,7 @@ pub(crate) fn fell_silent(task: Option<&Task>, last_answer: &str) -> Finish {
         outcome: FinishOutcome::GaveUp,
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
+        replies: Vec::new(),
     }
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn asked(task: Option<&Task>, question: &str) -> Finish {
         outcome: FinishOutcome::GaveUp,
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
+        replies: Vec::new(),
     }
 }
 

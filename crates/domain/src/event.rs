@@ -227,6 +227,9 @@ pub enum EventBody {
         text: String,
         /// How far it may be believed.
         label: crate::Label,
+        /// What it is about, where it came in from a forge.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<Box<crate::About>>,
     },
     /// A hard limit was reached; the agent may wrap up in one more answer.
     LimitReached {

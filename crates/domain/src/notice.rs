@@ -11,6 +11,10 @@ pub const LONGEST_TEXT: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
+    /// A task that was asked for elsewhere was accepted.
+    Accepted,
+    /// A message that came in from a forge was taken up.
+    Heard,
     /// Its sandbox was frozen, and it is held for a person.
     Frozen,
     /// A rule over its events was met that freezes nothing.
@@ -39,7 +43,9 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
+        Self::Accepted,
+        Self::Heard,
         Self::Frozen,
         Self::Alarm,
         Self::Question,
@@ -58,6 +64,8 @@ impl NoticeKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Accepted => "accepted",
+            Self::Heard => "heard",
             Self::Frozen => "frozen",
             Self::Alarm => "alarm",
             Self::Question => "question",
@@ -100,6 +108,13 @@ impl Notice {
 }
 
 fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
+    if let EventBody::TaskAccepted { task } = body {
+        // Whoever asked here sees that it was.
+        return task.origin.is_some().then_some((NoticeKind::Accepted, None));
+    }
+    if let EventBody::MessageReceived { about: Some(_), .. } = body {
+        return Some((NoticeKind::Heard, None));
+    }
     if let EventBody::SandboxFrozen { reason, .. } = body {
         return Some((NoticeKind::Frozen, Some(reason)));
     }

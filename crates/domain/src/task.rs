@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, TraceParent};
+use crate::{Digest, Origin, TraceParent};
 
 /// The longest prompt that is accepted, in bytes. Longer texts belong in the repository, as files.
 pub const MAX_PROMPT: usize = 512 * 1024;
@@ -23,6 +23,9 @@ pub struct Task {
     pub requester: String,
     /// Which way it came in.
     pub source: Source,
+    /// Where it was asked, if that was elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What else was wished.
     #[serde(flatten)]
     pub wishes: Wishes,
@@ -60,6 +63,14 @@ pub enum Source {
     Api,
     /// The web pages.
     Web,
+    /// An issue or a pull request on a forge.
+    Forge,
+    /// A chat.
+    Chat,
+    /// Another program's webhook.
+    Hook,
+    /// A schedule.
+    Schedule,
 }
 
 /// Why a task cannot be accepted.
@@ -117,6 +128,7 @@ impl Task {
             base,
             requester,
             source,
+            origin: None,
             wishes,
             content_hash: Digest::ZERO,
             trace: None,
@@ -140,6 +152,14 @@ impl Task {
         Ok(self)
     }
 
+    /// The same task, asked for elsewhere.
+    #[must_use]
+    pub fn asked(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self.content_hash = self.hash();
+        self
+    }
+
     /// The same task, asked for in the course of somebody's trace.
     #[must_use]
     pub const fn traced(mut self, trace: Option<TraceParent>) -> Self {
@@ -147,7 +167,8 @@ impl Task {
         self
     }
 
-    /// What was not wished is no part of it, so that a task which wishes nothing has the hash that it always had.
+    /// What was not wished is no part of it, so that a task which wishes nothing has the hash that it always had; nor is where it was asked
+    /// where that was here.
     fn hash(&self) -> Digest {
         let Wishes { model, policy, plan_first } = &self.wishes;
         let wished = [
@@ -155,9 +176,11 @@ impl Task {
             ("policy", policy.as_deref()),
             ("plan", plan_first.then_some("first")),
         ];
+        let origin = self.origin.as_ref().and_then(|origin| serde_json::to_string(origin).ok());
         let mut parts =
             vec![&*self.prompt, &*self.repository, self.base.as_deref().unwrap_or(""), &*self.requester];
         parts.extend(wished.iter().filter_map(|(what, wish)| Some([*what, (*wish)?])).flatten());
+        parts.extend(origin.iter().flat_map(|origin| ["origin", &**origin]));
         let mut content = Vec::new();
         for part in parts {
             content.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -148,6 +148,18 @@ pub struct Finish {
     pub title: String,
     /// What was done and why, in Markdown.
     pub summary: String,
+    /// Answers to what reviewers said about lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replies: Vec<Reply>,
+}
+
+/// The agent's answer to one remark of a reviewer. Prose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The comment's number on the forge.
+    pub to: u64,
+    /// What was done about it, or why nothing was.
+    pub text: String,
 }
 
 /// The agent's own view of how it went.

@@ -36,6 +36,7 @@ mod object_id;
 mod objects;
 mod quarantine;
 mod recreate;
+pub mod remote;
 mod rendered;
 mod scripts;
 mod seed;

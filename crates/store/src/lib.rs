@@ -23,6 +23,7 @@ mod directory;
 mod error;
 mod everything;
 mod export;
+mod intake;
 mod ledger;
 mod log;
 mod outbox;
@@ -44,6 +45,7 @@ pub use directory::{AuditEntry, Directory, Member, NewToken, Org, Project, Proof
 pub use error::StoreError;
 pub use everything::{Everything, open, open_with};
 pub use export::{CheckedExport, Export, ExportError, ExportedEvent, check_export, export};
+pub use intake::{Arrival, Arrived, Dealt, Intake, TakenArrival};
 pub use ledger::{DayBudget, Ledger, Purse, Spending};
 pub use outbox::{Delivery, Letter, Outbox, Posted, Sent};
 pub use postgres::PostgresStore;

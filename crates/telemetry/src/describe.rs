@@ -46,6 +46,10 @@ pub(crate) const fn source(source: Source) -> &'static str {
         Source::Demo => "demo",
         Source::Api => "api",
         Source::Web => "web",
+        Source::Forge => "forge",
+        Source::Chat => "chat",
+        Source::Hook => "hook",
+        Source::Schedule => "schedule",
     }
 }
 

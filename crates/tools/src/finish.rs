@@ -74,7 +74,8 @@ impl Tool for FinishTool {
             "nothing_to_do" => FinishOutcome::NothingToDo,
             _ => FinishOutcome::GaveUp,
         };
-        let finish = Finish { outcome, title: title.to_owned(), summary: summary.to_owned() };
+        let finish =
+            Finish { outcome, title: title.to_owned(), summary: summary.to_owned(), replies: Vec::new() };
         Ok(noted("Finished.", ToolEffect::Finish(finish)))
     }
 }

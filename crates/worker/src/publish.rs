@@ -102,7 +102,12 @@ fn closed(result: Result<PullRequest, ForgeError>) -> Result<Done, WorkerError> 
 fn said(context: &StageContext) -> Option<Finish> {
     let (finish, fixed) = (context.agent.finish()?, context.agent.fixed()?);
     let plain = |text: &str| without_passages(text, &fixed.system).into_owned();
-    Some(Finish { outcome: finish.outcome, title: plain(&finish.title), summary: plain(&finish.summary) })
+    Some(Finish {
+        outcome: finish.outcome,
+        title: plain(&finish.title),
+        summary: plain(&finish.summary),
+        replies: finish.replies.clone(),
+    })
 }
 
 /// What the platform knows about the change.

@@ -158,5 +158,6 @@ pub(crate) fn told(brought: &Brought) -> Option<EventBody> {
              do again what is missing."
         ),
         label: Label::PLATFORM,
+        about: None,
     })
 }

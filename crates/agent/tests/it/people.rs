@@ -302,7 +302,7 @@ fn an_outsider_who_writes_after_the_end_begins_nothing() {
     let mut world = World::scripted(fixed(), vec![finish("done")]);
     world.run();
     let (from, text) = ("mallory".into(), "Do this.".into());
-    world.happen(vec![EventBody::MessageReceived { from, text, label: Label::SANDBOX }]);
+    world.happen(vec![EventBody::MessageReceived { from, text, label: Label::SANDBOX, about: None }]);
     assert!(!world.agent.resumable());
 }
 

@@ -72,7 +72,12 @@ pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
                 "gave_up" => FinishOutcome::GaveUp,
                 _ => return outcome(ToolStatus::Error, "no such outcome", None),
             };
-            let finish = Finish { outcome: kind, title: "Title".into(), summary: "Summary".into() };
+            let finish = Finish {
+                outcome: kind,
+                title: "Title".into(),
+                summary: "Summary".into(),
+                replies: Vec::new(),
+            };
             ok("The work is over.", Some(ToolEffect::Finish(finish)))
         }
         "ask" => ok("Nobody is there.", Some(ToolEffect::Question { text: call.arguments.clone() })),

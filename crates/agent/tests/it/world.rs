@@ -396,6 +396,7 @@ impl World {
             from: "ann".into(),
             text: text.into(),
             label: Label::REQUESTER,
+            about: None,
         }]);
     }
 

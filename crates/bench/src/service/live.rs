@@ -108,7 +108,8 @@ async fn hear(
 
 async fn append(store: &dyn Everything, session: SessionId) -> Result<()> {
     let label = Label { integrity: Integrity::Member, audience: Audience::Repository };
-    let message = EventBody::MessageReceived { from: "ann".to_owned(), text: "x".repeat(TEXT), label };
+    let message =
+        EventBody::MessageReceived { from: "ann".to_owned(), text: "x".repeat(TEXT), label, about: None };
     store.append(session, Writer::Anybody, Timestamp(2), vec![message]).await?;
     Ok(())
 }

@@ -62,5 +62,5 @@ pub(crate) async fn measure(ground: &Ground) -> Result<()> {
 fn message(number: usize) -> EventBody {
     let label = Label { integrity: Integrity::Member, audience: Audience::Repository };
     let text = format!("Message {number}. ").repeat(60);
-    EventBody::MessageReceived { from: "ann".to_owned(), text, label }
+    EventBody::MessageReceived { from: "ann".to_owned(), text, label, about: None }
 }

@@ -125,6 +125,10 @@ fn task(facts: &Facts) -> String {
         Source::Demo => "by the demo",
         Source::Api => "through the API",
         Source::Web => "on the web pages",
+        Source::Forge => "on the forge",
+        Source::Chat => "in a chat",
+        Source::Hook => "by another program's webhook",
+        Source::Schedule => "by a schedule",
     };
     format!(
         "### Task\n\n{}\n\nAsked {source} by {}; {} bytes, {}.\n",

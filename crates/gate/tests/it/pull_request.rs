@@ -76,7 +76,12 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
         log_length: Seq(57),
         log_head: Digest::of(b"log"),
         version: "0.1.0".into(),
-        finish: Finish { outcome: FinishOutcome::Done, title: title.into(), summary: summary.into() },
+        finish: Finish {
+            outcome: FinishOutcome::Done,
+            title: title.into(),
+            summary: summary.into(),
+            replies: Vec::new(),
+        },
     }
 }
 

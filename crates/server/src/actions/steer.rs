@@ -18,8 +18,12 @@ pub(crate) async fn message(signed: &Signed, session: SessionId, text: String) -
     if standing.cancelled {
         return Err(conflict(format!("{session} was cancelled: begin another session, or fork it")));
     }
-    append(signed, session, EventBody::MessageReceived { from: signed.name(), text, label: Label::REQUESTER })
-        .await
+    append(
+        signed,
+        session,
+        EventBody::MessageReceived { from: signed.name(), text, label: Label::REQUESTER, about: None },
+    )
+    .await
 }
 
 /// Asks it to wait.

@@ -306,6 +306,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
         outcome: FinishOutcome::Done,
         title: words("Parse durations with several units"),
         summary: words(summary),
+        replies: Vec::new(),
     };
     let finding = |severity, rule: &str, path: &str, line, why: &str| Finding {
         rule: words(rule),
@@ -413,6 +414,7 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
             from: words("bob"),
             text: words("Please keep the public names."),
             label: Label { integrity: Integrity::Member, audience: Audience::Requester },
+            about: None,
         },
         EventBody::LimitReached { limit: LimitKind::Cost, spent: Spent::default() },
         EventBody::PauseAsked { by: words("ann") },

@@ -15,7 +15,7 @@ pub(crate) fn accepted(prompt: &str) -> EventBody {
 }
 
 pub(crate) fn message(text: &str) -> EventBody {
-    EventBody::MessageReceived { from: "ann".into(), text: text.into(), label: Label::REQUESTER }
+    EventBody::MessageReceived { from: "ann".into(), text: text.into(), label: Label::REQUESTER, about: None }
 }
 
 pub(crate) fn claimed(fence: u64) -> EventBody {
@@ -23,8 +23,12 @@ pub(crate) fn claimed(fence: u64) -> EventBody {
 }
 
 pub(crate) fn finished() -> EventBody {
-    let finish =
-        Finish { outcome: FinishOutcome::Done, title: "Fixed".into(), summary: "It works now.".into() };
+    let finish = Finish {
+        outcome: FinishOutcome::Done,
+        title: "Fixed".into(),
+        summary: "It works now.".into(),
+        replies: Vec::new(),
+    };
     EventBody::WorkFinished { finish, limit: None }
 }
 

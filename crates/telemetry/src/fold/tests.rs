@@ -208,7 +208,12 @@ fn whole() -> Vec<EventBody> {
         base_branch: PLANTED.into(),
         notes: vec![],
     };
-    let finish = Finish { outcome: FinishOutcome::Done, title: PLANTED.into(), summary: PLANTED.into() };
+    let finish = Finish {
+        outcome: FinishOutcome::Done,
+        title: PLANTED.into(),
+        summary: PLANTED.into(),
+        replies: Vec::new(),
+    };
     vec![
         accepted(),
         fixed(),
@@ -348,8 +353,12 @@ fn what_a_dead_worker_had_begun_is_over_when_it_was_last_heard_of() {
 
 #[test]
 fn waiting_follow_ups_and_roll_backs_have_spans_of_their_own() {
-    let message =
-        EventBody::MessageReceived { from: PLANTED.into(), text: PLANTED.into(), label: Label::SANDBOX };
+    let message = EventBody::MessageReceived {
+        from: PLANTED.into(),
+        text: PLANTED.into(),
+        label: Label::SANDBOX,
+        about: None,
+    };
     let bodies = vec![
         accepted(),
         fixed(),

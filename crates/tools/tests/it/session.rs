@@ -40,8 +40,12 @@ pub(crate) async fn finishes(bench: Bench) {
     let outcome = bench
         .call("finish", json!({"outcome": "done", "title": " Fix it ", "summary": "It was wrong."}))
         .await;
-    let finish =
-        Finish { outcome: FinishOutcome::Done, title: "Fix it".into(), summary: "It was wrong.".into() };
+    let finish = Finish {
+        outcome: FinishOutcome::Done,
+        title: "Fix it".into(),
+        summary: "It was wrong.".into(),
+        replies: Vec::new(),
+    };
     assert_eq!(outcome.effect, Some(ToolEffect::Finish(finish)));
     let mut texts = Vec::new();
     for (title, summary) in

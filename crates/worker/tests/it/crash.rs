@@ -157,6 +157,7 @@ fn people(session: SessionId, events: &[Event]) -> Option<EventBody> {
             from: by(),
             text: "And more.".to_owned(),
             label: Label::REQUESTER,
+            about: None,
         }),
         (_, 0) => {
             let commit = agent.pull_request()?.head_commit.clone();

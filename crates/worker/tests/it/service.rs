@@ -250,7 +250,7 @@ async fn people_decide_answer_write_and_merge() {
     let (from, label) = ("ann".to_owned(), Label::REQUESTER);
     hall.append(
         session,
-        EventBody::MessageReceived { from, text: "Write a note as well.".to_owned(), label },
+        EventBody::MessageReceived { from, text: "Write a note as well.".to_owned(), label, about: None },
     )
     .await;
     running.hear("Over(Succeeded)").await;

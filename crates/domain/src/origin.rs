@@ -1,0 +1,124 @@
+//! Where a task came from, when somebody asked for it elsewhere: so that its answer goes back there, and what was asked stays what it was.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// Where a task came from. Part of what was asked: its content hash covers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Origin {
+    /// An issue or a pull request on a forge.
+    Forge(Box<Asked>),
+    /// A conversation in a chat.
+    Chat {
+        /// The chat's name in the configuration.
+        chat: String,
+        /// The conversation's id there.
+        place: String,
+        /// The message that all others of the thread answer.
+        thread: String,
+    },
+    /// A delivery of another program.
+    Hook {
+        /// The hook's name in the configuration.
+        hook: String,
+        /// The delivery's id.
+        delivery: String,
+    },
+    /// A schedule.
+    Schedule {
+        /// Its name in the configuration.
+        schedule: String,
+        /// The time for which it was due.
+        due: Timestamp,
+    },
+}
+
+/// What was asked on a forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Where.
+    pub thread: Thread,
+    /// The number of the account that asked, which stays when it is renamed.
+    pub account: u64,
+    /// The delivery that said so.
+    pub delivery: String,
+    /// When the text was last changed before it was asked for, as far as the forge tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
+    /// What was written and is not in the prompt, or not as it was written: in which way, and how many characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concealed: Vec<(String, u64)>,
+}
+
+/// An issue or a pull request on a forge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Thread {
+    /// The forge's name in the configuration.
+    pub forge: String,
+    /// The repository's number there, which stays when it is renamed or transferred.
+    pub repository: u64,
+    /// `owner/name` at the time.
+    pub path: String,
+    /// Which one.
+    #[serde(flatten)]
+    pub subject: Subject,
+}
+
+/// What a thread is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "subject", content = "number", rename_all = "snake_case")]
+pub enum Subject {
+    /// The issue with this number.
+    Issue(u64),
+    /// The pull request, or merge request, with this number.
+    Pull(u64),
+}
+
+/// What a message to a session is about, where it came in from a forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub enum About {
+    /// A comment below the issue or the pull request.
+    Comment {
+        /// Where.
+        thread: Thread,
+        /// Its number on the forge.
+        comment: u64,
+    },
+    /// A review of the pull request.
+    Review {
+        /// Where.
+        thread: Thread,
+        /// Its number on the forge. 0 where the forge does not tell.
+        review: u64,
+        /// What it says about lines, to be answered one by one.
+        remarks: Vec<Remark>,
+    },
+    /// A check of the session's commit that failed.
+    Check {
+        /// Where.
+        thread: Thread,
+        /// Its name.
+        name: String,
+        /// The commit, object id in hexadecimal.
+        commit: String,
+        /// How many have been tried to mend in a row, this one counted.
+        attempt: u32,
+    },
+}
+
+/// What a reviewer says about a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// The comment's number on the forge. The agent answers it under this number.
+    pub comment: u64,
+    /// The discussion that it is part of: what an answer names.
+    pub discussion: String,
+    /// The file.
+    pub path: String,
+    /// The line, where it still is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+}
