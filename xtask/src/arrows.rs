@@ -33,7 +33,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cofferdam-server", &["cofferdam-domain", "cofferdam-gate", "cofferdam-store"]),
     ("cofferdam-telemetry", &["cofferdam-domain"]),
-    ("cofferdam-tell", &["cofferdam-domain", "cofferdam-egress", "cofferdam-store"]),
+    (
+        "cofferdam-tell",
+        &[
+            "cofferdam-agent",
+            "cofferdam-domain",
+            "cofferdam-egress",
+            "cofferdam-forge",
+            "cofferdam-gate",
+            "cofferdam-store",
+        ],
+    ),
+    ("cofferdam-intake", &["cofferdam-domain", "cofferdam-forge", "cofferdam-store", "cofferdam-tell"]),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
     ("cofferdam-faults", &["cofferdam-domain", "cofferdam-sandbox", "cofferdam-testkit"]),
     (
@@ -49,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-egress",
             "cofferdam-forge",
             "cofferdam-gate",
+            "cofferdam-intake",
             "cofferdam-model",
             "cofferdam-sandbox",
             "cofferdam-sandbox-docker",
@@ -70,6 +82,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     (
         "reqwest",
         &[
+            "cofferdam-forge",
             "cofferdam-model",
             "cofferdam-server",
             "cofferdam-store",

@@ -1,5 +1,5 @@
 //! Checks on the workspace itself, and the chores of developing it: `cargo run -p xtask -- tidy`, `… fuzz`,
-//! `… faults`.
+//! `… faults`, `… order`.
 //!
 //! What it never does: anything that the product needs at run time.
 
@@ -11,6 +11,8 @@ mod fuzz;
 mod licences;
 mod manifests;
 mod metadata;
+#[cfg(target_arch = "x86_64")]
+mod order;
 mod tidy;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -32,6 +34,9 @@ fn run() -> Result<()> {
     match words.first().map_or("", String::as_str) {
         "faults" => faults::faults(&root()?, words.get(1..).unwrap_or_default()),
         "fuzz" => fuzz::fuzz(&root()?, words.get(1..).unwrap_or_default()),
+        // Its breakpoints are those of one architecture; what it writes serves all.
+        #[cfg(target_arch = "x86_64")]
+        "order" => order::order(&root()?, words.get(1..).unwrap_or_default()),
         "tidy" => {
             let root = root()?;
             let metadata = metadata::read(&root)?;
@@ -44,7 +49,7 @@ fn run() -> Result<()> {
             }
             if problems.is_empty() { Ok(()) } else { bail!("{} problems", problems.len()) }
         }
-        other => bail!("unknown chore {other:?}: there are `tidy`, `fuzz` and `faults`"),
+        other => bail!("unknown chore {other:?}: there are `tidy`, `fuzz`, `faults` and, on x86_64, `order`"),
     }
 }
 
