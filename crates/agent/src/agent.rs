@@ -11,7 +11,7 @@ use cofferdam_domain::{
 use crate::{
     access::Accesses, alarms::Watchman, calls::Calls, clock::WorkClock, compaction::Pressure,
     conversation::Conversation, delivery::Stages, draft::Draft, ending::Failure, facts::Facts,
-    history::Restore, people::People, stuck::Watch,
+    history::Restore, people::People, remarks::Remarks, stuck::Watch,
 };
 
 /// So many oddities are kept in words.
@@ -45,6 +45,8 @@ pub struct Agent {
     pub(crate) to_freeze: Option<Arc<str>>,
     pub(crate) stages: Stages,
     pub(crate) people: People,
+    /// What reviewers have remarked that is to be answered.
+    pub(crate) remarks: Remarks,
     /// What the next sandbox begins with, if not with what the one before has left.
     pub(crate) restore: Option<Restore>,
     /// The last checkpoint: under which session it is kept, if not under this one, and its name.
@@ -159,6 +161,7 @@ impl Agent {
             to_freeze: None,
             stages: Stages::default(),
             people: People::default(),
+            remarks: Remarks::default(),
             restore: None,
             checkpoint: None,
             other_model: None,

@@ -33,8 +33,8 @@ impl Agent {
     fn apply_after_end(&mut self, body: &EventBody) -> bool {
         match body {
             EventBody::Claimed { fence, .. } => self.claimed(*fence),
-            EventBody::MessageReceived { from, text, label, .. } => {
-                self.message_after_end(from, text, *label);
+            EventBody::MessageReceived { from, text, label, about } => {
+                self.message_after_end(from, text, *label, about.as_deref());
                 true
             }
             EventBody::MergeAsked { commit, .. } => {
@@ -108,7 +108,7 @@ impl Agent {
             EventBody::StageStarted { stage } => self.stage_started(*stage),
             EventBody::StageFailed { stage, reason } => self.stage_failed(*stage, reason),
             EventBody::RepositoryReady(repository) => self.repository_ready(repository),
-            EventBody::SandboxReady { sandbox, .. } => self.sandbox_ready(*sandbox),
+            EventBody::SandboxReady { sandbox, moved, .. } => self.sandbox_ready(*sandbox, moved.as_ref()),
             EventBody::ModelAsked { step, request, compaction } => {
                 self.model_asked(body, *step, *request, *compaction)
             }
@@ -129,7 +129,9 @@ impl Agent {
             // It has ended before anybody could release it.
             EventBody::SandboxReleased { .. } => true,
             EventBody::Compacted { summary, replaced, .. } => self.compacted(summary, *replaced),
-            EventBody::MessageReceived { from, text, label, .. } => self.message_received(from, text, *label),
+            EventBody::MessageReceived { from, text, label, about } => {
+                self.message_received(from, text, *label, about.as_deref())
+            }
             EventBody::LimitReached { limit, .. } => self.limit_reached(*limit),
             EventBody::CancelAsked { .. } => {
                 self.cancelled = true;

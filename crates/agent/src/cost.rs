@@ -43,7 +43,7 @@ fn begin() -> Agent {
         EventBody::StageStarted { stage: Stage::Repository },
         EventBody::RepositoryReady(repository),
         EventBody::StageStarted { stage: Stage::Sandbox },
-        EventBody::SandboxReady { sandbox: SandboxId::from_u128(1), level: "none".into() },
+        EventBody::SandboxReady { sandbox: SandboxId::from_u128(1), level: "none".into(), moved: None },
     ] {
         agent.apply(Timestamp(0), &body);
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use cofferdam_domain::{
     Consequence, Cost, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState, SandboxId, SessionId,
-    SessionState, Side, Spent, Task, Timestamp, Verdict,
+    SessionState, Side, Spent, Stage, Task, Timestamp, Verdict,
     change::Received,
     event::{Fixed, Repository},
     policy::LimitKind,
     tool::{Finish, FinishOutcome, PlanItem},
 };
 
-use crate::Agent;
+use crate::{Agent, agent::Reopening};
 
 /// What is known. Large values are shared, so that copying an agent stays cheap.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,12 @@ pub(crate) struct Facts {
     pub(crate) start: Option<Arc<str>>,
     /// The commit on the forge, if there is one.
     pub(crate) published: Option<Arc<str>>,
+    /// The last commit that others have put there and that was built on.
+    pub(crate) theirs: Option<Arc<str>>,
+    /// The worker's own work that failed in this turn.
+    pub(crate) failed: Option<Stage>,
+    /// The same in the turn before.
+    pub(crate) again_after: Option<Stage>,
     /// Tool calls and network requests that policy refused.
     pub(crate) refused: u64,
 }
@@ -96,6 +102,17 @@ impl Agent {
         self.outcome.is_none() || self.reopens.is_some() || self.closing.is_some()
     }
 
+    /// Whether it has ended and goes on all the same as soon as somebody claims it: a person wrote to it, took it back or released its sandbox.
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        match self.reopens {
+            Some(Reopening::NewTurn) => self.outcome.is_some(),
+            // One that failed for want of a model goes on when somebody has mended that, which nobody has said.
+            Some(Reopening::GoOn) => matches!(self.outcome, Some(Outcome::Held { .. })),
+            None => false,
+        }
+    }
+
     /// Why the sandbox was frozen, while a person has not decided about it.
     #[must_use]
     pub fn frozen(&self) -> Option<&str> {
@@ -112,9 +129,7 @@ impl Agent {
     /// Whether what is needed to go on, or to be looked at (the sandbox's layer), is worth keeping.
     #[must_use]
     pub const fn keeps_workspace(&self) -> bool {
-        self.outcome.is_none()
-            || self.frozen.is_some()
-            || matches!(self.reopens, Some(crate::agent::Reopening::GoOn))
+        self.outcome.is_none() || self.frozen.is_some() || matches!(self.reopens, Some(Reopening::GoOn))
     }
 
     /// Whether a tool was started in this turn, so that the files may differ from those that it began with.
@@ -278,6 +293,19 @@ impl Agent {
     #[must_use]
     pub fn published(&self) -> Option<&str> {
         self.facts.published.as_deref()
+    }
+
+    /// The last commit on the session's branch that others have put there and that was built on: nothing before it is the agent's to answer
+    /// for.
+    #[must_use]
+    pub fn theirs(&self) -> Option<&str> {
+        self.facts.theirs.as_deref()
+    }
+
+    /// The worker's own work with which the turn before this one failed: whoever has written since wants it tried again.
+    #[must_use]
+    pub const fn again_after(&self) -> Option<Stage> {
+        self.facts.again_after
     }
 
     /// How the pull request was closed, if it was.

@@ -47,6 +47,7 @@ mod facts;
 mod history;
 mod people;
 mod prompt;
+mod remarks;
 mod replay;
 mod stuck;
 mod wording;

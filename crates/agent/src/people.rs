@@ -155,6 +155,21 @@ impl Agent {
         self.people.planning()
     }
 
+    /// The agent's questions that wait for an answer, in the order in which they were asked.
+    pub fn questions(&self) -> impl Iterator<Item = &str> {
+        let open = |question: &&Question| question.recorded && !question.closed;
+        self.people.questions.iter().filter(open).map(|question| question.text.as_str())
+    }
+
+    /// The agent's plan that waits for a decision.
+    #[must_use]
+    pub fn proposal(&self) -> Option<&str> {
+        match &self.people.plan {
+            PlanFirst::Proposed(proposal) if proposal.recorded => Some(&proposal.text),
+            PlanFirst::No | PlanFirst::Wanted | PlanFirst::Proposed(_) | PlanFirst::Approved(_) => None,
+        }
+    }
+
     /// Whether nothing is under way: no model call, no tool call, no stage.
     #[must_use]
     pub fn idle(&self) -> bool {

@@ -118,6 +118,9 @@ pub enum EventBody {
         sandbox: SandboxId,
         /// What isolates it, in words: the driver and the level in force.
         level: String,
+        /// What others have put on the session's branch since it was last pushed, where the files begin with that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<Moved>,
     },
     /// The model is about to be asked. Again for the same step after a crash, or after a failure that was
     /// worth another try.
@@ -494,6 +497,15 @@ pub enum EditFormat {
     Replace,
     /// Patches in the `*** Begin Patch` format.
     ApplyPatch,
+}
+
+/// The session's branch as others have left it. What is pushed next follows from that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The commit that the branch stands on, object id in hexadecimal.
+    pub branch: String,
+    /// The commit that the files begin with: the same, or one on top of it with what the session had not published yet.
+    pub start: String,
 }
 
 /// The repository as the session will work on it.

@@ -37,13 +37,15 @@ pub enum NoticeKind {
     Failed,
     /// It was given up after worker upon worker had died with it.
     DeadLetter,
+    /// It goes on after it had waited, or is over because a person wanted that: only for places that show how it stands.
+    Moved,
     /// Nothing happened: somebody wants to see whether notices arrive.
     Test,
 }
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Heard,
         Self::Frozen,
@@ -57,6 +59,7 @@ impl NoticeKind {
         Self::Held,
         Self::Failed,
         Self::DeadLetter,
+        Self::Moved,
         Self::Test,
     ];
 
@@ -77,6 +80,7 @@ impl NoticeKind {
             Self::Held => "held",
             Self::Failed => "failed",
             Self::DeadLetter => "dead_letter",
+            Self::Moved => "moved",
             Self::Test => "test",
         }
     }
@@ -133,6 +137,9 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
     if let EventBody::BudgetExceeded { what } = body {
         return Some((NoticeKind::Budget, Some(what)));
     }
+    if moves(body) {
+        return Some((NoticeKind::Moved, None));
+    }
     let EventBody::SessionEnded { outcome } = body else { return None };
     Some(match outcome {
         Outcome::Succeeded => (NoticeKind::PullRequest, None),
@@ -141,8 +148,21 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
         Outcome::Held { reason } => (NoticeKind::Held, Some(reason)),
         Outcome::Failed { reason } => (NoticeKind::Failed, Some(reason)),
         // Whoever cancelled it knows.
-        Outcome::Cancelled => return None,
+        Outcome::Cancelled => (NoticeKind::Moved, None),
     })
+}
+
+/// Whether a person has settled something that others may still see waiting.
+const fn moves(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::QuestionAnswered { .. }
+            | EventBody::PlanDecided { .. }
+            | EventBody::AccessDecided(_)
+            | EventBody::ContinueAsked { .. }
+            | EventBody::SandboxReleased { .. }
+            | EventBody::PullRequestClosed { .. }
+    )
 }
 
 #[cfg(test)]
@@ -169,7 +189,7 @@ mod tests {
         let kind = |outcome| Notice::of(&ended(outcome)).map(|notice| notice.kind);
         assert_eq!(kind(Outcome::Succeeded), Some(NoticeKind::PullRequest));
         assert_eq!(kind(Outcome::Stopped { limit: "x".into() }), Some(NoticeKind::Ended));
-        assert_eq!(kind(Outcome::Cancelled), None);
+        assert_eq!(kind(Outcome::Cancelled), Some(NoticeKind::Moved));
         assert_eq!(Notice::of(&EventBody::NothingChanged), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Where a task came from, when somebody asked for it elsewhere: so that its answer goes back there, and what was asked stays what it was.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -66,6 +68,44 @@ pub struct Thread {
     pub subject: Subject,
 }
 
+impl Origin {
+    /// What was asked on a forge.
+    #[must_use]
+    pub const fn on_forge(&self) -> Option<&Asked> {
+        match self {
+            Self::Forge(asked) => Some(asked),
+            Self::Chat { .. } | Self::Hook { .. } | Self::Schedule { .. } => None,
+        }
+    }
+}
+
+impl Remark {
+    /// The place that it is about, for people: `src/a.rs:4`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.line.map_or_else(|| self.path.clone(), |line| format!("{}:{line}", self.path))
+    }
+}
+
+impl Thread {
+    /// Names the thread among all: the same as long as it is there, however its repository is called.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let Self { forge, repository, path: _, subject } = self;
+        match subject {
+            Subject::Issue(number) => format!("forge/{forge}/{repository}/issue/{number}"),
+            Subject::Pull(number) => format!("forge/{forge}/{repository}/pull/{number}"),
+        }
+    }
+}
+
+/// For people: `issue #12 of ann/calc on hub`. The path was chosen on the forge.
+impl fmt::Display for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} on {}", self.subject, self.path, self.forge)
+    }
+}
+
 /// What a thread is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "subject", content = "number", rename_all = "snake_case")]
@@ -74,6 +114,15 @@ pub enum Subject {
     Issue(u64),
     /// The pull request, or merge request, with this number.
     Pull(u64),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issue(number) => write!(f, "issue #{number}"),
+            Self::Pull(number) => write!(f, "pull request #{number}"),
+        }
+    }
 }
 
 /// What a message to a session is about, where it came in from a forge.
@@ -109,6 +158,25 @@ pub enum About {
     },
 }
 
+impl About {
+    /// Where it came in.
+    #[must_use]
+    pub const fn thread(&self) -> &Thread {
+        match self {
+            Self::Comment { thread, .. } | Self::Review { thread, .. } | Self::Check { thread, .. } => thread,
+        }
+    }
+
+    /// What reviewers say about lines.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        match self {
+            Self::Review { remarks, .. } => remarks,
+            Self::Comment { .. } | Self::Check { .. } => &[],
+        }
+    }
+}
+
 /// What a reviewer says about a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remark {
@@ -121,4 +189,7 @@ pub struct Remark {
     /// The line, where it still is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// What it says, as a person reads it.
+    #[serde(default)]
+    pub text: String,
 }

@@ -17,7 +17,7 @@ pub struct PullRequest {
     pub branch: String,
     /// The branch it is meant for.
     pub base_branch: String,
-    /// The commit it starts from, object id in hexadecimal.
+    /// The commit it starts from, object id in hexadecimal. Empty where only a forge was asked that does not keep it.
     pub base_commit: String,
     /// The commit to review, object id in hexadecimal.
     pub head_commit: String,

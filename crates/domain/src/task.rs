@@ -190,6 +190,17 @@ impl Task {
     }
 }
 
+/// Whether a text may be the ref that a task starts from: as git takes it, without what could be an option or an expression
+/// (git-check-ref-format(1)).
+#[must_use]
+pub fn is_base(base: &str) -> bool {
+    (1..=250).contains(&base.len())
+        && !base.starts_with(['-', '/', '.'])
+        && !base.contains("..")
+        && !base.contains("@{")
+        && base.chars().all(|character| !character.is_control() && !" ~^:?*[\\".contains(character))
+}
+
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name && !name.contains(char::is_control)
 }
@@ -208,6 +219,16 @@ mod tests {
         assert_eq!(task("a\0b", None), Err(InvalidTask::Nul));
         let long = "x".repeat(5 << 20);
         assert_eq!(task(&long, None), Err(InvalidTask::TooLong { size: 5 << 20 }));
+    }
+
+    #[test]
+    fn bases_are_names() {
+        for base in ["main", "feature/x", "v1.2.3", "0123abc"] {
+            assert!(is_base(base), "{base}");
+        }
+        for base in ["", "-x", "a..b", "a b", "HEAD~1", "a:b", "a^", "@{-1}", "/a", "a\n"] {
+            assert!(!is_base(base), "{base}");
+        }
     }
 
     #[test]

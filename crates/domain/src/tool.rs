@@ -158,6 +158,9 @@ pub struct Finish {
 pub struct Reply {
     /// The comment's number on the forge.
     pub to: u64,
+    /// Whether something was changed for it, as the agent says.
+    #[serde(default)]
+    pub fixed: bool,
     /// What was done about it, or why nothing was.
     pub text: String,
 }

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use cofferdam_domain::{
     ToolOutcome,
-    tool::{Finish, FinishOutcome, ToolEffect},
+    tool::{Finish, FinishOutcome, Reply, ToolEffect},
 };
+use serde_json::{Map, Value};
 
 use crate::{
-    call::{Arguments, Definition, Field, Kind, as_they_are},
+    call::{Arguments, Definition, Field, Kind},
     tool::{Context, Failure, Tool, noted},
 };
 
@@ -15,6 +16,19 @@ use crate::{
 const MAX_TITLE: usize = 120;
 /// Bytes of a summary.
 const MAX_SUMMARY: usize = 20_000;
+/// Bytes of an answer to a remark.
+const MAX_REPLY: usize = 4_000;
+
+const REPLY: &[Field] = &[
+    Field::required("to", Kind::Count { least: 1, most: u64::MAX }, "the remark's number").or(&[
+        "number",
+        "comment",
+        "commentid",
+        "id",
+    ]),
+    Field::required("fixed", Kind::Flag, "whether you changed something for it"),
+    Field::required("text", Kind::Text, "what, or why not").or(&["reply", "body", "message"]),
+];
 
 static DEFINITION: Definition = Definition {
     name: "finish",
@@ -37,13 +51,21 @@ static DEFINITION: Definition = Definition {
             "what you changed and why, assumptions, what is left; Markdown",
         )
         .or(&["message", "body", "text"]),
+        Field::optional("replies", Kind::Items(REPLY), "answers to reviewers' remarks, if there were any"),
     ],
     parallel: false,
     read_only: true,
     example: r#"{"outcome":"done","title":"Round TimeDelta to the nearest integer","summary":"Serialising cut …"}"#,
-    adapt: as_they_are,
+    adapt: without_empty_replies,
     bare: None,
 };
+
+/// Models that answer nothing say so with an empty list.
+fn without_empty_replies(arguments: &mut Map<String, Value>) {
+    if arguments.get("replies").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        arguments.remove("replies");
+    }
+}
 
 /// The tool.
 pub(crate) struct FinishTool;
@@ -54,7 +76,7 @@ impl Tool for FinishTool {
         &DEFINITION
     }
 
-    async fn call(&self, _: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure> {
+    async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure> {
         let title = arguments.text("title").trim();
         let length = title.chars().count();
         if length == 0 || length > MAX_TITLE || title.chars().any(char::is_control) {
@@ -74,8 +96,44 @@ impl Tool for FinishTool {
             "nothing_to_do" => FinishOutcome::NothingToDo,
             _ => FinishOutcome::GaveUp,
         };
-        let finish =
-            Finish { outcome, title: title.to_owned(), summary: summary.to_owned(), replies: Vec::new() };
+        let replies = replies(arguments, context.remarks)?;
+        let finish = Finish { outcome, title: title.to_owned(), summary: summary.to_owned(), replies };
         Ok(noted("Finished.", ToolEffect::Finish(finish)))
     }
+}
+
+/// One answer at the most to each remark that there is in this turn, and none to anything else.
+fn replies(arguments: &Arguments, remarks: &[u64]) -> Result<Vec<Reply>, Failure> {
+    let mut replies: Vec<Reply> = Vec::new();
+    for item in arguments.items("replies") {
+        let to = item.count("to").unwrap_or_default();
+        let text = item.text("text").trim();
+        if !remarks.contains(&to) {
+            return Err(Failure(format!(
+                "There is no remark {to} to answer in this turn. {} You have not finished yet.",
+                those_there_are(remarks)
+            )));
+        }
+        if replies.iter().any(|reply| reply.to == to) {
+            return Err(Failure(format!(
+                "Remark {to} is answered twice: put both into one answer. You have not finished yet."
+            )));
+        }
+        if text.is_empty() || text.len() > MAX_REPLY {
+            return Err(Failure(format!(
+                "An answer to a remark must have 1 to {MAX_REPLY} bytes; that to {to} has {}. You have not finished yet.",
+                text.len()
+            )));
+        }
+        replies.push(Reply { to, fixed: item.flag("fixed"), text: text.to_owned() });
+    }
+    Ok(replies)
+}
+
+fn those_there_are(remarks: &[u64]) -> String {
+    if remarks.is_empty() {
+        return "There are none at all: leave `replies` out.".to_owned();
+    }
+    let numbers: Vec<String> = remarks.iter().map(u64::to_string).collect();
+    format!("Those that there are: {}.", numbers.join(", "))
 }

@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// What the agent hears when it asks a question.
     pub questions: Questions,
+    /// The remarks of reviewers that are to be answered in this turn, by their numbers.
+    pub remarks: &'a [u64],
     /// Is told output as it arrives, for people who watch.
     pub watch: &'a (dyn Fn(&[u8]) + Send + Sync),
 }

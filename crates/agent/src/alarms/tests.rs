@@ -34,7 +34,7 @@ fn fixed(alarms: Option<Alarms>, refusals: u32) -> EventBody {
 }
 
 fn ready() -> EventBody {
-    EventBody::SandboxReady { sandbox: SandboxId::from_u128(7), level: "none".into() }
+    EventBody::SandboxReady { sandbox: SandboxId::from_u128(7), level: "none".into(), moved: None }
 }
 
 fn refused(code: Refusal, count: u32) -> EventBody {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{EvidenceRun, Finding, PullRequest, Stage, Verdict, change::Received};
+use cofferdam_domain::{EvidenceRun, Finding, PullRequest, Stage, Verdict, change::Received, event::Moved};
 
 use crate::{Agent, wording};
 
@@ -55,6 +55,18 @@ impl Agent {
             self.facts.published = Some(commit.into());
         }
         fits
+    }
+
+    /// Others have pushed to the branch, and the turn begins with that.
+    pub(super) fn goes_on_from(&mut self, moved: &Moved) {
+        let (branch, start): (Arc<str>, Arc<str>) =
+            (moved.branch.as_str().into(), moved.start.as_str().into());
+        // What was not published yet is still to be delivered.
+        self.touched = start != branch;
+        self.facts.left = Some(start.clone());
+        self.facts.start = Some(start);
+        self.facts.theirs = Some(branch.clone());
+        self.facts.published = Some(branch);
     }
 
     pub(super) fn pull_request_opened(&mut self, request: &PullRequest) -> bool {

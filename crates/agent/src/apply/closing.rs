@@ -1,11 +1,12 @@
 //! Events after the end, and how a session goes on from there: what becomes of the pull request, and new turns.
 
-use cofferdam_domain::{Label, PullRequestState, SessionState, Stage, label::Integrity};
+use cofferdam_domain::{About, Label, PullRequestState, SessionState, Stage};
 
 use crate::{
     Agent,
     agent::{Closing, Manners, Reopening, WrapUp},
     history::Restore,
+    remarks,
     stuck::Watch,
     wording,
 };
@@ -29,6 +30,7 @@ impl Agent {
     /// Where a session begins to work again: nothing of its delivery is done.
     pub(crate) fn begin_work_again(&mut self) {
         self.phase = SessionState::Working;
+        self.remarks.catch_up();
         self.clock.start();
         self.facts.forget_delivery();
         self.stages.renew();
@@ -45,6 +47,7 @@ impl Agent {
         self.calls.cut();
         self.calls.drop_waiting(wording::CALL_CANCELLED);
         self.close_step();
+        self.remarks.end_turn();
         self.begin_work_again();
         self.turn_began = self.spent();
         self.gate_rounds = 0;
@@ -59,15 +62,17 @@ impl Agent {
         self.follow_up = false;
         self.facts.sandbox = None;
         self.facts.start.clone_from(&self.facts.left);
+        self.facts.again_after = self.facts.failed.take();
         self.restore = Some(Restore::Fresh);
         // What a gate held back is still to be delivered.
         self.touched = self.facts.start != self.facts.published;
         self.draft.say(wording::NEW_TURN);
     }
 
-    pub(super) fn message_after_end(&mut self, from: &str, text: &str, label: Label) {
-        self.draft.say(wording::message(from, text, label, &self.seed()));
-        if label.integrity <= Integrity::Member {
+    pub(super) fn message_after_end(&mut self, from: &str, text: &str, label: Label, about: Option<&About>) {
+        self.draft.say(remarks::message(from, text, label, about, &self.seed()));
+        self.ask_about(label, about);
+        if remarks::counts(label, about) {
             self.unread = true;
             self.reopens = Some(Reopening::NewTurn);
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    Consequence, Label, Outcome, SandboxId, SessionState, Stage, Task,
+    About, Consequence, Label, Outcome, SandboxId, SessionState, Stage, Task,
     egress::Refused,
-    event::{Fixed, Repository},
-    label::Integrity,
+    event::{Fixed, Moved, Repository},
 };
 
 use crate::{
-    Agent, agent::Reopening, conversation::Conversation, delivery::Progress, ending::Failure, wording,
+    Agent, agent::Reopening, conversation::Conversation, delivery::Progress, ending::Failure, remarks,
+    wording,
 };
 
 impl Agent {
@@ -49,6 +49,7 @@ impl Agent {
         }
         if self.phase == SessionState::Queued {
             self.phase = SessionState::Working;
+            self.remarks.catch_up();
         }
         if self.working() {
             self.clock.restart();
@@ -111,6 +112,7 @@ impl Agent {
         let fits = self.stages.finish(stage);
         if fits {
             self.failure = Some(Failure::of_stage(reason));
+            self.facts.failed = Some(stage);
         }
         fits
     }
@@ -126,11 +128,14 @@ impl Agent {
         true
     }
 
-    pub(super) fn sandbox_ready(&mut self, sandbox: SandboxId) -> bool {
+    pub(super) fn sandbox_ready(&mut self, sandbox: SandboxId, moved: Option<&Moved>) -> bool {
         let fits = self.stages.finish(Stage::Sandbox);
         if fits && self.working() {
             self.facts.sandbox = Some(sandbox);
             self.restore = None;
+            if let Some(moved) = moved {
+                self.goes_on_from(moved);
+            }
         }
         fits
     }
@@ -170,9 +175,16 @@ impl Agent {
         true
     }
 
-    pub(super) fn message_received(&mut self, from: &str, text: &str, label: Label) -> bool {
-        let said = wording::message(from, text, label, &self.seed());
-        self.follow_up |= self.delivering() && label.integrity <= Integrity::Member;
+    pub(super) fn message_received(
+        &mut self,
+        from: &str,
+        text: &str,
+        label: Label,
+        about: Option<&About>,
+    ) -> bool {
+        let said = remarks::message(from, text, label, about, &self.seed());
+        self.ask_about(label, about);
+        self.follow_up |= self.delivering() && remarks::counts(label, about);
         self.hear(said);
         true
     }

@@ -14,6 +14,7 @@ mod history;
 mod limits;
 mod people;
 mod properties;
+mod remarks; // reviews, failed checks, and which remarks are to be answered
 mod replay;
 mod requests;
 mod script;

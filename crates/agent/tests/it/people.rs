@@ -3,7 +3,8 @@
 use cofferdam_agent::replay;
 use cofferdam_domain::{
     BlobRef, CallId, Digest, EventBody, Label, Outcome, PullRequestState, SessionState, Stage, WaitingFor,
-    event::PlanDecision, policy::Questions,
+    event::{Moved, PlanDecision},
+    policy::Questions,
 };
 
 use crate::{
@@ -280,6 +281,46 @@ fn a_new_turn_that_changes_nothing_leaves_the_pull_request() {
     world.claim();
     assert_eq!(world.go_on(), Outcome::Succeeded);
     assert_eq!((world.count("nothing_changed"), world.count("pull_request_opened")), (1, 1));
+    replays(&world);
+}
+
+#[test]
+fn a_turn_goes_on_from_what_others_have_pushed() {
+    // What it had not published is on top of that, or was left out, or there was nothing.
+    for (start, delivers) in [("c9", true), ("p2", false)] {
+        let mut world = World::scripted(fixed(), vec![says(vec![call("edit", "1")]), finish("done")]);
+        assert_eq!(world.run(), Outcome::Succeeded);
+        world.changed = delivers;
+        world.write("The rest, please.");
+        world.moved = Some(Moved { branch: "p2".to_owned(), start: start.to_owned() });
+        world.model = {
+            let mut replies = vec![finish("done")].into_iter();
+            Box::new(move |_, _, _| replies.next().unwrap())
+        };
+        world.claim();
+        world.complete_first(is_stage(Stage::Sandbox));
+        let agent = &world.agent;
+        assert_eq!((agent.start(), agent.published(), agent.theirs()), (Some(start), Some("p2"), Some("p2")));
+        assert_eq!(world.go_on(), Outcome::Succeeded);
+        assert_eq!(world.count("pushed"), 1 + usize::from(delivers), "{start}");
+        replays(&world);
+    }
+}
+
+#[test]
+fn whoever_writes_after_the_worker_s_own_work_failed_wants_it_tried_again() {
+    let mut world = World::scripted(fixed(), vec![says(vec![call("edit", "1")]), finish("done")]);
+    world.fail_stage = Some(Stage::Push);
+    assert!(matches!(world.run(), Outcome::Failed { .. }));
+    assert_eq!(world.agent.again_after(), None);
+    world.fail_stage = None;
+    world.write("Once more.");
+    world.claim();
+    assert_eq!(world.agent.again_after(), Some(Stage::Push));
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+    world.write("And this.");
+    world.claim();
+    assert_eq!(world.agent.again_after(), None);
     replays(&world);
 }
 

@@ -14,7 +14,7 @@ use cofferdam_domain::{
     change::{DiffStat, Received},
     digest::BlobRef,
     effective::effective,
-    event::{self, Fixed, ModelFailure, Repository},
+    event::{self, Fixed, ModelFailure, Moved, Repository},
     evidence::Exit,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) changed: bool,
     pub(crate) notes: Vec<String>,
+    /// What others have pushed by the time the next sandbox is made.
+    pub(crate) moved: Option<Moved>,
     pub(crate) tests: Option<(Exit, Exit)>,
     pub(crate) fail_stage: Option<Stage>,
     /// Milliseconds that pass before each event.
@@ -90,6 +92,7 @@ impl World {
             verdicts: vec![Verdict::Publish],
             changed: true,
             notes: Vec::new(),
+            moved: None,
             tests: Some((Exit::Code(1), Exit::Code(0))),
             fail_stage: None,
             tick: 1,
@@ -291,7 +294,8 @@ impl World {
                 notes: self.notes.clone(),
             }),
             Stage::Sandbox => {
-                EventBody::SandboxReady { sandbox: SandboxId::from_u128(7), level: "none".into() }
+                let sandbox = SandboxId::from_u128(7);
+                EventBody::SandboxReady { sandbox, level: "none".into(), moved: self.moved.clone() }
             }
             Stage::Collect if !self.changed => EventBody::NothingChanged,
             Stage::Collect => EventBody::ObjectsReceived(Received {

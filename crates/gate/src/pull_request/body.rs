@@ -7,7 +7,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Severity, Side,
+    EvidenceRun, Finding, Origin, Severity, Side, Subject,
     amount::{counted, duration},
     evidence::Exit,
     policy::LimitKind,
@@ -131,12 +131,28 @@ fn task(facts: &Facts) -> String {
         Source::Schedule => "by a schedule",
     };
     format!(
-        "### Task\n\n{}\n\nAsked {source} by {}; {} bytes, {}.\n",
+        "### Task\n\n{}\n\nAsked {source} by {}; {} bytes, {}.\n{}",
         fenced(&shown),
         name(&facts.task.requester),
         facts.task.prompt.len(),
-        code(&facts.task.content_hash.to_string())
+        code(&facts.task.content_hash.to_string()),
+        issue(facts)
     )
+}
+
+/// Which issue this answers, so that the forge links them, and closes the issue with the pull request where the agent calls it done: the one
+/// that was asked in and no other, and only in its own repository, where a number alone means it.
+fn issue(facts: &Facts) -> String {
+    let Some(asked) = facts.task.origin.as_ref().and_then(Origin::on_forge) else { return String::new() };
+    let Subject::Issue(number) = asked.thread.subject else { return String::new() };
+    let repository = facts.task.repository.trim_end_matches('/').trim_end_matches(".git").to_lowercase();
+    let path = asked.thread.path.to_lowercase();
+    if !path.contains('/') || !repository.ends_with(&format!("/{path}")) {
+        return String::new();
+    }
+    let done = facts.finish.outcome == FinishOutcome::Done && facts.limit.is_none();
+    let word = if done { "Closes" } else { "Part of" };
+    format!("\n{word} #{number}\n")
 }
 
 fn change(facts: &Facts) -> String {

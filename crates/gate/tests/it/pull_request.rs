@@ -1,7 +1,8 @@
 //! What a reviewer reads.
 
 use cofferdam_domain::{
-    BlobRef, Cost, Digest, EvidenceRun, Finding, Seq, SessionId, Severity, Side, Spent, Task, Usage,
+    Asked, BlobRef, Cost, Digest, EvidenceRun, Finding, Origin, Seq, SessionId, Severity, Side, Spent,
+    Subject, Task, Thread, Usage,
     change::DiffStat,
     egress::Refusal,
     evidence::{Exit, TestReport},
@@ -253,4 +254,39 @@ fn the_network_is_told_and_nothing_of_it_acts() {
     }
     facts.egress = None;
     assert!(!PullRequestText::render(&facts).body.contains("### Network"));
+}
+
+#[test]
+fn only_the_issue_that_was_asked_in_is_closed() {
+    let asked = |subject, path: &str| {
+        let thread = Thread { forge: "hub".into(), repository: 7, path: path.into(), subject };
+        let (delivery, concealed) = ("d".into(), Vec::new());
+        Origin::Forge(Box::new(Asked { thread, account: 3, delivery, changed: None, concealed }))
+    };
+    let body = |origin: Origin, outcome, limit| {
+        let mut facts =
+            facts("Fix it", "Fixes #13, closes ann/calc#14 and https://hub.example/ann/calc/issues/15.");
+        facts.task.repository = "https://hub.example/Ann/calc.git".into();
+        facts.task.origin = Some(origin);
+        facts.finish.outcome = outcome;
+        facts.limit = limit;
+        PullRequestText::render(&facts).body
+    };
+    let here = || asked(Subject::Issue(12), "ann/Calc");
+    let closing = body(here(), FinishOutcome::Done, None);
+    assert!(closing.contains("\nCloses #12\n"), "{closing}");
+    assert_eq!(active(&closing), ["Closes #12"]);
+    for partial in
+        [body(here(), FinishOutcome::GaveUp, None), body(here(), FinishOutcome::Done, Some(LimitKind::Cost))]
+    {
+        assert_eq!(active(&partial), ["Part of #12"]);
+    }
+    for elsewhere in [
+        asked(Subject::Issue(12), "ann/other"),
+        asked(Subject::Issue(12), "calc"),
+        asked(Subject::Pull(12), "ann/calc"),
+    ] {
+        let body = body(elsewhere, FinishOutcome::Done, None);
+        assert_eq!(active(&body), [] as [String; 0]);
+    }
 }

@@ -53,7 +53,7 @@ fn bodies(number: u64) -> Vec<EventBody> {
     vec![
         EventBody::Claimed { worker: text(), fence: 1 },
         EventBody::StageStarted { stage: Stage::Sandbox },
-        EventBody::SandboxReady { sandbox, level: text() },
+        EventBody::SandboxReady { sandbox, level: text(), moved: None },
         EventBody::ToolStarted {
             call,
             tool: if number.is_multiple_of(2) { "shell".to_owned() } else { text() },

@@ -3,7 +3,7 @@
 use cofferdam_domain::{
     Label, ToolStatus,
     policy::Questions,
-    tool::{Finish, FinishOutcome, PlanState, ToolEffect},
+    tool::{Finish, FinishOutcome, PlanState, Reply, ToolEffect},
 };
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(crate) async fn asks(mut bench: Bench) {
     insta::assert_snapshot!("ask", texts.join("\n"));
 }
 
-pub(crate) async fn finishes(bench: Bench) {
+pub(crate) async fn finishes(mut bench: Bench) {
     let outcome = bench
         .call("finish", json!({"outcome": "done", "title": " Fix it ", "summary": "It was wrong."}))
         .await;
@@ -57,6 +57,18 @@ pub(crate) async fn finishes(bench: Bench) {
         texts.push(outcome.text);
     }
     texts.push(bench.error("finish", json!({"outcome": "won", "title": "t"})).await);
+    let reply = |to: u64, text: &str| json!({"to": to, "fixed": true, "text": text});
+    let with = |replies: serde_json::Value| json!({"outcome": "done", "title": "t", "summary": "s", "replies": replies});
+    texts.push(bench.error("finish", with(json!([reply(12, "Done.")]))).await);
+    bench.remarks = vec![12, 9_007_199_254_740_993];
+    texts.push(bench.error("finish", with(json!([reply(12, "Done."), reply(13, "Done.")]))).await);
+    texts.push(bench.error("finish", with(json!([reply(12, "Done."), reply(12, "Again.")]))).await);
+    texts.push(bench.error("finish", with(json!([reply(12, " ")]))).await);
+    texts.push(bench.error("finish", with(json!([reply(12, &"x".repeat(4_001))]))).await);
+    let outcome = bench.call("finish", with(json!([reply(9_007_199_254_740_993, " Done. ")]))).await;
+    let Some(ToolEffect::Finish(finish)) = outcome.effect else { panic!("{outcome:?}") };
+    assert_eq!(finish.replies, [Reply { to: 9_007_199_254_740_993, fixed: true, text: "Done.".into() }]);
+    bench.ok("finish", with(json!([]))).await;
     insta::assert_snapshot!("finish_refused", texts.join("\n"));
 }
 

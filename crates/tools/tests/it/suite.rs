@@ -28,6 +28,7 @@ pub(crate) struct Bench {
     pub(crate) blobs: Memory,
     pub(crate) limits: Limits,
     pub(crate) questions: Questions,
+    pub(crate) remarks: Vec<u64>,
     pub(crate) watched: Mutex<Vec<u8>>,
     calls: AtomicU32,
     /// What has to live as long as the sandbox: its directories.
@@ -56,6 +57,7 @@ impl Bench {
             blobs: Memory::default(),
             limits: Limits::default(),
             questions: Questions::Proceed,
+            remarks: Vec::new(),
             watched: Mutex::default(),
             calls: AtomicU32::new(0),
             _held: held,
@@ -72,6 +74,7 @@ impl Bench {
             blobs: &self.blobs,
             limits: &self.limits,
             questions: self.questions,
+            remarks: &self.remarks,
             watch: &watch,
         };
         let call = ToolCall {
