@@ -67,12 +67,16 @@ pub enum Dealt {
 /// An arrival and where it stands, for a list. Without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
+    /// Its place among all that arrived.
+    pub number: u64,
     /// What; its body is empty.
     pub arrival: Arrival,
     /// How often it was tried.
     pub tries: u32,
-    /// When it was dealt with.
+    /// When it was dealt with, or given up.
     pub done: Option<Timestamp>,
+    /// Whether it was given up.
+    pub given_up: bool,
     /// The session that was begun, or that it was for.
     pub session: Option<SessionId>,
     /// What was made of it, or why it was not.
@@ -88,7 +92,8 @@ pub trait Intake: Send + Sync {
     /// When the store cannot be written: then it must not be acknowledged.
     async fn arrive(&self, arrival: Arrival) -> Result<bool, StoreError>;
 
-    /// Takes the oldest arrival of these sources that is due and is the first of its line, for `lease_ms` milliseconds. `None` when there is none.
+    /// Takes the arrival of these sources that has been due for longest and is the first of its line, for `lease_ms` milliseconds: nobody else
+    /// gets it, or anything of its line, in that time. `None` when there is none.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -112,16 +117,18 @@ pub trait Intake: Send + Sync {
     /// When the store cannot be listened to.
     async fn arrivals(&self, sources: &[String]) -> Result<BoxStream<'static, ()>, StoreError>;
 
-    /// What arrived for an organisation, newest first, before `before`; at most `limit`.
+    /// When something with this id arrived from this source, if it is still remembered.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn arrived(
-        &self,
-        org: OrgId,
-        before: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<Arrived>, StoreError>;
+    async fn seen(&self, source: &str, id: &str) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What arrived for an organisation, newest first, before the one with the number `before`; at most `limit`. What was dealt with is kept for
+    /// thirty days, its body for seven.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn arrived(&self, org: OrgId, before: Option<u64>, limit: u32) -> Result<Vec<Arrived>, StoreError>;
 
     /// The session that was begun last for a thread, which is the key of an [`Asked`](cofferdam_domain::Asked) or of a conversation.
     ///

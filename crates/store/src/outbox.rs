@@ -97,7 +97,7 @@ pub trait Outbox: Send + Sync {
     async fn post(&self, letter: Letter, channels: &[String]) -> Result<(), StoreError>;
 
     /// Takes a letter that is due by one of these channels, or is to be addressed, for `lease_ms` milliseconds: nobody else gets it in that
-    /// time. `None` when there is none.
+    /// time, nor another one of its session for that channel. `None` when there is none.
     ///
     /// # Errors
     /// When the store cannot be written.

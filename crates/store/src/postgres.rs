@@ -7,7 +7,6 @@
 
 mod blobs;
 mod claims;
-mod letters;
 mod news;
 mod queue;
 mod schema;
@@ -31,9 +30,10 @@ use crate::{
         line::Guard,
         listing,
         pages::Pages,
+        rings::{Listener, Matter},
         verify::{self, Check},
     },
-    records,
+    records::{self, stirred::Hearing},
     sql::{Backend, Database, Origin, Readers, Sql, Work},
     write::{Kind, Write},
 };
@@ -269,6 +269,12 @@ impl Store for PostgresStore {
 
     async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
         verify::verify(&self.base.readers, self, session).await
+    }
+}
+
+impl Hearing for PostgresStore {
+    fn listen(&self, matter: Matter) -> Result<Listener, StoreError> {
+        self.news.rings().matter(matter, self.news.hold()).ok_or(StoreError::Deaf)
     }
 }
 

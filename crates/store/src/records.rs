@@ -1,5 +1,6 @@
 //! What is kept beside the logs, written once for both databases: a file for each kind of thing.
 
+pub(crate) mod arrivals;
 pub(crate) mod audit;
 pub(crate) mod budgets;
 pub(crate) mod contents;

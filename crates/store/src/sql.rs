@@ -18,9 +18,9 @@ use sqlx::{
 pub(crate) use self::{
     origin::Origin,
     row::{Row, invalid},
-    value::{Value, values},
+    value::{Value, any_of, values},
 };
-use crate::StoreError;
+use crate::{StoreError, log::rings::Matter};
 
 macro_rules! sqlite_clock {
     () => {
@@ -49,10 +49,18 @@ pub(crate) struct Sql<'c> {
 pub(crate) enum News {
     /// A session's log or row is another.
     Session(SessionId, OrgId),
-    /// The queue may have something to give, or its next time to look is another.
-    Queue,
-    /// There may be a letter to take, or the next time to look is another.
-    Letters,
+    /// There is something of this matter.
+    Matter(Matter),
+}
+
+impl News {
+    /// What it is called where it is heard of.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Session(session, _) => session.to_string(),
+            Self::Matter(matter) => matter.name().to_owned(),
+        }
+    }
 }
 
 enum Link<'c> {

@@ -5,14 +5,13 @@
 //! cofferdam.db     events, sessions and all else (migrations/sqlite/*.sql), in WAL mode
 //! blobs/           content by its digest, unless a bucket is configured for it
 //! claims/          a lock for each session that a process took by its id, and for each worker that is present
-//! bells/           an empty file for each session: rings when events were appended; one for the queue
+//! bells/           an empty file for each session: rings when events were appended; one each for the queue, the outbox and the intake
 //! ```
 //!
 //! Any number of processes may have it open. What they agree on is in the database and in the kernel's locks;
 //! nothing that matters is kept in the memory of one of them.
 
 mod claims;
-mod letters;
 mod line;
 mod news;
 mod queue;
@@ -48,9 +47,10 @@ use crate::{
         line::Guard,
         listing::{self, Listed},
         pages::Pages,
+        rings::{Listener, Matter},
         verify::{self, Check},
     },
-    records,
+    records::{self, stirred::Hearing},
     sql::{self, Backend, Database, Origin, Readers, Work},
     write::{Kind, Write},
 };
@@ -301,6 +301,12 @@ impl Store for SqliteStore {
 
     async fn verify(&self, session: SessionId) -> Result<Verified, StoreError> {
         verify::verify(&self.base.readers, self, session).await
+    }
+}
+
+impl Hearing for SqliteStore {
+    fn listen(&self, matter: Matter) -> Result<Listener, StoreError> {
+        self.news.listen_to(matter)
     }
 }
 

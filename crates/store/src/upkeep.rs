@@ -155,6 +155,12 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// When the store cannot be read or written.
     async fn sweep(&self, grace: Duration) -> Result<u64, StoreError>;
+    /// Drops the bodies of arrivals that were dealt with seven days before `now`, and the ids of those thirty days before. Says when there is
+    /// something to drop next.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    async fn expire_arrivals(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
     /// Removes objects from a bucket that are wanted no more, and says when there will be others.
     ///
     /// # Errors
@@ -213,6 +219,9 @@ impl Round<'_> {
             if let Some(days) = keeping.files {
                 self.expire_files(org.id, days).await?;
             }
+        }
+        if let Some(due) = self.store.expire_arrivals(self.now).await? {
+            self.look_again(due);
         }
         Ok(())
     }

@@ -21,12 +21,35 @@ pub(crate) struct Rings {
     heard: Arc<Mutex<Option<Heard>>>,
 }
 
+/// What is heard of beside sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matter {
+    /// The queue may have something to give, or its next time to look is another.
+    Queue,
+    /// There may be a letter to take, or the next time to look is another.
+    Letters,
+    /// There may be an arrival to take, or the next time to look is another.
+    Arrivals,
+}
+
+impl Matter {
+    const ALL: [Self; 3] = [Self::Queue, Self::Letters, Self::Arrivals];
+
+    /// What it is called where it is heard of. No session is called so.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Letters => "letters",
+            Self::Arrivals => "arrivals",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Heard {
     sessions: HashMap<SessionId, watch::Sender<()>>,
     changes: broadcast::Sender<SessionId>,
-    queue: watch::Sender<()>,
-    letters: watch::Sender<()>,
+    matters: [watch::Sender<()>; Matter::ALL.len()],
 }
 
 impl Rings {
@@ -34,8 +57,7 @@ impl Rings {
         let heard = Heard {
             sessions: HashMap::new(),
             changes: broadcast::channel(BACKLOG).0,
-            queue: watch::channel(()).0,
-            letters: watch::channel(()).0,
+            matters: Matter::ALL.map(|_| watch::channel(()).0),
         };
         Self { heard: Arc::new(Mutex::new(Some(heard))) }
     }
@@ -51,17 +73,19 @@ impl Rings {
         }
     }
 
-    /// The queue may have something to give.
-    pub(crate) fn stir(&self) {
+    /// There is something of this matter.
+    pub(crate) fn ring_of(&self, matter: Matter) {
         if let Some(heard) = self.lock().as_ref() {
-            heard.queue.send_replace(());
+            heard.matters[matter as usize].send_replace(());
         }
     }
 
-    /// There may be letters to take.
-    pub(crate) fn post(&self) {
-        if let Some(heard) = self.lock().as_ref() {
-            heard.letters.send_replace(());
+    /// Passes on what is called so: a matter or a session.
+    pub(crate) fn pass_on(&self, name: &str) {
+        if let Some(matter) = Matter::ALL.into_iter().find(|matter| matter.name() == name) {
+            self.ring_of(matter);
+        } else if let Ok(session) = name.parse::<SessionId>() {
+            self.ring(session);
         }
     }
 
@@ -71,8 +95,9 @@ impl Rings {
             heard.sessions.values().for_each(|rings| {
                 rings.send_replace(());
             });
-            heard.queue.send_replace(());
-            heard.letters.send_replace(());
+            heard.matters.iter().for_each(|rings| {
+                rings.send_replace(());
+            });
             // Those who listen to it find their channel closed, and take that as having been too slow.
             heard.changes = broadcast::channel(BACKLOG).0;
         }
@@ -92,15 +117,9 @@ impl Rings {
         Some(Listener { rings, _hold: Box::new(hold) })
     }
 
-    /// Hears of the queue.
-    pub(crate) fn queue(&self, hold: impl Any + Send + Sync) -> Option<Listener> {
-        let rings = self.lock().as_ref()?.queue.subscribe();
-        Some(Listener { rings, _hold: Box::new(hold) })
-    }
-
-    /// Hears of letters.
-    pub(crate) fn letters(&self, hold: impl Any + Send + Sync) -> Option<Listener> {
-        let rings = self.lock().as_ref()?.letters.subscribe();
+    /// Hears of a matter.
+    pub(crate) fn matter(&self, matter: Matter, hold: impl Any + Send + Sync) -> Option<Listener> {
+        let rings = self.lock().as_ref()?.matters[matter as usize].subscribe();
         Some(Listener { rings, _hold: Box::new(hold) })
     }
 

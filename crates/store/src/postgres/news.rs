@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cofferdam_domain::SessionId;
 use sqlx::{PgConnection, PgPool, postgres::PgListener};
 use tokio::task::JoinHandle;
 
@@ -10,12 +9,6 @@ use crate::{log::rings::Rings, sql};
 
 /// The channel of this store's notifications.
 const CHANNEL: &str = "cofferdam";
-
-/// What is sent when the queue may have something to give. Everything else but [`LETTERS`] is a session's id.
-const QUEUE: &str = "queue";
-
-/// What is sent when there may be letters to take.
-const LETTERS: &str = "letters";
 
 /// How long nothing may be heard before the connection is tried: one that was cut says nothing.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -79,15 +72,7 @@ async fn listen(pool: PgPool, rings: Rings) {
 async fn pass_on(listener: &mut PgListener, rings: &Rings) {
     loop {
         match tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(heard))) => match heard.payload() {
-                QUEUE => rings.stir(),
-                LETTERS => rings.post(),
-                session => {
-                    if let Ok(session) = session.parse::<SessionId>() {
-                        rings.ring(session);
-                    }
-                }
-            },
+            Ok(Ok(Some(heard))) => rings.pass_on(heard.payload()),
             Ok(Ok(None) | Err(_)) => return,
             Err(_silence) => {
                 let alive = sqlx::query("SELECT 1").execute(&mut *listener);
@@ -104,14 +89,7 @@ pub(super) async fn announce(connection: &mut PgConnection, news: &[sql::News]) 
     if news.is_empty() {
         return Ok(());
     }
-    let mut payloads: Vec<String> = news
-        .iter()
-        .map(|news| match news {
-            sql::News::Session(session, _) => session.to_string(),
-            sql::News::Queue => QUEUE.to_owned(),
-            sql::News::Letters => LETTERS.to_owned(),
-        })
-        .collect();
+    let mut payloads: Vec<String> = news.iter().map(|news| news.name()).collect();
     payloads.sort_unstable();
     payloads.dedup();
     sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")

@@ -9,9 +9,10 @@ use futures_util::stream::BoxStream;
 use super::{PostgresStore, claims::Elsewhere};
 use crate::{
     Claim, Depth, Presence, Queue, Release, Shares, Standing, StoreError, Taken,
+    log::rings::Matter,
     records::{
         presence, queue, sessions,
-        stirred::{Due, stirred},
+        stirred::{Due, Hearing as _, stirred},
     },
     sql::{self, Database as _},
 };
@@ -40,8 +41,7 @@ impl Queue for PostgresStore {
     }
 
     async fn stirred(&self) -> Result<BoxStream<'static, ()>, StoreError> {
-        let listener = self.news.rings().queue(self.news.hold()).ok_or(StoreError::Deaf)?;
-        Ok(stirred(self.base.readers.clone(), listener, Due::of_queue()))
+        Ok(stirred(self.base.readers.clone(), self.listen(Matter::Queue)?, Due::of_queue()))
     }
 
     async fn leave(&self, presence: Presence) -> Result<(), StoreError> {

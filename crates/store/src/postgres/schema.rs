@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_store.sql"),
     include_str!("../../migrations/postgres/0002_outbox.sql"),
     include_str!("../../migrations/postgres/0003_keeping.sql"),
+    include_str!("../../migrations/postgres/0004_intake.sql"),
 ];
 
 /// Connections of one process beside the one that writes and the one that listens.

@@ -26,7 +26,7 @@ use super::news;
 use crate::{
     Letter, StoreError,
     chain::Stamp,
-    log::line::Line,
+    log::{line::Line, rings::Matter},
     records::{
         letters,
         sessions::{self, Column},
@@ -336,10 +336,10 @@ impl<'b> Page<'b> {
             self.news.push(News::Session(line.id, line.owner.org));
         }
         if extension.stirs {
-            self.news.push(News::Queue);
+            self.news.push(News::Matter(Matter::Queue));
         }
         if !extension.letters.is_empty() {
-            self.news.push(News::Letters);
+            self.news.push(News::Matter(Matter::Letters));
             self.letters.extend(extension.letters);
         }
         let is_new = matches!(write.kind, Kind::Create(_));

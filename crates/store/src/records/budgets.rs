@@ -7,6 +7,7 @@ use sqlx::AssertSqlSafe;
 use super::spending::{self, day};
 use crate::{
     DayBudget, Ledger, Purse, Spending, StoreError,
+    log::rings::Matter,
     sql::{self, Backend, Database as _, Readers, values},
 };
 
@@ -26,7 +27,7 @@ impl<B: Backend> Ledger for B {
                 )
                 .await?;
                 // More may run at once than before.
-                sql.tell(sql::News::Queue);
+                sql.tell(sql::News::Matter(Matter::Queue));
                 Ok(())
             })
         });

@@ -7,12 +7,12 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     audit,
-    stirred::{Due, stirred},
+    stirred::{Due, Hearing, stirred},
 };
 use crate::{
     AuditEntry, Delivery, Letter, Outbox, Posted, Sent, StoreError,
-    log::{line::DAY, rings::Listener},
-    sql::{self, Backend, Database as _, News, Origin, Row, Sql, Value, values},
+    log::{line::DAY, rings::Matter},
+    sql::{self, Database as _, News, Origin, Row, Sql, Value, any_of, values},
 };
 
 /// How long letters are kept that were told or given up: thirty days.
@@ -21,12 +21,6 @@ const KEPT: u64 = 30 * DAY;
 const LONGEST_REASON: usize = 500;
 /// The most letters that are listed at once.
 const MOST: u32 = 200;
-
-/// A store that hears of new letters.
-pub(crate) trait Postbox: Backend {
-    /// Hears of letters from now on.
-    fn listen_to_letters(&self) -> Result<Listener, StoreError>;
-}
 
 /// Writes letters that nobody has addressed.
 pub(crate) async fn write(sql: &mut Sql<'_>, letters: &[Letter]) -> Result<(), StoreError> {
@@ -65,7 +59,7 @@ async fn insert(sql: &mut Sql<'_>, letter: &Letter, channel: &str, due: Timestam
 }
 
 #[async_trait]
-impl<B: Postbox> Outbox for B {
+impl<B: Hearing> Outbox for B {
     async fn post(&self, letter: Letter, channels: &[String]) -> Result<(), StoreError> {
         let channels = channels.to_vec();
         let post = sql::work(move |sql| {
@@ -74,7 +68,7 @@ impl<B: Postbox> Outbox for B {
                 for channel in &channels {
                     insert(sql, &letter, channel, now).await?;
                 }
-                sql.tell(News::Letters);
+                sql.tell(News::Matter(Matter::Letters));
                 Ok(())
             })
         });
@@ -105,7 +99,7 @@ impl<B: Postbox> Outbox for B {
                 }
                 let old = Timestamp(now.0.saturating_sub(KEPT));
                 sql.run("DELETE FROM letters WHERE done > 0 AND done < $1", values![old]).await?;
-                sql.tell(News::Letters);
+                sql.tell(News::Matter(Matter::Letters));
                 Ok(())
             })
         });
@@ -120,8 +114,13 @@ impl<B: Postbox> Outbox for B {
 
     async fn posted(&self, channels: &[String]) -> Result<BoxStream<'static, ()>, StoreError> {
         let (places, values) = addressed(channels, 0);
-        let due = Due { text: format!("SELECT MIN(due) FROM letters WHERE done = 0 AND {places}"), values };
-        Ok(stirred(self.base().readers().clone(), self.listen_to_letters()?, due))
+        // One that waits for another letter of its session is due with that.
+        let text = format!(
+            "SELECT MIN(due) FROM letters WHERE done = 0 AND {places} AND NOT {}",
+            busy("letters.due")
+        );
+        let due = Due { text, values };
+        Ok(stirred(self.base().readers().clone(), self.listen(Matter::Letters)?, due))
     }
 
     async fn letters(
@@ -144,10 +143,17 @@ impl<B: Postbox> Outbox for B {
 
 /// Which letters are for one of these channels, or not addressed, with the parameters for that after the first few.
 fn addressed(channels: &[String], first: usize) -> (String, Vec<Value>) {
-    let names = channels.iter().map(String::as_str).chain([""]);
-    let values: Vec<Value> = names.map(Value::from).collect();
-    let places: Vec<String> = (1..=values.len()).map(|place| format!("${}", first + place)).collect();
-    (format!("channel IN ({})", places.join(", ")), values)
+    let (any, values) = any_of(channels.iter().map(String::as_str).chain([""]), first);
+    (format!("channel IN {any}"), values)
+}
+
+/// Whether another letter of the session is being told by the channel, until after this time: two at once would both find that nothing was said
+/// yet. On PostgreSQL two that are taken in the same moment do not see each other.
+fn busy(until: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM letters AS other WHERE other.session = letters.session AND other.channel = letters.channel
+             AND other.channel <> '' AND other.done = 0 AND other.holder IS NOT NULL AND other.due > {until})"
+    )
 }
 
 async fn take(
@@ -159,7 +165,8 @@ async fn take(
     let now = sql.now().await?;
     let (places, names) = addressed(channels, 1);
     let text = format!(
-        "SELECT * FROM letters WHERE done = 0 AND due <= $1 AND {places} ORDER BY due, id LIMIT 1{}",
+        "SELECT * FROM letters WHERE done = 0 AND due <= $1 AND {places} AND NOT {} ORDER BY due, id LIMIT 1{}",
+        busy("$1"),
         sql.either("", " FOR UPDATE SKIP LOCKED")
     );
     let values: Vec<Value> = std::iter::once(now.into()).chain(names).collect();
@@ -220,7 +227,7 @@ async fn note(sql: &mut Sql<'_>, delivery: &Delivery, sent: Sent) -> Result<(), 
         audit::append(sql, letter.owner.org, entry).await?;
     }
     // When it is due again may be earlier than whoever listens knows.
-    sql.tell(News::Letters);
+    sql.tell(News::Matter(Matter::Letters));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use cofferdam_domain::{SessionId, Timestamp, WorkerId};
 use super::{spending::Tally, turn::Turn};
 use crate::{
     Release, Shares, StoreError,
-    log::line::Line,
+    log::{line::Line, rings::Matter},
     sql::{News, Origin, Row, Sql, values},
 };
 
@@ -165,7 +165,7 @@ pub(crate) async fn abandon(
     }
     tally.write(sql).await?;
     sql.run("DELETE FROM workers WHERE id = $1", values![worker]).await?;
-    sql.tell(News::Queue);
+    sql.tell(News::Matter(Matter::Queue));
     Ok(())
 }
 
@@ -218,7 +218,7 @@ pub(crate) async fn release(
     hold(sql, &line, why).await?;
     tally.write(sql).await?;
     sql.tell(News::Session(line.id, line.owner.org));
-    sql.tell(News::Queue);
+    sql.tell(News::Matter(Matter::Queue));
     Ok(())
 }
 
@@ -266,7 +266,7 @@ pub(crate) async fn unclaim(sql: &mut Sql<'_>, session: SessionId, fence: u64) -
         )
         .await?;
     if ended > 0 {
-        sql.tell(News::Queue);
+        sql.tell(News::Matter(Matter::Queue));
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use cofferdam_domain::{Digest, SessionId, SessionState, Timestamp, WaitingFor};
 use sqlx::AssertSqlSafe;
 
-use super::{once, queue};
+use super::{arrivals, once, queue};
 use crate::{
     Depth, Placement, Standing, StoreError,
-    log::line::Line,
+    log::{line::Line, rings::Matter},
     sql::{self, Database, News, Origin, Readers, Row, Sql, Value, values},
 };
 
@@ -148,6 +148,7 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
     sql.run("DELETE FROM session_blobs WHERE session = $1", values![session]).await?;
     sql.run("DELETE FROM events WHERE session = $1", values![session]).await?;
     sql.run("DELETE FROM letters WHERE session = $1", values![session]).await?;
+    arrivals::forget(sql, session).await?;
     once::forget(sql, line.owner.org, session).await?;
     let tombstone = format!(
         "UPDATE sessions SET forgotten = 1, fence = fence + 1, wanted = 0, not_before = 0, worker = NULL,
@@ -156,7 +157,7 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
     );
     sql.run(AssertSqlSafe(tombstone), values![session]).await?;
     sql.tell(News::Session(session, line.owner.org));
-    sql.tell(News::Queue);
+    sql.tell(News::Matter(Matter::Queue));
     let unneeded: sqlx::Result<_> =
         unneeded.iter().map(|row| Ok((row.digest("digest")?, row.time("at")?))).collect();
     unneeded.map_err(Origin::unreadable)

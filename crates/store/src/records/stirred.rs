@@ -1,4 +1,4 @@
-//! Hearing of the queue and the outbox: when something happened, and when something is due by itself.
+//! Hearing of the queue, the outbox and the intake: when something happened, and when something is due by itself.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     StoreError,
-    log::rings::Listener,
-    sql::{Origin, Readers, Value},
+    log::rings::{Listener, Matter},
+    sql::{Backend, Origin, Readers, Value},
 };
 
 /// The shortest wait for what is due: whoever is asked to look needs a moment to do so.
@@ -17,6 +17,12 @@ const LEAST: Duration = Duration::from_millis(20);
 
 /// The wait for a database that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A store that hears of what others do.
+pub(crate) trait Hearing: Backend {
+    /// Hears of a matter from now on.
+    fn listen(&self, matter: Matter) -> Result<Listener, StoreError>;
+}
 
 /// A query for the earliest time at which something is due by itself.
 pub(crate) struct Due {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cofferdam_domain::{Digest, OrgId, Seq, SessionId, Timestamp};
 
-use super::{contents, keeping};
+use super::{arrivals, contents, keeping};
 use crate::{
     Duty, Export, ExportedEvent, Keeping, StoreError, Upkeep,
     log::{listing, pages::Pages},
@@ -79,6 +79,10 @@ impl<B: Backend> Upkeep for B {
         let now = self.base().transact(work(|sql| Box::pin(sql.now()))).await?;
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.sweep_content(Timestamp(now.0.saturating_sub(grace))).await
+    }
+
+    async fn expire_arrivals(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        arrivals::expire(self.base(), now).await
     }
 
     async fn clear(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -16,6 +16,17 @@ macro_rules! values {
 }
 pub(crate) use values;
 
+/// What stands for any of these texts after `IN`, and the parameters for it, which follow the first few.
+pub(crate) fn any_of<'t>(
+    texts: impl IntoIterator<Item = &'t (impl AsRef<str> + ?Sized + 't)>,
+    first: usize,
+) -> (String, Vec<Value>) {
+    let values: Vec<Value> = texts.into_iter().map(|text| text.as_ref().into()).collect();
+    let places: Vec<String> = (1..=values.len()).map(|place| format!("${}", first + place)).collect();
+    // Nothing is null, and not every database takes an empty list.
+    (format!("({})", if places.is_empty() { "NULL".to_owned() } else { places.join(", ") }), values)
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         // PostgreSQL keeps no NUL in text.

@@ -1,6 +1,6 @@
 //! How readers hear of an append, in whatever process it happens, without polling.
 //!
-//! Every session has an empty file, its bell: `bells/<session>`; so have the queue and the outbox. A writer opens it for writing before it
+//! Every session has an empty file, its bell: `bells/<session>`; so have the queue, the outbox and the intake. A writer opens it for writing before it
 //! commits and closes it afterwards; closing is what rings it (`IN_CLOSE_WRITE` of inotify(7)). The order
 //! matters: by the time a bell rings, what it rings for can be read, and a writer that dies between its
 //! commit and the ring has its files closed by the kernel, so that an event that was committed is always
@@ -33,18 +33,12 @@ use tokio::{io::unix::AsyncFd, task::JoinHandle};
 
 use crate::{
     StoreError,
-    log::rings::{Listener, Rings},
+    log::rings::{Listener, Matter, Rings},
     sql,
 };
 
 /// How often followers look for themselves where they cannot be told.
 const NOW_AND_THEN: Duration = Duration::from_millis(500);
-
-/// The name of the queue's bell.
-const QUEUE: &str = "queue";
-
-/// The name of the outbox's bell.
-const LETTERS: &str = "letters";
 
 /// The folders that are watched while there are followers.
 #[derive(Debug)]
@@ -81,11 +75,7 @@ impl News {
 
     /// Takes a bell in hand.
     pub(super) fn bell(&self, news: sql::News) -> Result<Bell, StoreError> {
-        let path = match news {
-            sql::News::Session(session, _) => self.bells.join(session.to_string()),
-            sql::News::Queue => self.bells.join(QUEUE),
-            sql::News::Letters => self.bells.join(LETTERS),
-        };
+        let path = self.bells.join(news.name());
         OpenOptions::new()
             .write(true)
             .create(true)
@@ -101,14 +91,9 @@ impl News {
         self.with_watcher(|rings, watcher| rings.session(session, watcher))
     }
 
-    /// Listens to the queue from now on.
-    pub(super) fn listen_to_queue(&self) -> Result<Listener, StoreError> {
-        self.with_watcher(Rings::queue)
-    }
-
-    /// Listens to the outbox from now on.
-    pub(super) fn listen_to_letters(&self) -> Result<Listener, StoreError> {
-        self.with_watcher(Rings::letters)
+    /// Listens to a matter from now on.
+    pub(super) fn listen_to(&self, matter: Matter) -> Result<Listener, StoreError> {
+        self.with_watcher(|rings, watcher| rings.matter(matter, watcher))
     }
 
     /// All who ring, for as long as what comes with them is held.
@@ -205,12 +190,10 @@ fn pass_on(inotify: &OwnedFd, claims: i32, rings: &Rings) -> io::Result<Infallib
             continue;
         }
         let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
-        if event.wd() == claims || name == QUEUE {
-            rings.stir();
-        } else if name == LETTERS {
-            rings.post();
-        } else if let Ok(session) = name.parse::<SessionId>() {
-            rings.ring(session);
+        if event.wd() == claims {
+            rings.ring_of(Matter::Queue);
+        } else {
+            rings.pass_on(name);
         }
     }
 }

@@ -10,11 +10,12 @@ use futures_util::stream::BoxStream;
 use super::{SqliteStore, blocking, claims::Claims};
 use crate::{
     Claim, Depth, Presence, Queue, Release, Shares, Standing, StoreError, Taken,
+    log::rings::Matter,
     records::{
         presence,
         queue::{self, Ground},
         sessions,
-        stirred::{Due, stirred},
+        stirred::{Due, Hearing as _, stirred},
     },
     sql::{self, Database as _},
 };
@@ -57,7 +58,7 @@ impl Queue for SqliteStore {
     }
 
     async fn stirred(&self) -> Result<BoxStream<'static, ()>, StoreError> {
-        Ok(stirred(self.base.readers.clone(), self.news.listen_to_queue()?, Due::of_queue()))
+        Ok(stirred(self.base.readers.clone(), self.listen(Matter::Queue)?, Due::of_queue()))
     }
 
     async fn leave(&self, presence: Presence) -> Result<(), StoreError> {

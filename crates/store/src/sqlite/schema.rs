@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_service.sql"),
     include_str!("../../migrations/sqlite/0003_outbox.sql"),
     include_str!("../../migrations/sqlite/0004_keeping.sql"),
+    include_str!("../../migrations/sqlite/0005_intake.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

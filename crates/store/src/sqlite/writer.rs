@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     StoreError,
-    log::line::{Extension, Line},
+    log::{
+        line::{Extension, Line},
+        rings::Matter,
+    },
     records::{letters, sessions, spending::Tally},
     sql::{self, Origin, Sql, Work},
     write::{Answer, Kind, MAX_BATCH, Write},
@@ -224,10 +227,10 @@ impl Desk {
         }
         let mut bells = vec![self.news.bell(sql::News::Session(line.id, line.owner.org))?];
         if extension.stirs {
-            bells.push(self.news.bell(sql::News::Queue)?);
+            bells.push(self.news.bell(sql::News::Matter(Matter::Queue))?);
         }
         if !extension.letters.is_empty() {
-            bells.push(self.news.bell(sql::News::Letters)?);
+            bells.push(self.news.bell(sql::News::Matter(Matter::Letters))?);
         }
         let is_new = matches!(write.kind, Kind::Create(_));
         line::write(connection, &line, is_new, &extension.stamps, &write.entries)

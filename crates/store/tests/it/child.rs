@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 
 use crate::{
     events::{message, say},
+    intake,
     queue::shares,
 };
 
@@ -91,6 +92,12 @@ async fn role() {
     };
     if let Some(patience) = patience {
         return work(folder.to_str().unwrap(), patience).await;
+    }
+    let address = folder.to_str().unwrap();
+    match role.as_str() {
+        "arrive" => return intake::send(&*cofferdam_store::open(address).await.unwrap()).await,
+        "take an arrival" => return intake::hold(&*cofferdam_store::open(address).await.unwrap()).await,
+        _ => {}
     }
     let store = SqliteStore::open(Path::new(&folder)).await.unwrap();
     match role.as_str() {

@@ -133,8 +133,21 @@ macro_rules! all_contracts {
             what_failed_comes_back_in_its_time_or_is_given_up
             letters_are_heard_of_from_elsewhere
             each_letter_is_taken_once_however_many_want_it
+            one_letter_of_a_session_is_told_at_a_time
             a_session_that_is_given_up_for_its_workers_is_a_dead_letter
             a_forgotten_session_is_told_of_no_more
+        }
+        $crate::contract::contract_tests! { $subject, intake:
+            what_is_sent_again_is_kept_once
+            a_line_is_dealt_with_in_order
+            who_dies_with_an_arrival_keeps_its_line_for_a_while_only
+            what_is_given_up_is_accounted_for_and_holds_nothing_up
+            arrivals_are_heard_of_from_elsewhere
+            nothing_is_lost_doubled_or_reordered
+            a_killed_process_loses_nothing
+            what_was_dealt_with_is_dropped_in_its_time
+            a_thread_has_one_session
+            what_was_sent_for_a_forgotten_session_goes_with_it
         }
         $crate::contract::contract_tests! { $subject, sealed:
             what_is_sealed_is_opened_only_in_its_place

@@ -8,6 +8,7 @@ mod contract; // what every store must do, whatever it is made of
 mod crash; // processes killed at any instant
 mod events; // events and sessions to test with
 mod full; // a full disk
+mod intake; // what forges, chats and other programs sent
 mod keeping; // what expires, and what is left of what was deleted
 mod old; // a store that an earlier version wrote
 mod outbox; // what people outside are told

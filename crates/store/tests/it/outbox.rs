@@ -204,10 +204,46 @@ pub(crate) async fn each_letter_is_taken_once_however_many_want_it(subject: &imp
     let mut taken: Vec<LetterId> = soon(join_all(takers)).await.concat();
     // On PostgreSQL a taker passes over what another one has locked and may find nothing at the end: what is left is taken now.
     while let Some(delivery) = take(&*stores[0], "a").await {
+        stores[0].sent(&delivery, Sent::Told).await.unwrap();
         taken.push(delivery.letter.id);
     }
     let different: BTreeSet<_> = taken.iter().collect();
     assert_eq!((taken.len(), different.len()), (24, 24));
+}
+
+pub(crate) async fn one_letter_of_a_session_is_told_at_a_time(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (one, other) = (queued(&*store, owner(1, 1), 0).await, queued(&*store, owner(1, 1), 0).await);
+    append(&*store, one, vec![question(), frozen()]).await;
+    append(&*store, other, vec![question()]).await;
+    while let Some(delivery) = take(&*store, "").await {
+        store.address(&delivery, &["a".to_owned(), "b".to_owned()]).await.unwrap();
+    }
+    let taken = [take(&*store, "a").await.unwrap(), take(&*store, "a").await.unwrap()];
+    let sessions: BTreeSet<_> = taken.iter().map(|delivery| delivery.letter.session.unwrap()).collect();
+    assert_eq!((sessions, take(&*store, "a").await), (BTreeSet::from([one, other]), None));
+    assert!(take(&*store, "b").await.is_some(), "by another channel it may be");
+    let first = taken.iter().find(|delivery| delivery.letter.session == Some(one)).unwrap();
+    // One that failed holds nothing up.
+    let later = Timestamp(now().0 + 3_600_000);
+    store.sent(first, Sent::Again { at: later, reason: "503".into() }).await.unwrap();
+    let channels = ["a".to_owned()];
+    let second = store.take("dies", &channels, 200).await.unwrap().unwrap();
+    assert!(second.letter.session == Some(one) && second.letter.id != first.letter.id);
+    // Whoever dies with one holds the others up until it is taken from them.
+    append(&*store, one, vec![question()]).await;
+    addressed(&*store, "a").await;
+    let mut posted = store.posted(&channels).await.unwrap();
+    let taken = soon(async {
+        loop {
+            posted.next().await.unwrap();
+            if let Some(delivery) = store.take("other", &channels, LONG).await.unwrap() {
+                return delivery;
+            }
+        }
+    })
+    .await;
+    assert_eq!(taken.letter.session, Some(one));
 }
 
 pub(crate) async fn a_session_that_is_given_up_for_its_workers_is_a_dead_letter(subject: &impl Subject) {
