@@ -3,13 +3,14 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use cofferdam_domain::{Digest, hidden::visible};
 use serde::{Deserialize, Serialize};
 
-use crate::{Git, GitError};
+use crate::{Git, GitError, call::Transport};
 
 const LONGEST: usize = 2048;
 
@@ -19,7 +20,7 @@ const LONGEST: usize = 2048;
 pub enum RepositoryAddress {
     /// On this machine.
     Local(LocalRepository),
-    /// Behind `https` or `ssh`.
+    /// Behind `https` or `ssh`, or `http` on this machine.
     Remote(RemoteRepository),
 }
 
@@ -51,7 +52,7 @@ impl LocalRepository {
     }
 }
 
-/// A repository behind `https` or `ssh`.
+/// A repository behind `https` or `ssh`; behind `http` only where that is this machine's loopback.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RemoteRepository(String);
@@ -62,6 +63,16 @@ impl RemoteRepository {
     pub fn url(&self) -> &str {
         &self.0
     }
+
+    /// How git gets there.
+    pub(crate) fn transport(&self) -> Transport {
+        transport_of(&self.0)
+    }
+}
+
+/// How git gets to a URL.
+pub(crate) fn transport_of(url: &str) -> Transport {
+    if url.starts_with("http://") { Transport::Loopback } else { Transport::Network }
 }
 
 impl TryFrom<String> for RemoteRepository {
@@ -94,7 +105,9 @@ pub enum AddressError {
         why: &'static str,
     },
     /// It asks for a transport that is not used.
-    #[error("{text:?} uses {scheme}, which is not allowed: give a local path, or an https:// or ssh:// URL")]
+    #[error(
+        "{text:?} uses {scheme}, which is not allowed: give a local path, or an https:// or ssh:// URL (http:// only on this machine's loopback)"
+    )]
     Transport {
         /// The text, made visible.
         text: String,
@@ -223,11 +236,12 @@ impl<'a> Form<'a> {
                 _ => malformed("a file URL may not name another host"),
             };
         }
-        if !matches!(scheme, "https" | "ssh") {
-            return Err(AddressError::Transport {
-                text: shown(text.split('@').next_back().unwrap_or("")),
-                scheme: format!("{scheme}://"),
-            });
+        let refused = || AddressError::Transport {
+            text: shown(text.split('@').next_back().unwrap_or("")),
+            scheme: format!("{scheme}://"),
+        };
+        if !matches!(scheme, "https" | "http" | "ssh") {
+            return Err(refused());
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, place) = match authority.rsplit_once('@') {
@@ -235,7 +249,7 @@ impl<'a> Form<'a> {
             None => (None, authority),
         };
         match user {
-            Some(user) if scheme == "https" || user.contains(':') => {
+            Some(user) if scheme != "ssh" || user.contains(':') => {
                 return Err(AddressError::EmbeddedCredential);
             }
             Some(user) if !is_user(user) => return malformed("the user name has unusual characters"),
@@ -244,6 +258,9 @@ impl<'a> Form<'a> {
         let (host, port) = split_port(place);
         if !is_host(host) {
             return malformed("the host name is missing or has unusual characters");
+        }
+        if scheme == "http" && !is_loopback(host) {
+            return Err(refused());
         }
         if !port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number != 0)) {
             return malformed("the port is not a number from 1 to 65535");
@@ -278,8 +295,14 @@ fn is_host(host: &str) -> bool {
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
 
+/// Whether what is sent to a host stays on this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// A path on a server: printable characters that no shell or URL parser on the way reads in its own way.
-fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     !path.trim_matches('/').is_empty()
         && path.split('/').all(|part| part != ".." && part != ".")
         && path.bytes().all(|byte| {
@@ -359,6 +382,9 @@ mod tests {
             "ssh://git@example.org/a/b.git",
             "ssh://example.org:2222/~user/b.git",
             "git@example.org:a/b.git",
+            "http://127.0.0.1:3000/a/b.git",
+            "http://localhost:3000/a/b",
+            "http://[::1]:3000/a",
         ] {
             assert_eq!(remote(url), url);
         }
@@ -375,6 +401,10 @@ mod tests {
             ("ext::sh -c true", "helper \"ext\""),
             ("fd::17", "helper \"fd\""),
             ("http://example.org/a", "http://"),
+            ("http://127.0.0.1.example.org/a", "http://"),
+            ("http://localhost.example.org/a", "http://"),
+            ("http://[fe80::1]/a", "http://"),
+            ("http://user:pass@127.0.0.1/a", "user name or password"),
             ("git://example.org/a", "git://"),
             ("ftp://user:secret@example.org/a", "ftp://"),
             ("file://example.org/a", "another host"),

@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::{Git, GitError};
+use crate::{Git, GitError, access::Presented};
 
 /// Settings that have the last word over every configuration file. A repository's own configuration is the
 /// one file that is still read, so whatever in it names a program, or starts one, is named here.
@@ -59,6 +59,8 @@ pub(crate) enum Transport {
     File,
     /// The network, encrypted.
     Network,
+    /// A server on this machine's loopback, which needs no encryption.
+    Loopback,
 }
 
 impl Transport {
@@ -68,6 +70,7 @@ impl Transport {
             Self::None => "",
             Self::File => "file",
             Self::Network => "https:ssh",
+            Self::Loopback => "http",
         }
     }
 }
@@ -89,6 +92,7 @@ pub(crate) struct Call<'a> {
     settings: Vec<String>,
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
+    presented: Option<Presented>,
     transport: Transport,
     input: Input,
     output: Option<File>,
@@ -125,6 +129,7 @@ impl Git {
             settings: Vec::new(),
             arguments: vec![subcommand.into()],
             environment: Vec::new(),
+            presented: None,
             transport: Transport::None,
             input: Input::Nothing,
             output: None,
@@ -193,6 +198,12 @@ impl<'a> Call<'a> {
     pub(crate) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name, value.as_ref().to_owned()));
         self
+    }
+
+    /// It presents this where it is for, and nothing else is told of it: it is in git's environment, not in
+    /// its arguments, and is cut out of what git says. Whoever redirects it elsewhere is not followed.
+    pub(crate) fn presenting(self, presented: Presented) -> Self {
+        Self { presented: Some(presented), ..self }.setting("http.followRedirects=false")
     }
 
     pub(crate) fn transport(self, transport: Transport) -> Self {
@@ -306,7 +317,11 @@ impl<'a> Call<'a> {
             Ok((stdout, stderr, ())) => {
                 let status = child.wait().await?;
                 group.forget();
-                Ok(Some(Output::new(command, status, stdout, &stderr)))
+                let clean = |said: Vec<u8>| match &self.presented {
+                    Some(presented) => presented.cut_out_of(said),
+                    None => said,
+                };
+                Ok(Some(Output::new(command, status, clean(stdout), &clean(stderr))))
             }
             Err(Stopped::TooMuch(stdout)) if keep_start => Ok(Some(Output {
                 command: command.to_owned(),
@@ -351,6 +366,9 @@ impl<'a> Call<'a> {
             command.envs(self.git.network_variables().iter().map(|(name, value)| (name, value)));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(presented) = &self.presented {
+            command.envs(presented.variables());
+        }
         for setting in SETTINGS.iter().copied().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }

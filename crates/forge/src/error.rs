@@ -2,7 +2,7 @@
 
 use crate::{
     AddressError, ChangeError, FileError, GitError, InvalidObjectId, MirrorError, PublishError, ReceiveError,
-    ResolveError,
+    ResolveError, remote::TalkError,
 };
 
 /// Anything that can go wrong here. Each variant's message names the remedy where there is one.
@@ -15,6 +15,9 @@ pub enum ForgeError {
     /// The repository's address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A configured forge could not be asked.
+    #[error(transparent)]
+    Talk(#[from] TalkError),
     /// The repository could not be mirrored.
     #[error(transparent)]
     Mirror(#[from] MirrorError),

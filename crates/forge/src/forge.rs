@@ -16,7 +16,11 @@ pub trait Forge: Send + Sync {
     ///
     /// # Errors
     /// When the forge cannot be asked.
-    async fn find(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError>;
+    async fn find(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<PullRequest>, ForgeError>;
 
     /// The pull request with a number, if the repository has it.
     ///
@@ -28,14 +32,19 @@ pub trait Forge: Send + Sync {
         number: u64,
     ) -> Result<Option<PullRequest>, ForgeError>;
 
-    /// All pull requests, newest first.
+    /// The commit that the session's branch stands on, whoever has put it there; `None` if there is no such branch.
     ///
     /// # Errors
-    /// When the forge cannot be asked.
-    async fn list(&self) -> Result<Vec<PullRequest>, ForgeError>;
+    /// When the repository cannot be asked.
+    async fn branch(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<ObjectId>, ForgeError>;
 
     /// Makes the session's branch stand on the commit, and returns the branch's name. The branch must not be
-    /// there, or the commit must follow from where it is.
+    /// there, or the commit must follow from where it is. One that was there and is gone is made again only where [`Push::left`] says nothing
+    /// of it.
     ///
     /// # Errors
     /// When the branch has something else, or is in use, or the repository does not take it.
@@ -47,19 +56,28 @@ pub trait Forge: Send + Sync {
     /// When it is merged or closed already with another head, or cannot be recorded.
     async fn open(&self, new: &NewPullRequest) -> Result<PullRequest, ForgeError>;
 
-    /// Merges the session's pull request into its base branch: by moving the branch forward, or by a merge
-    /// commit under the platform's name.
+    /// Merges the session's pull request, at exactly this head, into its base branch: as the forge does it, or by moving the branch forward
+    /// or a merge commit under the platform's name.
     ///
     /// # Errors
     /// When there is none or it is closed, its branch has moved, there are conflicts, or the base branch is
     /// checked out; says what to do.
-    async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError>;
+    async fn merge(
+        &self,
+        repository: &RepositoryAddress,
+        head: &ObjectId,
+        authorship: &Authorship,
+    ) -> Result<PullRequest, ForgeError>;
 
     /// Closes the session's pull request without merging. The branch stays.
     ///
     /// # Errors
     /// When there is none or it is merged.
-    async fn close(&self, session: SessionId) -> Result<PullRequest, ForgeError>;
+    async fn close(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<PullRequest, ForgeError>;
 }
 
 /// A commit to be pushed.
@@ -73,6 +91,8 @@ pub struct Push<'a> {
     pub quarantine: &'a Quarantine,
     /// What [`Quarantine::recreate`] made.
     pub commit: &'a ObjectId,
+    /// What the session has left on its branch; `None` if it has pushed nothing yet, or somebody wants a branch that is gone to be made again.
+    pub left: Option<&'a ObjectId>,
 }
 
 /// A pull request to be opened.

@@ -14,9 +14,9 @@
 mod delivery;
 mod gitea;
 mod github;
-mod gitlab;
+pub(crate) mod gitlab;
 mod occasion;
-mod shapes;
+pub(crate) mod shapes;
 
 pub use delivery::{Delivery, DeliveryId, HookSecrets, LARGEST_DELIVERY, Refused};
 pub use occasion::{

@@ -8,8 +8,9 @@
 //!
 //! What it never does: write a work tree on the host, run a hook, filter, helper or command that a repository
 //! names, force a push, touch a reference other than the session's own branch (and the base branch, when a
-//! person merges), or read a clock. Repositories and bundles are hostile input; see [`Git`] for what every
-//! command is run with.
+//! person merges), or read a clock, but for [`remote`], which must know when a forge may be asked again.
+//! Repositories, bundles and what forges answer are hostile input; see [`Git`] for what every command is run
+//! with.
 //!
 //! Everything can be killed at any instant and done again: each operation first looks at what is there.
 //!
@@ -17,8 +18,10 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod address;
 mod base;
+mod branch;
 mod bundle;
 mod call;
 mod census;
@@ -26,6 +29,7 @@ mod change;
 mod durable;
 mod error;
 mod forge;
+mod forges;
 mod git;
 pub mod hook;
 mod local;
@@ -37,11 +41,14 @@ mod objects;
 mod quarantine;
 mod recreate;
 pub mod remote;
+mod remote_forge;
 mod rendered;
 mod scripts;
 mod seed;
+mod signing;
 mod working_copy;
 
+pub use access::Access;
 pub use address::{AddressError, LocalRepository, RemoteRepository, RepositoryAddress};
 pub use base::{Base, History, ResolveError};
 pub use bundle::MalformedBundle;
@@ -49,6 +56,7 @@ pub use change::ChangeError;
 pub use durable::FileError;
 pub use error::ForgeError;
 pub use forge::{Forge, NewPullRequest, Push, branch_of};
+pub use forges::Forges;
 pub use git::{Git, GitError, GitVersion};
 pub use local::{LocalForge, PublishError};
 pub use lock::LockError;
@@ -56,6 +64,8 @@ pub use mirror::{Mirror, MirrorError, Mirrors};
 pub use object_id::{InvalidObjectId, ObjectId};
 pub use quarantine::{Quarantine, ReceiveError, ReceiveLimits};
 pub use recreate::{Authorship, Identity};
+pub use remote_forge::RemoteForge;
 pub use rendered::{Concealed, Concealment, MOST_CHARACTERS, Rendered, rendered, rendered_line};
 pub use scripts::{Collected, UnknownOutput, checkout_script, collect_script};
 pub use seed::Seed;
+pub use signing::{SigningError, SigningKey};

@@ -19,7 +19,8 @@ use cofferdam_domain::{PullRequest, PullRequestState, SessionId};
 
 use crate::{
     Authorship, ChangeError, FileError, Forge, ForgeError, Git, GitError, LockError, MirrorError,
-    NewPullRequest, Push, RepositoryAddress, branch_of, durable::make_directory, lock::Lock,
+    NewPullRequest, ObjectId, Push, RepositoryAddress, branch_of, durable::make_directory, lock::Lock,
+    objects::is_ancestor, remote::TalkError,
 };
 use record::{Record, Records};
 use target::Target;
@@ -43,7 +44,7 @@ pub enum PublishError {
     },
     /// The session's branch has commits that the session did not make, or it was removed.
     #[error(
-        "branch {branch} is at {found}, not at {expected}: somebody changed it; move it back or delete it with `git branch -D {branch}` and try again"
+        "branch {branch} is at {found}, not at {expected}: somebody changed it, and nothing is pushed over that; write to the session, and it goes on from what is there"
     )]
     BranchMoved {
         /// The branch.
@@ -53,6 +54,40 @@ pub enum PublishError {
         /// What it should be at, or follow from.
         expected: String,
     },
+    /// The session's branch was there and is gone.
+    #[error(
+        "branch {branch} was deleted: nothing is pushed over somebody's head; write to the session to have the branch made again, with all that was on it"
+    )]
+    BranchGone {
+        /// The branch.
+        branch: String,
+    },
+    /// The forge does not let the configured account in.
+    #[error(
+        "{forge} does not let its configured account push to {address}: see that the token is valid and may write to this repository (`token` or `app` in the forge's [[forge]] table); then write to the session to have it pushed"
+    )]
+    Denied {
+        /// The forge's name in the configuration.
+        forge: String,
+        /// Where the repository is.
+        address: String,
+        /// What git said.
+        #[source]
+        source: Box<GitError>,
+    },
+    /// The repository has rules that the branch does not keep.
+    #[error("{forge} does not take branch {branch}: {said}")]
+    Rejected {
+        /// The forge's name in the configuration.
+        forge: String,
+        /// The branch.
+        branch: String,
+        /// What it says, made visible and shortened.
+        said: String,
+    },
+    /// The forge could not be asked, or did not do it.
+    #[error(transparent)]
+    Talk(#[from] TalkError),
     /// Another branch's name stands in the way.
     #[error(
         "the repository has a branch named {name:?}, which leaves no room for cofferdam/…: rename it (`git branch -m {name} other-name`)"
@@ -136,9 +171,13 @@ impl PublishError {
     #[must_use]
     pub const fn needs_a_person(&self) -> bool {
         match self {
+            Self::Talk(error) => error.needs_a_person(),
             Self::NoPullRequest(_)
             | Self::NotOpen { .. }
             | Self::BranchMoved { .. }
+            | Self::BranchGone { .. }
+            | Self::Denied { .. }
+            | Self::Rejected { .. }
             | Self::NameTaken { .. }
             | Self::CheckedOut { .. }
             | Self::NoBaseBranch { .. }
@@ -147,6 +186,35 @@ impl PublishError {
             | Self::Repository(_) => true,
             Self::Raced { .. }
             | Self::BadRecord { .. }
+            | Self::Change(_)
+            | Self::Git(_)
+            | Self::File(_)
+            | Self::Lock(_) => false,
+        }
+    }
+}
+
+impl PublishError {
+    /// Whether the session has to look at what others have done, or a person at what the forge says, before the same is tried again: trying it
+    /// by itself would only fail again.
+    #[must_use]
+    pub const fn wants_a_word(&self) -> bool {
+        match self {
+            Self::NotOpen { .. }
+            | Self::BranchMoved { .. }
+            | Self::BranchGone { .. }
+            | Self::Denied { .. }
+            | Self::Rejected { .. } => true,
+            Self::Talk(error) => error.needs_a_person(),
+            Self::NoPullRequest(_)
+            | Self::NameTaken { .. }
+            | Self::CheckedOut { .. }
+            | Self::NoBaseBranch { .. }
+            | Self::Conflict { .. }
+            | Self::BaseGone(_)
+            | Self::Raced { .. }
+            | Self::BadRecord { .. }
+            | Self::Repository(_)
             | Self::Change(_)
             | Self::Git(_)
             | Self::File(_)
@@ -167,6 +235,24 @@ impl LocalForge {
     #[must_use]
     pub fn new(git: Git, directory: impl Into<PathBuf>) -> Self {
         Self { git, directory: directory.into() }
+    }
+
+    /// All pull requests, newest first.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn list(&self) -> Result<Vec<PullRequest>, ForgeError> {
+        let mut all: Vec<_> = self.records().all()?.into_iter().map(|record| record.pull_request).collect();
+        all.sort_by_key(|pull_request| std::cmp::Reverse((pull_request.opened, pull_request.session)));
+        Ok(all)
+    }
+
+    /// The pull request of a session, as it is recorded.
+    ///
+    /// # Errors
+    /// When its record cannot be read.
+    pub fn record(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError> {
+        Ok(self.records().find(session)?.map(|record| record.pull_request))
     }
 
     fn records(&self) -> Records {
@@ -193,9 +279,12 @@ impl LocalForge {
             let command = "git switch --detach".to_owned();
             return Err(PublishError::CheckedOut { branch, work_tree: place, command });
         }
+        if current.is_none() && push.left.is_some() {
+            return Err(PublishError::BranchGone { branch });
+        }
         let quarantine = push.quarantine;
         if let Some(current) = &current
-            && !target::is_ancestor(&self.git, &quarantine.path, current, push.commit).await?
+            && !is_ancestor(&self.git, &quarantine.path, current, push.commit).await?
         {
             let (found, expected) = (current.to_string(), push.commit.to_string());
             return Err(PublishError::BranchMoved { branch, found, expected });
@@ -226,7 +315,11 @@ impl LocalForge {
         Ok(record.pull_request)
     }
 
-    async fn merge_record(&self, authorship: &Authorship) -> Result<PullRequest, PublishError> {
+    async fn merge_record(
+        &self,
+        wanted: &ObjectId,
+        authorship: &Authorship,
+    ) -> Result<PullRequest, PublishError> {
         let session = authorship.session;
         let _lock = self.lock().await?;
         let records = self.records();
@@ -235,6 +328,10 @@ impl LocalForge {
             PullRequestState::Merged { .. } => return Ok(record.pull_request),
             PullRequestState::Closed => return Err(record.not_open()),
             PullRequestState::Open => {}
+        }
+        if record.pull_request.head_commit != wanted.as_str() {
+            let (branch, found) = (record.pull_request.branch, record.pull_request.head_commit);
+            return Err(PublishError::BranchMoved { branch, found, expected: wanted.to_string() });
         }
         let target = Target::prepare(&self.git, &self.directory, &record.address).await?;
         let commit = merge::merge(&self.git, &self.directory, &target, &record, authorship).await?;
@@ -260,8 +357,12 @@ impl LocalForge {
 
 #[async_trait]
 impl Forge for LocalForge {
-    async fn find(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError> {
-        Ok(self.records().find(session)?.map(|record| record.pull_request))
+    async fn find(
+        &self,
+        _: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<PullRequest>, ForgeError> {
+        self.record(session)
     }
 
     async fn get(
@@ -274,10 +375,13 @@ impl Forge for LocalForge {
         Ok(self.records().all()?.into_iter().find(is_it).map(|record| record.pull_request))
     }
 
-    async fn list(&self) -> Result<Vec<PullRequest>, ForgeError> {
-        let mut all: Vec<_> = self.records().all()?.into_iter().map(|record| record.pull_request).collect();
-        all.sort_by_key(|pull_request| std::cmp::Reverse((pull_request.opened, pull_request.session)));
-        Ok(all)
+    async fn branch(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<ObjectId>, ForgeError> {
+        let target = Target::prepare(&self.git, &self.directory, repository).await?;
+        Ok(target.reference(&format!("refs/heads/{}", branch_of(session))).await?)
     }
 
     async fn push(&self, push: &Push<'_>) -> Result<String, ForgeError> {
@@ -288,11 +392,16 @@ impl Forge for LocalForge {
         Ok(self.open_record(new).await?)
     }
 
-    async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError> {
-        Ok(self.merge_record(authorship).await?)
+    async fn merge(
+        &self,
+        _: &RepositoryAddress,
+        head: &ObjectId,
+        authorship: &Authorship,
+    ) -> Result<PullRequest, ForgeError> {
+        Ok(self.merge_record(head, authorship).await?)
     }
 
-    async fn close(&self, session: SessionId) -> Result<PullRequest, ForgeError> {
+    async fn close(&self, _: &RepositoryAddress, session: SessionId) -> Result<PullRequest, ForgeError> {
         Ok(self.close_record(session).await?)
     }
 }

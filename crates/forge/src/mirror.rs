@@ -1,4 +1,5 @@
-//! Mirrors: bare copies of repositories, kept up to date, one directory for each address.
+//! Mirrors: bare copies of repositories, kept up to date, one directory for each address; where a repository is
+//! read with an organisation's credential, one for each organisation.
 //!
 //! A mirror has the source's branches and tags and its `HEAD`, nothing else. It is written under a lock that
 //! a killed update's surviving children keep until they have ended; whoever has the lock may therefore remove
@@ -11,10 +12,12 @@ use std::{
 };
 
 use crate::{
-    FileError, Git, GitError, LockError, ObjectId, RepositoryAddress,
-    call::{Input, Transport},
+    Access, FileError, Git, GitError, LockError, ObjectId, RepositoryAddress,
+    access::is_denial,
+    call::{Call, Input, Output, Transport},
     durable::{make_directory, publish_directory, remove_directory, remove_file},
     lock::Lock,
+    remote::TalkError,
 };
 
 /// A first clone over the network may take this long.
@@ -46,7 +49,7 @@ const HARMLESS_FLAWS: &[&str] = &[
 ];
 
 /// What git and ssh say when a server wants to know who asks.
-const DENIALS: &[&str] =
+pub(crate) const DENIALS: &[&str] =
     &["could not read Username", "Authentication failed", "Permission denied (", "terminal prompts disabled"];
 
 /// Why a repository could not be mirrored.
@@ -64,6 +67,22 @@ pub enum MirrorError {
         #[source]
         source: GitError,
     },
+    /// Its forge does not let the configured account in.
+    #[error(
+        "{forge} does not let its configured account read {address}: see that the token is valid and may read this repository (`token` or `app` in the forge's [[forge]] table), then try again"
+    )]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// The forge's name in the configuration.
+        forge: String,
+        /// What git said.
+        #[source]
+        source: Box<GitError>,
+    },
+    /// Its forge could not be asked for a credential.
+    #[error(transparent)]
+    Talk(#[from] TalkError),
     /// It has an object that git's own checks hold for damaged or dangerous.
     #[error(
         "{address} has a dangerous object in its history: {flaw}; `git fsck` shows it, and it has to leave all branches and tags before the repository can be worked on"
@@ -115,6 +134,7 @@ pub struct Mirror {
     pub(crate) git: Git,
     pub(crate) holder: PathBuf,
     pub(crate) address: RepositoryAddress,
+    access: Option<Access>,
 }
 
 impl Mirrors {
@@ -129,10 +149,25 @@ impl Mirrors {
     /// # Errors
     /// [`MirrorError`]. A mirror that an earlier update made stays as it was.
     pub async fn update(&self, address: &RepositoryAddress) -> Result<Mirror, MirrorError> {
+        self.update_with(address, None).await
+    }
+
+    /// The same for a repository of a configured forge, which is read as the account that is configured. Nobody but the organisation whose
+    /// account that is gets this mirror.
+    ///
+    /// # Errors
+    /// As [`Mirrors::update`].
+    pub async fn update_with(
+        &self,
+        address: &RepositoryAddress,
+        access: Option<Access>,
+    ) -> Result<Mirror, MirrorError> {
+        let key = access.as_ref().map_or_else(|| address.key(), Access::key);
         let mirror = Mirror {
             git: self.git.clone(),
-            holder: self.directory.join(address.key()),
+            holder: self.directory.join(key),
             address: address.clone(),
+            access,
         };
         make_directory(&mirror.holder)?;
         let lock = Lock::take(&mirror.holder.join("lock"), LOCK_PATIENCE).await?;
@@ -193,16 +228,18 @@ impl Mirror {
     }
 
     fn source(&self) -> &std::ffi::OsStr {
-        match &self.address {
-            RepositoryAddress::Local(local) => local.git_directory().as_os_str(),
-            RepositoryAddress::Remote(remote) => remote.url().as_ref(),
+        match (&self.access, &self.address) {
+            (Some(access), _) => access.url().as_ref(),
+            (None, RepositoryAddress::Local(local)) => local.git_directory().as_os_str(),
+            (None, RepositoryAddress::Remote(remote)) => remote.url().as_ref(),
         }
     }
 
     fn transport(&self) -> Transport {
-        match &self.address {
-            RepositoryAddress::Local(_) => Transport::File,
-            RepositoryAddress::Remote(_) => Transport::Network,
+        match (&self.access, &self.address) {
+            (Some(access), _) => access.transport(),
+            (None, RepositoryAddress::Local(_)) => Transport::File,
+            (None, RepositoryAddress::Remote(remote)) => remote.transport(),
         }
     }
 
@@ -214,6 +251,15 @@ impl Mirror {
     fn fetch_error(&self, source: GitError) -> MirrorError {
         let address = self.address.to_string();
         let said = source.to_string();
+        if let Some(access) = &self.access
+            && is_denial(&said)
+        {
+            return MirrorError::Refused {
+                address,
+                forge: access.forge().to_owned(),
+                source: Box::new(source),
+            };
+        }
         if DENIALS.iter().any(|sign| said.contains(sign)) {
             return MirrorError::Denied { address, source };
         }
@@ -227,10 +273,13 @@ impl Mirror {
     }
 
     async fn ask_source(&self) -> Result<Advertised, MirrorError> {
-        let call = self.git.call("ls-remote").transport(self.transport()).arg("--symref");
-        let call = call.args(self.transfer_options()).arg(self.source()).args(["HEAD", "refs/heads/*"]);
-        let output =
-            call.time(Duration::from_secs(120)).run().await.map_err(|error| self.fetch_error(error))?;
+        let output = self
+            .transfer(|| {
+                let call = self.git.call("ls-remote").transport(self.transport()).arg("--symref");
+                let call = call.args(self.transfer_options()).arg(self.source());
+                Ok(call.args(["HEAD", "refs/heads/*"]).time(Duration::from_secs(120)))
+            })
+            .await?;
         let mut advertised = Advertised::default();
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = std::str::from_utf8(line).unwrap_or_default();
@@ -269,9 +318,36 @@ impl Mirror {
         Ok(publish_directory(&new, &repository)?)
     }
 
+    /// Runs a command that talks to the source.
+    async fn transfer<'c>(
+        &'c self,
+        call: impl Fn() -> Result<Call<'c>, MirrorError>,
+    ) -> Result<Output, MirrorError> {
+        let output = match &self.access {
+            Some(access) => access.run(call).await,
+            None => call()?.run_to_any_end().await.map_err(MirrorError::Git),
+        };
+        match output {
+            Ok(output) if output.code == Some(0) => Ok(output),
+            Ok(output) => Err(self.fetch_error(output.into_error())),
+            Err(MirrorError::Git(error)) => Err(self.fetch_error(error)),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn fetch(&self, advertised: &Advertised, lock: &Lock) -> Result<(), MirrorError> {
         let repository = self.repository();
-        let mut call = self.git.at(&repository, "fetch").transport(self.transport()).time(FETCH_TIME);
+        self.transfer(|| self.fetching(&repository, advertised, lock)).await?;
+        Ok(())
+    }
+
+    fn fetching<'c>(
+        &'c self,
+        repository: &'c Path,
+        advertised: &Advertised,
+        lock: &Lock,
+    ) -> Result<Call<'c>, MirrorError> {
+        let mut call = self.git.at(repository, "fetch").transport(self.transport()).time(FETCH_TIME);
         call = call.setting("fetch.fsckObjects=true").input(Input::File(lock.share()?));
         for flaw in HARMLESS_FLAWS {
             call = call.setting(format!("fetch.fsck.{flaw}=ignore"));
@@ -286,8 +362,7 @@ impl Mirror {
         if advertised.head.is_some() && advertised.branch.is_none() {
             call = call.arg(format!("+HEAD:{DETACHED_HEAD}"));
         }
-        call.run().await.map_err(|error| self.fetch_error(error))?;
-        Ok(())
+        Ok(call)
     }
 
     /// Makes the mirror's `HEAD` what the source's is: on a branch, or on no branch and kept as a reference

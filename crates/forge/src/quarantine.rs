@@ -127,7 +127,9 @@ pub enum ReceiveError {
 pub struct Quarantine {
     pub(crate) git: Git,
     pub(crate) path: PathBuf,
-    base: ObjectId,
+    pub(crate) base: ObjectId,
+    /// What stands on the session's branch: nothing that it reaches is counted as new.
+    pub(crate) published: Option<ObjectId>,
 }
 
 impl Quarantine {
@@ -137,7 +139,8 @@ impl Quarantine {
     /// # Errors
     /// [`ReceiveError::File`] or [`ReceiveError::Git`] when it cannot be made.
     pub async fn create(git: &Git, path: &Path, seed: &Seed) -> Result<Self, ReceiveError> {
-        let quarantine = Self { git: git.clone(), path: path.to_owned(), base: seed.commit().clone() };
+        let base = seed.commit().clone();
+        let quarantine = Self { git: git.clone(), path: path.to_owned(), base, published: None };
         let marker = format!("{}\n{}\n", seed.commit(), seed.path().display());
         if fs::read_to_string(path.join("cofferdam-base")).is_ok_and(|found| found == marker) {
             return Ok(quarantine);
@@ -167,7 +170,7 @@ impl Quarantine {
     pub fn open(git: &Git, path: &Path, base: ObjectId) -> Result<Self, ReceiveError> {
         let marker = path.join("cofferdam-base");
         fs::metadata(&marker).map_err(FileError::at("find the quarantine", &marker))?;
-        Ok(Self { git: git.clone(), path: path.to_owned(), base })
+        Ok(Self { git: git.clone(), path: path.to_owned(), base, published: None })
     }
 
     /// Whether a commit is here, or in what it borrows.
@@ -240,10 +243,11 @@ impl Quarantine {
         if kind != Some(objects::ObjectKind::Commit) {
             return Err(ReceiveError::Incomplete { detail: "its head is not a commit in it".into() });
         }
-        let not_base = format!("^{}", self.base);
+        let known = [Some(&self.base), self.published.as_ref()];
+        let known = known.into_iter().flatten().map(|commit| format!("^{commit}"));
         let call =
             self.git.at(&self.path, "rev-list").args(["--objects", "--no-object-names", head.as_str()]);
-        let call = call.arg(not_base).time(TIME).output_limit(65 * u64::from(limits.objects) + 65);
+        let call = call.args(known).time(TIME).output_limit(65 * u64::from(limits.objects) + 65);
         let output = call.run_to_any_end().await?;
         if output.code != Some(0) {
             return Err(ReceiveError::Incomplete { detail: output.into_error().message()? });

@@ -11,7 +11,7 @@ use std::{collections::HashSet, path::Path};
 use cofferdam_domain::{SessionId, Timestamp, change::CommitInfo};
 
 use crate::{
-    ChangeError, Git, GitError, ObjectId, Quarantine,
+    ChangeError, Git, GitError, ObjectId, Quarantine, SigningKey,
     call::Input,
     change::{Entry, Place},
     message, objects,
@@ -44,6 +44,10 @@ pub struct Authorship {
     pub at: Timestamp,
     /// The session, named in a trailer.
     pub session: SessionId,
+    /// Who asked for it, named in a trailer, where a forge has told who that is. Never from what somebody wrote.
+    pub co_author: Option<Identity>,
+    /// What signs every commit.
+    pub signing: Option<SigningKey>,
     /// The subject if the change becomes one commit and the agent made several, or none by itself. Cleaned
     /// like a message.
     pub title: String,
@@ -134,7 +138,13 @@ pub(crate) async fn commit_tree(
         .env("GIT_COMMITTER_NAME", name)
         .env("GIT_COMMITTER_EMAIL", email)
         .env("GIT_COMMITTER_DATE", &date);
-    let message = format!("{message}\n\nCofferdam-Session: {}\n", authorship.session);
+    let mut message = format!("{message}\n\nCofferdam-Session: {}\n", authorship.session);
+    if let Some(Identity { name, email }) = &authorship.co_author {
+        message.push_str(&format!("Co-authored-by: {name} <{email}>\n"));
+    }
+    if let Some(key) = &authorship.signing {
+        call = key.sign(call);
+    }
     call.input(Input::Bytes(message.into_bytes())).run().await?.object()
 }
 
@@ -166,7 +176,7 @@ fn linear(base: &ObjectId, head: &ObjectId, commits: &[CommitInfo]) -> bool {
 }
 
 /// The message of a change that becomes one commit.
-fn one_message(title: &str, commits: &[CommitInfo]) -> String {
+pub(crate) fn one_message(title: &str, commits: &[CommitInfo]) -> String {
     let messages: Vec<&str> =
         commits.iter().map(|commit| commit.message.as_str()).take(MOST_COMMITS).collect();
     with_folded(&message::subject(title), &messages)

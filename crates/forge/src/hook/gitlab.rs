@@ -49,17 +49,18 @@ struct User {
 impl From<User> for Account {
     fn from(user: User) -> Self {
         let login = user.username.unwrap_or_default();
-        // Accounts of access tokens are named so
-        // (https://docs.gitlab.com/user/project/settings/project_access_tokens/#bot-users-for-projects).
-        let is_token = |prefix: &str| {
-            login
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.split_once("_bot").is_some_and(|(id, _)| is_number(id)))
-        };
-        let bot = is_token("project_") || is_token("group_");
-        let kind = if bot { AccountKind::Bot } else { AccountKind::Person };
-        Self { id: user.id.unwrap_or_default(), login, kind }
+        Self { id: user.id.unwrap_or_default(), kind: kind_of(&login), login }
     }
+}
+
+/// What an account is by its name. Those of access tokens are named so
+/// (<https://docs.gitlab.com/user/project/settings/project_access_tokens/#bot-users-for-projects>).
+pub(crate) fn kind_of(login: &str) -> AccountKind {
+    let is_token = |prefix: &str| {
+        let rest = login.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.split_once("_bot").is_some_and(|(id, _)| is_number(id)))
+    };
+    if is_token("project_") || is_token("group_") { AccountKind::Bot } else { AccountKind::Person }
 }
 
 fn is_number(text: &str) -> bool {
@@ -170,6 +171,8 @@ struct IssueFields {
     updated_at: Option<String>,
     action: Option<String>,
     #[serde(default)]
+    state: String,
+    #[serde(default)]
     labels: Vec<Label>,
 }
 
@@ -181,6 +184,7 @@ impl From<IssueFields> for Issue {
             body: fields.description.unwrap_or_default(),
             author: numbered(fields.author_id),
             labels: titles(&fields.labels),
+            open: fields.state != "closed",
             updated: moment(fields.updated_at.as_deref()),
         }
     }
@@ -298,6 +302,7 @@ struct MergeRequest {
     draft: bool,
     action: Option<String>,
     oldrev: Option<String>,
+    merge_commit_sha: Option<String>,
     updated_at: Option<String>,
 }
 
@@ -353,6 +358,7 @@ impl From<MergeRequest> for Pull {
                 "closed" => PullState::Closed,
                 _ => PullState::Open,
             },
+            merged_as: fields.merge_commit_sha,
             updated: moment(fields.updated_at.as_deref()),
         }
     }

@@ -95,6 +95,8 @@ pub struct Issue {
     pub author: Account,
     /// Its labels.
     pub labels: Vec<String>,
+    /// Whether it is not closed.
+    pub open: bool,
     /// When it was last changed.
     pub updated: Option<Timestamp>,
 }
@@ -220,6 +222,8 @@ pub struct Pull {
     pub draft: bool,
     /// What became of it.
     pub state: PullState,
+    /// The commit that it was merged as, where the forge tells.
+    pub merged_as: Option<String>,
     /// When it was last changed.
     pub updated: Option<Timestamp>,
 }

@@ -9,8 +9,9 @@ use super::occasion;
 const MOST_NAMES: usize = 100;
 
 #[derive(Deserialize)]
-pub(super) struct User {
-    pub(super) id: u64,
+pub(crate) struct User {
+    #[serde(deserialize_with = "number")]
+    pub(crate) id: u64,
     #[serde(default)]
     login: String,
     #[serde(default, rename = "type")]
@@ -22,26 +23,31 @@ impl From<User> for occasion::Account {
         let kind = match user.kind.as_deref() {
             Some("Bot" | "Mannequin") => occasion::AccountKind::Bot,
             Some("Organization") => occasion::AccountKind::Organisation,
-            Some(_) | None if user.login.ends_with("[bot]") => occasion::AccountKind::Bot,
+            Some(_) | None if user.id == 0 || user.login.ends_with("[bot]") => occasion::AccountKind::Bot,
             Some(_) | None => occasion::AccountKind::Person,
         };
         Self { id: user.id, login: user.login, kind }
     }
 }
 
+/// Gitea gives negative numbers to accounts that are none: -1 for a deleted one, -2 for its Actions.
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    i64::deserialize(deserializer).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
 /// Whoever wrote something whose account was deleted since.
-pub(super) fn account(user: Option<User>) -> occasion::Account {
+pub(crate) fn account(user: Option<User>) -> occasion::Account {
     let ghost = || occasion::Account { id: 0, login: String::new(), kind: occasion::AccountKind::Bot };
     user.map_or_else(ghost, Into::into)
 }
 
-pub(super) fn accounts(users: Vec<User>) -> Vec<occasion::Account> {
+pub(crate) fn accounts(users: Vec<User>) -> Vec<occasion::Account> {
     users.into_iter().take(MOST_NAMES).map(Into::into).collect()
 }
 
 #[derive(Deserialize)]
-pub(super) struct Repository {
-    pub(super) id: u64,
+pub(crate) struct Repository {
+    pub(crate) id: u64,
     full_name: String,
     #[serde(default)]
     clone_url: String,
@@ -58,34 +64,36 @@ impl From<Repository> for occasion::Repository {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Label {
+pub(crate) struct Label {
     name: String,
 }
 
-pub(super) fn names(labels: Vec<Label>) -> Vec<String> {
+pub(crate) fn names(labels: Vec<Label>) -> Vec<String> {
     labels.into_iter().take(MOST_NAMES).map(|label| label.name).collect()
 }
 
 #[derive(Deserialize)]
-pub(super) struct Issue {
+pub(crate) struct Issue {
     number: u64,
     #[serde(default)]
     title: String,
     body: Option<String>,
     user: Option<User>,
     #[serde(default)]
+    state: String,
+    #[serde(default)]
     labels: Option<Vec<Label>>,
     #[serde(default)]
-    pub(super) assignees: Option<Vec<User>>,
+    pub(crate) assignees: Option<Vec<User>>,
     #[serde(default)]
     updated_at: Option<String>,
     #[serde(default)]
-    pub(super) pull_request: Option<serde::de::IgnoredAny>,
+    pub(crate) pull_request: Option<serde::de::IgnoredAny>,
 }
 
 impl Issue {
     /// Where comments below it are: GitHub and Gitea say "issue" for a pull request as well.
-    pub(super) fn thread(self) -> occasion::Thread {
+    pub(crate) fn thread(self) -> occasion::Thread {
         match self.pull_request {
             Some(_) => occasion::Thread::Pull { number: self.number, line: None },
             None => occasion::Thread::Issue(self.into()),
@@ -101,13 +109,14 @@ impl From<Issue> for occasion::Issue {
             body: issue.body.unwrap_or_default(),
             author: account(issue.user),
             labels: names(issue.labels.unwrap_or_default()),
+            open: issue.state != "closed",
             updated: moment(issue.updated_at.as_deref()),
         }
     }
 }
 
 #[derive(Deserialize)]
-pub(super) struct Comment {
+pub(crate) struct Comment {
     id: u64,
     body: Option<String>,
     user: Option<User>,
@@ -125,7 +134,7 @@ pub(super) struct Comment {
 
 impl Comment {
     /// The line that it is about. A discussion is named by its first comment.
-    pub(super) fn line(&self) -> Option<occasion::LinePlace> {
+    pub(crate) fn line(&self) -> Option<occasion::LinePlace> {
         Some(occasion::LinePlace {
             path: self.path.clone()?,
             line: self.line,
@@ -147,8 +156,8 @@ impl From<Comment> for occasion::Comment {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Pull {
-    pub(super) number: u64,
+pub(crate) struct Pull {
+    pub(crate) number: u64,
     #[serde(default)]
     title: String,
     body: Option<String>,
@@ -161,6 +170,9 @@ pub(super) struct Pull {
     merged: Option<bool>,
     #[serde(default)]
     merged_at: Option<String>,
+    /// Before it is merged: a commit that GitHub has made to try it.
+    #[serde(default)]
+    merge_commit_sha: Option<String>,
     #[serde(default)]
     labels: Option<Vec<Label>>,
     #[serde(default)]
@@ -186,11 +198,11 @@ struct Numbered {
 }
 
 impl Pull {
-    pub(super) fn labels(&mut self) -> Vec<String> {
+    pub(crate) fn labels(&mut self) -> Vec<String> {
         names(self.labels.take().unwrap_or_default())
     }
 
-    pub(super) fn reviewers(&mut self) -> Vec<occasion::Account> {
+    pub(crate) fn reviewers(&mut self) -> Vec<occasion::Account> {
         accounts(self.requested_reviewers.take().unwrap_or_default())
     }
 }
@@ -213,6 +225,7 @@ impl From<Pull> for occasion::Pull {
                 (false, "closed") => occasion::PullState::Closed,
                 (false, _) => occasion::PullState::Open,
             },
+            merged_as: pull.merge_commit_sha.filter(|_| merged),
             updated: moment(pull.updated_at.as_deref()),
         }
     }
@@ -220,7 +233,7 @@ impl From<Pull> for occasion::Pull {
 
 /// A branch that was pushed to.
 #[derive(Deserialize)]
-pub(super) struct Push {
+pub(crate) struct Push {
     #[serde(rename = "ref")]
     reference: String,
     before: String,
@@ -240,7 +253,7 @@ impl From<Push> for occasion::What {
 }
 
 /// A time as forges write it: RFC 3339, or GitLab's `2026-11-22 09:36:07 UTC`.
-pub(super) fn moment(text: Option<&str>) -> Option<Timestamp> {
+pub(crate) fn moment(text: Option<&str>) -> Option<Timestamp> {
     let text = text?;
     let written = match text.strip_suffix(" UTC") {
         Some(plain) => format!("{plain}Z").parse::<jiff::Timestamp>(),

@@ -135,6 +135,7 @@ fn gitlabs_issues_say_what_is_new() {
             body: "Always.".into(),
             author: person(2, ""),
             labels: vec!["bug".into(), "agent".into()],
+            open: true,
             updated: Some(Timestamp(1_795_340_167_000)),
         }
     );

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use cofferdam_domain::hidden::visible;
 
-use super::{Record, Target, target::is_ancestor};
+use super::{Record, Target};
 use crate::{
     Authorship, Git, ObjectId, PublishError,
     call::shell_quoted,
     durable::{make_directory, remove_directory, write_file},
     message,
     mirror::init,
+    objects::is_ancestor,
     recreate::commit_tree,
 };
 

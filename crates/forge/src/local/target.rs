@@ -191,22 +191,3 @@ impl Target {
         self.set_reference(&reference, commit, None).await
     }
 }
-
-/// Whether `later` has `earlier` in its history, or is it. An object that is not there is in no history.
-pub(super) async fn is_ancestor(
-    git: &Git,
-    repository: &Path,
-    earlier: &ObjectId,
-    later: &ObjectId,
-) -> Result<bool, GitError> {
-    if objects::commit(git, repository, earlier.as_str()).await?.is_none() {
-        return Ok(false);
-    }
-    let call = git.at(repository, "merge-base").args(["--is-ancestor", earlier.as_str(), later.as_str()]);
-    let output = call.run_to_any_end().await?;
-    match output.code {
-        Some(0) => Ok(true),
-        Some(1) => Ok(false),
-        Some(_) | None => Err(output.into_error()),
-    }
-}

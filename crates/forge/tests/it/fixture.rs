@@ -11,8 +11,9 @@ use std::{
 
 use cofferdam_domain::{SessionId, Timestamp, change::Received};
 use cofferdam_forge::{
-    Authorship, Base, Collected, ForgeError, Git, Identity, LocalForge, Mirror, Mirrors, NewPullRequest,
-    ObjectId, Push, Quarantine, ReceiveLimits, RepositoryAddress, Seed, checkout_script, collect_script,
+    Access, Authorship, Base, Collected, ForgeError, Git, Identity, LocalForge, Mirror, Mirrors,
+    NewPullRequest, ObjectId, Push, Quarantine, ReceiveLimits, RepositoryAddress, Seed, checkout_script,
+    collect_script,
 };
 use tempfile::TempDir;
 
@@ -137,8 +138,12 @@ impl World {
     }
 
     pub(crate) async fn session_at(&self, address: RepositoryAddress) -> Session {
+        self.session_with(address, None).await
+    }
+
+    pub(crate) async fn session_with(&self, address: RepositoryAddress, access: Option<Access>) -> Session {
         let id = SessionId::generate();
-        let mirror = self.mirrors().update(&address).await.unwrap();
+        let mirror = self.mirrors().update_with(&address, access).await.unwrap();
         let base = mirror.resolve(None).await.unwrap();
         let seed = mirror.seed(&base).await.unwrap();
         let workspace = self.path(&format!("{id}/workspace"));
@@ -192,6 +197,8 @@ impl Session {
             identity: Identity::default(),
             at: Timestamp(1_800_000_000_123),
             session: self.id,
+            co_author: None,
+            signing: None,
             title: "Do the task".into(),
         }
     }
@@ -203,7 +210,7 @@ impl Session {
     }
 
     pub(crate) fn push<'a>(&'a self, commit: &'a ObjectId) -> Push<'a> {
-        Push { session: self.id, repository: &self.address, quarantine: &self.quarantine, commit }
+        Push { session: self.id, repository: &self.address, quarantine: &self.quarantine, commit, left: None }
     }
 
     pub(crate) fn pull_request(&self, head: &ObjectId) -> NewPullRequest {

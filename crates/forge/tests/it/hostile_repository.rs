@@ -140,7 +140,7 @@ async fn nothing_that_a_repository_names_is_run() {
     git(&world.source, &["symbolic-ref", "HEAD", "refs/heads/elsewhere"]);
     fs::remove_dir_all(world.path("traps")).unwrap();
     fs::create_dir_all(world.path("traps")).unwrap();
-    forge.merge(&session.authorship()).await.unwrap();
+    forge.merge(&session.address, &head, &session.authorship()).await.unwrap();
     assert_eq!(sprung(&world), Vec::<String>::new());
 }
 
@@ -157,7 +157,7 @@ async fn branch_names_reach_no_shell() {
     let head = session.publishable().await;
     world.forge().push(&session.push(&head)).await.unwrap();
     world.forge().open(&session.pull_request(&head)).await.unwrap();
-    world.forge().merge(&session.authorship()).await.unwrap_err();
+    world.forge().merge(&session.address, &head, &session.authorship()).await.unwrap_err();
     assert_eq!(sprung(&world), Vec::<String>::new());
 }
 

@@ -78,7 +78,7 @@ async fn publishing_dropped_at_any_instant_leaves_one_branch_and_one_pull_reques
     let publish = async || {
         forge.push(&session.push(&head)).await.unwrap();
         forge.open(&session.pull_request(&head)).await.unwrap();
-        forge.merge(&session.authorship()).await.unwrap()
+        forge.merge(&session.address, &head, &session.authorship()).await.unwrap()
     };
     for round in 0..25_u64 {
         drop(tokio::time::timeout(Duration::from_millis(2 * round), publish()).await);
@@ -89,7 +89,7 @@ async fn publishing_dropped_at_any_instant_leaves_one_branch_and_one_pull_reques
         git(&world.source, &["for-each-ref", "--format=%(refname)", "refs/heads/cofferdam"]).lines().count(),
         1
     );
-    assert_eq!(forge.list().await.unwrap(), [merged]);
+    assert_eq!(forge.list().unwrap(), [merged]);
     assert_eq!(git(&world.source, &["rev-parse", "main"]), head.as_str());
 }
 
@@ -122,7 +122,7 @@ async fn leftovers_of_the_forge_and_the_quarantine() {
     let tree = git(&world.source, &["rev-parse", "main^{tree}"]);
     let moved = git(&world.source, &["commit-tree", &tree, "-p", "main", "-m", "Meanwhile"]);
     git(&world.source, &["update-ref", "refs/heads/main", &moved]);
-    world.forge().merge(&session.authorship()).await.unwrap();
+    world.forge().merge(&session.address, &head, &session.authorship()).await.unwrap();
     assert_eq!(git(&world.source, &["show", "main:other"]), "x");
     assert!(!forge_directory.join("outgoing.pack").exists() && !forge_directory.join("merge.git").exists());
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use cofferdam_domain::{PullRequestState, SessionId};
+use cofferdam_domain::{PullRequest, PullRequestState, SessionId};
 use cofferdam_forge::{Forge, ForgeError, PublishError, RepositoryAddress, branch_of};
 
 use crate::fixture::{Session, World, commit, differences, everything, git, id, small_world, write};
@@ -18,8 +18,15 @@ async fn published(world: &World) -> Session {
     session
 }
 
+/// Merges the pull request as it is.
+async fn merge(world: &World, session: &Session) -> Result<PullRequest, ForgeError> {
+    let forge = world.forge();
+    let known = forge.find(&session.address, session.id).await.unwrap().unwrap();
+    forge.merge(&session.address, &id(&known.head_commit), &session.authorship()).await
+}
+
 async fn merge_error(world: &World, session: &Session) -> PublishError {
-    match world.forge().merge(&session.authorship()).await {
+    match merge(world, session).await {
         Err(ForgeError::Publish(error)) => error,
         other => panic!("{other:?}"),
     }
@@ -52,9 +59,9 @@ async fn the_working_copy_is_never_touched() {
 async fn pull_requests_are_numbered_found_and_kept_once() {
     let world = small_world();
     let forge = world.forge();
-    assert_eq!(forge.find(SessionId::generate()).await.unwrap(), None);
+    assert_eq!(forge.find(&world.address().await, SessionId::generate()).await.unwrap(), None);
     let (one, two) = (published(&world).await, published(&world).await);
-    let find = async |session: &Session| forge.find(session.id).await.unwrap().unwrap();
+    let find = async |session: &Session| forge.find(&session.address, session.id).await.unwrap().unwrap();
     assert_eq!((find(&one).await.number, find(&two).await.number), (1, 2));
     let first = find(&one).await;
     // Opening it again brings it up to date and makes no other.
@@ -62,7 +69,7 @@ async fn pull_requests_are_numbered_found_and_kept_once() {
     new.title = "Another title".into();
     assert_eq!(forge.open(&new).await.unwrap().number, 1);
     assert_eq!(forge.get(&one.address, 1).await.unwrap().unwrap().title, "Another title");
-    assert_eq!(forge.list().await.unwrap().len(), 2);
+    assert_eq!(forge.list().unwrap().len(), 2);
     assert_eq!(forge.get(&one.address, 3).await.unwrap(), None);
 }
 
@@ -129,7 +136,7 @@ async fn merging_while_the_base_is_checked_out_names_the_command() {
     );
     // The user runs it; after that, merging only records it.
     git(&world.source, &command.split(' ').skip(1).collect::<Vec<_>>());
-    let merged = world.forge().merge(&session.authorship()).await.unwrap();
+    let merged = merge(&world, &session).await.unwrap();
     assert_eq!(merged.state, PullRequestState::Merged { commit: git(&world.source, &["rev-parse", "main"]) });
     assert_eq!(fs::read_to_string(world.source.join("README")).unwrap(), "changed\n");
 }
@@ -145,25 +152,21 @@ async fn merging_forward_and_with_a_merge_commit() {
     world.forge().open(&two.pull_request(&head)).await.unwrap();
 
     let before = git(&world.source, &["status", "--porcelain", "--branch"]);
-    let merged = world.forge().merge(&one.authorship()).await.unwrap();
+    let merged = merge(&world, &one).await.unwrap();
     assert_eq!(merged.state, PullRequestState::Merged { commit: git(&world.source, &["rev-parse", "main"]) });
     assert_eq!(git(&world.source, &["rev-parse", "main"]), merged.head_commit);
-    let merged = world.forge().merge(&two.authorship()).await.unwrap();
+    let merged = merge(&world, &two).await.unwrap();
     assert_eq!(
         git(&world.source, &["log", "-1", "--format=%an|%P", "main"]),
         format!("Cofferdam|{} {head}", git(&world.source, &["rev-parse", "main^1"]))
     );
     assert_eq!(git(&world.source, &["show", "main:README"]), "changed");
     assert_eq!(git(&world.source, &["show", "main:other"]), "x");
-    assert_eq!(
-        world.forge().merge(&two.authorship()).await.unwrap(),
-        merged,
-        "merging again changes nothing"
-    );
+    assert_eq!(merge(&world, &two).await.unwrap(), merged, "merging again changes nothing");
     assert_eq!(git(&world.source, &["status", "--porcelain", "--branch"]), before);
     git(&world.source, &["fsck", "--strict", "--connectivity-only"]);
     assert!(matches!(
-        world.forge().close(two.id).await,
+        world.forge().close(&two.address, two.id).await,
         Err(ForgeError::Publish(PublishError::NotOpen { state: "merged", .. }))
     ));
 }
@@ -186,7 +189,7 @@ async fn conflicts_moved_branches_and_lost_bases() {
     git(&world.source, &["branch", "-m", "main", "trunk"]);
     assert!(matches!(merge_error(&world, &session).await, PublishError::NoBaseBranch { .. }));
     let nobody = SessionId::generate();
-    let error = world.forge().close(nobody).await.unwrap_err();
+    let error = world.forge().close(&session.address, nobody).await.unwrap_err();
     assert!(matches!(error, ForgeError::Publish(PublishError::NoPullRequest(id)) if id == nobody));
 }
 
@@ -194,9 +197,9 @@ async fn conflicts_moved_branches_and_lost_bases() {
 async fn closing_keeps_the_branch() {
     let world = small_world();
     let session = published(&world).await;
-    let closed = world.forge().close(session.id).await.unwrap();
+    let closed = world.forge().close(&session.address, session.id).await.unwrap();
     assert_eq!(closed.state, PullRequestState::Closed);
-    assert_eq!(world.forge().close(session.id).await.unwrap(), closed);
+    assert_eq!(world.forge().close(&session.address, session.id).await.unwrap(), closed);
     assert_eq!(git(&world.source, &["rev-parse", &closed.branch]), closed.head_commit);
     assert!(matches!(merge_error(&world, &session).await, PublishError::NotOpen { state: "closed", .. }));
 }
@@ -216,7 +219,7 @@ async fn a_repository_behind_a_url_gets_its_branches_in_the_forge_s_own() {
     forge.push(&session.push(&head)).await.unwrap();
     let opened = forge.open(&session.pull_request(&head)).await.unwrap();
     assert_eq!(opened.repository, "https://forge.example/a/b.git");
-    let merged = forge.merge(&session.authorship()).await.unwrap();
+    let merged = merge(&world, &session).await.unwrap();
     assert_eq!(merged.state, PullRequestState::Merged { commit: head.to_string() });
     assert_eq!(forge.get(&address, 1).await.unwrap(), Some(merged));
     assert_eq!(differences(&before, &everything(&world.source)), Vec::<String>::new());
@@ -228,7 +231,7 @@ async fn two_sessions_at_once() {
     let (one, two) = tokio::join!(published(&world), published(&world));
     let mut numbers = Vec::new();
     for session in [&one, &two] {
-        numbers.push(world.forge().find(session.id).await.unwrap().unwrap().number);
+        numbers.push(world.forge().find(&session.address, session.id).await.unwrap().unwrap().number);
     }
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2]);

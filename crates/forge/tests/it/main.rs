@@ -9,6 +9,14 @@ mod fixture;
 mod bad_input;
 /// What GitHub publishes of its deliveries.
 mod deliveries;
+/// The part of a forge's API that keeps pull requests, in memory.
+mod desk;
+/// The real Gitea.
+mod gitea;
+/// GitHub, as an emulator has it.
+mod github;
+/// GitLab, as a stand-in has it.
+mod gitlab;
 /// What a hijacked agent may hand out in place of its change.
 mod hostile_bundle;
 /// Repositories whose configuration wants to run something.
@@ -21,5 +29,11 @@ mod local_forge;
 mod mirror;
 /// Commits under the platform's name.
 mod recreate;
+/// Forges that are asked over HTTP, with the real git behind a password.
+mod remote_forge;
 /// The scripts that run inside a sandbox, and what they leave for the quarantine.
 mod scripts;
+/// What every forge that is asked over HTTP must do.
+mod talk;
+/// Forges that answer badly.
+mod wire;
