@@ -63,7 +63,15 @@ pub(crate) async fn layer(context: &StageContext) -> Result<PathBuf, WorkerError
 /// The layer with the tree that this turn begins with: the base's in the first one, then that of what the turn before has left. Says why
 /// there is none, if there cannot be one.
 pub(crate) async fn start(context: &StageContext) -> Result<Result<PathBuf, String>, WorkerError> {
-    let Some(start) = context.agent.start() else { return layer(context).await.map(Ok) };
+    start_at(context, context.agent.start()).await
+}
+
+/// The same, where the turn is to begin with this commit; with the base, if `None`.
+pub(crate) async fn start_at(
+    context: &StageContext,
+    start: Option<&str>,
+) -> Result<Result<PathBuf, String>, WorkerError> {
+    let Some(start) = start else { return layer(context).await.map(Ok) };
     let layer = start_place(&context.parts.data, context.session, start);
     if !layer.exists() {
         let seed = match start_seed(context, start).await {
@@ -116,9 +124,7 @@ pub(crate) async fn seed(context: &StageContext) -> Result<Seed, WorkerError> {
 }
 
 async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, Base), WorkerError> {
-    let parts = &context.parts;
-    let address = context.address().await?;
-    let mirror = parts.mirrors.update(&address).await.map_err(ForgeError::from)?;
+    let mirror = context.mirror().await?;
     let base = mirror.resolve(base).await.map_err(ForgeError::from)?;
     Ok((mirror, base))
 }

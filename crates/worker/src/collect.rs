@@ -150,7 +150,11 @@ async fn copy_out(sandbox: &dyn Sandbox, path: &str) -> Result<Vec<u8>, WorkerEr
 pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError> {
     let quarantine = quarantine(context).await?;
     let received = context.agent.received().ok_or(WorkerError::Log("there is no change to examine"))?;
-    let base = object_id(&context.repository()?.base_commit)?;
+    // What others have pushed is theirs to answer for, and is published already.
+    let base = object_id(match context.agent.theirs() {
+        Some(theirs) => theirs,
+        None => &context.repository()?.base_commit,
+    })?;
     let policy =
         context.agent.fixed().map(|fixed| &fixed.policy).ok_or(WorkerError::Log("there is no policy"))?;
     let policy = GatePolicy::new(policy)?;
@@ -201,14 +205,31 @@ pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, Wor
     let git = &context.parts.git;
     let path = context.quarantine_path();
     let base = object_id(&context.repository()?.base_commit)?;
-    if let Ok(quarantine) = Quarantine::open(git, &path, base) {
-        return fetch(context, quarantine).await;
-    }
-    let seed = match context.agent.published() {
-        Some(published) => base::published_seed(context, published).await?,
-        None => base::seed(context).await?,
+    let quarantine = match Quarantine::open(git, &path, base.clone()) {
+        Ok(quarantine) => quarantine,
+        Err(_) => {
+            let seed = match context.agent.published() {
+                Some(published) => base::published_seed(context, published).await?,
+                None => base::seed(context).await?,
+            };
+            Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?;
+            Quarantine::open(git, &path, base).map_err(ForgeError::from)?
+        }
     };
-    fetch(context, Quarantine::create(git, &path, &seed).await.map_err(ForgeError::from)?).await
+    fetch(context, stocked(context, quarantine).await?).await
+}
+
+/// With what stands on the session's branch, and the base, which somebody may have cut off from it.
+async fn stocked(context: &StageContext, quarantine: Quarantine) -> Result<Quarantine, WorkerError> {
+    let Some(published) = context.agent.published().map(object_id).transpose()? else {
+        return Ok(quarantine);
+    };
+    for commit in [&published, &quarantine.base().clone()] {
+        if !quarantine.has(commit).await {
+            quarantine.take(&context.mirror().await?, commit).await.map_err(ForgeError::from)?;
+        }
+    }
+    Ok(quarantine.published(published))
 }
 
 /// Takes the change in once more where it came out of its sandbox on another machine.

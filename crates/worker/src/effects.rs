@@ -27,6 +27,8 @@ pub(crate) struct Scene {
     pub(crate) toolbox: Arc<Toolbox>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fixed: Arc<Fixed>,
+    /// The remarks that are to be answered in this turn.
+    pub(crate) remarks: Vec<u64>,
     pub(crate) watch: Arc<dyn Watch>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) async fn run_tool(scene: Scene, call: CallId, tool: ToolCall) -> (Too
         blobs: &blobs,
         limits: &scene.fixed.policy.limits,
         questions: scene.fixed.policy.questions,
+        remarks: &scene.remarks,
         watch: &tell,
     };
     let outcome = scene.toolbox.call(&context, &tool).await;

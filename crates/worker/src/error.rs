@@ -54,6 +54,11 @@ pub enum WorkerError {
     /// The task names a policy that there is not.
     #[error("{0}")]
     NoPolicy(String),
+    /// The task was asked in a repository, and there is another one at its address now.
+    #[error(
+        "{0} is another repository now than the one in which this was asked: ask again there, if it is meant"
+    )]
+    OtherRepository(String),
     /// Somebody took the session back while it was worked on: its log is to be folded anew.
     #[error("the session was taken back meanwhile")]
     TakenBack,
@@ -84,18 +89,26 @@ impl WorkerError {
             Self::Policy(_) => "the policy has a glob that is none".to_owned(),
             Self::BaseTree(_) => "the base tree could not be prepared in its sandbox".to_owned(),
             Self::NoPolicy(_) => "the task names a policy that there is not".to_owned(),
+            Self::OtherRepository(_) => "the task's repository is another one now".to_owned(),
         }
     }
 
     /// Whether the task names something that is not there or cannot be used, so that trying again would not help.
     pub(crate) const fn is_fault_of_the_task(&self) -> bool {
+        if let Self::OtherRepository(_) = self {
+            return true;
+        }
         let Self::Forge(error) = self else { return false };
+        if let ForgeError::Talk(error) | ForgeError::Mirror(MirrorError::Talk(error)) = error {
+            return error.needs_a_person();
+        }
         matches!(error, ForgeError::Address(error) if !matches!(error, AddressError::Git(_)))
             || matches!(error, ForgeError::Resolve(error) if !matches!(error, ResolveError::Git(_)))
             || matches!(
                 error,
                 ForgeError::Mirror(
                     MirrorError::Denied { .. }
+                        | MirrorError::Refused { .. }
                         | MirrorError::Dangerous { .. }
                         | MirrorError::PartialClone { .. }
                 )

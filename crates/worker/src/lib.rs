@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod base;
+mod branch;
 mod carry;
 mod checkpoint;
 mod collect;

@@ -7,7 +7,7 @@ use cofferdam_domain::{
     OrgId, Policy, SandboxId, SessionId,
     policy::{Limits, Narrowing},
 };
-use cofferdam_forge::{Forge, Git, Identity, Mirrors};
+use cofferdam_forge::{Forges, Git, Identity, Mirrors, SigningKey};
 use cofferdam_model::Model;
 use cofferdam_sandbox::{Driver, ReadOnly, SandboxSpec, System};
 use cofferdam_store::{Ledger, Store};
@@ -31,7 +31,7 @@ pub struct Parts {
     /// Copies of repositories.
     pub mirrors: Mirrors,
     /// Where branches and pull requests go.
-    pub forge: Arc<dyn Forge>,
+    pub forges: Forges,
     /// Where models come from.
     pub models: Arc<dyn Models>,
     /// What new sessions may do.
@@ -48,6 +48,8 @@ pub struct Parts {
     pub system: System,
     /// Under whose name commits are made.
     pub identity: Identity,
+    /// What signs them.
+    pub signing: Option<SigningKey>,
     /// Where layers and quarantines are kept.
     pub data: PathBuf,
     /// The worker's name, for people.

@@ -1,13 +1,13 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
 use cofferdam_domain::{
-    EventBody, EvidenceRun, PullRequest, Side, causes::with_causes, message::Family, tool::Finish,
+    EventBody, EvidenceRun, PullRequest, Side, Timestamp, causes::with_causes, message::Family, tool::Finish,
 };
-use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, PublishError, Push};
+use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push};
 use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, without_passages};
 
 use crate::{
-    WorkerError,
+    WorkerError, branch,
     collect::{egress, object_id, published, quarantine},
     stage::{Done, StageContext},
 };
@@ -17,21 +17,56 @@ pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
     let received = context.agent.received().ok_or(WorkerError::Log("there is no change to push"))?;
     let quarantine = quarantine(context).await?;
     let base = published(context)?;
-    let authorship = Authorship {
-        identity: context.parts.identity.clone(),
-        at: context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?,
-        session: context.session,
-        title: said(context).map(|finish| finish.title).unwrap_or_default(),
-    };
+    let at = context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?;
+    let authorship = authorship(context, at, said(context).map(|finish| finish.title).unwrap_or_default())?;
     let commit = quarantine
         .recreate(&base, &object_id(&received.head)?, &authorship)
         .await
         .map_err(ForgeError::from)?;
     let repository = context.address().await?;
-    let push =
-        Push { session: context.session, repository: &repository, quarantine: &quarantine, commit: &commit };
-    let branch = context.parts.forge.push(&push).await?;
-    Ok(Done::fact(EventBody::Pushed { branch, commit: commit.to_string() }))
+    let left = branch::left(context).map(object_id).transpose()?;
+    let push = Push {
+        session: context.session,
+        repository: &repository,
+        quarantine: &quarantine,
+        commit: &commit,
+        left: left.as_ref(),
+    };
+    let pushed = async {
+        context.access(&repository).await?;
+        Ok(context.forge(&repository).push(&push).await?)
+    };
+    match pushed.await {
+        Ok(branch) => Ok(Done::fact(EventBody::Pushed { branch, commit: commit.to_string() })),
+        Err(error) => impossible(error),
+    }
+}
+
+/// Under whose name and for whom commits are made.
+pub(crate) fn authorship(
+    context: &StageContext,
+    at: Timestamp,
+    title: String,
+) -> Result<Authorship, WorkerError> {
+    let parts = &context.parts;
+    Ok(Authorship {
+        identity: parts.identity.clone(),
+        at,
+        session: context.session,
+        co_author: parts.forges.co_author(context.org, context.task()?),
+        signing: parts.signing.clone(),
+        title,
+    })
+}
+
+/// What stays so until a person does something about it is why the stage cannot be done.
+fn impossible(error: WorkerError) -> Result<Done, WorkerError> {
+    let stays = if let WorkerError::Forge(ForgeError::Publish(error)) = &error {
+        error.wants_a_word()
+    } else {
+        error.is_fault_of_the_task()
+    };
+    if stays { Ok(Done::Impossible(with_causes(&error))) } else { Err(error) }
 }
 
 /// Opens the pull request, or finds that it is open.
@@ -49,13 +84,13 @@ pub(crate) async fn open(context: &StageContext) -> Result<Done, WorkerError> {
         draft: context.agent.is_draft(),
         opened: context.at,
     };
-    match context.parts.forge.open(&new).await {
+    let opened = async {
+        context.access(&new.repository).await?;
+        Ok(context.forge(&new.repository).open(&new).await?)
+    };
+    match opened.await {
         Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestOpened(Box::new(pull_request)))),
-        // Somebody merged or closed it while this turn was worked on.
-        Err(ForgeError::Publish(error @ PublishError::NotOpen { .. })) => {
-            Ok(Done::Impossible(with_causes(&error)))
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => impossible(error),
     }
 }
 
@@ -73,28 +108,41 @@ pub(crate) async fn merge(context: &StageContext) -> Result<Done, WorkerError> {
         );
         return Ok(Done::fact(EventBody::MergeFailed { reason }));
     }
-    let authorship = Authorship {
-        identity: context.parts.identity.clone(),
-        at: context.at,
-        session: context.session,
-        title: known.title.clone(),
-    };
-    closed(context.parts.forge.merge(&authorship).await)
+    let authorship = authorship(context, context.at, known.title.clone())?;
+    let head = object_id(wanted)?;
+    let repository = context.address().await?;
+    closed(
+        async {
+            context.access(&repository).await?;
+            Ok(context.forge(&repository).merge(&repository, &head, &authorship).await?)
+        }
+        .await,
+    )
 }
 
 /// Closes the pull request without merging.
 pub(crate) async fn close(context: &StageContext) -> Result<Done, WorkerError> {
-    closed(context.parts.forge.close(context.session).await)
+    let repository = context.address().await?;
+    closed(
+        async {
+            context.access(&repository).await?;
+            Ok(context.forge(&repository).close(&repository, context.session).await?)
+        }
+        .await,
+    )
 }
 
 /// What became of a pull request that was to be merged or closed. Where a person has to do something first, that is what became of it.
-fn closed(result: Result<PullRequest, ForgeError>) -> Result<Done, WorkerError> {
+fn closed(result: Result<PullRequest, WorkerError>) -> Result<Done, WorkerError> {
     match result {
         Ok(pull_request) => Ok(Done::fact(EventBody::PullRequestClosed { state: pull_request.state })),
-        Err(ForgeError::Publish(error)) if error.needs_a_person() => {
+        Err(WorkerError::Forge(ForgeError::Publish(error))) if error.needs_a_person() => {
             Ok(Done::fact(EventBody::MergeFailed { reason: with_causes(&error) }))
         }
-        Err(error) => Err(error.into()),
+        Err(error) if error.is_fault_of_the_task() => {
+            Ok(Done::fact(EventBody::MergeFailed { reason: with_causes(&error) }))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -522,6 +522,7 @@ impl<'c> Run<'c> {
             toolbox: self.toolbox.clone(),
             store: self.parts.store.clone(),
             fixed: self.fixed.clone(),
+            remarks: self.log.agent().remarks().to_vec(),
             watch: self.watch.clone(),
         };
         Ok(async move {
@@ -539,6 +540,7 @@ impl<'c> Run<'c> {
         let context = StageContext {
             parts: self.parts.clone(),
             session: self.session,
+            org: self.owner.org,
             door: self.door.clone(),
             agent: self.log.agent().clone(),
             log_head: self.log.head(),

@@ -7,9 +7,9 @@ use std::{
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Digest, EventBody, Seq, SessionId, Task, Timestamp, event::Repository, policy::Limits,
+    Digest, EventBody, OrgId, Origin, Seq, SessionId, Task, Timestamp, event::Repository, policy::Limits,
 };
-use cofferdam_forge::{ForgeError, RepositoryAddress};
+use cofferdam_forge::{Access, Forge, ForgeError, Mirror, RepositoryAddress};
 use cofferdam_sandbox::ReadOnly;
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) type SharedSandbox = Arc<Housed>;
 pub(crate) struct StageContext {
     pub(crate) parts: Arc<Parts>,
     pub(crate) session: SessionId,
+    /// Whose session it is.
+    pub(crate) org: OrgId,
     /// The session's egress door, for every sandbox in which foreign code runs.
     pub(crate) door: Arc<SessionDoor>,
     pub(crate) agent: Agent,
@@ -56,6 +58,31 @@ impl StageContext {
         let address =
             RepositoryAddress::parse(&self.parts.git, &self.task()?.repository, Path::new("/")).await;
         Ok(address.map_err(ForgeError::from)?)
+    }
+
+    /// The forge that the task's repository is on.
+    pub(crate) fn forge(&self, repository: &RepositoryAddress) -> &dyn Forge {
+        self.parts.forges.of(self.org, repository)
+    }
+
+    /// How git gets at the task's repository, where that is on a configured forge. What was asked about one repository is not done to another
+    /// that has its name now.
+    pub(crate) async fn access(&self, repository: &RepositoryAddress) -> Result<Option<Access>, WorkerError> {
+        let access = self.parts.forges.access(self.org, repository).await.map_err(ForgeError::from)?;
+        if let (Some(access), Some(Origin::Forge(asked))) = (&access, &self.task()?.origin)
+            && asked.thread.forge == access.forge()
+            && asked.thread.repository != access.at().id
+        {
+            return Err(WorkerError::OtherRepository(repository.to_string()));
+        }
+        Ok(access)
+    }
+
+    /// The mirror of the task's repository, up to date.
+    pub(crate) async fn mirror(&self) -> Result<Mirror, WorkerError> {
+        let repository = self.address().await?;
+        let access = self.access(&repository).await?;
+        Ok(self.parts.mirrors.update_with(&repository, access).await.map_err(ForgeError::from)?)
     }
 
     /// Where the session's quarantine is.

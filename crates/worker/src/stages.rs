@@ -3,7 +3,7 @@
 use cofferdam_domain::{EventBody, Side, Stage};
 
 use crate::{
-    WorkerError, base, collect, evidence,
+    WorkerError, base, branch, collect, evidence,
     layers::LAYER,
     publish, restore,
     stage::{Done, StageContext},
@@ -26,7 +26,12 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
 }
 
 async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
-    let lower = match base::start(context).await? {
+    let moved = match branch::look(context).await? {
+        Ok(moved) => moved,
+        Err(reason) => return Ok(Done::Impossible(reason)),
+    };
+    let start = moved.as_ref().map_or(context.agent.start(), |found| Some(&found.moved.start));
+    let lower = match base::start_at(context, start).await? {
         Ok(lower) => lower,
         Err(reason) => return Ok(Done::Impossible(reason)),
     };
@@ -39,8 +44,10 @@ async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
         Err(reason) => return Ok(Done::Impossible(reason)),
     };
     let sandbox = context.sandbox(lower, layer, Vec::new()).await?;
-    let mut facts =
-        vec![EventBody::SandboxReady { sandbox: sandbox.id(), level: sandbox.level().to_owned() }];
+    let (moved, told) = moved.map(|found| (found.moved, found.told)).unzip();
+    let level = sandbox.level().to_owned();
+    let mut facts = vec![EventBody::SandboxReady { sandbox: sandbox.id(), level, moved }];
+    facts.extend(told);
     facts.extend(restore::told(&brought));
     Ok(Done::Sandbox(sandbox, facts))
 }

@@ -17,7 +17,6 @@ use cofferdam_domain::{
     CallId, Digest, Event, EventBody, Label, Outcome, Seq, SessionId, WaitingFor, Wishes,
     effective::checkpoints, event::PlanDecision, policy::Questions,
 };
-use cofferdam_forge::Forge;
 use cofferdam_store::{Store, Writer};
 use cofferdam_worker::{Ended, Nobody, now, work};
 use tokio::sync::watch;
@@ -221,7 +220,7 @@ async fn check_story(scene: &Scene, store: &dyn Store, session: SessionId, momen
     ] {
         assert_eq!(count(name), times, "moment {moment}: {name}");
     }
-    assert_eq!(scene.forge().list().await.unwrap().len(), 1, "moment {moment}");
+    assert_eq!(scene.forge().list().unwrap().len(), 1, "moment {moment}");
     let files = scene.git(&["ls-tree", "--name-only", "main"]);
     assert_eq!(files, "more\nsum.sh\ntest.sh\n", "moment {moment}");
     assert_eq!(scene.git(&["show", "main:sum.sh"]), "echo $(( $1 + $2 ))\n", "moment {moment}");
@@ -282,7 +281,7 @@ async fn check(scene: &Scene, session: SessionId, moment: u32) {
 
     let branches = scene.git(&["for-each-ref", "--format=%(refname)", "refs/heads"]);
     assert_eq!(branches, format!("refs/heads/cofferdam/{session}\nrefs/heads/main\n"), "moment {moment}");
-    let requests = scene.forge().list().await.unwrap();
+    let requests = scene.forge().list().unwrap();
     assert_eq!(requests.len(), 1, "moment {moment}");
     let head = scene.git(&["rev-parse", &format!("cofferdam/{session}")]);
     assert_eq!(head.trim(), requests[0].head_commit, "moment {moment}");

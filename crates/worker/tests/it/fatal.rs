@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{BlobRef, Digest, Event, EventBody, OrgId, PullRequest, Seq, SessionId, Timestamp};
-use cofferdam_forge::{Authorship, Forge, ForgeError, NewPullRequest, Push, RepositoryAddress};
+use cofferdam_forge::{Authorship, Forge, ForgeError, NewPullRequest, ObjectId, Push, RepositoryAddress};
 use cofferdam_store::{Claim, SessionFilter, SessionRow, Store, StoreError, Ticket, Verified, Writer};
 use futures_util::stream::BoxStream;
 use rustix::process::{Signal, getpid, kill_process};
@@ -157,8 +157,12 @@ pub(crate) struct FatalForge {
 
 #[async_trait]
 impl Forge for FatalForge {
-    async fn find(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError> {
-        self.inner.find(session).await
+    async fn find(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<PullRequest>, ForgeError> {
+        self.inner.find(repository, session).await
     }
 
     async fn get(
@@ -169,8 +173,12 @@ impl Forge for FatalForge {
         self.inner.get(repository, number).await
     }
 
-    async fn list(&self) -> Result<Vec<PullRequest>, ForgeError> {
-        self.inner.list().await
+    async fn branch(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<Option<ObjectId>, ForgeError> {
+        self.inner.branch(repository, session).await
     }
 
     async fn push(&self, push: &Push<'_>) -> Result<String, ForgeError> {
@@ -185,13 +193,22 @@ impl Forge for FatalForge {
         Ok(pull_request)
     }
 
-    async fn merge(&self, authorship: &Authorship) -> Result<PullRequest, ForgeError> {
-        let merged = self.inner.merge(authorship).await?;
+    async fn merge(
+        &self,
+        repository: &RepositoryAddress,
+        head: &ObjectId,
+        authorship: &Authorship,
+    ) -> Result<PullRequest, ForgeError> {
+        let merged = self.inner.merge(repository, head, authorship).await?;
         self.fate.moment();
         Ok(merged)
     }
 
-    async fn close(&self, session: SessionId) -> Result<PullRequest, ForgeError> {
-        self.inner.close(session).await
+    async fn close(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<PullRequest, ForgeError> {
+        self.inner.close(repository, session).await
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use cofferdam_domain::{
     EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy,
 };
-use cofferdam_forge::{Forge, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
+use cofferdam_forge::{Forge, Forges, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
 use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError, System};
 use cofferdam_store::{Placement, SqliteStore, Store, Ticket};
@@ -130,7 +130,7 @@ impl Scene {
             doorways: Arc::new(NoDoorways),
             mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
             git,
-            forge,
+            forges: Forges::new(forge, Vec::new()),
             models: Arc::new(Recorded(self.root.join("transcript.toml"))),
             policy,
             policies: Arc::new(OwnPolicy),
@@ -139,6 +139,7 @@ impl Scene {
             read_only: Vec::new(),
             system: System::ReadOnly,
             identity: Identity::default(),
+            signing: None,
             data: self.data(),
             name: format!("worker {}", std::process::id()),
         })

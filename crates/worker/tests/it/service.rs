@@ -19,7 +19,7 @@ use cofferdam_domain::{
     event::PlanDecision,
     policy::Questions,
 };
-use cofferdam_forge::{Forge as _, Mirrors};
+use cofferdam_forge::Mirrors;
 use cofferdam_sandbox::Sandbox;
 use cofferdam_store::{
     BucketOptions, DayBudget, Depth, Ledger, Placement, Presence, Purse, Queue, Release, Shares, Spending,
@@ -42,21 +42,21 @@ use crate::scene::Scene;
 type Told = mpsc::UnboundedReceiver<String>;
 
 /// A scene with a store and, usually, a worker.
-struct Hall {
-    scene: Scene,
-    store: Arc<SqliteStore>,
+pub(crate) struct Hall {
+    pub(crate) scene: Scene,
+    pub(crate) store: Arc<SqliteStore>,
     _folder: tempfile::TempDir,
 }
 
 /// A worker that runs.
-struct Running {
+pub(crate) struct Running {
     stop: watch::Sender<bool>,
     told: Told,
     service: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl Hall {
-    async fn open(transcript: Option<&str>) -> Self {
+    pub(crate) async fn open(transcript: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("scene");
         let scene = transcript.map_or_else(|| Scene::make(&root), |text| Scene::with(&root, text));
@@ -66,7 +66,7 @@ impl Hall {
 
     /// The parts of a worker here, or `None` where there can be no sandboxes.
     #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-    async fn parts(&self) -> Option<Parts> {
+    pub(crate) async fn parts(&self) -> Option<Parts> {
         match self.scene.own_parts(self.store.clone(), Arc::new(self.scene.forge())).await {
             Ok(parts) => Some(parts),
             Err(error) => {
@@ -76,7 +76,7 @@ impl Hall {
         }
     }
 
-    fn start(&self, parts: Parts) -> Running {
+    pub(crate) fn start(&self, parts: Parts) -> Running {
         self.start_with(parts, self.store.clone())
     }
 
@@ -96,20 +96,20 @@ impl Hall {
         Running { stop, told, service }
     }
 
-    async fn events(&self, session: SessionId) -> Vec<Event> {
+    pub(crate) async fn events(&self, session: SessionId) -> Vec<Event> {
         self.store.read(session, Seq::START, 10_000).await.unwrap()
     }
 
-    async fn agent(&self, session: SessionId) -> Agent {
+    pub(crate) async fn agent(&self, session: SessionId) -> Agent {
         Agent::of(session, &self.events(session).await)
     }
 
-    async fn append(&self, session: SessionId, body: EventBody) {
+    pub(crate) async fn append(&self, session: SessionId, body: EventBody) {
         self.store.append(session, Writer::Anybody, now(), vec![body]).await.unwrap();
     }
 
     /// Waits for an event in a session's log.
-    async fn until(&self, session: SessionId, wanted: impl Fn(&EventBody) -> bool) -> Event {
+    pub(crate) async fn until(&self, session: SessionId, wanted: impl Fn(&EventBody) -> bool) -> Event {
         let mut events = self.store.follow(session, Seq::START).await.unwrap();
         loop {
             let event = events.next().await.unwrap().unwrap();
@@ -120,7 +120,7 @@ impl Hall {
     }
 
     /// The log is whole, and what the agent decided.
-    async fn check(&self, session: SessionId) {
+    pub(crate) async fn check(&self, session: SessionId) {
         self.store.verify(session).await.unwrap();
         replay(&self.events(session).await).unwrap();
     }
@@ -136,7 +136,7 @@ impl Hall {
 
 impl Running {
     /// Waits until the service tells this.
-    async fn hear(&mut self, text: &str) -> String {
+    pub(crate) async fn hear(&mut self, text: &str) -> String {
         let mut before = Vec::new();
         loop {
             let told = self.told.recv().await;
@@ -149,7 +149,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.service.await.unwrap().unwrap();
     }
@@ -264,7 +264,7 @@ async fn people_decide_answer_write_and_merge() {
         [second.head_commit.as_str(), first.head_commit.as_str()],
         "on top of what was published"
     );
-    assert_eq!(hall.scene.forge().list().await.unwrap().len(), 1);
+    assert_eq!(hall.scene.forge().list().unwrap().len(), 1);
 
     // Not what is there any more, then what is.
     let merge = |commit: &str| EventBody::MergeAsked { by: "ann".to_owned(), commit: commit.to_owned() };
