@@ -1,0 +1,16 @@
+//! Forges as a way in: an issue, a comment, a review, a failed check becomes a session's beginning or what it hears.
+
+mod act;
+mod check;
+mod decide;
+mod facts;
+mod mention;
+mod reading;
+mod settings;
+mod standing;
+mod text;
+mod way;
+
+pub use check::{Found, Grade};
+pub use settings::{ForgeSettings, ForgeTrouble, OpenForge};
+pub use way::ForgeWay;

@@ -1,0 +1,241 @@
+//! What an occasion on a forge may mean, from what the delivery alone says: pure, and without believing that anybody may ask for it.
+//!
+//! Most of what happens on a forge means nothing here. That is found out without asking the forge for anything.
+
+use cofferdam_domain::SessionId;
+use cofferdam_forge::{
+    hook::{
+        Account, AccountKind, Check, CheckEnd, Comment, CommentChange, Issue, IssueChange, Occasion, Pull,
+        PullChange, Repository, RepositoryChange, Review, ReviewEnd, Thread, What,
+    },
+    remote::Right,
+};
+
+use super::mention::mentions;
+
+/// What counts on a forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// The account that this platform is there.
+    pub(crate) me: Account,
+    /// The label that asks for work; none where it is empty.
+    pub(crate) label: String,
+    /// Whose mention asks for work, without `@`.
+    pub(crate) mention: String,
+    /// What somebody may do at least who asks.
+    pub(crate) least: Right,
+    /// How many failed checks in a row are tried to be mended.
+    pub(crate) fixes: u32,
+    /// Accounts, by login, that are programs although the forge does not say so.
+    pub(crate) bots: Vec<String>,
+}
+
+/// What an occasion may mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Nothing, and why, in words for people.
+    Nothing(&'static str),
+    /// Somebody asks for work on an issue, whose text it was at that moment.
+    Asked(Box<Issue>, How),
+    /// Somebody says something below a pull request or on a line of it: to whoever it is called, or about what is ours.
+    Commented {
+        /// The pull request's number.
+        pull: u64,
+        /// What was said.
+        comment: Box<Comment>,
+        /// Whether it is about a line.
+        on_line: bool,
+        /// Whether it calls us by name.
+        mentions: bool,
+    },
+    /// Somebody reviewed a pull request of ours.
+    Reviewed(Box<Pull>, Review),
+    /// A check failed on a commit, perhaps one of ours.
+    Failed(Check),
+    /// A pull request of ours was merged, closed or opened again, or its branch is gone: the session's.
+    PullChanged(SessionId),
+    /// An issue was closed, or is gone.
+    IssueOver {
+        /// Its number.
+        issue: u64,
+        /// Whether it is not there any more.
+        gone: bool,
+    },
+    /// The repository is gone.
+    RepositoryGone,
+}
+
+/// How somebody asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum How {
+    /// By a label.
+    Label,
+    /// By assigning the issue to us.
+    Assigned,
+    /// By calling us in a comment.
+    Mention(Box<Comment>),
+}
+
+impl How {
+    /// In words, after a name.
+    pub(crate) const fn words(&self) -> &'static str {
+        match self {
+            Self::Label => "asked for it with a label",
+            Self::Assigned => "assigned it",
+            Self::Mention(_) => "asked for it in a comment",
+        }
+    }
+}
+
+/// The session whose branch this is.
+pub(crate) fn session_of_branch(branch: &str) -> Option<SessionId> {
+    let session: SessionId = branch.strip_prefix("cofferdam/")?.parse().ok()?;
+    (cofferdam_forge::branch_of(session) == branch).then_some(session)
+}
+
+/// Whether anything may come of what a delivery tells, whoever did it: what is of no interest need not be kept.
+pub(crate) fn may_matter(what: &What) -> bool {
+    match what {
+        What::Other | What::Installation => false,
+        What::Branch { name, .. } => session_of_branch(name).is_some(),
+        What::Check(check) => check.end == CheckEnd::Failed,
+        What::Issue(..) | What::Comment(..) | What::Review(..) | What::Pull(..) | What::Repository(_) => true,
+    }
+}
+
+/// Reads an occasion.
+pub(crate) fn reading(occasion: &Occasion, rules: &Rules) -> Reading {
+    let Some(repository) = &occasion.repository else {
+        return Reading::Nothing("it concerns no single repository");
+    };
+    let actor = &occasion.actor;
+    let speaks = || match speaker(actor, rules) {
+        Ok(()) => None,
+        Err(why) => Some(Reading::Nothing(why)),
+    };
+    match &occasion.what {
+        What::Issue(issue, IssueChange::Closed) => Reading::IssueOver { issue: issue.number, gone: false },
+        What::Issue(issue, IssueChange::Gone) => Reading::IssueOver { issue: issue.number, gone: true },
+        What::Issue(issue, change) => speaks().unwrap_or_else(|| of_issue(issue, change, rules)),
+        What::Comment(thread, comment, change) => {
+            speaks().unwrap_or_else(|| of_comment(thread, comment, *change, rules))
+        }
+        What::Review(pull, review) => speaks().unwrap_or_else(|| of_review(repository, pull, review)),
+        What::Pull(pull, change) => of_pull(repository, pull, change),
+        What::Check(check) => of_check(check, actor, rules),
+        What::Branch { name, after: None, .. } => match session_of_branch(name) {
+            Some(session) => Reading::PullChanged(session),
+            None => Reading::Nothing("the branch is not ours"),
+        },
+        What::Branch { .. } => Reading::Nothing("what is pushed is seen when the session goes on"),
+        What::Repository(RepositoryChange::Deleted) => Reading::RepositoryGone,
+        What::Repository(
+            RepositoryChange::Moved | RepositoryChange::Archived | RepositoryChange::AudienceChanged,
+        ) => Reading::Nothing("the repository keeps its number"),
+        What::Installation | What::Other => Reading::Nothing("of no interest"),
+    }
+}
+
+/// Whether what somebody says can count at all: not what we say ourselves, nor what programs say.
+fn speaker(actor: &Account, rules: &Rules) -> Result<(), &'static str> {
+    if actor.id == rules.me.id {
+        return Err("our own words");
+    }
+    let listed = rules.bots.iter().any(|bot| bot.eq_ignore_ascii_case(&actor.login));
+    match actor.kind {
+        AccountKind::Person if !listed && actor.id != 0 => Ok(()),
+        AccountKind::Person | AccountKind::Bot | AccountKind::Organisation => Err("a bot asks for nothing"),
+    }
+}
+
+fn of_issue(issue: &Issue, change: &IssueChange, rules: &Rules) -> Reading {
+    let is_ours = |label: &String| !rules.label.is_empty() && label.eq_ignore_ascii_case(&rules.label);
+    let how = match change {
+        IssueChange::Labelled(labels) if labels.iter().any(is_ours) => How::Label,
+        IssueChange::Opened if issue.labels.iter().any(is_ours) => How::Label,
+        IssueChange::Assigned(to) if to.iter().any(|account| account.id == rules.me.id) => How::Assigned,
+        IssueChange::Labelled(_) => return Reading::Nothing("another label"),
+        IssueChange::Assigned(_) => return Reading::Nothing("assigned to others"),
+        IssueChange::Edited => return Reading::Nothing("what was asked stays what it was"),
+        IssueChange::Opened
+        | IssueChange::Closed
+        | IssueChange::Reopened
+        | IssueChange::Gone
+        | IssueChange::Other => return Reading::Nothing("nobody asks for anything"),
+    };
+    Reading::Asked(Box::new(issue.clone()), how)
+}
+
+fn of_comment(thread: &Thread, comment: &Comment, change: CommentChange, rules: &Rules) -> Reading {
+    match change {
+        CommentChange::Written => {}
+        CommentChange::Edited | CommentChange::Deleted => {
+            return Reading::Nothing("what was said stays what it was");
+        }
+    }
+    let called = mentions(&comment.body, &rules.mention);
+    match thread {
+        Thread::Issue(issue) if called => {
+            Reading::Asked(Box::new(issue.clone()), How::Mention(Box::new(comment.clone())))
+        }
+        Thread::Pull { number, line } if called || line.is_some() => Reading::Commented {
+            pull: *number,
+            comment: Box::new(comment.clone()),
+            on_line: line.is_some(),
+            mentions: called,
+        },
+        Thread::Issue(_) | Thread::Pull { .. } => Reading::Nothing("said to others"),
+    }
+}
+
+/// The session whose pull request it is: one from a branch of the repository itself.
+pub(crate) fn session_of_pull(repository: u64, pull: &Pull) -> Option<SessionId> {
+    session_of_branch(&pull.branch).filter(|_| pull.head_repository.is_none_or(|head| head == repository))
+}
+
+fn of_review(repository: &Repository, pull: &Pull, review: &Review) -> Reading {
+    if session_of_pull(repository.id, pull).is_none() {
+        return Reading::Nothing("the pull request is not ours");
+    }
+    match review.end {
+        ReviewEnd::Said | ReviewEnd::ChangesWanted => {
+            Reading::Reviewed(Box::new(pull.clone()), review.clone())
+        }
+        ReviewEnd::Approved => Reading::Nothing("an approval wants nothing"),
+        ReviewEnd::Dismissed => Reading::Nothing("a review was taken back"),
+    }
+}
+
+fn of_pull(repository: &Repository, pull: &Pull, change: &PullChange) -> Reading {
+    match (session_of_pull(repository.id, pull), change) {
+        (None, _) => Reading::Nothing("the pull request is not ours"),
+        (Some(session), PullChange::Closed | PullChange::Reopened) => Reading::PullChanged(session),
+        (
+            Some(_),
+            PullChange::Opened
+            | PullChange::Ready
+            | PullChange::Edited
+            | PullChange::Labelled(_)
+            | PullChange::ReviewWanted(_)
+            | PullChange::Pushed { .. }
+            | PullChange::Other,
+        ) => Reading::Nothing("nothing that changes the session"),
+    }
+}
+
+fn of_check(check: &Check, actor: &Account, rules: &Rules) -> Reading {
+    let ours = check.name.to_ascii_lowercase().starts_with("cofferdam");
+    match check.end {
+        _ if ours || actor.id == rules.me.id => Reading::Nothing("our own check"),
+        CheckEnd::Passed | CheckEnd::Neutral => Reading::Nothing("the check has found nothing"),
+        CheckEnd::Failed => match &check.branch {
+            Some(branch) if session_of_branch(branch).is_none() => {
+                Reading::Nothing("a check of somebody else's branch")
+            }
+            Some(_) | None => Reading::Failed(check.clone()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The `[[hook]]` tables of the configuration.
+
+use std::num::NonZeroU32;
+
+use cofferdam_domain::task::Wishes;
+use http::HeaderName;
+use serde::Deserialize;
+
+use super::{ConditionSettings, Hook, ProofSettings, is_pointer, template::Template};
+use crate::job::{Job, NO_NAME, ORGANISATION, is_name};
+
+/// Conditions, and pointers to what is the same, in one table.
+const MOST: usize = 16;
+
+/// One `[[hook]]` table: who may post, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookSettings {
+    /// Names it: deliveries go to `/hooks/` and this.
+    pub name: String,
+    /// How the sender proves who it is.
+    pub proof: ProofSettings,
+    /// What tells one delivery from another; the digest of its body if nothing is said.
+    pub id: Option<IdSettings>,
+    /// What kind of thing it is, for people.
+    pub event: Option<IdSettings>,
+    /// Which deliveries are of interest: those that meet all of this.
+    #[serde(default)]
+    pub when: Vec<ConditionSettings>,
+    /// What to do, with places for what a delivery has: `{{/json/pointer}}`.
+    pub prompt: String,
+    /// What deliveries about the same thing have in common, as JSON pointers: while its session works they are messages to it, and while its
+    /// pull request is open they begin no other.
+    #[serde(default)]
+    pub same: Vec<String>,
+    /// So many sessions begin within an hour at the most; what would begin more is left out.
+    #[serde(default = "twenty")]
+    pub per_hour: NonZeroU32,
+    /// On which repository: an absolute path or a URL.
+    pub repository: String,
+    /// The ref to start from; the repository's default branch if none is named.
+    pub base: Option<String>,
+    /// The model, by its name in the configuration.
+    pub model: Option<String>,
+    /// A policy of the organisation's.
+    pub policy: Option<String>,
+    /// For which organisation.
+    #[serde(default = "local")]
+    pub organisation: String,
+    /// In which project of it; in its first if none is named.
+    pub project: Option<String>,
+}
+
+/// Where a delivery says something of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdSettings {
+    /// In a header.
+    Header(String),
+    /// In its body: a JSON pointer.
+    Pointer(String),
+}
+
+fn twenty() -> NonZeroU32 {
+    NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN)
+}
+
+fn local() -> String {
+    ORGANISATION.to_owned()
+}
+
+/// A `[[hook]]` table cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHook {
+    /// Its name.
+    #[error("[[hook]]: {NO_NAME}, and each table another one: {0:?}")]
+    Name(String),
+    /// Something of it.
+    #[error("[[hook]] {name:?}: {problem}")]
+    Hook {
+        /// Its name.
+        name: String,
+        /// What is wrong, in words.
+        problem: String,
+    },
+}
+
+impl HookSettings {
+    /// The hooks of all tables. `environment` reads a variable.
+    ///
+    /// # Errors
+    /// For the first table that cannot be; says what is wrong with it.
+    pub fn hooks(
+        tables: &[Self],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Hook>, InvalidHook> {
+        let mut hooks: Vec<Hook> = Vec::new();
+        for table in tables {
+            let name = table.name.clone();
+            if !is_name(&name) || hooks.iter().any(|known| known.name == name) {
+                return Err(InvalidHook::Name(name));
+            }
+            hooks.push(table.hook(environment).map_err(|problem| InvalidHook::Hook { name, problem })?);
+        }
+        Ok(hooks)
+    }
+
+    fn hook(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Hook, String> {
+        for id in self.id.iter().chain(&self.event) {
+            id.check()?;
+        }
+        if self.when.len() > MOST || self.same.len() > MOST {
+            return Err(format!("`when` and `same` have at most {MOST} entries"));
+        }
+        if let Some(pointer) = self.same.iter().find(|pointer| !is_pointer(pointer)) {
+            return Err(format!("`same` has {pointer:?}, which is no JSON pointer, such as /data/issue/id"));
+        }
+        let job = Job {
+            repository: self.repository.clone(),
+            base: self.base.clone(),
+            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), plan_first: false },
+        };
+        job.check()?;
+        Ok(Hook {
+            name: self.name.clone(),
+            proof: self.proof.open(environment).map_err(|error| error.to_string())?,
+            id: self.id.clone(),
+            event: self.event.clone(),
+            when: self.when.iter().map(ConditionSettings::condition).collect::<Result<_, _>>()?,
+            template: Template::parse(&self.prompt)?,
+            same: self.same.clone(),
+            per_hour: self.per_hour,
+            job,
+        })
+    }
+}
+
+impl IdSettings {
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Header(name) if name.parse::<HeaderName>().is_err() => {
+                Err(format!("{name:?} is no name of a header"))
+            }
+            Self::Pointer(pointer) if !is_pointer(pointer) => {
+                Err(format!("{pointer:?} is no JSON pointer, such as /event/id"))
+            }
+            Self::Header(_) | Self::Pointer(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct File {
+        hook: Vec<HookSettings>,
+    }
+
+    fn hooks(text: &str) -> Result<Vec<Hook>, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let environment = |name: &str| (name == "SECRET").then(|| "0123456789abcdef".to_owned());
+        HookSettings::hooks(&file.hook, &environment).map_err(|error| error.to_string())
+    }
+
+    fn table(name: &str, repository: &str, rest: &str) -> String {
+        format!(
+            "[[hook]]\nname = '{name}'\nrepository = '{repository}'\nprompt = 'Fix {{{{/a}}}}'\n\
+             proof = {{ kind = 'pagerduty', secret = {{ env = 'SECRET' }} }}\n{rest}"
+        )
+    }
+
+    #[test]
+    fn tables_become_hooks() {
+        let rest =
+            "id = { pointer = '/event/id' }\nwhen = [{ pointer = '/a', exists = true }]\nsame = ['/b']\n";
+        let hooks =
+            hooks(&(table("a", "/srv/a", rest) + &table("b", "https://forge.example/a/b", ""))).unwrap();
+        assert_eq!(hooks.iter().map(Hook::name).collect::<Vec<_>>(), ["a", "b"]);
+        let same = |body: &str| hooks[0].same(&serde_json::from_str(body).unwrap());
+        assert_eq!(same(r#"{"b":1,"c":2}"#), same(r#"{"b":1}"#));
+        assert_ne!(same(r#"{"b":1}"#), same(r#"{"b":"1"}"#));
+        assert_eq!(same(r#"{"b":null}"#), None);
+        assert_eq!(hooks[1].same(&serde_json::json!({ "b": 1 })), None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            (table("a b", "/srv/a", ""), "letters"),
+            (table("a", "srv", ""), "repository"),
+            (table("a", "/srv/a", "base = '-x'"), "`base`"),
+            (table("a", "/srv/a", "per_hour = 0"), "per_hour"),
+            (table("a", "/srv/a", "same = ['b']"), "`same`"),
+            (table("a", "/srv/a", "id = { pointer = 'b' }"), "JSON pointer"),
+            (table("a", "/srv/a", "event = { header = 'a b' }"), "header"),
+            (table("a", "/srv/a", "when = [{ pointer = '/a' }]"), "one of `is`"),
+            (table("a", "/srv/a", "promt = 'x'"), "promt"),
+            (table("a", "/srv/a", "").replace("{{/a}}", "{{a}}"), "JSON pointer"),
+            (table("a", "/srv/a", "").repeat(2), "another one"),
+            (table("a", "/srv/a", "").replace("SECRET", "OTHER"), "OTHER is not set"),
+        ] {
+            let error = hooks(&text).map(drop).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}
