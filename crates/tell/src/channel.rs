@@ -22,7 +22,7 @@ pub enum Failed {
     /// Later it may be.
     #[error("{reason}")]
     ForNow {
-        /// Why, in words. Nothing that a receiver has chosen.
+        /// Why, in words. What a receiver has chosen of them is bounded and can be seen.
         reason: String,
         /// How long the receiver asks to be left alone.
         rest: Option<Duration>,

@@ -1,18 +1,19 @@
 //! Telling people what happens to sessions while they look elsewhere: that one was frozen, waits for them, has ended.
 //!
 //! What this crate is for: [`Teller`] takes letters from the store's outbox and delivers them by [`Channel`]s, at least once each and under the
-//! same id, again after failures, until it gives up and the audit log says so. Channels are a signed webhook and a program of the operator's; whatever
-//! else is to hear of sessions (a forge's comments) is one more implementation of the same interface.
+//! same id, again after failures, until it gives up and the audit log says so. Channels are a signed webhook, a program of the
+//! operator's, and a forge, where one comment below the issue is kept up to date ([`ForgeChannel`]).
 //!
 //! What it never does: believe what a model, a sandbox or a receiver says. What they have to say is bounded, made visible and kept under
 //! `untrusted`; answers are not read, redirections not followed, and names lead to no address that the operator has not permitted.
 //!
-//! Where to start reading: `teller` (who is told when), then `webhook`.
+//! Where to start reading: `teller` (who is told when), then `webhook`; `forge` for what is said on forges.
 
 #![forbid(unsafe_code)]
 
 mod channel;
 mod command;
+mod forge;
 mod message;
 mod settings;
 mod signature;
@@ -21,6 +22,7 @@ mod wait;
 mod webhook;
 
 pub use channel::{Channel, Failed};
+pub use forge::ForgeChannel;
 pub use message::{Message, Names};
 pub use settings::{CommandSettings, SecretPlace, TellError, TellSettings, WebhookSettings};
 pub use signature::{InvalidSecret, SigningSecret};

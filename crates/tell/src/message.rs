@@ -16,7 +16,7 @@
 //! What stands under `untrusted` was written by whoever asked for the work, by a model, or by programs in a sandbox; whoever shows it shows it
 //! as plain text.
 
-use cofferdam_domain::{LetterId, NoticeKind, hidden::visible};
+use cofferdam_domain::{LetterId, NoticeKind, Seq, SessionId, hidden::visible};
 use cofferdam_store::Letter;
 use serde_json::{Map, Value, json};
 
@@ -36,6 +36,12 @@ pub struct Message {
     pub id: LetterId,
     /// Of what kind.
     pub kind: NoticeKind,
+    /// The session; none where it is about no session.
+    pub session: Option<SessionId>,
+    /// The session's event that says so.
+    pub seq: Seq,
+    /// Where the session's page is.
+    pub page: Option<String>,
     /// JSON, see the module's documentation.
     pub body: String,
 }
@@ -47,13 +53,16 @@ impl Message {
         let Letter { id, kind, owner, session, seq, at, title, text, pull_request } = letter;
         let mut data = Map::new();
         let mut put = |name: &str, value: Value| drop(data.insert(name.to_owned(), value));
+        let page = session
+            .zip(origin)
+            .map(|(session, origin)| format!("{}/sessions/{session}", origin.trim_end_matches('/')));
         put("id", id.to_string().into());
         if let Some(session) = session {
             put("session", session.to_string().into());
             put("event", seq.0.into());
-            if let Some(origin) = origin {
-                put("link", format!("{}/sessions/{session}", origin.trim_end_matches('/')).into());
-            }
+        }
+        if let Some(page) = &page {
+            put("link", page.as_str().into());
         }
         put("organisation", json!({ "id": owner.org.to_string(), "name": names.organisation }));
         put("project", json!({ "id": owner.project.to_string(), "name": names.project }));
@@ -65,7 +74,7 @@ impl Message {
         let subject = if *kind == NoticeKind::Test { "cofferdam" } else { "session" };
         let body =
             json!({ "type": format!("{subject}.{}", kind.name()), "timestamp": at.utc(), "data": data });
-        Self { id: *id, kind: *kind, body: body.to_string() }
+        Self { id: *id, kind: *kind, session: *session, seq: *seq, page, body: body.to_string() }
     }
 }
 

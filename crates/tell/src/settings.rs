@@ -23,7 +23,7 @@ const LONGEST_SECONDS: u32 = 60;
 pub struct TellSettings {
     /// Names the channel, in the outbox too: letters that wait for a name that is configured nowhere any more are not told.
     pub name: String,
-    /// Of what; of everything where the list is empty.
+    /// Of what; where the list is empty, of everything but `moved`.
     #[serde(default)]
     pub kinds: Vec<NoticeKind>,
     /// Only of sessions of these organisations, by name.
@@ -185,7 +185,11 @@ impl CommandSettings {
 }
 
 impl SecretPlace {
-    fn read(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    /// The secret. `environment` reads a variable.
+    ///
+    /// # Errors
+    /// When there is none, in words.
+    pub fn read(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
         match self {
             Self::File(path) => fs::read_to_string(path)
                 .map_err(|error| format!("its secret cannot be read from {}: {error}", path.display())),

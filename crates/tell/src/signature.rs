@@ -44,9 +44,25 @@ impl SigningSecret {
     /// The header `webhook-signature`. `timestamp` is in seconds since 1970.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
-        let tag = hmac::sign(&self.0, format!("{id}.{timestamp}.{body}").as_bytes());
+        let tag = hmac::sign(&self.0, &signed(id, timestamp, body.as_bytes()));
         format!("v1,{}", STANDARD.encode(tag))
     }
+
+    /// Whether one of the signatures in the header `webhook-signature`, of which only the first few are looked at, is made with it.
+    #[must_use]
+    pub fn proves(&self, id: &str, timestamp: u64, body: &[u8], signatures: &str) -> bool {
+        const MOST: usize = 8;
+        let signed = signed(id, timestamp, body);
+        signatures.split(' ').take(MOST).any(|signature| {
+            let tag = signature.strip_prefix("v1,").and_then(|digits| STANDARD.decode(digits).ok());
+            tag.is_some_and(|tag| hmac::verify(&self.0, &signed, &tag).is_ok())
+        })
+    }
+}
+
+/// What a signature is about.
+fn signed(id: &str, timestamp: u64, body: &[u8]) -> Vec<u8> {
+    [format!("{id}.{timestamp}.").as_bytes(), body].concat()
 }
 
 #[cfg(test)]
@@ -59,6 +75,15 @@ mod tests {
         let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(format!("{secret:?}"), "****");
+        let proves = |body: &str| {
+            secret.proves(
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1_614_265_330,
+                body.as_bytes(),
+                &format!("v1a,x {signature}"),
+            )
+        };
+        assert!(proves(r#"{"test": 2432232314}"#) && !proves("{}"));
     }
 
     #[test]

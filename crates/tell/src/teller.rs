@@ -28,7 +28,7 @@ const NOTES: u32 = 5;
 pub struct Route {
     /// Its name.
     pub name: String,
-    /// Of what; of everything where the list is empty.
+    /// Of what; where the list is empty, of everything but [`NoticeKind::Moved`].
     pub kinds: Vec<NoticeKind>,
     /// Of sessions of these organisations only, unless the list is empty.
     pub organisations: Vec<String>,
@@ -50,7 +50,8 @@ impl Route {
         let among = |list: &[String], name: Option<&String>| {
             list.is_empty() || name.is_some_and(|name| list.contains(name))
         };
-        (self.kinds.is_empty() || self.kinds.contains(&letter.kind))
+        let usual = self.kinds.is_empty() && letter.kind != NoticeKind::Moved;
+        (usual || self.kinds.contains(&letter.kind))
             && among(&self.organisations, names.organisation.as_ref())
             && among(&self.projects, names.project.as_ref())
     }
@@ -216,6 +217,6 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }

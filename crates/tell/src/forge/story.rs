@@ -1,0 +1,174 @@
+//! What a session's log says that a forge is told of: folded whole at each letter. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cofferdam_agent::Agent;
+use cofferdam_domain::{
+    About, Event, EventBody, EvidenceRun, Finding, Outcome, Seq, SessionId, Side, Thread,
+    effective::effective, event::NudgeReason, tool::Finish,
+};
+use cofferdam_gate::{EvidenceSummary, judge};
+
+use super::replies::{Answer, Remark, Replied};
+
+/// A session as a forge is told of it.
+pub(super) struct Story {
+    /// How it stands.
+    pub(super) agent: Agent,
+    /// What was seen of the latest change.
+    pub(super) seen: Seen,
+    /// What stands on the branch.
+    pub(super) published: Option<Published>,
+    /// Why it waits for a budget.
+    pub(super) budget: Option<String>,
+    /// All that was remarked, by the comment's number.
+    remarks: BTreeMap<u64, Remark>,
+    /// All messages that came in from forges.
+    abouts: BTreeMap<Seq, About>,
+    /// What was answered between one end of the session and the next, by where that end is.
+    ended: Vec<(Seq, BTreeMap<u64, Replied>)>,
+    /// The same since the last end.
+    answered: BTreeMap<u64, Replied>,
+    /// Of these those of the turn under way.
+    open: BTreeSet<u64>,
+}
+
+/// What was seen of a change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// What the gate found.
+    pub(super) findings: Vec<Finding>,
+    base: Option<EvidenceRun>,
+    head: Option<EvidenceRun>,
+}
+
+impl Seen {
+    /// What the tests show.
+    pub(super) fn evidence(&self) -> EvidenceSummary {
+        judge(self.base.as_ref(), self.head.as_ref())
+    }
+}
+
+/// A commit on the branch, and what was seen of it before it was pushed.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    pub(super) commit: String,
+    pub(super) seen: Seen,
+}
+
+impl Story {
+    /// What a whole log says.
+    pub(super) fn of(session: SessionId, events: &[Event]) -> Self {
+        let mut story = Self {
+            agent: Agent::of(session, events),
+            seen: Seen::default(),
+            published: None,
+            budget: None,
+            remarks: BTreeMap::new(),
+            abouts: BTreeMap::new(),
+            ended: Vec::new(),
+            answered: BTreeMap::new(),
+            open: BTreeSet::new(),
+        };
+        for event in effective(events) {
+            story.take(event.seq, &event.body);
+        }
+        story
+    }
+
+    fn take(&mut self, seq: Seq, body: &EventBody) {
+        if let EventBody::MessageReceived { about: Some(about), .. } = body {
+            self.heard(seq, about);
+        } else if let EventBody::BudgetExceeded { what } = body {
+            self.budget = Some(what.clone());
+        } else if let EventBody::WorkFinished { finish, .. } = body {
+            self.replied(finish);
+        } else if let EventBody::ObjectsReceived(_) = body {
+            self.seen = Seen::default();
+        } else if let EventBody::Examined { findings, .. } = body {
+            self.seen.findings.clone_from(findings);
+        } else if let EventBody::EvidenceRun(run) = body {
+            let side = match run.side {
+                Side::Base => &mut self.seen.base,
+                Side::Head => &mut self.seen.head,
+            };
+            *side = Some(run.clone());
+        } else if let EventBody::Pushed { commit, .. } = body {
+            self.pushed(commit);
+        } else if let EventBody::Nudged { reason: NudgeReason::FollowUp, .. } = body {
+            self.open.clear();
+        } else if let EventBody::SessionEnded { .. } = body {
+            self.open.clear();
+            self.ended.push((seq, std::mem::take(&mut self.answered)));
+        }
+    }
+
+    fn heard(&mut self, seq: Seq, about: &About) {
+        self.abouts.insert(seq, about.clone());
+        for remark in about.remarks() {
+            let known = Remark { thread: about.thread().clone(), discussion: remark.discussion.clone() };
+            self.remarks.insert(remark.comment, known);
+        }
+    }
+
+    /// The agent says it again where the gate has sent its change back: the last word counts.
+    fn replied(&mut self, finish: &Finish) {
+        for reply in &finish.replies {
+            self.answered.insert(reply.to, Replied::new(reply));
+            self.open.insert(reply.to);
+        }
+    }
+
+    fn pushed(&mut self, commit: &str) {
+        for number in &self.open {
+            if let Some(reply) = self.answered.get_mut(number) {
+                reply.commit = Some(commit.to_owned());
+            }
+        }
+        self.published = Some(Published { commit: commit.to_owned(), seen: self.seen.clone() });
+    }
+
+    /// How it ended, unless it goes on.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.agent.outcome().filter(|_| !self.agent.goes_on())
+    }
+
+    /// Which session it is.
+    pub(super) const fn session(&self) -> SessionId {
+        self.agent.session()
+    }
+
+    /// The issue or pull request that the session was asked for in.
+    pub(super) fn asked_in(&self) -> Option<&Thread> {
+        let asked = self.agent.task()?.origin.as_ref()?.on_forge()?;
+        Some(&asked.thread)
+    }
+
+    /// Where on this forge it has its place: where it was asked for, else where somebody has written to it.
+    pub(super) fn place(&self, forge: &str) -> Option<&Thread> {
+        let written = self.abouts.values().rev().map(About::thread);
+        self.asked_in().into_iter().chain(written).find(|thread| thread.forge == forge)
+    }
+
+    /// What the message is about that this event has brought.
+    pub(super) fn about(&self, seq: Seq) -> Option<&About> {
+        self.abouts.get(&seq)
+    }
+
+    /// The answers that are complete with the session's end at this event; none if that is no end.
+    pub(super) fn answers(&self, seq: Seq) -> impl Iterator<Item = Answer<'_>> {
+        let ended = self.ended.iter().filter(move |(end, _)| *end == seq);
+        ended.flat_map(|(_, answered)| answered.values()).filter_map(|reply| {
+            let remark = self.remarks.get(&reply.to)?;
+            Some(Answer { remark, reply })
+        })
+    }
+
+    /// How many remarks of the last turn the agent has left without an answer, and how many there were.
+    pub(super) fn unanswered(&self) -> Option<(usize, usize)> {
+        let (_, answered) = self.ended.last()?;
+        let asked = self.agent.remarks();
+        let left = asked.iter().filter(|number| !answered.contains_key(number)).count();
+        (left > 0).then_some((left, asked.len()))
+    }
+}
