@@ -8,6 +8,7 @@ use axum::{
 };
 
 use crate::{
+    hooks,
     problem::{Kind, Problem},
     shared::Shared,
 };
@@ -47,10 +48,12 @@ pub(crate) async fn secure(State(shared): State<Shared>, request: Request, next:
     response
 }
 
-/// Lets requests through that are meant for this server. Whoever watches over it may ask for its health by whatever address.
+/// Lets requests through that are meant for this server. Whoever watches over it may ask for its health by whatever address, and other programs,
+/// which no browser can be made to be, may post by whichever reaches it.
 pub(crate) async fn directed(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_health = matches!(path, "/healthz" | "/readyz") && request.method() == Method::GET;
+    let is_posted = path.starts_with(hooks::BASE) && request.method() == Method::POST;
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
         (Some(Ok(host)), None) => host,
@@ -58,7 +61,7 @@ pub(crate) async fn directed(State(shared): State<Shared>, request: Request, nex
     };
     // A request that names its target whole (RFC 9112, section 3.2.2) is for that host, whatever else it says.
     let named = request.uri().authority().map_or(host, |authority| authority.as_str());
-    if is_health || shared.origin().is_host(host) && shared.origin().is_host(named) {
+    if is_health || is_posted || shared.origin().is_host(host) && shared.origin().is_host(named) {
         return next.run(request).await;
     }
     Problem::new(

@@ -18,6 +18,7 @@ mod client;
 mod cursor;
 mod desk;
 mod headers;
+mod hooks;
 mod limits;
 mod live;
 mod metrics;
@@ -38,7 +39,10 @@ pub use access::{Admit, InvalidOpenId, OpenId, OpenIdSettings, Who};
 pub use act::Act;
 pub use client::{Client, ClientError};
 pub use desk::{Desk, Link, Refusal};
+pub use hooks::{Hooks, Posted};
 pub use limits::Limits;
 pub use numbers::serve_numbers;
 pub use origin::{InvalidOrigin, Origin};
-pub use server::{Choices, Clock, Eraser, Numbers, Repositories, SealError, SecretSeal, Server, ServerParts};
+pub use server::{
+    Choices, Clock, Eraser, Numbers, Repositories, SealError, SecretSeal, Server, ServerParts, Threads,
+};

@@ -45,6 +45,11 @@ impl Default for Limits {
 
 /// The longest body of a request, in bytes: a prompt of the longest kind, written with many escapes.
 pub(crate) const MAX_BODY: usize = 2 << 20;
+/// The most bytes of something that is posted by another program: GitHub sends none above 25 MB.
+pub(crate) const MAX_POSTED: usize = 25 << 20;
+/// Bytes of what is posted that are held at once, of all who post together, and how long it is waited for room among them.
+pub(crate) const POSTED_AT_ONCE: usize = 96 << 20;
+pub(crate) const HOOK_WAIT: Duration = Duration::from_secs(5);
 /// The most bytes that a request's head may have.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
 /// The most header fields.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{Router, body::Body, extract::Request, middleware};
-use cofferdam_domain::{OrgId, Secret, SessionId, Timestamp};
+use cofferdam_domain::{OrgId, Secret, SessionId, Thread, Timestamp};
 use cofferdam_store::Everything;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::{
-    Limits, OpenId, Origin, api, headers,
-    limits::{MAX_FIELDS, MAX_HEAD, Streams},
+    Hooks, Limits, OpenId, Origin, api, headers, hooks,
+    limits::{MAX_FIELDS, MAX_HEAD, POSTED_AT_ONCE, Streams},
     metrics::Metrics,
     pages, patience,
     shared::{Inside, Shared, stopped},
@@ -67,6 +67,33 @@ pub struct Choices {
     pub models: Vec<String>,
     /// Where repositories may be.
     pub repositories: Repositories,
+    /// Where the issues and pull requests are that tasks come from.
+    pub threads: Threads,
+}
+
+/// Finds the page of an issue or a pull request, on a forge that is configured.
+#[derive(Clone, Default)]
+pub struct Threads(Option<Arc<FindsThread>>);
+
+type FindsThread = dyn Fn(&Thread) -> Option<String> + Send + Sync;
+
+impl Threads {
+    /// Found by this.
+    #[must_use]
+    pub fn new(find: impl Fn(&Thread) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    /// The address of its page, where it is known.
+    pub(crate) fn page(&self, thread: &Thread) -> Option<String> {
+        self.0.as_ref()?(thread)
+    }
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Threads")
+    }
 }
 
 /// Which repositories may be worked on.
@@ -95,6 +122,8 @@ pub struct ServerParts {
     pub openid: Option<OpenId>,
     /// Removes what deleted sessions have left here; nobody where no worker works here.
     pub eraser: Option<Box<dyn Eraser>>,
+    /// Takes what other programs post; nobody does where nothing is configured to be posted.
+    pub hooks: Option<Box<dyn Hooks>>,
     /// Says what time it is.
     pub clock: Clock,
     /// What clients may take.
@@ -113,7 +142,8 @@ impl Server {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: ServerParts) -> Self {
-        let ServerParts { store, origin, choices, seal, openid, eraser, clock, limits, numbers } = parts;
+        let ServerParts { store, origin, choices, seal, openid, eraser, hooks, clock, limits, numbers } =
+            parts;
         let inside = Inside {
             store,
             origin,
@@ -121,10 +151,12 @@ impl Server {
             seal,
             openid,
             eraser,
+            hooks,
             clock,
             limits,
             numbers,
             streams: Streams::default(),
+            posted: Arc::new(Semaphore::new(POSTED_AT_ONCE)),
             tails: Tails::default(),
             metrics: Metrics::default(),
             rights: watch::Sender::new(0),
@@ -142,6 +174,7 @@ impl Server {
         let shared = &self.shared;
         api::router()
             .merge(pages::router())
+            .merge(hooks::router())
             .fallback(api::unknown)
             .method_not_allowed_fallback(api::wrong_method)
             .layer(middleware::from_fn_with_state(shared.clone(), patience::answer_in_time))

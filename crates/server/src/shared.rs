@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use cofferdam_domain::Timestamp;
 use cofferdam_store::Everything;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     access::OpenId,
+    hooks::Hooks,
     limits::{Limits, Streams},
     metrics::Metrics,
     origin::Origin,
@@ -32,10 +33,13 @@ pub(crate) struct Inside {
     pub(crate) seal: Box<dyn SecretSeal>,
     pub(crate) openid: Option<OpenId>,
     pub(crate) eraser: Option<Box<dyn Eraser>>,
+    pub(crate) hooks: Option<Box<dyn Hooks>>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) numbers: Numbers,
     pub(crate) streams: Streams,
+    /// A permit for each byte that is posted by other programs and held at once.
+    pub(crate) posted: Arc<Semaphore>,
     pub(crate) tails: Tails,
     pub(crate) metrics: Metrics,
     /// Rises when somebody's rights may have shrunk: live streams look again whether they may go on.
@@ -71,6 +75,14 @@ impl Shared {
 
     pub(crate) fn eraser(&self) -> Option<&dyn Eraser> {
         self.0.eraser.as_deref()
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&dyn Hooks> {
+        self.0.hooks.as_deref()
+    }
+
+    pub(crate) fn posted(&self) -> &Arc<Semaphore> {
+        &self.0.posted
     }
 
     pub(crate) fn limits(&self) -> &Limits {

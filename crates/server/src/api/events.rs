@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Asked, Named},
+    paging,
     view::SessionView,
 };
 use crate::{
@@ -74,14 +75,10 @@ async fn list_events(
     Named(session): Named<SessionId>,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<EventPage>, Problem> {
-    let limit = wanted.limit.unwrap_or(200);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::new(Kind::Malformed, format!("a page has 1 to {MAX_PAGE} events")));
-    }
+    let limit = paging::limit(wanted.limit, 200, MAX_PAGE, "events")?;
     let after = place(wanted.after.unwrap_or(0))?;
     let events = signed.tenant.read(session, after, limit).await?;
-    let whole = events.len() < limit as usize;
-    let next = events.last().filter(|_| !whole).map(|event| event.seq.0);
+    let next = paging::next(&events, limit, |event| event.seq.0);
     Ok(Json(EventPage { events, next }))
 }
 

@@ -3,11 +3,14 @@
 use axum::Json;
 use cofferdam_domain::{LetterId, Rank, SessionId, Timestamp, ids::LetterKind};
 use cofferdam_store::Posted;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::body::Asked;
+use super::{
+    body::Asked,
+    paging::{self, Paged},
+};
 use crate::{
     access::Signed,
     cursor,
@@ -17,19 +20,6 @@ use crate::{
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_letters))
-}
-
-/// Which letters to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Wanted {
-    /// Where the page begins, as the page before said
-    #[param(max_length = 100)]
-    cursor: Option<String>,
-    /// At most this many; 100 where it is not said
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
 }
 
 /// Something that one channel is told.
@@ -81,19 +71,15 @@ pub(crate) const fn state(posted: &Posted) -> &'static str {
 /// List what people outside are told
 ///
 /// By which channel, how often it was tried, and why it failed. Letters that were told or given up are kept for thirty days.
-#[utoipa::path(get, path = "/letters", tag = "Rules", params(Wanted), responses((status = 200, description = "The newest first", body = LetterPage)))]
-async fn list_letters(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json<LetterPage>, Problem> {
+#[utoipa::path(get, path = "/letters", tag = "Rules", params(Paged), responses((status = 200, description = "The newest first", body = LetterPage)))]
+async fn list_letters(signed: Signed, Asked(wanted): Asked<Paged>) -> Result<Json<LetterPage>, Problem> {
     if !signed.actor().may(Rank::Admin) {
         return Err(Problem::new(Kind::Forbidden, "who is told is for admins"));
     }
-    let limit = wanted.limit.unwrap_or(100);
-    if !(1..=200).contains(&limit) {
-        return Err(Problem::new(Kind::Malformed, "a page has 1 to 200 letters"));
-    }
+    let limit = wanted.limit("letters")?;
     let before = wanted.cursor.as_deref().map(cursor::read::<LetterKind>).transpose()?;
     let letters = signed.tenant.letters(before, limit).await?;
-    let whole = letters.len() < limit as usize;
-    let next = letters.last().filter(|_| !whole).map(|posted| cursor::after(posted.letter.id));
+    let next = paging::next(&letters, limit, |posted| cursor::after(posted.letter.id));
     let view = |posted: Posted| LetterView {
         id: posted.letter.id,
         kind: posted.letter.kind.name().to_owned(),

@@ -2,12 +2,14 @@
 
 mod asked;
 pub(crate) mod body;
+mod deliveries;
 pub(crate) mod events;
 mod health;
 mod letters;
 mod me;
 mod once;
 mod openapi;
+pub(crate) mod paging;
 mod people;
 mod results;
 mod rules;
@@ -17,6 +19,7 @@ mod traced;
 pub(crate) mod view;
 
 pub(crate) use body::{Asked, Named};
+pub(crate) use deliveries::state as delivery_state;
 pub(crate) use letters::state as letter_state;
 
 use axum::Router;
@@ -41,6 +44,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .merge(people::routes())
         .merge(rules::routes())
         .merge(letters::routes())
+        .merge(deliveries::routes())
         .merge(me::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest(BASE, v1)
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::body::{Asked, Body, Named, NoQuery};
+use super::{
+    body::{Asked, Body, Named, NoQuery},
+    paging,
+};
 use crate::{
     access::Signed,
     actions, cursor,
@@ -325,14 +328,10 @@ async fn list_audit(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json
     if !signed.actor().may(Rank::Admin) {
         return Err(Problem::new(Kind::Forbidden, "the audit log is for admins"));
     }
-    let limit = wanted.limit.unwrap_or(100);
-    if !(1..=500).contains(&limit) {
-        return Err(Problem::new(Kind::Malformed, "a page has 1 to 500 entries"));
-    }
+    let limit = paging::limit(wanted.limit, 100, 500, "entries")?;
     let before = wanted.cursor.as_deref().map(cursor::read::<AuditKind>).transpose()?;
     let entries = signed.tenant.audited(before, limit).await?;
-    let whole = entries.len() < limit as usize;
-    let next = entries.last().filter(|_| !whole).map(|entry| cursor::after(entry.id));
+    let next = paging::next(&entries, limit, |entry| cursor::after(entry.id));
     let view = |entry: AuditEntry| EntryView {
         id: entry.id,
         at: entry.at,

@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     body::{Asked, Body, Named, NoQuery},
     once::{Answer, Key, once},
+    paging,
     traced::Traced,
     view::{Made, SessionView, StateView},
 };
@@ -191,13 +192,7 @@ struct SessionPage {
 )]
 async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json<SessionPage>, Problem> {
     let Wanted { state, project, user, archived, text, cursor, limit } = wanted;
-    let limit = limit.unwrap_or(50);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::new(
-            crate::problem::Kind::Malformed,
-            format!("a page has 1 to {MAX_PAGE} sessions"),
-        ));
-    }
+    let limit = paging::limit(limit, 50, MAX_PAGE, "sessions")?;
     if text.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(Problem::new(
             crate::problem::Kind::Malformed,
@@ -216,8 +211,7 @@ async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<J
         ..SessionFilter::default()
     };
     let rows = signed.tenant.sessions(filter).await?;
-    let whole = rows.len() < limit as usize;
-    let next = rows.last().filter(|_| !whole).map(|row| cursor::after(row.id));
+    let next = paging::next(&rows, limit, |row| cursor::after(row.id));
     Ok(Json(SessionPage { sessions: rows.into_iter().map(Into::into).collect(), next }))
 }
 

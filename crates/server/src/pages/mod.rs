@@ -8,6 +8,7 @@
 //! tested with a real parser over every page, and in a real browser.
 
 mod assets;
+mod deliveries;
 mod diff;
 mod evidence;
 mod list;

@@ -24,7 +24,7 @@ pub(crate) fn audit(entries: &[Entry], next: Option<&str>) -> Markup {
     html! {
         header.section {
             h1 { "Audit" }
-            p.quiet { "Each entry holds the hash of the one before. " code { "cofferdam audit verify" } " checks them all. " a href="/told" { "What people outside were told" } "." }
+            p.quiet { "Each entry holds the hash of the one before. " code { "cofferdam audit verify" } " checks them all. " a href="/told" { "What people outside were told" } ", " a href="/deliveries" { "what they sent" } "." }
         }
         @if entries.is_empty() { p.empty { "Nothing has been written down yet." } }
         @else {

@@ -1,9 +1,10 @@
 //! Logs to look at: one of every kind of event, one that is hostile in every field, one that is long. Only for tests.
 
 use cofferdam_domain::{
-    Answer, BlobRef, Block, CallId, Cost, Digest, Event, EventBody, EventId, EvidenceRun, Finding, Label,
-    Outcome, Policy, PullRequest, SandboxId, Seq, SessionId, Severity, Side, Source, Spent, Stage,
-    StopReason, Task, Timestamp, ToolCall, ToolOutcome, ToolStatus, Usage, Verdict,
+    About, Answer, Asked, BlobRef, Block, CallId, Cost, Digest, Event, EventBody, EventId, EvidenceRun,
+    Finding, Label, Origin, Outcome, Policy, PullRequest, Remark, SandboxId, Seq, SessionId, Severity, Side,
+    Source, Spent, Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome, ToolStatus,
+    Usage, Verdict,
     change::{DiffStat, Received},
     egress::{Access, AccessAsk, EgressRule, Operation, Passed, Refusal, Refused, Scheme},
     event::{EditFormat, Fixed, ModelInfo, NudgeReason, PlanDecision, Repository},
@@ -12,7 +13,7 @@ use cofferdam_domain::{
     message::{Family, Reasoning},
     policy::LimitKind,
     pull_request::PullRequestState,
-    tool::{Finish, FinishOutcome, PlanItem, PlanState, ToolEffect},
+    tool::{Finish, FinishOutcome, PlanItem, PlanState, Reply, ToolEffect},
 };
 
 /// The session that all samples are of.
@@ -55,7 +56,38 @@ pub(crate) fn task(words: Words) -> EventBody {
     )
     .unwrap();
     task.wishes.plan_first = true;
-    EventBody::TaskAccepted { task }
+    let origin = Origin::Forge(Box::new(Asked {
+        thread: thread(words, Subject::Issue(12)),
+        account: 3,
+        delivery: words("d-1"),
+        changed: None,
+        concealed: vec![(words("in hidden comments, left out"), 120), (words("invisible, written out"), 1)],
+    }));
+    EventBody::TaskAccepted { task: task.asked(origin) }
+}
+
+fn thread(words: Words, subject: Subject) -> Thread {
+    Thread { forge: words("hub"), repository: 7, path: words("ann/durations"), subject }
+}
+
+fn reviewed(words: Words) -> EventBody {
+    let remark = Remark {
+        comment: 31,
+        discussion: words("31"),
+        path: words("src/lib.rs"),
+        line: Some(14),
+        text: words("Is `1h 1h` still an error?"),
+    };
+    EventBody::MessageReceived {
+        from: words("cal"),
+        text: words("Nearly there."),
+        label: Label { integrity: Integrity::Member, audience: Audience::Repository },
+        about: Some(Box::new(About::Review {
+            thread: thread(words, Subject::Pull(13)),
+            review: 9,
+            remarks: vec![remark],
+        })),
+    }
 }
 
 pub(crate) fn fixed(words: Words) -> EventBody {
@@ -202,6 +234,7 @@ pub(crate) fn beginning(words: Words) -> Vec<EventBody> {
         EventBody::SandboxReady {
             sandbox,
             level: words("native, hardened: namespaces, Landlock, seccomp, cgroup v2"),
+            moved: None,
         },
     ]
 }
@@ -306,7 +339,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
         outcome: FinishOutcome::Done,
         title: words("Parse durations with several units"),
         summary: words(summary),
-        replies: Vec::new(),
+        replies: vec![Reply { to: 31, fixed: true, text: words("Yes, and now a test says so.") }],
     };
     let finding = |severity, rule: &str, path: &str, line, why: &str| Finding {
         rule: words(rule),
@@ -416,6 +449,7 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
             label: Label { integrity: Integrity::Member, audience: Audience::Requester },
             about: None,
         },
+        reviewed(words),
         EventBody::LimitReached { limit: LimitKind::Cost, spent: Spent::default() },
         EventBody::PauseAsked { by: words("ann") },
         EventBody::ContinueAsked { by: words("ann") },

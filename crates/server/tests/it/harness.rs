@@ -16,7 +16,7 @@ use cofferdam_domain::{
     egress::AccessAsk, evidence::Exit,
 };
 use cofferdam_server::{
-    Choices, Limits, OpenId, OpenIdSettings, Origin, SealError, SecretSeal, Server, ServerParts,
+    Choices, Hooks, Limits, OpenId, OpenIdSettings, Origin, SealError, SecretSeal, Server, ServerParts,
 };
 use cofferdam_store::{Everything, Placement, Ticket, Writer};
 use cofferdam_testkit::Postgres;
@@ -60,13 +60,14 @@ pub(crate) struct Setup {
     pub(crate) kind: Kind,
     pub(crate) limits: Limits,
     pub(crate) openid: Option<OpenIdSettings>,
+    pub(crate) hooks: Option<Box<dyn Hooks>>,
     /// When its time begins.
     pub(crate) begin: u64,
 }
 
 impl Setup {
     pub(crate) fn on(kind: Kind) -> Self {
-        Self { kind, limits: Limits::default(), openid: None, begin: 1_800_000_000_000 }
+        Self { kind, limits: Limits::default(), openid: None, hooks: None, begin: 1_800_000_000_000 }
     }
 }
 
@@ -116,7 +117,7 @@ impl World {
     }
 
     pub(crate) async fn of(setup: Setup) -> Option<Self> {
-        let Setup { kind, limits, openid, begin } = setup;
+        let Setup { kind, limits, openid, hooks, begin } = setup;
         let folder = tempfile::tempdir().unwrap();
         let place = match kind {
             Kind::Sqlite => folder.path().to_str().unwrap().to_owned(),
@@ -134,6 +135,7 @@ impl World {
             seal: Box::new(Turned),
             openid: openid.map(|settings| OpenId::new(settings).unwrap()),
             eraser: None,
+            hooks,
             clock: Arc::new(move || Timestamp(reads.fetch_add(1, Ordering::Relaxed))),
             limits,
             numbers: Arc::new(|| "# TYPE more gauge\nmore 1\n".to_owned()),
@@ -301,7 +303,7 @@ fn delivered(patch: BlobRef) -> Vec<EventBody> {
         "patch": patch,
     });
     vec![
-        EventBody::SandboxReady { sandbox: SandboxId::generate(), level: "test".to_owned() },
+        EventBody::SandboxReady { sandbox: SandboxId::generate(), level: "test".to_owned(), moved: None },
         EventBody::AccessAsked(Box::new(access())),
         EventBody::ObjectsReceived(serde_json::from_value(received).unwrap()),
         EventBody::EvidenceRun(run),

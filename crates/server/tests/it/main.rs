@@ -13,6 +13,7 @@ mod browser;
 mod chromium;
 mod contract;
 mod foreign;
+mod hooks;
 mod live;
 mod openid;
 mod pages;

@@ -35,6 +35,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/usage", get(organisation::usage))
         .route("/audit", get(organisation::audit))
         .route("/told", get(organisation::told))
+        .route("/deliveries", get(organisation::deliveries))
         .merge(of_session())
         .merge(settings())
         .merge(crate::access::sign_in::router())

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use super::answer::{Html, page};
 use crate::{
     access::Signed,
-    api::Asked,
+    api::{Asked, paging},
     cursor,
     pages::{
+        deliveries,
         organisation::{self, Entry},
         shell::{self, Place},
         sign_in, told,
@@ -38,10 +39,8 @@ pub(super) async fn audit(signed: Signed, Asked(wanted): Asked<Wanted>) -> Resul
         return Err(Problem::new(Kind::Forbidden, "the audit log is for admins"));
     }
     let before = wanted.before.as_deref().map(cursor::read).transpose()?;
-    let mut entries = signed.tenant.audited(before, PAGE + 1).await?;
-    let more = entries.len() > PAGE as usize;
-    entries.truncate(PAGE as usize);
-    let next = entries.last().filter(|_| more).map(|entry| cursor::after(entry.id));
+    let entries = signed.tenant.audited(before, PAGE).await?;
+    let next = paging::next(&entries, PAGE, |entry| cursor::after(entry.id));
     let shown: Vec<Entry> = entries
         .into_iter()
         .map(|entry| Entry {
@@ -55,18 +54,21 @@ pub(super) async fn audit(signed: Signed, Asked(wanted): Asked<Wanted>) -> Resul
     Ok(page(&signed, Place::Audit, "Audit", &organisation::audit(&shown, next.as_deref())))
 }
 
-/// Letters on one page.
-const LETTERS: u32 = 100;
-
 pub(super) async fn told(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Html, Problem> {
     if !signed.actor().may(Rank::Admin) {
         return Err(Problem::new(Kind::Forbidden, "who is told is for admins"));
     }
     let before = wanted.before.as_deref().map(cursor::read).transpose()?;
-    let letters = signed.tenant.letters(before, LETTERS).await?;
-    let whole = letters.len() < LETTERS as usize;
-    let next = letters.last().filter(|_| !whole).map(|posted| cursor::after(posted.letter.id));
+    let letters = signed.tenant.letters(before, PAGE).await?;
+    let next = paging::next(&letters, PAGE, |posted| cursor::after(posted.letter.id));
     Ok(page(&signed, Place::Audit, "Told", &told::told(&letters, next.as_deref())))
+}
+
+pub(super) async fn deliveries(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Html, Problem> {
+    let before = wanted.before.as_deref().map(cursor::read_number).transpose()?;
+    let deliveries = signed.tenant.arrived(before, PAGE).await?;
+    let next = paging::next(&deliveries, PAGE, |last| cursor::after_number(last.number));
+    Ok(page(&signed, Place::Audit, "Arrived", &deliveries::deliveries(&deliveries, next.as_deref())))
 }
 
 pub(super) async fn usage(signed: Signed) -> Result<Html, Problem> {

@@ -55,7 +55,10 @@ impl Views {
         let known = view.take();
         *view = Some(up_to_date(signed, session, known).await?);
         let models = signed.shared.choices().models.as_slice().into();
-        Ok(Current { row: Row { models, ..row(listed) }, view })
+        let task = view.as_ref().and_then(|view| view.facts.standing.task.as_ref());
+        let asked = task.and_then(|task| task.origin.as_ref()?.on_forge());
+        let thread = asked.and_then(|asked| signed.shared.choices().threads.page(&asked.thread));
+        Ok(Current { row: Row { models, thread, ..row(listed) }, view })
     }
 
     fn forget(&self, session: SessionId) {
@@ -98,5 +101,5 @@ async fn up_to_date(signed: &Signed, session: SessionId, known: Option<View>) ->
 /// What pages show of a row of the store.
 pub(super) fn row(listed: SessionRow) -> Row {
     let SessionRow { id, title, repository, state, waiting, archived, created, .. } = listed;
-    Row { id, title, repository, state, waiting, archived, created, models: [].into() }
+    Row { id, title, repository, state, waiting, archived, created, models: [].into(), thread: None }
 }

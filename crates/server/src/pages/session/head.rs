@@ -1,11 +1,11 @@
 //! The top of every page of a session: its title, where it stands, and the tabs.
 
-use cofferdam_domain::{Side, amount::counted};
+use cofferdam_domain::{Origin, Side, amount::counted};
 use maud::{Markup, html};
 
 use super::{Facts, Row, pill};
 use crate::pages::{
-    text::line,
+    text::{cut, line, plain},
     words::{millis, time},
 };
 
@@ -33,7 +33,9 @@ pub(crate) fn head(row: &Row, facts: &Facts, tab: Tab) -> Markup {
                 @if row.archived { " " span.pill.quiet { "Archived" } }
                 " "
                 span.quiet {
-                    @if !requester.is_empty() { "asked by " span.name { (line(requester, 60)) } ", " }
+                    @if !requester.is_empty() { "asked by " span.name { (line(requester, 60)) } }
+                    (origin(row, facts))
+                    @if !requester.is_empty() { ", " }
                     (time(row.created))
                     @if let Some((from, at)) = facts.forked_from {
                         ", forked from " a href=(format!("/sessions/{from}")) { (from) } " at event " (at.0)
@@ -44,6 +46,33 @@ pub(crate) fn head(row: &Row, facts: &Facts, tab: Tab) -> Markup {
                 p.sub.quiet.spent { "Spent so far: " (facts.spent.cost) ", " (counted(facts.spent.steps.into(), "step")) ", " (millis(facts.spent.wall_ms)) }
             }
             (tabs(row, facts, tab))
+        }
+    }
+}
+
+/// Where it was asked for, if that was elsewhere, and whether all that was written there can be seen.
+fn origin(row: &Row, facts: &Facts) -> Markup {
+    let origin = facts.standing.task.as_ref().and_then(|task| task.origin.as_ref());
+    match origin {
+        None => html! {},
+        Some(Origin::Forge(asked)) => {
+            let concealed: u64 = asked.concealed.iter().map(|(_, characters)| *characters).sum();
+            let ways: Vec<String> =
+                asked.concealed.iter().map(|(way, characters)| format!("{characters} {way}")).collect();
+            let named = asked.thread.to_string();
+            html! {
+                " in "
+                @if let Some(page) = &row.thread { a href=(plain(page)) rel="noreferrer" { (line(&named, 160)) } }
+                @else { (line(&named, 160)) }
+                @if concealed > 0 {
+                    " " span.tag.warn title=(plain(&cut(&ways.join("; "), 600))) { (counted(concealed, "character")) " not as written" }
+                }
+            }
+        }
+        Some(Origin::Chat { chat, .. }) => html! { " in the chat " (line(chat, 60)) },
+        Some(Origin::Hook { hook, .. }) => html! { " through the webhook " (line(hook, 60)) },
+        Some(Origin::Schedule { schedule, due }) => {
+            html! { " by the schedule " (line(schedule, 60)) " for " (time(*due)) }
         }
     }
 }

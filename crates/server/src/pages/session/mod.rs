@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) created: Timestamp,
     /// Models that a fork of it may have; empty where there is no fork to be made.
     pub(crate) models: Arc<[String]>,
+    /// The page of the issue or pull request that it was asked for in, where it is known.
+    pub(crate) thread: Option<String>,
 }
 
 /// A session as its pages need it: folded from its log, bounded in size, brought up to date event by event.

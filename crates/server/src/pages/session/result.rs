@@ -59,6 +59,10 @@ fn over(row: &Row, facts: &Facts) -> Markup {
                 details.says data-key="says" {
                     summary { "What the agent says, unverified: " q { (line(&finish.title, 120)) } }
                     (prose(&finish.summary))
+                    @for reply in &finish.replies {
+                        p.quiet { "To remark " (reply.to) @if reply.fixed { ", which it says is mended" } ":" }
+                        (prose(&reply.text))
+                    }
                 }
             }
         }

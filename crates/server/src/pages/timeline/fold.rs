@@ -1,7 +1,7 @@
 //! What each kind of event does to a timeline.
 
 use cofferdam_domain::{
-    Answer, Block, Event, EventBody, Outcome, PullRequestState, Seq, Stage, StopReason,
+    About, Answer, Block, Event, EventBody, Outcome, PullRequestState, Seq, Stage, StopReason,
     amount::counted,
     egress::{Access, AccessAsk, Refused},
     event::{Fixed, PlanDecision, Repository},
@@ -103,7 +103,9 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
             let words = format!("{} replaced by a summary", counted((*replaced).into(), "earlier message"));
             timeline.note(event, Note::new(Tone::Quiet, words));
         }
-        EventBody::MessageReceived { from, text, .. } => said(timeline, event, from, "wrote", text),
+        EventBody::MessageReceived { from, text, about, .. } => {
+            wrote(timeline, event, from, text, about.as_deref());
+        }
         EventBody::PauseAsked { by } => timeline.note(event, Note::quoting(Tone::Warn, "Paused by", by)),
         EventBody::ContinueAsked { by } => {
             timeline.note(event, Note::quoting(Tone::Plain, "Continued by", by))
@@ -196,6 +198,21 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
 fn said(timeline: &mut Timeline, event: &Event, by: &str, how: &'static str, text: &str) {
     let said = Said { seq: event.seq, by: cut(by, 100), how, text: Excerpt::beginning(text, SAID) };
     timeline.push(event, What::Said(said));
+}
+
+/// A message; of a review also what it says about lines.
+fn wrote(timeline: &mut Timeline, event: &Event, from: &str, text: &str, about: Option<&About>) {
+    let how = match about {
+        None => "wrote",
+        Some(About::Comment { .. }) => "commented on the forge",
+        Some(About::Review { .. }) => "reviewed the pull request",
+        Some(About::Check { .. }) => "failed",
+    };
+    let mut whole = text.to_owned();
+    for remark in about.map(About::remarks).unwrap_or_default() {
+        whole.push_str(&format!("\n\n**{}**\n\n{}", remark.place(), remark.text));
+    }
+    said(timeline, event, from, how, whole.trim_start());
 }
 
 fn policy(fixed: &Fixed) -> Note {

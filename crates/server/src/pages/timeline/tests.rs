@@ -27,6 +27,7 @@ fn row(words: Words, state: SessionState) -> Row {
         created: Timestamp(1_780_000_000_000),
         // Whoever runs the server says these.
         models: ["scripted/demo".to_owned(), "other/model".to_owned()].into(),
+        thread: Some("https://forge.example/ann/durations/issues/12".to_owned()),
     }
 }
 
@@ -210,9 +211,22 @@ fn a_hostile_log_makes_no_other_elements_than_a_harmless_one() {
         assert!(!elements(&page).iter().any(|element| element.starts_with("img") || element.contains(" on")));
         for address in addresses(&page) {
             let inside = address.starts_with('/') || address.starts_with('#');
-            assert!(inside || address.starts_with("https://docs.units.example/"), "{address}");
+            // The forge's page is made from the configuration.
+            let known = ["https://docs.units.example/", "https://forge.example/ann/durations/issues/12"];
+            assert!(inside || known.iter().any(|known| address.starts_with(known)), "{address}");
         }
     }
+}
+
+#[test]
+fn where_it_was_asked_for_is_linked_and_what_was_hidden_there_is_counted() {
+    let page = pages(sample::as_they_are, &sample::everything(sample::as_they_are)).remove(0);
+    assert!(
+        page.contains(
+            "<a href=\"https://forge.example/ann/durations/issues/12\" rel=\"noreferrer\">issue #12 of ann/durations on hub</a>"
+        ) && page.contains("title=\"120 in hidden comments, left out; 1 invisible, written out\">121 characters not as written<"),
+        "{page}"
+    );
 }
 
 /// Signs that mean something to a browser, to Markdown or to a terminal.
