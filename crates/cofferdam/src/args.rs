@@ -17,9 +17,9 @@ pub(crate) use self::sandbox::{
 };
 pub(crate) use self::service::{
     AdminCommand, AnswerArguments, AttachArguments, AuditCommand, CheckArguments, CheckpointArguments,
-    ExportArguments, ForkArguments, LinkArguments, MessageArguments, NamedSession, OrgArguments,
-    PlanArguments, RetentionArguments, RollbackArguments, TokenArguments, UpArguments, UserArguments,
-    VerifyArguments,
+    ExportArguments, ForgeCheckArguments, ForgeCommand, ForkArguments, LinkArguments, MessageArguments,
+    NamedSession, OrgArguments, PlanArguments, RetentionArguments, RollbackArguments, TokenArguments,
+    UpArguments, UserArguments, VerifyArguments,
 };
 
 /// A coding agent that works alone in a sandbox and leaves you a pull request to review.
@@ -100,12 +100,18 @@ pub(crate) enum Command {
     Models(JsonFlag),
     /// List the tools that the model is offered
     Tools(JsonFlag),
+    /// See what begins at set times
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Look over the rules for what may leave a sandbox
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Work with sandboxes directly
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// Look over the forges on which people ask for work
+    #[command(subcommand)]
+    Forge(ForgeCommand),
     /// Say what this host offers, what is missing, and how to mend it
     Doctor(JsonFlag),
     /// Attack this program on this machine, in every way that the catalogue of hostile cases has; fails if one case does not hold
@@ -254,6 +260,24 @@ pub(crate) struct ResumeArguments {
 /// A command that can print JSON.
 #[derive(Debug, Args)]
 pub(crate) struct JsonFlag {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cofferdam schedule …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// List the schedules of the configuration, and when each is due next
+    List(ScheduleListArguments),
+}
+
+/// `cofferdam schedule list`.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleListArguments {
+    /// So many times of each
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,14 +11,15 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use cofferdam_domain::{Digest, Event, OrgId, Owner, Policy, Seq, SessionId, policy::Narrowing};
 use cofferdam_egress::Record;
-use cofferdam_forge::{Git, Identity, LocalForge, Mirrors};
+use cofferdam_forge::{Forges, Git, Identity, LocalForge, Mirrors, SigningKey};
 use cofferdam_model::{BlobSource, KeyState, Model, ModelsConfig};
 use cofferdam_sandbox::{
     Driver, HostEnvironment, IsolationLevel, LimitLevel, NativeDriver, NativeOptions, SandboxError,
 };
 use cofferdam_sandbox_docker::DockerDriver;
 use cofferdam_server::{
-    Choices, Client, Eraser, Limits as ServerLimits, OpenId, Origin, Repositories, Server, ServerParts,
+    Choices, Client, Eraser, Hooks, Limits as ServerLimits, OpenId, Origin, Repositories, Server,
+    ServerParts, Threads,
 };
 use cofferdam_store::{Everything, SessionFilter, Store, StoreError};
 use cofferdam_telemetry::Tally;
@@ -34,7 +35,7 @@ use crate::{
     secrets::{Seal, Secrets},
     sessions::{Here, Sessions, There},
     telemetry::{Counted, CountedModel, Ear, JOURNAL, Telling},
-    terminal::{Terminal, complain},
+    terminal::{Terminal, complain, inert},
     upkeep::Upkeep,
 };
 
@@ -46,6 +47,27 @@ pub(crate) struct App {
     pub(crate) terminal: Terminal,
     /// What is counted in this process.
     pub(crate) counted: Counted,
+}
+
+/// What a server is for those who reach it.
+pub(crate) struct Facing {
+    /// Under which address browsers know it.
+    pub(crate) origin: Origin,
+    /// The models on offer.
+    pub(crate) models: Vec<String>,
+    /// Who else may say who somebody is.
+    pub(crate) openid: Option<OpenId>,
+    /// Takes what other programs post.
+    pub(crate) hooks: Option<Box<dyn Hooks>>,
+    /// Finds the pages of issues and pull requests.
+    pub(crate) threads: Threads,
+}
+
+impl Facing {
+    /// One that nobody reaches but this process.
+    pub(crate) fn alone(origin: Origin) -> Self {
+        Self { origin, models: Vec::new(), openid: None, hooks: None, threads: Threads::default() }
+    }
 }
 
 /// What of this host a session needs.
@@ -213,7 +235,8 @@ impl App {
             driver,
             doorways,
             mirrors: Mirrors::new(git.clone(), data.join("mirrors")),
-            forge: Arc::new(LocalForge::new(git.clone(), data.join("forge"))),
+            forges: self.forges(&git, &*store).await?,
+            signing: self.signing(&git).await?,
             git,
             models: Arc::new(models),
             policy,
@@ -229,6 +252,23 @@ impl App {
             data: data.clone(),
             name: self.worker_name(),
         }))
+    }
+
+    /// The built-in forge, whose records are in the data directory.
+    pub(crate) fn local_forge(&self, git: &Git) -> LocalForge {
+        LocalForge::new(git.clone(), self.config.data.join("forge"))
+    }
+
+    /// Where branches and pull requests go.
+    pub(crate) async fn forges(&self, git: &Git, store: &dyn Everything) -> Result<Forges> {
+        let remote = self.remote_forges(git, store).await?;
+        Ok(Forges::new(Arc::new(self.local_forge(git)), remote))
+    }
+
+    /// What signs the platform's commits, if that is configured.
+    async fn signing(&self, git: &Git) -> Result<Option<SigningKey>> {
+        let Some(file) = &self.config.signing_key else { return Ok(None) };
+        Ok(Some(SigningKey::open(git, file).await.context("[commits] signing_key")?))
     }
 
     /// Under whose name the platform commits.
@@ -275,12 +315,26 @@ impl App {
         let store = self.store().await?;
         let settings = &self.config.server;
         let origin = Origin::of_loopback(settings.listen);
-        let server = self.server(store.clone(), self.secrets(&store), origin, settings.models.clone(), None);
+        let facing = Facing { models: settings.models.clone(), ..Facing::alone(origin) };
+        let server = self.server(store.clone(), self.secrets(&store), facing);
+        let git = Git::find()?;
+        let forges = match self.forges(&git, &*store).await {
+            Ok(forges) => forges,
+            // Sessions can be looked at without them.
+            Err(error) => {
+                complain(&format!("only the built-in forge can be used: {}", inert(&format!("{error:#}"))));
+                Forges::new(Arc::new(self.local_forge(&git)), Vec::new())
+            }
+        };
         Ok(Box::new(Here {
             store,
             desk: server.desk(Owner::LOCAL.org, Owner::LOCAL.user, self.user()),
             data: self.config.data.clone(),
+            local: self.local_forge(&git),
+            forges,
+            git,
             identity: self.identity(),
+            signing_key: self.config.signing_key.clone(),
             user: self.user(),
             worker: self.worker_name(),
         }))
@@ -297,14 +351,8 @@ impl App {
     }
 
     /// The API and the pages on this store.
-    pub(crate) fn server(
-        &self,
-        store: Arc<dyn Everything>,
-        secrets: Arc<Secrets>,
-        origin: Origin,
-        models: Vec<String>,
-        openid: Option<OpenId>,
-    ) -> Server {
+    pub(crate) fn server(&self, store: Arc<dyn Everything>, secrets: Arc<Secrets>, facing: Facing) -> Server {
+        let Facing { origin, models, openid, hooks, threads } = facing;
         let settings = &self.config.server;
         let repositories = match &settings.repositories[..] {
             // Whoever comes from other machines is not whoever owns this one's files.
@@ -312,7 +360,7 @@ impl App {
             [] => Repositories::Any,
             places => Repositories::Below(places.to_vec()),
         };
-        let choices = Choices { models, repositories };
+        let choices = Choices { models, repositories, threads };
         Server::new(ServerParts {
             store,
             origin,
@@ -320,6 +368,7 @@ impl App {
             seal: Box::new(Seal(secrets)),
             openid,
             eraser: Some(Box::new(Disk(self.config.data.clone()))),
+            hooks,
             clock: Arc::new(cofferdam_worker::now),
             limits: ServerLimits::default(),
             numbers: self.counted.numbers(),

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::{Policy, egress::EgressPolicy};
 use cofferdam_egress::Credential;
+use cofferdam_intake::{ForgeSettings, HookSettings, ScheduleSettings};
 use cofferdam_model::ModelsConfig;
 use cofferdam_sandbox::{IsolationLevel, LimitLevel, ReadOnly, System};
 use cofferdam_sandbox_docker::DockerOptions;
@@ -44,6 +45,7 @@ struct File {
     models: ModelsConfig,
     sandbox: SandboxFile,
     identity: Identity,
+    commits: Commits,
     credentials: Vec<Credential>,
     egress: Option<EgressSettings>,
     server: ServerSettings,
@@ -53,6 +55,9 @@ struct File {
     telemetry: TelemetrySettings,
     retention: RetentionSettings,
     tell: Vec<TellSettings>,
+    forge: Vec<ForgeSettings>,
+    hook: Vec<HookSettings>,
+    schedule: Vec<ScheduleSettings>,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -201,6 +206,20 @@ impl Default for Identity {
     }
 }
 
+/// The `[commits]` table: how the platform's commits are made.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Commits {
+    signing_key: Option<KeyFile>,
+}
+
+/// Where a key is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    file: PathBuf,
+}
+
 /// What is meant.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -226,6 +245,8 @@ pub(crate) struct Config {
     pub(crate) read_only: Vec<ReadOnly>,
     /// Under whose name the platform commits.
     pub(crate) identity: Identity,
+    /// The SSH key that signs the platform's commits.
+    pub(crate) signing_key: Option<PathBuf>,
     /// Secrets that the egress door adds to requests.
     pub(crate) credentials: Vec<Credential>,
     /// What the egress door has of this host.
@@ -244,6 +265,12 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionSettings,
     /// Who is told of sessions, and how.
     pub(crate) tell: Vec<TellSettings>,
+    /// Forges on which people ask for work and get it.
+    pub(crate) forges: Vec<ForgeSettings>,
+    /// Other programs that post what is to be worked on.
+    pub(crate) hooks: Vec<HookSettings>,
+    /// What begins at set times.
+    pub(crate) schedules: Vec<ScheduleSettings>,
 }
 
 /// The environment, as far as configuration reads it. A value, so that tests need not change the process.
@@ -290,6 +317,7 @@ impl Config {
             models: file.models,
             read_only,
             identity: file.identity,
+            signing_key: file.commits.signing_key.map(|key| key.file),
             credentials: file.credentials,
             egress: file.egress.unwrap_or_default(),
             server: file.server.with(environment),
@@ -299,6 +327,9 @@ impl Config {
             telemetry: file.telemetry,
             retention: file.retention,
             tell: file.tell,
+            forges: file.forge,
+            hooks: file.hook,
+            schedules: file.schedule,
         })
     }
 }
@@ -359,6 +390,7 @@ fn directory(environment: Environment<'_>, variable: &str, below_home: &str) -> 
 #[cfg(test)]
 mod tests {
     use cofferdam_domain::Alarms;
+    use cofferdam_intake::now;
 
     use super::*;
 
@@ -408,6 +440,10 @@ mod tests {
         assert_eq!(problems, [], "the example's rules make sense");
         assert_eq!(config.policy.alarms.map_or(0, |alarms| alarms.rules.len()), 1);
         assert_eq!(config.tell.len(), 2);
+        assert_eq!(config.forges.len(), 2);
+        let secret = |_: &str| Some("0123456789abcdef".to_owned());
+        assert_eq!(HookSettings::hooks(&config.hooks, &secret).unwrap().len(), 1);
+        assert_eq!(ScheduleSettings::schedules(&config.schedules, now()).unwrap().len(), 1);
         assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
@@ -453,6 +489,9 @@ mod tests {
                 "name one of",
             ),
             ("[[tell]]\nname = \"a\"\nkinds = [\"frozn\"]\n", "frozn"),
+            ("[[forge]]\nname = \"a\"\nkind = \"githup\"\n", "did you mean `github`"),
+            ("[[hook]]\nname = \"a\"\nproof = { kind = \"hmac\" }\n", "hmac-sha256"),
+            ("[[schedule]]\nname = \"a\"\ncorn = \"0 3 * * *\"\n", "did you mean `cron`"),
             ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),

@@ -23,6 +23,7 @@ mod telemetry;
 mod terminal;
 mod toml_file;
 mod upkeep;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    args::{AccessCommand, Arguments, AttackCommand, Command, PolicyCommand},
+    args::{AccessCommand, Arguments, AttackCommand, Command, ForgeCommand, PolicyCommand, ScheduleCommand},
     compose::App,
     exit::Exit,
 };
@@ -109,7 +110,9 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Access(AccessCommand::List(arguments)) => commands::access::list(&app, arguments).await,
         Command::Access(AccessCommand::Grant(arguments)) => commands::access::grant(&app, arguments).await,
         Command::Access(AccessCommand::Deny(arguments)) => commands::access::deny(&app, arguments).await,
+        Command::Schedule(ScheduleCommand::List(arguments)) => commands::schedule::list(&app, arguments),
         Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
+        Command::Forge(ForgeCommand::Check(arguments)) => commands::forge::check(&app, arguments).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&app, arguments).await,
         Command::Attack(arguments) => commands::attack::attack(&app, arguments).await,
     }

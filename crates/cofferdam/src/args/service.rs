@@ -13,6 +13,26 @@ pub(crate) struct UpArguments {
     pub(crate) listen: Option<SocketAddr>,
 }
 
+/// `cofferdam forge …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ForgeCommand {
+    /// Say whether each can be reached, as whom, and what of its set-up is unsafe; fails if something does not work
+    Check(ForgeCheckArguments),
+}
+
+/// `cofferdam forge check`.
+#[derive(Debug, Args)]
+pub(crate) struct ForgeCheckArguments {
+    /// Only the forge of this name
+    pub(crate) name: Option<String>,
+    /// Look at this repository too
+    #[arg(long, short, value_name = "OWNER/NAME")]
+    pub(crate) repository: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `cofferdam admin …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {

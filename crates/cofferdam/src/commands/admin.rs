@@ -10,7 +10,7 @@ use cofferdam_tell::{Message, Names};
 
 use crate::{
     args::{AdminCommand, LinkArguments, OrgArguments, RetentionArguments, TokenArguments, UserArguments},
-    compose::App,
+    compose::{App, Facing},
     exit::Exit,
     secrets::Rotated,
     terminal::inert,
@@ -30,7 +30,7 @@ pub(crate) async fn admin(app: &App, command: &AdminCommand) -> Result<Exit> {
         Some(origin) => Origin::parse(origin).context("[server] origin")?,
         None => Origin::of_loopback(settings.listen),
     };
-    let server = app.server(store.clone(), app.secrets(&store), origin, Vec::new(), None);
+    let server = app.server(store.clone(), app.secrets(&store), Facing::alone(origin));
     match command {
         AdminCommand::Link(arguments) => link(app, &*store, &server, arguments).await?,
         AdminCommand::User(arguments) => user(app, &*store, &server, arguments).await?,

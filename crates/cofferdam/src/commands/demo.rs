@@ -67,7 +67,7 @@ pub(crate) async fn demo(app: &App, arguments: &DemoArguments) -> Result<Exit> {
         let store = app.store().await?;
         let session = app.session_or_latest(&*store as &dyn Store, None).await?;
         let forge = LocalForge::new(git, app.config.data.join("forge"));
-        let opened = forge.find(session).await?.context("the pull request is gone")?;
+        let opened = forge.find(&address, session).await?.context("the pull request is gone")?;
         app.terminal.line("");
         app.terminal.line(&app.terminal.paint(Style::Bold, "The pull request, as a reviewer reads it:"));
         app.terminal.line("");

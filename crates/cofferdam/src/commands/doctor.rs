@@ -1,7 +1,9 @@
 //! `cofferdam doctor`: what this host offers, what is missing, and how to mend it.
 
+use std::path::Path;
+
 use anyhow::Result;
-use cofferdam_forge::Git;
+use cofferdam_forge::{Git, SigningError, SigningKey};
 use cofferdam_sandbox::{Finding, HostReport, State};
 
 use crate::{
@@ -19,6 +21,10 @@ pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
         DriverName::Docker => engine(app).await?,
     };
     report.findings.push(git());
+    if let Some(file) = &app.config.signing_key {
+        report.findings.push(signing_key(file).await);
+    }
+    report.findings.extend(forges(app).await);
     for finding in &report.findings {
         if arguments.json {
             app.terminal.json(&json(finding).to_string());
@@ -68,7 +74,44 @@ fn git() -> Finding {
     }
 }
 
-fn show(app: &App, finding: &Finding) {
+/// Whether the forges that are configured know us.
+async fn forges(app: &App) -> Vec<Finding> {
+    let forges = match app.open_forges() {
+        Ok(forges) => forges,
+        Err(error) => {
+            return vec![Finding {
+                what: "forges",
+                state: State::Missing,
+                found: error.to_string(),
+                meaning: "work that is asked for on a forge",
+                remedy: Some("see [[forge]] in cofferdam.example.toml".to_owned()),
+            }];
+        }
+    };
+    let mut findings = Vec::new();
+    for forge in forges {
+        // Without a repository only the account is looked at: `cofferdam forge check` says more.
+        let found = forge.check(None, "").await;
+        findings.extend(found.into_iter().map(super::forge::finding));
+    }
+    findings
+}
+
+/// Whether commits can be signed, as is configured.
+async fn signing_key(file: &Path) -> Finding {
+    let key = match Git::find() {
+        Ok(git) => SigningKey::open(&git, file).await,
+        Err(_) => Err(SigningError::NoProgram),
+    };
+    let (state, found, remedy) = match key {
+        Ok(key) => (State::Ok, key.public().to_owned(), None),
+        Err(error) => (State::Missing, error.to_string(), Some("see [commits] signing_key".to_owned())),
+    };
+    Finding { what: "signing key", state, found, meaning: "signatures of the platform's commits", remedy }
+}
+
+/// Shows a finding to people.
+pub(crate) fn show(app: &App, finding: &Finding) {
     let (name, style) = state(finding.state);
     let mark = app.terminal.paint(style, &format!("{name:<8}"));
     let found = app.terminal.paint(Style::Dim, &inert(&finding.found));
@@ -89,7 +132,8 @@ const fn state(state: State) -> (&'static str, Style) {
     }
 }
 
-fn json(finding: &Finding) -> serde_json::Value {
+/// A finding for programs.
+pub(crate) fn json(finding: &Finding) -> serde_json::Value {
     serde_json::json!({
         "what": finding.what,
         "state": state(finding.state).0,

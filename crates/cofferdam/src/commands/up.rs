@@ -13,20 +13,22 @@ use tokio::net::TcpListener;
 use crate::{
     args::UpArguments,
     commands::admin::org_named,
-    compose::App,
+    compose::{App, Facing},
     exit::Exit,
     log_lines,
     telemetry::{Ear, count},
     terminal::{Style, complain},
+    ways::Ways,
 };
 
 /// Everything in one process.
 pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
     let store = app.tried_store().await?;
-    let (server, listener) = begin(app, &store, arguments.listen).await?;
+    let (server, listener, ways) = begin(app, &store, arguments.listen).await?;
     let upkeep = app.upkeep(&store, true).run(stop.clone());
-    let telling = teller(app, &store, &listener)?.run(stop.clone());
+    let telling = teller(app, &store, &listener, &ways)?.run(stop.clone());
+    let intake = ways.run(&store, stop.clone());
     let worker = work(app, store, stop.clone());
     let serve = async {
         server.serve(listener, stop.clone()).await.context("the server can take no more connections")
@@ -39,7 +41,8 @@ pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
             upkeep.await;
             Ok(())
         },
-        done(telling)
+        done(telling),
+        done(intake)
     )?;
     Ok(Exit::Success)
 }
@@ -48,9 +51,10 @@ pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
 pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
     let store = app.tried_store().await?;
-    let (server, listener) = begin(app, &store, arguments.listen).await?;
+    let (server, listener, ways) = begin(app, &store, arguments.listen).await?;
     let upkeep = app.upkeep(&store, false).run(stop.clone());
-    let telling = teller(app, &store, &listener)?.run(stop.clone());
+    let telling = teller(app, &store, &listener, &ways)?.run(stop.clone());
+    let intake = ways.run(&store, stop.clone());
     let serve =
         async { server.serve(listener, stop).await.context("the server can take no more connections") };
     tokio::try_join!(
@@ -59,7 +63,8 @@ pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
             upkeep.await;
             Ok(())
         },
-        done(telling)
+        done(telling),
+        done(intake)
     )?;
     Ok(Exit::Success)
 }
@@ -86,14 +91,15 @@ async fn done(beside: impl Future<Output = ()>) -> Result<()> {
 }
 
 /// Tells people of sessions, with links to where the pages are.
-fn teller(app: &App, store: &Arc<dyn Everything>, listener: &TcpListener) -> Result<Teller> {
+fn teller(app: &App, store: &Arc<dyn Everything>, listener: &TcpListener, ways: &Ways) -> Result<Teller> {
     let origin = match &app.config.server.origin {
         Some(origin) => origin.clone(),
         None => {
             Origin::of_loopback(listener.local_addr().context("the listener has no address")?).to_string()
         }
     };
-    Ok(Teller::new(store.clone(), app.routes()?, Some(origin), Patience::default()))
+    let routes = app.routes()?.into_iter().chain(ways.routes(store)).collect();
+    Ok(Teller::new(store.clone(), routes, Some(origin), Patience::default()))
 }
 
 /// Shows the worker's numbers, if that is wanted.
@@ -115,7 +121,7 @@ async fn begin(
     app: &App,
     store: &Arc<dyn Everything>,
     wanted: Option<SocketAddr>,
-) -> Result<(Server, TcpListener)> {
+) -> Result<(Server, TcpListener, Ways)> {
     log_lines::to_stderr();
     let settings = &app.config.server;
     let wanted = wanted.unwrap_or(settings.listen);
@@ -134,9 +140,16 @@ async fn begin(
     let secrets = app.secrets(store);
     secrets.prepare().await?;
     let openid = openid(app, &**store).await.context("[server.openid]")?;
-    let server = app.server(store.clone(), secrets, origin.clone(), app.models_on_offer().await?, openid);
+    let models = app.models_on_offer().await?;
+    let ways = Ways::open(app, store, models.first().cloned()).await?;
+    let facing =
+        Facing { origin: origin.clone(), models, openid, hooks: ways.hooks(store), threads: ways.threads() };
+    let server = app.server(store.clone(), secrets, facing);
     app.terminal
         .line(&format!("listening on {address}: {}", app.terminal.paint(Style::Bold, &origin.to_string())));
+    for name in ways.posted() {
+        app.terminal.line(&format!("webhooks of {name}: {origin}/hooks/{name}"));
+    }
     if !wanted.ip().is_loopback() {
         complain(&format!(
             "{address} is not encrypted: let nothing reach it but the server that ends TLS in front of it"
@@ -148,7 +161,7 @@ async fn begin(
         let link = desk.link(Owner::LOCAL.user).await?;
         app.terminal.line(&format!("sign in within 15 minutes: {}", link.url.expose()));
     }
-    Ok((server, listener))
+    Ok((server, listener, ways))
 }
 
 /// Who else says who somebody is.

@@ -1,11 +1,14 @@
 //! Sessions in the store of this machine.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{Event, EventBody, PullRequest, Seq, SessionId, SessionState};
-use cofferdam_forge::{Authorship, Forge as _, Git, Identity, LocalForge};
+use cofferdam_domain::{Event, EventBody, OrgId, Owner, PullRequest, Seq, SessionId, SessionState};
+use cofferdam_forge::{Authorship, Forges, Git, Identity, LocalForge, RepositoryAddress, SigningKey};
 use cofferdam_server::{Act, Desk};
 use cofferdam_store::{Everything, SessionFilter, Writer};
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -17,32 +20,50 @@ pub(crate) struct Here {
     pub(crate) store: Arc<dyn Everything>,
     pub(crate) desk: Desk,
     pub(crate) data: PathBuf,
+    pub(crate) git: Git,
+    /// The built-in forge among `forges`.
+    pub(crate) local: LocalForge,
+    pub(crate) forges: Forges,
     pub(crate) identity: Identity,
+    /// The key that signs commits.
+    pub(crate) signing_key: Option<PathBuf>,
     /// Who asks, as text for people.
     pub(crate) user: String,
     /// This process as a worker, as text for people.
     pub(crate) worker: String,
 }
 
-impl Here {
-    fn forge(&self) -> Result<LocalForge> {
-        Ok(LocalForge::new(Git::find()?, self.data.join("forge")))
-    }
+/// A session's pull request and where it is.
+struct Found {
+    org: OrgId,
+    repository: RepositoryAddress,
+    pull_request: PullRequest,
+}
 
+impl Here {
     async fn append(&self, session: SessionId, body: EventBody) -> Result<()> {
         self.store.append(session, Writer::Anybody, cofferdam_worker::now(), vec![body]).await?;
         Ok(())
     }
 
-    /// The pull request as the forge has it.
-    async fn found(&self, session: SessionId) -> Result<(LocalForge, PullRequest)> {
+    /// The pull request as its forge has it.
+    async fn found(&self, session: SessionId) -> Result<Option<Found>> {
         // Whatever is asked about a session that does not exist, that is what there is to say.
-        self.store.read(session, Seq::START, 1).await?;
-        let forge = self.forge()?;
-        match forge.find(session).await? {
-            Some(pull_request) => Ok((forge, pull_request)),
-            None => bail!("{session} has no pull request: `cofferdam show {session}` says how far it came"),
-        }
+        let events = self.store.read(session, Seq::START, 1).await?;
+        let Some(EventBody::TaskAccepted { task }) = events.into_iter().next().map(|event| event.body) else {
+            bail!("{session} has no task: its log is damaged")
+        };
+        let org = self.store.session(None, session).await?.map_or(Owner::LOCAL.org, |row| row.owner.org);
+        let repository = RepositoryAddress::parse(&self.git, &task.repository, Path::new("/")).await?;
+        let pull_request = self.forges.of(org, &repository).find(&repository, session).await?;
+        Ok(pull_request.map(|pull_request| Found { org, repository, pull_request }))
+    }
+
+    async fn found_for_sure(&self, session: SessionId) -> Result<Found> {
+        let found = self.found(session).await?;
+        found.with_context(|| {
+            format!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+        })
     }
 }
 
@@ -62,12 +83,15 @@ impl Sessions for Here {
     }
 
     async fn patch(&self, session: SessionId, events: &[Event]) -> Result<Option<Vec<u8>>> {
-        Ok(cofferdam_worker::patch(&Git::find()?, &self.data, session, events).await?)
+        Ok(cofferdam_worker::patch(&self.git, &self.data, session, events).await?)
     }
 
     async fn pull_request(&self, session: SessionId) -> Result<Option<PullRequest>> {
-        self.store.read(session, Seq::START, 1).await?;
-        Ok(self.forge()?.find(session).await?)
+        // Also where its repository is not there any more.
+        if let Some(record) = self.local.record(session)? {
+            return Ok(Some(record));
+        }
+        Ok(self.found(session).await?.map(|found| found.pull_request))
     }
 
     async fn act(&self, session: SessionId, act: Act) -> Result<()> {
@@ -101,21 +125,28 @@ impl Sessions for Here {
     }
 
     async fn merge(&self, session: SessionId) -> Result<PullRequest> {
-        let (forge, pull_request) = self.found(session).await?;
+        let Found { org, repository, pull_request } = self.found_for_sure(session).await?;
+        let signing = match &self.signing_key {
+            Some(file) => Some(SigningKey::open(&self.git, file).await?),
+            None => None,
+        };
+        let head = pull_request.head_commit.parse()?;
         let authorship = Authorship {
             identity: self.identity.clone(),
             at: cofferdam_worker::now(),
             session,
+            co_author: None,
+            signing,
             title: pull_request.title,
         };
-        let merged = forge.merge(&authorship).await?;
+        let merged = self.forges.of(org, &repository).merge(&repository, &head, &authorship).await?;
         self.append(session, EventBody::PullRequestClosed { state: merged.state.clone() }).await?;
         Ok(merged)
     }
 
     async fn close(&self, session: SessionId) -> Result<PullRequest> {
-        let (forge, _) = self.found(session).await?;
-        let closed = forge.close(session).await?;
+        let Found { org, repository, .. } = self.found_for_sure(session).await?;
+        let closed = self.forges.of(org, &repository).close(&repository, session).await?;
         self.append(session, EventBody::PullRequestClosed { state: closed.state.clone() }).await?;
         Ok(closed)
     }

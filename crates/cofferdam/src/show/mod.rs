@@ -4,6 +4,7 @@ mod call;
 mod egress;
 mod interaction;
 mod live;
+mod outside;
 mod result;
 mod timeline;
 

@@ -14,7 +14,7 @@ use cofferdam_domain::{
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{call, egress, interaction, size, tokens};
+use super::{call, egress, interaction, outside, size, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -88,13 +88,19 @@ impl Timeline {
         let terminal = self.terminal;
         let paint = |style, text: &str| terminal.paint(style, text);
         match body {
-            EventBody::TaskAccepted { task } => vec![
-                format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
-                paint(
-                    Style::Dim,
-                    &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester)),
-                ),
-            ],
+            EventBody::TaskAccepted { task } => {
+                let mut lines = vec![
+                    format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
+                    paint(
+                        Style::Dim,
+                        &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester)),
+                    ),
+                ];
+                lines.extend(
+                    task.origin.as_ref().map(|origin| outside::asked(terminal, origin)).unwrap_or_default(),
+                );
+                lines
+            }
             EventBody::Claimed { worker, fence } if *fence > 1 => {
                 vec![paint(Style::Warn, &format!("taken up again by {} (claim {fence})", inert(worker)))]
             }
@@ -143,8 +149,12 @@ impl Timeline {
             EventBody::Compacted { replaced, .. } => {
                 vec![paint(Style::Dim, &format!("{replaced} earlier messages replaced by a summary"))]
             }
-            EventBody::MessageReceived { from, text, .. } => {
-                vec![format!("{} {}", paint(Style::Bold, &inert(from)), self.cut(text, 400))]
+            EventBody::MessageReceived { from, text, about, .. } => {
+                let mut lines = vec![format!("{} {}", paint(Style::Bold, &inert(from)), self.cut(text, 400))];
+                let about =
+                    about.as_ref().map(|about| outside::about(terminal, about, &|text| self.cut(text, 200)));
+                lines.extend(about.unwrap_or_default());
+                lines
             }
             EventBody::LimitReached { limit, .. } => {
                 vec![paint(Style::Warn, &format!("limit reached: {}", limit_name(*limit)))]
@@ -175,11 +185,15 @@ impl Timeline {
             EventBody::CancelAsked { by } => {
                 vec![paint(Style::Warn, &format!("cancellation asked by {}", inert(by)))]
             }
-            EventBody::WorkFinished { finish, .. } => vec![format!(
-                "{} {}",
-                paint(Style::Bold, finish_name(finish.outcome)),
-                self.cut(&finish.title, 120)
-            )],
+            EventBody::WorkFinished { finish, .. } => {
+                let title = self.cut(&finish.title, 120);
+                let mut lines = vec![format!("{} {title}", paint(Style::Bold, finish_name(finish.outcome)))];
+                lines.extend(finish.replies.iter().map(|reply| {
+                    let fixed = if reply.fixed { "fixed" } else { "not changed" };
+                    format!("  to remark {}, {fixed}: {}", reply.to, self.cut(&reply.text, 200))
+                }));
+                lines
+            }
             EventBody::ObjectsReceived(received) => vec![format!("change received: {}", size(received.stat))],
             EventBody::NothingChanged => vec!["the workspace is as it was".to_owned()],
             EventBody::Examined { findings, verdict } => self.findings(findings, *verdict),

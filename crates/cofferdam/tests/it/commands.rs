@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::harness::{Repository, World};
 
 /// A program that greets, and says too little.
-const GREET: &str = "#!/bin/sh\necho \"Hello, $1\"\n";
+pub(crate) const GREET: &str = "#!/bin/sh\necho \"Hello, $1\"\n";
 /// Its tests, which report as TAP.
-const TEST: &str = r#"#!/bin/sh
+pub(crate) const TEST: &str = r#"#!/bin/sh
 failed=0
 check() {
     if [ "$2" = "$3" ]; then echo "ok - $1"; else echo "not ok - $1"; failed=1; fi
