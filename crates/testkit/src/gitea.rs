@@ -384,3 +384,14 @@ fn client() -> Client {
     // A client of its own each time: it belongs to the runtime of the test that uses it first.
     cofferdam_model::http_client("http://127.0.0.1").unwrap()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_real_gitea_answers() {
+        let Some(gitea) = Gitea::shared().await else { return };
+        assert_eq!(gitea.must(gitea.token(), "GET", "/version", None).await["version"], Gitea::VERSION);
+    }
+}

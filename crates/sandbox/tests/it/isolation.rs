@@ -92,8 +92,11 @@ async fn the_hosts_files_and_home_are_not_there() {
         assert!(expected.contains(&name) || more.contains(&name) || !is_secretive(name), "{name}");
     }
     assert_eq!(
-        sh(&*sandbox, "ls /home; ls -A /home/agent /tmp /run /sys | grep -v -e '^/' -e '^$' -e '^.cargo$'")
-            .await,
+        sh(
+            &*sandbox,
+            "ls /home; ls -A /home/agent /tmp /run /sys | grep -v -e '^/' -e '^$' -e '^.cargo$' -e '^go$'"
+        )
+        .await,
         "agent\n"
     );
     let path = secret.to_str().unwrap();
