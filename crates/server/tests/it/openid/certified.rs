@@ -19,7 +19,7 @@ use tokio::{
 use super::{Jar, location, settings};
 use crate::{
     chromium::Browser,
-    harness::{Kind, LONG, Setup, World},
+    harness::{Kind, Setup, World},
 };
 
 const VERSION: &str = "9.13.3";
@@ -98,7 +98,7 @@ impl Provider {
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>, word: &str) -> String {
     loop {
-        let line = timeout(LONG, lines.next_line()).await.unwrap().unwrap().expect("the provider has ended");
+        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the provider has ended");
         if let Some(rest) = line.strip_prefix(word) {
             return rest.to_owned();
         }
