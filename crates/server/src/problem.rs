@@ -161,6 +161,15 @@ impl Problem {
         tracing::warn!(error = %with_causes(error), "a request could not be answered");
         Self::new(Kind::Unavailable, "the server cannot answer this at present; try again in a moment")
     }
+
+    /// Nothing more can be kept.
+    pub(crate) fn full(error: &dyn Error) -> Self {
+        tracing::error!(error = %with_causes(error), "a request could not be answered");
+        Self::new(
+            Kind::Unavailable,
+            "the server's store has no space left: whoever runs it must free some; nothing of this request was kept, so send it again then",
+        )
+    }
 }
 
 /// A problem as it is sent (RFC 9457, section 3.1).

@@ -28,9 +28,9 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::Conflict, error.to_string())
             }
             StoreError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
+            StoreError::Full { .. } => Self::full(&error),
             StoreError::Closed
             | StoreError::Busy { .. }
-            | StoreError::Full { .. }
             | StoreError::BucketAway { .. }
             | StoreError::Unavailable { .. } => Self::unavailable(&error),
             StoreError::Claimed { .. }
