@@ -98,7 +98,8 @@ impl Provider {
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>, word: &str) -> String {
     loop {
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the provider has ended");
+        let line =
+            timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the provider has ended");
         if let Some(rest) = line.strip_prefix(word) {
             return rest.to_owned();
         }
