@@ -25,6 +25,7 @@ pub mod finding;
 pub mod hidden;
 pub mod ids;
 pub mod label;
+pub mod loopback;
 pub mod message;
 pub mod money;
 pub mod nearest;

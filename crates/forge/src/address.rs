@@ -3,11 +3,10 @@
 
 use std::{
     fmt,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use cofferdam_domain::{Digest, hidden::visible};
+use cofferdam_domain::{Digest, hidden::visible, loopback::is_loopback};
 use serde::{Deserialize, Serialize};
 
 use crate::{Git, GitError, call::Transport};
@@ -293,12 +292,6 @@ fn is_host(host: &str) -> bool {
     !host.is_empty()
         && !host.starts_with(['-', '.'])
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-}
-
-/// Whether what is sent to a host stays on this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// A path on a server: printable characters that no shell or URL parser on the way reads in its own way.

@@ -1,7 +1,7 @@
 //! Connections to providers: one client that is kept for the session, and streams that are bounded in time
 //! and size.
 
-use std::{error::Error, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{error::Error, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use cofferdam_domain::{Answer, Secret};
@@ -180,8 +180,7 @@ pub(crate) fn key_header(
 
 /// Whether the address is on this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    cofferdam_domain::loopback::is_loopback(url.host_str().unwrap_or_default())
 }
 
 /// A client for `base`. Proxies from the environment are honoured, except for this machine, which no proxy

@@ -1,6 +1,6 @@
 //! HTTP clients for the servers that this crate asks: another Cofferdam, an OpenID provider.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 
@@ -31,6 +31,5 @@ pub(crate) fn client_for(base: &Url) -> Option<ClientBuilder> {
 
 /// Whether the address is on this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    cofferdam_domain::loopback::is_loopback(url.host_str().unwrap_or_default())
 }

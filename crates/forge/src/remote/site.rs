@@ -1,6 +1,6 @@
 //! A forge as it is configured: where it is, what it is, and as whom it is asked.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 use cofferdam_domain::{Secret, Subject};
 use url::Url;
@@ -241,8 +241,7 @@ fn address(key: &'static str, text: &str, plain_http: bool) -> Result<Url, SiteE
 
 /// Whether the address is on this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    cofferdam_domain::loopback::is_loopback(url.host_str().unwrap_or_default())
 }
 
 /// Where a forge's API is, where nothing else is said.
