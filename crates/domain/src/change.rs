@@ -1,5 +1,7 @@
 //! A finished change as data: what the gate examines. Made from git objects, never from a checkout.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{BlobRef, Digest, hidden};
@@ -11,6 +13,22 @@ pub struct Change {
     pub files: Vec<FileChange>,
     /// Commits between base and head, oldest first.
     pub commits: Vec<CommitInfo>,
+    /// What Git LFS keeps of it, by the SHA-256 that a pointer among the files names. A pointer to anything else leads nowhere.
+    pub kept: BTreeMap<Digest, Kept>,
+}
+
+/// A content that Git LFS keeps outside the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// It is new, and here: its length, and its bytes unless it is longer than [`MAX_CONTENT`].
+    New {
+        /// Its length in bytes.
+        size: u64,
+        /// The bytes.
+        content: Option<Vec<u8>>,
+    },
+    /// The repository had a pointer to it before.
+    Known,
 }
 
 /// A commit's own text. Untrusted.
@@ -116,4 +134,7 @@ pub struct Received {
     /// The bundle itself, as far as some megabytes: a worker on another machine has the objects from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<BlobRef>,
+    /// New contents that Git LFS is to keep, as far as some megabytes: they came out beside the bundle, and go to the forge before the branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<BlobRef>,
 }

@@ -171,7 +171,7 @@ fn way_back(counting: &[&Event], to: Seq) -> Result<usize, NoWayBack> {
 /// Whether others can see what has happened.
 fn publishes(body: &EventBody) -> bool {
     matches!(
-        body,
+        body.in_part().1,
         EventBody::Pushed { .. } | EventBody::PullRequestOpened(_) | EventBody::PullRequestClosed { .. }
     )
 }

@@ -8,12 +8,26 @@
 //! stored text, which is never rewritten. A new variant or field may be added with a default; a change of
 //! meaning takes a new schema number and a reader for the old one.
 
+mod about;
+mod fixed;
+mod instructions;
+mod repository;
+mod routes;
+mod work;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    fixed::{EditFormat, Fixed, ModelInfo},
+    instructions::{Applies, Giver, Instruction, InstructionKind, Instructions},
+    repository::{Merged, Moved, Repository},
+    routes::{ModelRole, Routes},
+    work::{ModelFailure, NudgeReason, PlanDecision, Stage},
+};
 use crate::{
-    Answer, BlobRef, CallId, Digest, EventId, EvidenceRun, Finding, Outcome, Policy, PullRequest, SandboxId,
-    SessionId, Side, Spent, Task, Timestamp, ToolOutcome, ToolSpec, Verdict, change::Received,
-    message::Family, money::Prices, policy::LimitKind, pull_request::PullRequestState, tool::Finish,
+    Answer, BlobRef, CallId, Digest, EventId, EvidenceRun, Finding, Outcome, Part, PullRequest, SandboxId,
+    SessionId, Spent, Task, Timestamp, ToolOutcome, Verdict, change::Received, policy::LimitKind,
+    pull_request::PullRequestState, tool::Finish,
 };
 
 /// The schema that this crate writes.
@@ -112,6 +126,8 @@ pub enum EventBody {
     },
     /// The base commit is known, and a read-only copy of its tree stands ready for sandboxes.
     RepositoryReady(Repository),
+    /// What advises agents was looked for in the base commit, and something was found. No more is looked for in the session.
+    InstructionsFound(Box<Instructions>),
     /// A sandbox is up, with the agent's workspace in it.
     SandboxReady {
         /// Which.
@@ -212,6 +228,17 @@ pub enum EventBody {
         /// Who, as text for people.
         by: String,
     },
+    /// A tool call is to be carried out by a session of its own.
+    Delegated {
+        /// Which call.
+        call: CallId,
+        /// The session that works on it.
+        session: SessionId,
+        /// What for.
+        kind: crate::SubagentKind,
+        /// What it may use. Nobody else has that meanwhile.
+        share: crate::Budget,
+    },
     /// Earlier messages were replaced by a summary.
     Compacted {
         /// The model's summary of what is gone.
@@ -221,6 +248,9 @@ pub enum EventBody {
         /// What the summary cost in tokens is in the `ModelAnswered` before it; this is its own size in
         /// bytes.
         size: u64,
+        /// What the platform itself knows of what is gone, as the model is told. None where an earlier version wrote the log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        facts: Option<String>,
     },
     /// Somebody wrote to the session.
     MessageReceived {
@@ -389,6 +419,11 @@ pub enum EventBody {
         /// Its commit, object id in hexadecimal.
         commit: String,
     },
+    /// Others have pushed to the session's branch while the change was made ready: it is not pushed, and a turn begins that builds on theirs.
+    Overtaken {
+        /// What stands on the branch, as far as it is known: an object id in hexadecimal.
+        found: String,
+    },
     /// The pull request stands on the forge.
     PullRequestOpened(Box<PullRequest>),
     /// The session is over.
@@ -418,303 +453,12 @@ pub enum EventBody {
         /// How.
         state: PullRequestState,
     },
-}
-
-/// What somebody decided about a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "decision", rename_all = "snake_case")]
-pub enum PlanDecision {
-    /// The agent may begin.
-    Approved {
-        /// The plan as that person has changed it; `None` where it stays as it was proposed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        text: Option<String>,
+    /// Something that concerns another one of the session's repositories: one of the events from `StageStarted` on that would otherwise be about the
+    /// task's own.
+    Beside {
+        /// Which.
+        part: Part,
+        /// What.
+        body: Box<Self>,
     },
-    /// The agent is to make another plan.
-    Rejected {
-        /// What is wrong with this one.
-        text: String,
-    },
-}
-
-/// What [`EventBody::PolicyFixed`] fixes: enough to make every request of the session again from the log
-/// alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fixed {
-    /// What the session may do.
-    pub policy: Policy,
-    /// The model it runs on.
-    pub model: ModelInfo,
-    /// The system prompt.
-    pub system: String,
-    /// The tools on offer, in order.
-    pub tools: Vec<ToolSpec>,
-    /// The version of Cofferdam that fixed it.
-    pub version: String,
-}
-
-/// What the agent needs to know about a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// The provider's name in the configuration.
-    pub provider: String,
-    /// The model's name at the provider.
-    pub name: String,
-    /// The wire format.
-    pub family: Family,
-    /// Tokens that prompt and answer may have together.
-    pub context_window: u64,
-    /// Tokens that an answer may have.
-    pub max_output: u32,
-    /// What it charges; `None` where that is not known or nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prices: Option<Prices>,
-    /// Which edit tool the family was trained on.
-    pub edits: EditFormat,
-    /// Whether it can be shown pictures.
-    pub images: bool,
-    /// The file of a recording that was named by its path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transcript: Option<String>,
-}
-
-impl ModelInfo {
-    /// The name by which it can be opened again: `provider/name`, or `scripted:FILE`.
-    #[must_use]
-    pub fn reference(&self) -> String {
-        match &self.transcript {
-            Some(file) => format!("scripted:{file}"),
-            None => format!("{}/{}", self.provider, self.name),
-        }
-    }
-}
-
-/// The edit tools that models are trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EditFormat {
-    /// Exact replacement of text.
-    Replace,
-    /// Patches in the `*** Begin Patch` format.
-    ApplyPatch,
-}
-
-/// The session's branch as others have left it. What is pushed next follows from that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// The commit that the branch stands on, object id in hexadecimal.
-    pub branch: String,
-    /// The commit that the files begin with: the same, or one on top of it with what the session had not published yet.
-    pub start: String,
-}
-
-/// The repository as the session will work on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Repository {
-    /// The base commit, object id in hexadecimal.
-    pub base_commit: String,
-    /// Its tree, object id in hexadecimal.
-    pub base_tree: String,
-    /// The branch that the pull request will be meant for.
-    pub base_branch: String,
-    /// Things worth knowing about the repository: shallow history, LFS pointers, submodules left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-/// Pieces of a worker's work that are done again after a crash. Each has a result event of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "stage", rename_all = "snake_case")]
-pub enum Stage {
-    /// Mirror the repository and prepare the base tree → `RepositoryReady`.
-    Repository,
-    /// Make a sandbox → `SandboxReady`.
-    Sandbox,
-    /// Take the agent's objects out of the sandbox → `ObjectsReceived` or `NothingChanged`.
-    Collect,
-    /// Examine the change → `Examined`.
-    Examine,
-    /// Run the tests → `EvidenceRun` or `EvidenceMissing`.
-    Evidence {
-        /// On which tree.
-        side: Side,
-    },
-    /// Push the branch → `Pushed`.
-    Push,
-    /// Open the pull request, or bring it up to date → `PullRequestOpened`.
-    PullRequest,
-    /// Merge the pull request → `PullRequestClosed` or `MergeFailed`.
-    Merge,
-    /// Close the pull request → `PullRequestClosed` or `MergeFailed`.
-    Close,
-}
-
-/// Kinds of model failure that call for different next actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelFailure {
-    /// The prompt does not fit: compact and ask again.
-    ContextOverflow,
-    /// The provider does not accept the key: a person must act.
-    Unauthorised,
-    /// The provider does not accept the request, and never will.
-    Rejected,
-    /// Overloaded, unreachable or broken, after all tries.
-    Unavailable,
-}
-
-/// Why the agent was nudged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NudgeReason {
-    /// The same call with the same result, again and again.
-    RepeatedCall,
-    /// One error after another.
-    RepeatedError,
-    /// Two calls in turn, again and again.
-    PingPong,
-    /// Many steps in which nothing changed.
-    NoProgress,
-    /// An answer without a tool call and without `finish`.
-    Silent,
-    /// An answer that was cut at its token limit.
-    Truncated,
-    /// An answer that was refused.
-    Refused,
-    /// A limit is near or reached: wrap up.
-    WrapUp,
-    /// The gate sent the change back.
-    GateFindings,
-    /// Somebody wrote while the change was being delivered: a new turn begins.
-    FollowUp,
-}
-
-impl EventBody {
-    /// The variant's name as stored, for filters and people.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::TaskAccepted { .. } => "task_accepted",
-            Self::Claimed { .. } => "claimed",
-            Self::PolicyFixed(_) => "policy_fixed",
-            Self::StageStarted { .. } => "stage_started",
-            Self::StageFailed { .. } => "stage_failed",
-            Self::RepositoryReady(_) => "repository_ready",
-            Self::SandboxReady { .. } => "sandbox_ready",
-            Self::ModelAsked { .. } => "model_asked",
-            Self::ModelAnswered { .. } => "model_answered",
-            Self::ModelFailed { .. } => "model_failed",
-            Self::Nudged { .. } => "nudged",
-            Self::ToolStarted { .. } => "tool_started",
-            Self::ToolFinished { .. } => "tool_finished",
-            Self::ToolLost { .. } => "tool_lost",
-            Self::EgressAllowed(_) => "egress_allowed",
-            Self::EgressRefused(_) => "egress_refused",
-            Self::PackageFetched(_) => "package_fetched",
-            Self::AccessAsked(_) => "access_asked",
-            Self::AccessDecided(_) => "access_decided",
-            Self::AlarmRaised { .. } => "alarm_raised",
-            Self::SandboxFrozen { .. } => "sandbox_frozen",
-            Self::SandboxReleased { .. } => "sandbox_released",
-            Self::Compacted { .. } => "compacted",
-            Self::MessageReceived { .. } => "message_received",
-            Self::LimitReached { .. } => "limit_reached",
-            Self::PauseAsked { .. } => "pause_asked",
-            Self::ContinueAsked { .. } => "continue_asked",
-            Self::QuestionAsked { .. } => "question_asked",
-            Self::QuestionAnswered { .. } => "question_answered",
-            Self::PlanProposed { .. } => "plan_proposed",
-            Self::PlanDecided { .. } => "plan_decided",
-            Self::Checkpointed { .. } => "checkpointed",
-            Self::FilesDeleted { .. } => "files_deleted",
-            Self::CheckpointStored { .. } => "checkpoint_stored",
-            Self::RolledBack { .. } => "rolled_back",
-            Self::Forked { .. } => "forked",
-            Self::TerminalOpened { .. } => "terminal_opened",
-            Self::TerminalClosed { .. } => "terminal_closed",
-            Self::BudgetExceeded { .. } => "budget_exceeded",
-            Self::CancelAsked { .. } => "cancel_asked",
-            Self::WorkFinished { .. } => "work_finished",
-            Self::ObjectsReceived(_) => "objects_received",
-            Self::NothingChanged => "nothing_changed",
-            Self::Examined { .. } => "examined",
-            Self::EvidenceRun(_) => "evidence_run",
-            Self::EvidenceMissing { .. } => "evidence_missing",
-            Self::Pushed { .. } => "pushed",
-            Self::PullRequestOpened(_) => "pull_request_opened",
-            Self::SessionEnded { .. } => "session_ended",
-            Self::MergeAsked { .. } => "merge_asked",
-            Self::CloseAsked { .. } => "close_asked",
-            Self::MergeFailed { .. } => "merge_failed",
-            Self::PullRequestClosed { .. } => "pull_request_closed",
-        }
-    }
-
-    /// Whether the content that the event refers to may expire before the event: it says nothing that the log does not.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::CheckpointStored { .. })
-    }
-
-    /// Blobs that the event refers to.
-    #[must_use]
-    pub fn blobs(&self) -> Vec<BlobRef> {
-        match self {
-            Self::ToolFinished { outcome, .. } => {
-                outcome.whole.into_iter().chain(outcome.images.iter().map(|image| image.blob)).collect()
-            }
-            Self::EvidenceRun(run) => vec![run.output],
-            Self::ObjectsReceived(received) => received.patch.into_iter().chain(received.objects).collect(),
-            Self::TerminalClosed { recording, .. } => vec![*recording],
-            Self::CheckpointStored { archive, .. } => vec![*archive],
-            Self::TaskAccepted { .. }
-            | Self::Claimed { .. }
-            | Self::PolicyFixed(_)
-            | Self::StageStarted { .. }
-            | Self::StageFailed { .. }
-            | Self::RepositoryReady(_)
-            | Self::SandboxReady { .. }
-            | Self::ModelAsked { .. }
-            | Self::ModelAnswered { .. }
-            | Self::ModelFailed { .. }
-            | Self::Nudged { .. }
-            | Self::ToolStarted { .. }
-            | Self::ToolLost { .. }
-            | Self::EgressAllowed(_)
-            | Self::EgressRefused(_)
-            | Self::PackageFetched(_)
-            | Self::AccessAsked(_)
-            | Self::AccessDecided(_)
-            | Self::AlarmRaised { .. }
-            | Self::SandboxFrozen { .. }
-            | Self::SandboxReleased { .. }
-            | Self::Compacted { .. }
-            | Self::MessageReceived { .. }
-            | Self::LimitReached { .. }
-            | Self::PauseAsked { .. }
-            | Self::ContinueAsked { .. }
-            | Self::QuestionAsked { .. }
-            | Self::QuestionAnswered { .. }
-            | Self::PlanProposed { .. }
-            | Self::PlanDecided { .. }
-            | Self::Checkpointed { .. }
-            | Self::FilesDeleted { .. }
-            | Self::RolledBack { .. }
-            | Self::Forked { .. }
-            | Self::TerminalOpened { .. }
-            | Self::BudgetExceeded { .. }
-            | Self::CancelAsked { .. }
-            | Self::WorkFinished { .. }
-            | Self::NothingChanged
-            | Self::Examined { .. }
-            | Self::EvidenceMissing { .. }
-            | Self::Pushed { .. }
-            | Self::PullRequestOpened(_)
-            | Self::SessionEnded { .. }
-            | Self::MergeAsked { .. }
-            | Self::CloseAsked { .. }
-            | Self::MergeFailed { .. }
-            | Self::PullRequestClosed { .. } => Vec::new(),
-        }
-    }
 }

@@ -12,28 +12,36 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod alarm;
 pub mod amount;
 pub mod causes;
 pub mod change;
+pub mod cone;
+pub mod delegation;
 pub mod digest;
 pub mod effective;
 pub mod egress;
 pub mod event;
 pub mod evidence;
 pub mod finding;
+pub mod foreign;
 pub mod hidden;
 pub mod ids;
 pub mod label;
 pub mod loopback;
 pub mod message;
+pub mod messages;
 pub mod money;
 pub mod nearest;
 pub mod notice;
 pub mod origin;
+pub mod part;
 pub mod policy;
 pub mod pull_request;
+pub mod quote;
 pub mod readings;
+pub mod schema;
 pub mod secret;
 pub mod session;
 pub mod task;
@@ -44,6 +52,7 @@ pub mod trace;
 
 pub use alarm::{AlarmRule, Alarms, Consequence};
 pub use change::{Change, ChangeKind, FileChange, FileMode};
+pub use delegation::{Delegated, Parent, SubagentKind};
 pub use digest::{BlobRef, Digest};
 pub use event::{Event, EventBody, Seq, Stage};
 pub use evidence::{EvidenceRun, Side};
@@ -54,14 +63,17 @@ pub use ids::{
 };
 pub use label::{Audience, Integrity, Label};
 pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
+pub use messages::Messages;
 pub use money::{Cost, Usage};
 pub use notice::{Notice, NoticeKind};
-pub use origin::{About, Asked, Origin, Remark, Subject, Thread};
+pub use origin::{About, Asked, Conversation, Origin, Remark, Spoken, Subject, Thread};
+pub use part::{Also, Part};
 pub use policy::{Budget, Policy, Spent};
 pub use pull_request::{PullRequest, PullRequestState};
+pub use schema::ResultSchema;
 pub use secret::Secret;
 pub use session::{Outcome, SessionState, WaitingFor};
-pub use task::{Source, Task, Wishes};
+pub use task::{Source, Task, UnderReview, Wishes};
 pub use tenancy::{Access, Actor, Owner, Rank};
 pub use time::Timestamp;
 pub use tool::{CallId, ToolOutcome, ToolSpec, ToolStatus};

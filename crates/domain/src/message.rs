@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, Cost, Digest, ToolSpec, Usage, money::Prices};
+use crate::{BlobRef, Cost, Digest, Messages, ToolSpec, Usage, money::Prices};
 
 /// Who a message is from, as the provider sees it. Tool results travel in user messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ pub struct ModelRequest {
     /// The tools on offer; the same for the whole session.
     pub tools: Arc<[ToolSpec]>,
     /// The conversation so far. Alternates between user and assistant, starting and ending with user.
-    pub messages: Vec<Arc<Message>>,
+    pub messages: Messages,
     /// The most tokens that the answer may have.
     pub max_output_tokens: u32,
     /// Counts compactions: see above.

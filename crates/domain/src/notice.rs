@@ -29,7 +29,7 @@ pub enum NoticeKind {
     Budget,
     /// It ended, with a pull request to review.
     PullRequest,
-    /// It ended without a pull request: nothing to do, or a limit was reached before there was one.
+    /// It ended without a pull request: nothing to do, a review was written, or a limit was reached before there was one.
     Ended,
     /// The gate holds its change back for a person.
     Held,
@@ -144,7 +144,7 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
     Some(match outcome {
         Outcome::Succeeded => (NoticeKind::PullRequest, None),
         Outcome::Stopped { limit } => (NoticeKind::Ended, Some(limit)),
-        Outcome::NothingToDo => (NoticeKind::Ended, None),
+        Outcome::Reviewed | Outcome::Answered | Outcome::NothingToDo => (NoticeKind::Ended, None),
         Outcome::Held { reason } => (NoticeKind::Held, Some(reason)),
         Outcome::Failed { reason } => (NoticeKind::Failed, Some(reason)),
         // Whoever cancelled it knows.
@@ -153,9 +153,9 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
 }
 
 /// Whether a person has settled something that others may still see waiting.
-const fn moves(body: &EventBody) -> bool {
+fn moves(body: &EventBody) -> bool {
     matches!(
-        body,
+        body.in_part().1,
         EventBody::QuestionAnswered { .. }
             | EventBody::PlanDecided { .. }
             | EventBody::AccessDecided(_)

@@ -12,15 +12,8 @@ use crate::Timestamp;
 pub enum Origin {
     /// An issue or a pull request on a forge.
     Forge(Box<Asked>),
-    /// A conversation in a chat.
-    Chat {
-        /// The chat's name in the configuration.
-        chat: String,
-        /// The conversation's id there.
-        place: String,
-        /// The message that all others of the thread answer.
-        thread: String,
-    },
+    /// A thread of a chat.
+    Chat(Box<Spoken>),
     /// A delivery of another program.
     Hook {
         /// The hook's name in the configuration.
@@ -54,6 +47,34 @@ pub struct Asked {
     pub concealed: Vec<(String, u64)>,
 }
 
+/// What was asked in a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    /// Where.
+    #[serde(flatten)]
+    pub conversation: Conversation,
+    /// The message that asks.
+    pub message: String,
+    /// The account that asked, which stays when it is renamed.
+    pub account: String,
+    /// The delivery that said so.
+    pub delivery: String,
+    /// What was written and is not in the prompt, or not as it was written: in which way, and how many characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concealed: Vec<(String, u64)>,
+}
+
+/// A thread of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The chat's name in the configuration.
+    pub chat: String,
+    /// The id of the channel there.
+    pub place: String,
+    /// The message that all others of the thread answer.
+    pub thread: String,
+}
+
 /// An issue or a pull request on a forge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Thread {
@@ -74,8 +95,36 @@ impl Origin {
     pub const fn on_forge(&self) -> Option<&Asked> {
         match self {
             Self::Forge(asked) => Some(asked),
-            Self::Chat { .. } | Self::Hook { .. } | Self::Schedule { .. } => None,
+            Self::Chat(_) | Self::Hook { .. } | Self::Schedule { .. } => None,
         }
+    }
+
+    /// What was asked in a chat.
+    #[must_use]
+    pub const fn in_chat(&self) -> Option<&Spoken> {
+        match self {
+            Self::Chat(spoken) => Some(spoken),
+            Self::Forge(_) | Self::Hook { .. } | Self::Schedule { .. } => None,
+        }
+    }
+
+    /// What was written and is not in the prompt, or not as it was written: in which way, and how many characters.
+    #[must_use]
+    pub fn concealed(&self) -> &[(String, u64)] {
+        match self {
+            Self::Forge(asked) => &asked.concealed,
+            Self::Chat(spoken) => &spoken.concealed,
+            Self::Hook { .. } | Self::Schedule { .. } => &[],
+        }
+    }
+}
+
+impl Conversation {
+    /// Names it among all threads.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let Self { chat, place, thread } = self;
+        format!("chat/{chat}/{place}/{thread}")
     }
 }
 
@@ -125,7 +174,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What a message to a session is about, where it came in from a forge.
+/// What a message to a session is about, where it came in from a forge or a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "snake_case")]
 pub enum About {
@@ -135,6 +184,9 @@ pub enum About {
         thread: Thread,
         /// Its number on the forge.
         comment: u64,
+        /// Whether it asks that the branch which the pull request is meant for be taken in.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        base: bool,
     },
     /// A review of the pull request.
     Review {
@@ -156,14 +208,24 @@ pub enum About {
         /// How many have been tried to mend in a row, this one counted.
         attempt: u32,
     },
+    /// What somebody says in a chat.
+    Said {
+        /// Where.
+        conversation: Conversation,
+        /// The message's id there.
+        message: String,
+    },
 }
 
 impl About {
-    /// Where it came in.
+    /// Where it came in, if that was on a forge.
     #[must_use]
-    pub const fn thread(&self) -> &Thread {
+    pub const fn thread(&self) -> Option<&Thread> {
         match self {
-            Self::Comment { thread, .. } | Self::Review { thread, .. } | Self::Check { thread, .. } => thread,
+            Self::Comment { thread, .. } | Self::Review { thread, .. } | Self::Check { thread, .. } => {
+                Some(thread)
+            }
+            Self::Said { .. } => None,
         }
     }
 
@@ -172,7 +234,7 @@ impl About {
     pub fn remarks(&self) -> &[Remark] {
         match self {
             Self::Review { remarks, .. } => remarks,
-            Self::Comment { .. } | Self::Check { .. } => &[],
+            Self::Comment { .. } | Self::Check { .. } | Self::Said { .. } => &[],
         }
     }
 }

@@ -25,12 +25,29 @@ pub struct Policy {
     pub test_command: Option<String>,
     /// How often the gate may send findings back to the agent before it holds the change for a person.
     pub gate_rounds: u32,
+    /// How many levels of subagents there may be: 0 for none, at most 2.
+    #[serde(skip_serializing_if = "is_usual_delegation")]
+    pub delegation: u8,
     /// What may leave the sandboxes.
     #[serde(skip_serializing_if = "EgressPolicy::is_default")]
     pub egress: EgressPolicy,
+    /// The names of the only servers (MCP) whose tools the session may call; `None` for all that are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Vec<String>>,
     /// When the session raises an alarm. `None` in sessions that began before there were such rules: then only those stand that always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alarms: Option<Alarms>,
+    /// Whether what the repository and the organisation have to say to agents is shown to them.
+    #[serde(skip_serializing_if = "Advice::is_used")]
+    pub instructions: Advice,
+}
+
+/// A session may have subagents, and those none.
+const USUAL_DELEGATION: u8 = 1;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_usual_delegation(levels: &u8) -> bool {
+    *levels == USUAL_DELEGATION
 }
 
 impl Default for Policy {
@@ -42,9 +59,31 @@ impl Default for Policy {
             protected_paths: Vec::new(),
             test_command: None,
             gate_rounds: 2,
+            delegation: USUAL_DELEGATION,
             egress: EgressPolicy::default(),
+            servers: None,
             alarms: None,
+            instructions: Advice::Use,
         }
+    }
+}
+
+/// What is done with texts that advise agents: `AGENTS.md` and others like it, rules, skills.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advice {
+    /// They are shown to the agent as what they are: advice, which permits nothing.
+    #[default]
+    Use,
+    /// Nobody looks for them.
+    Off,
+}
+
+impl Advice {
+    /// Whether they are shown.
+    #[must_use]
+    pub const fn is_used(&self) -> bool {
+        matches!(self, Self::Use)
     }
 }
 
@@ -52,8 +91,18 @@ impl Policy {
     /// The same with less room: every limit is the lower of both, rules can only be left out, protected paths only be added.
     #[must_use]
     pub fn narrowed_by(&self, narrowing: &Narrowing) -> Self {
-        let Narrowing { budget, limits, questions, protected_paths, test_command, gate_rounds, egress } =
-            narrowing;
+        let Narrowing {
+            budget,
+            limits,
+            questions,
+            protected_paths,
+            test_command,
+            gate_rounds,
+            delegation,
+            egress,
+            servers,
+            instructions,
+        } = narrowing;
         let mut policy = self.clone();
         lower(&mut policy.budget.steps, budget.steps);
         lower(&mut policy.budget.tokens, budget.tokens);
@@ -67,11 +116,19 @@ impl Policy {
         lower(&mut policy.limits.command_ms, limits.command_ms);
         lower(&mut policy.limits.command_max_ms, limits.command_max_ms);
         lower(&mut policy.gate_rounds, *gate_rounds);
+        lower(&mut policy.delegation, *delegation);
         policy.questions = questions.unwrap_or(policy.questions);
+        if *instructions == Some(Advice::Off) {
+            policy.instructions = Advice::Off;
+        }
         policy.test_command = test_command.clone().or(policy.test_command);
         policy
             .protected_paths
             .extend(protected_paths.iter().filter(|path| !self.protected_paths.contains(path)).cloned());
+        if let Some(kept) = servers {
+            let had = |name: &&String| policy.servers.as_ref().is_none_or(|had| had.contains(name));
+            policy.servers = Some(kept.iter().filter(had).cloned().collect());
+        }
         if let Some(kept) = &egress.rules {
             policy.egress.rules.retain(|rule| kept.contains(&rule.name));
         }
@@ -110,8 +167,17 @@ pub struct Narrowing {
     /// How often the gate may send findings back at the most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_rounds: Option<u32>,
+    /// How many levels of subagents there may be at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<u8>,
     /// What may no longer leave the sandboxes.
     pub egress: NarrowEgress,
+    /// The names of the servers (MCP) whose tools may still be called; all if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Vec<String>>,
+    /// `off`, so that nothing is shown that advises agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Advice>,
 }
 
 /// See [`Budget`].

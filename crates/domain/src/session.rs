@@ -82,6 +82,10 @@ impl WaitingFor {
 pub enum Outcome {
     /// There is a pull request to review.
     Succeeded,
+    /// A pull request of somebody else's was reviewed: what there is to say of it is in the log.
+    Reviewed,
+    /// Work that another session had delegated is done: what came of it is in the log of that one.
+    Answered,
     /// The agent found nothing to change.
     NothingToDo,
     /// It could not be done.
@@ -109,6 +113,8 @@ impl Outcome {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Reviewed => "reviewed",
+            Self::Answered => "answered",
             Self::NothingToDo => "nothing_to_do",
             Self::Failed { .. } => "failed",
             Self::Stopped { .. } => "stopped",
@@ -126,6 +132,8 @@ mod tests {
     fn names_are_those_of_the_log() {
         for outcome in [
             Outcome::Succeeded,
+            Outcome::Reviewed,
+            Outcome::Answered,
             Outcome::NothingToDo,
             Outcome::Failed { reason: String::new() },
             Outcome::Stopped { limit: String::new() },

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Origin, TraceParent};
+use crate::{
+    Also, Digest, Origin, Parent, TraceParent,
+    cone::{self, InvalidCone},
+    part::{self, InvalidParts},
+};
 
 /// The longest prompt that is accepted, in bytes. Longer texts belong in the repository, as files.
 pub const MAX_PROMPT: usize = 512 * 1024;
@@ -19,6 +23,9 @@ pub struct Task {
     pub repository: String,
     /// The ref to start from; `None` means the repository's default branch.
     pub base: Option<String>,
+    /// The repositories that it is about beside that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
     /// Who asked, as text for people.
     pub requester: String,
     /// Which way it came in.
@@ -26,6 +33,12 @@ pub struct Task {
     /// Where it was asked, if that was elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The pull request that is to be reviewed, where that is the task: then nothing is changed, and what comes of it is a review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Box<UnderReview>>,
+    /// The session that it works for, where a model wrote this task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
     /// What else was wished.
     #[serde(flatten)]
     pub wishes: Wishes,
@@ -34,6 +47,24 @@ pub struct Task {
     /// The trace of whoever asked, for those who follow it from there. No part of what was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
+    /// What lists call it, where the first line of what was asked is the same each time. No part of what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// A pull request that is to be reviewed. Everything in it was written by whoever wanted to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderReview {
+    /// Its number on the forge.
+    pub number: u64,
+    /// The commit that is looked at, object id in hexadecimal: what was there when it was asked.
+    pub head: String,
+    /// The ref under which the forge keeps its head, also where that came from another repository.
+    pub reference: String,
+    /// The branch that it is meant for.
+    pub base: String,
+    /// Whether it comes from another repository: whoever wrote it need not be one who may push to this one.
+    pub foreign: bool,
 }
 
 /// How a task is to be worked on, where that was said.
@@ -49,6 +80,10 @@ pub struct Wishes {
     /// Whether the agent may change nothing before somebody has approved its plan.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub plan_first: bool,
+    /// The directories that are to be in the workspace ([`crate::cone`]); where there are none, what the worker's configuration says of
+    /// the repository, or else all of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sparse: Vec<String>,
 }
 
 /// Which way a task came in.
@@ -98,6 +133,12 @@ pub enum InvalidTask {
         "the name of a {0} has 1 to {MAX_NAME} characters, none of them a space at an end or a control character"
     )]
     Name(&'static str),
+    /// A directory that cannot be one.
+    #[error(transparent)]
+    Cone(#[from] InvalidCone),
+    /// Repositories that cannot go together.
+    #[error(transparent)]
+    Parts(#[from] InvalidParts),
 }
 
 impl Task {
@@ -126,12 +167,16 @@ impl Task {
             prompt,
             repository,
             base,
+            also: Vec::new(),
             requester,
             source,
             origin: None,
+            review: None,
+            parent: None,
             wishes,
             content_hash: Digest::ZERO,
             trace: None,
+            title: None,
         };
         task.content_hash = task.hash();
         Ok(task)
@@ -147,7 +192,19 @@ impl Task {
                 return Err(InvalidTask::Name(what));
             }
         }
+        cone::check(&wishes.sparse)?;
         self.wishes = wishes;
+        self.content_hash = self.hash();
+        Ok(self)
+    }
+
+    /// The same task, about these repositories too.
+    ///
+    /// # Errors
+    /// When there are too many of them, one is named twice, or it is a review.
+    pub fn and_also(mut self, also: Vec<Also>) -> Result<Self, InvalidTask> {
+        part::check(&self, &also)?;
+        self.also = also;
         self.content_hash = self.hash();
         Ok(self)
     }
@@ -160,6 +217,22 @@ impl Task {
         self
     }
 
+    /// The same task, which is to review something.
+    #[must_use]
+    pub fn reviewing(mut self, review: UnderReview) -> Self {
+        self.review = Some(Box::new(review));
+        self.content_hash = self.hash();
+        self
+    }
+
+    /// The same task, which is part of what another session works on.
+    #[must_use]
+    pub fn delegated(mut self, parent: Parent) -> Self {
+        self.parent = Some(Box::new(parent));
+        self.content_hash = self.hash();
+        self
+    }
+
     /// The same task, asked for in the course of somebody's trace.
     #[must_use]
     pub const fn traced(mut self, trace: Option<TraceParent>) -> Self {
@@ -167,10 +240,17 @@ impl Task {
         self
     }
 
+    /// The same task, by a name of its own in lists.
+    #[must_use]
+    pub fn titled(mut self, title: String) -> Self {
+        self.title = Some(title);
+        self
+    }
+
     /// What was not wished is no part of it, so that a task which wishes nothing has the hash that it always had; nor is where it was asked
-    /// where that was here.
+    /// where that was here, nor a review where it is none, nor other repositories where there are none.
     fn hash(&self) -> Digest {
-        let Wishes { model, policy, plan_first } = &self.wishes;
+        let Wishes { model, policy, plan_first, sparse } = &self.wishes;
         let wished = [
             ("model", model.as_deref()),
             ("policy", policy.as_deref()),
@@ -180,7 +260,17 @@ impl Task {
         let mut parts =
             vec![&*self.prompt, &*self.repository, self.base.as_deref().unwrap_or(""), &*self.requester];
         parts.extend(wished.iter().filter_map(|(what, wish)| Some([*what, (*wish)?])).flatten());
+        parts.extend(sparse.iter().flat_map(|cone| ["sparse", &**cone]));
         parts.extend(origin.iter().flat_map(|origin| ["origin", &**origin]));
+        let review = self.review.as_ref().and_then(|review| serde_json::to_string(review).ok());
+        parts.extend(review.iter().flat_map(|review| ["review", &**review]));
+        let parent = self.parent.as_ref().and_then(|parent| serde_json::to_string(parent).ok());
+        parts.extend(parent.iter().flat_map(|parent| ["parent", &**parent]));
+        let also = |also: &'_ Also| {
+            ["also".to_owned(), also.repository.clone(), also.base.clone().unwrap_or_default()]
+        };
+        let also: Vec<String> = self.also.iter().flat_map(also).collect();
+        parts.extend(also.iter().map(String::as_str));
         let mut content = Vec::new();
         for part in parts {
             content.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -199,6 +289,13 @@ pub fn is_base(base: &str) -> bool {
         && !base.contains("..")
         && !base.contains("@{")
         && base.chars().all(|character| !character.is_control() && !" ~^:?*[\\".contains(character))
+}
+
+/// Whether a repository's address is a place, or in it: by whole parts of the path, literally.
+#[must_use]
+pub fn is_below(repository: &str, place: &str) -> bool {
+    let place = place.trim_end_matches('/');
+    repository.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn is_name(name: &str) -> bool {
@@ -241,6 +338,8 @@ mod tests {
             Wishes { model: Some("a/b".into()), ..Wishes::default() },
             Wishes { policy: Some("a/b".into()), ..Wishes::default() },
             Wishes { plan_first: true, ..Wishes::default() },
+            Wishes { sparse: vec!["a/b".into()], ..Wishes::default() },
+            Wishes { sparse: vec!["a/b".into(), "c".into()], ..Wishes::default() },
         ];
         let mut hashes = vec![plain.content_hash];
         for wish in wishes {
@@ -258,10 +357,35 @@ mod tests {
             let wishes = Wishes { model: Some(bad.to_owned()), ..Wishes::default() };
             assert_eq!(plain.clone().with(wishes), Err(InvalidTask::Name("model")), "{bad}");
         }
+        let wishes = Wishes { sparse: vec!["../a".into()], ..Wishes::default() };
+        assert!(matches!(plain.clone().with(wishes), Err(InvalidTask::Cone(_))));
     }
 
     #[test]
-    fn a_trace_is_no_part_of_what_was_asked() {
+    fn what_is_to_be_reviewed_is_part_of_what_was_asked() {
+        let plain = task("look at it", None).unwrap();
+        assert!(serde_json::to_value(&plain).unwrap().get("review").is_none());
+        let review = |head: &str, foreign| UnderReview {
+            number: 7,
+            head: head.into(),
+            reference: "refs/pull/7/head".into(),
+            base: "main".into(),
+            foreign,
+        };
+        let mut hashes = vec![plain.content_hash];
+        for under in [review("a", false), review("b", false), review("a", true)] {
+            let reviewing = plain.clone().reviewing(under);
+            let json = serde_json::to_value(&reviewing).unwrap();
+            assert_eq!(serde_json::from_value::<Task>(json).unwrap(), reviewing);
+            hashes.push(reviewing.content_hash);
+        }
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 4);
+    }
+
+    #[test]
+    fn a_trace_and_a_title_are_no_part_of_what_was_asked() {
         let plain = task("fix it", None).unwrap();
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
         let traced = plain.clone().traced(trace);
@@ -269,6 +393,11 @@ mod tests {
         let json = serde_json::to_value(&traced).unwrap();
         assert_eq!(serde_json::from_value::<Task>(json).unwrap(), traced);
         assert!(serde_json::to_value(&plain).unwrap().get("trace").is_none());
+        let titled = plain.clone().titled("An alert fires: disk".into());
+        assert_eq!(titled.content_hash, plain.content_hash);
+        let json = serde_json::to_value(&titled).unwrap();
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), titled);
+        assert!(serde_json::to_value(&plain).unwrap().get("title").is_none());
     }
 
     #[test]

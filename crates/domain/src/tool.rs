@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{BlobRef, Label, egress::EgressRule, message::Image};
+use crate::{BlobRef, Label, egress::EgressRule, foreign::ForeignCall, message::Image};
 
 /// A tool as it is offered to the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,6 +130,15 @@ pub enum ToolEffect {
         /// Their paths, as text for people.
         paths: Vec<String>,
     },
+    /// A tool of another program was called, or was to be.
+    Foreign(ForeignCall),
+    /// A person is to decide about one exact call.
+    Approval {
+        /// The call.
+        call: ForeignCall,
+        /// What they are asked. Arguments in it are the model's words.
+        question: String,
+    },
     /// The agent asks that something be let out of the sandbox.
     Access {
         /// What should be permitted, exactly.
@@ -137,6 +146,8 @@ pub enum ToolEffect {
         /// Why, in the agent's words.
         reason: String,
     },
+    /// Another session did it.
+    Delegated(Box<crate::Delegated>),
 }
 
 /// What the agent says at the end of its work. Prose: never a fact, never trusted.
@@ -151,6 +162,20 @@ pub struct Finish {
     /// Answers to what reviewers said about lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replies: Vec<Reply>,
+    /// What it has to say about lines of the change that it was to review.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<LineRemark>,
+}
+
+/// What the agent says about a line of a change that it reviewed. Prose, at a place that nobody has checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRemark {
+    /// The file's path from the root of the repository.
+    pub path: String,
+    /// The line as the change leaves the file, counted from 1.
+    pub line: u64,
+    /// What.
+    pub text: String,
 }
 
 /// The agent's answer to one remark of a reviewer. Prose.

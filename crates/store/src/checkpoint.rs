@@ -10,7 +10,7 @@ use ring::{
     signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
 };
 
-use crate::{Everything, SessionFilter, StoreError};
+use crate::{Everything, Exported, SessionFilter, StoreError};
 
 /// Begins every checkpoint.
 const TITLE: &str = "cofferdam checkpoint 1";
@@ -108,7 +108,9 @@ pub async fn verify_all(store: &dyn Everything) -> Result<Checked, StoreError> {
     let mut checked = Checked::default();
     let mut before = None;
     loop {
-        let rows = store.sessions(SessionFilter { before, limit: PAGE, ..SessionFilter::default() }).await?;
+        let rows = store
+            .sessions(SessionFilter { before, subagents: true, limit: PAGE, ..SessionFilter::default() })
+            .await?;
         let Some(last) = rows.last() else { break };
         before = Some(last.id);
         for row in rows {
@@ -142,7 +144,9 @@ pub async fn checkpoint(
     let mut text = format!("{TITLE}\nat {}\n", at.0);
     let mut before = None;
     loop {
-        let rows = store.sessions(SessionFilter { before, limit: PAGE, ..SessionFilter::default() }).await?;
+        let rows = store
+            .sessions(SessionFilter { before, subagents: true, limit: PAGE, ..SessionFilter::default() })
+            .await?;
         let Some(last) = rows.last() else { break };
         before = Some(last.id);
         for row in rows {
@@ -151,12 +155,36 @@ pub async fn checkpoint(
         }
     }
     for org in store.orgs().await? {
-        let verified = store.verify_audit(org.id).await?;
-        line(&mut text, format_args!("audit {} {} {}", org.id, verified.events, verified.head));
+        add_audit(store, org.id, &mut text).await?;
     }
+    Ok(sealed(text, key))
+}
+
+/// The same of one organisation's audit log alone: what its own admins may see.
+///
+/// # Errors
+/// As [`checkpoint`].
+pub async fn audit_checkpoint(
+    store: &dyn Everything,
+    org: OrgId,
+    key: &CheckpointKey,
+    at: Timestamp,
+) -> Result<String, CheckpointError> {
+    let mut text = format!("{TITLE}\nat {}\n", at.0);
+    add_audit(store, org, &mut text).await?;
+    Ok(sealed(text, key))
+}
+
+async fn add_audit(store: &dyn Everything, org: OrgId, text: &mut String) -> Result<(), CheckpointError> {
+    let verified = store.verify_audit(org).await?;
+    line(text, format_args!("audit {org} {} {}", verified.events, verified.head));
+    Ok(())
+}
+
+fn sealed(mut text: String, key: &CheckpointKey) -> String {
     let signature = key.0.sign(text.as_bytes());
     line(&mut text, format_args!("signature {}", hex(signature.as_ref())));
-    Ok(text)
+    text
 }
 
 /// Checks that all chains still hold what they held at a checkpoint that was signed with the key of this public one.
@@ -184,18 +212,17 @@ pub async fn check_checkpoint(
     Ok(checked)
 }
 
-/// Where the session's log ended at a checkpoint, and the hash of its last event then.
-pub(crate) fn pinned(
-    public: &[u8],
-    text: &str,
-    session: SessionId,
-) -> Result<(Seq, Digest), CheckpointError> {
-    let start = format!("session {session} ");
+/// Where a log ended at a checkpoint, and the hash of its last event or entry then.
+pub(crate) fn pinned(public: &[u8], text: &str, of: Exported) -> Result<(Seq, Digest), CheckpointError> {
+    let start = match of {
+        Exported::Session(session) => format!("session {session} "),
+        Exported::Audit(org) => format!("audit {org} "),
+    };
     let signed = signed(public, text)?;
     let found =
         (1..).zip(signed.lines()).find_map(|(number, line)| Some((number, line.strip_prefix(&start)?)));
     let Some((number, rest)) = found else {
-        return Err(CheckpointError::Absent { what: format!("session {session}") });
+        return Err(CheckpointError::Absent { what: of.to_string() });
     };
     let pin = rest.split_once(' ').and_then(|(seq, head)| Some((Seq(seq.parse().ok()?), head.parse().ok()?)));
     pin.ok_or(CheckpointError::Line { line: number })
@@ -221,7 +248,7 @@ async fn check_session(
     head: Digest,
     checked: &mut Checked,
 ) -> Result<(), CheckpointError> {
-    let changed = || CheckpointError::Changed { what: format!("session {session}") };
+    let changed = || CheckpointError::Changed { what: Exported::Session(session).to_string() };
     match store.read(session, Seq(seq.0.saturating_sub(1)), 1).await {
         Ok(events) if events.first().is_some_and(|event| event.hash == head) => {
             checked.sessions += 1;
@@ -246,7 +273,7 @@ async fn check_audit(
     checked: &mut Checked,
 ) -> Result<(), CheckpointError> {
     if store.audit_head(org, seq).await? != Some(head) {
-        return Err(CheckpointError::Changed { what: format!("the audit chain of {org}") });
+        return Err(CheckpointError::Changed { what: Exported::Audit(org).to_string() });
     }
     checked.entries += seq.0;
     Ok(())

@@ -213,6 +213,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same once more, for another one whom it befell as well.
+    pub(crate) fn repeated(&self) -> Self {
+        if let Self::Full { path } = self {
+            return Self::Full { path: path.clone() };
+        }
+        if let Self::Busy { path } = self {
+            return Self::Busy { path: path.clone() };
+        }
+        if let Self::Corrupt { what } = self {
+            return Self::Corrupt { what: what.clone() };
+        }
+        let cause = std::error::Error::source(self).unwrap_or(self).to_string();
+        Self::Database { operation: "use the database", source: sqlx::Error::Protocol(cause) }
+    }
+
     /// What a failure with a file means.
     pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.display().to_string();

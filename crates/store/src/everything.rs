@@ -3,14 +3,31 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    BucketOptions, Directory, Export, Intake, Ledger, Outbox, PostgresStore, Queue, SqliteStore, Store,
-    StoreError, Upkeep,
+    ApprovedServers, Apps, BucketOptions, Directory, Export, Intake, Ledger, Outbox, PostgresStore, Queue,
+    Registry, SqliteStore, Store, StoreError, Upkeep,
 };
 
 /// All that a store can do: what the composition root hands down.
-pub trait Everything: Store + Queue + Directory + Ledger + Upkeep + Outbox + Intake + Export {}
+pub trait Everything:
+    Store + Queue + Directory + Ledger + Upkeep + Outbox + Intake + Export + Apps + ApprovedServers + Registry
+{
+}
 
-impl<S: Store + Queue + Directory + Ledger + Upkeep + Outbox + Intake + Export> Everything for S {}
+impl<
+    S: Store
+        + Queue
+        + Directory
+        + Ledger
+        + Upkeep
+        + Outbox
+        + Intake
+        + Export
+        + Apps
+        + ApprovedServers
+        + Registry,
+> Everything for S
+{
+}
 
 /// Opens a store: a PostgreSQL database by its URL (`postgres://…`), or the directory with this path.
 ///

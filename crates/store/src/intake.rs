@@ -104,6 +104,12 @@ pub trait Intake: Send + Sync {
         lease_ms: u64,
     ) -> Result<Option<TakenArrival>, StoreError>;
 
+    /// Holds it for `lease_ms` milliseconds from now, for whoever needs longer. `false` when somebody else has taken it since: leave it to them.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn hold_arrival(&self, taken: &TakenArrival, lease_ms: u64) -> Result<bool, StoreError>;
+
     /// Says what became of it. Without effect when somebody else has taken it since.
     ///
     /// # Errors
@@ -146,4 +152,16 @@ pub trait Intake: Send + Sync {
         session: SessionId,
         instead_of: Option<SessionId>,
     ) -> Result<SessionId, StoreError>;
+
+    /// Until when it is known what happened at a source that is asked, for each line of it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn watched(&self, source: &str) -> Result<Vec<(String, Timestamp)>, StoreError>;
+
+    /// Writes that down. A time before the one that is known has no effect.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn note_watched(&self, source: &str, line: &str, at: Timestamp) -> Result<(), StoreError>;
 }

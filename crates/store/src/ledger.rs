@@ -4,7 +4,7 @@
 //! its project and its user.
 
 use async_trait::async_trait;
-use cofferdam_domain::{OrgId, Owner, ProjectId, Timestamp, UserId};
+use cofferdam_domain::{OrgId, Owner, ProjectId, SessionId, Timestamp, UserId};
 
 use crate::StoreError;
 
@@ -72,9 +72,16 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError>;
-    /// The same for pull requests alone: whether one more may be opened.
+    /// Keeps one of the day's pull requests for a session that is about to open its own: however many ask at once, no more than the budgets have
+    /// are kept. What is kept is free again when the session ends without, and with the day. Otherwise the budget that has none left, as
+    /// [`Self::exceeded`] says it.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    async fn deliveries_exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError>;
+    /// When the store cannot be written.
+    async fn reserve_delivery(
+        &self,
+        owner: Owner,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<Option<String>, StoreError>;
 }

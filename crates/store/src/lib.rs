@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod blobs;
 mod bucket;
 mod chain;
@@ -23,6 +24,7 @@ mod directory;
 mod error;
 mod everything;
 mod export;
+mod held;
 mod intake;
 mod ledger;
 mod log;
@@ -30,7 +32,9 @@ mod outbox;
 mod postgres;
 mod queue;
 mod records;
+mod registry;
 pub mod seal;
+mod servers;
 mod sql;
 mod sqlite;
 mod store;
@@ -39,17 +43,27 @@ mod tenant;
 mod upkeep;
 mod write;
 
+pub use apps::{AppAttempt, Apps, KeptApp};
 pub use bucket::BucketOptions;
-pub use checkpoint::{Checked, CheckpointError, CheckpointKey, check_checkpoint, checkpoint, verify_all};
+pub use checkpoint::{
+    Checked, CheckpointError, CheckpointKey, audit_checkpoint, check_checkpoint, checkpoint, verify_all,
+};
 pub use directory::{AuditEntry, Directory, Member, NewToken, Org, Project, Proof, Repeat, Sealed, Token};
 pub use error::StoreError;
 pub use everything::{Everything, open, open_with};
-pub use export::{CheckedExport, Export, ExportError, ExportedEvent, check_export, export};
+pub use export::{
+    CheckedExport, Export, ExportError, Exported, ExportedEntry, ExportedEvent, audit_title, check_export,
+    export, export_audit,
+};
+pub use held::while_held;
 pub use intake::{Arrival, Arrived, Dealt, Intake, TakenArrival};
 pub use ledger::{DayBudget, Ledger, Purse, Spending};
+pub use log::listing::LOOKED_THROUGH;
 pub use outbox::{Delivery, Letter, Outbox, Posted, Sent};
 pub use postgres::PostgresStore;
 pub use queue::{Depth, MOST_CRASHES, Placement, Presence, Queue, Release, Shares, Standing, Taken, Ticket};
+pub use registry::{KeptSkill, Registry};
+pub use servers::{ApprovedServer, ApprovedServers};
 pub use sqlite::SqliteStore;
 pub use store::{Claim, SessionFilter, SessionRow, Store, Verified, Writer};
 pub use tenant::{NewSession, Tenant, TenantError};

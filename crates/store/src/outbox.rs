@@ -108,6 +108,12 @@ pub trait Outbox: Send + Sync {
         lease_ms: u64,
     ) -> Result<Option<Delivery>, StoreError>;
 
+    /// Holds it for `lease_ms` milliseconds from now, for whoever needs longer. `false` when somebody else has taken it since: leave it to them.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn hold(&self, delivery: &Delivery, lease_ms: u64) -> Result<bool, StoreError>;
+
     /// Addresses a letter that was taken without a channel. Addressing it twice is harmless.
     ///
     /// # Errors

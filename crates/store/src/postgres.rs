@@ -209,6 +209,10 @@ impl Store for PostgresStore {
         Ok(rows.into_iter().map(listing::shown).collect())
     }
 
+    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
+        listing::horizon(&self.base.readers, filter).await
+    }
+
     async fn session(
         &self,
         org: Option<OrgId>,

@@ -1,5 +1,6 @@
 //! What is kept beside the logs, written once for both databases: a file for each kind of thing.
 
+pub(crate) mod apps;
 pub(crate) mod arrivals;
 pub(crate) mod audit;
 pub(crate) mod budgets;
@@ -13,10 +14,13 @@ pub(crate) mod orgs;
 pub(crate) mod presence;
 pub(crate) mod proofs;
 pub(crate) mod queue;
+pub(crate) mod registry;
 pub(crate) mod secrets;
+pub(crate) mod servers;
 pub(crate) mod sessions;
 pub(crate) mod spending;
 pub(crate) mod stirred;
 pub(crate) mod tokens;
 pub(crate) mod turn;
 pub(crate) mod upkeep;
+pub(crate) mod watched;

@@ -5,7 +5,7 @@
 //! cofferdam.db     events, sessions and all else (migrations/sqlite/*.sql), in WAL mode
 //! blobs/           content by its digest, unless a bucket is configured for it
 //! claims/          a lock for each session that a process took by its id, and for each worker that is present
-//! bells/           an empty file for each session: rings when events were appended; one each for the queue, the outbox and the intake
+//! bells/           an empty file for each session: rings when events were appended; one each for the queue, the outbox, the intake, the apps
 //! ```
 //!
 //! Any number of processes may have it open. What they agree on is in the database and in the kernel's locks;
@@ -236,6 +236,10 @@ impl Store for SqliteStore {
 
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
         self.shown(listing::list(&self.base.readers, &filter).await?).await
+    }
+
+    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
+        listing::horizon(&self.base.readers, filter).await
     }
 
     async fn session(

@@ -81,7 +81,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Events after `after`, first those that exist, then each new one as it is appended, by whatever
-    /// process. Never ends by itself.
+    /// process. Ends by itself only when the session is forgotten, with [`StoreError::UnknownSession`].
     async fn follow(
         &self,
         session: SessionId,
@@ -99,6 +99,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError>;
+
+    /// The last of the newest [`LOOKED_THROUGH`](crate::LOOKED_THROUGH) sessions that fit the filter but for its text, if there are others after it:
+    /// so far a search for a text goes at once.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError>;
 
     /// One session; of this organisation if one is named. `None` when there is none.
     ///
@@ -244,10 +251,18 @@ pub struct SessionFilter {
     pub archived: Option<bool>,
     /// Only those with this text in the title or the repository's name.
     pub text: Option<String>,
+    /// Only those that have pushed this commit last.
+    pub pushed: Option<String>,
+    /// Only those that work for this one.
+    pub parent: Option<SessionId>,
+    /// Also those that work for others.
+    pub subagents: bool,
     /// Only those in this state.
     pub state: Option<SessionState>,
     /// Only those made before this one.
     pub before: Option<SessionId>,
+    /// Only this one and those made after it.
+    pub since: Option<SessionId>,
     /// At most this many; 0 means 50.
     pub limit: u32,
 }
@@ -293,6 +308,8 @@ pub struct SessionRow {
     pub steps: u32,
     /// The number of its pull request and where that stands.
     pub pull_request: Option<(u64, PullRequestState)>,
+    /// The session that it works for.
+    pub parent: Option<SessionId>,
     /// Whether somebody put it out of sight.
     pub archived: bool,
 }

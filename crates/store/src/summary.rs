@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cofferdam_domain::{
-    CallId, EventBody, PullRequestState, SessionState, Verdict, WaitingFor, event::NudgeReason,
+    CallId, EventBody, PullRequestState, SessionId, SessionState, Verdict, WaitingFor, event::NudgeReason,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ const MAX_TITLE: usize = 200;
 
 /// As much of a repository's name as a list shows and an index takes, in characters.
 const MAX_REPOSITORY: usize = 600;
+/// The longest id of a commit: SHA-256 in hexadecimal.
+const MAX_COMMIT: usize = 64;
 
 /// What a list shows of a session beside times and places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub(crate) struct Summary {
     pub(crate) steps: u32,
     /// The number on the forge, and where it stands.
     pub(crate) pull_request: Option<(u64, PullRequestState)>,
+    /// The commit that was pushed last.
+    pub(crate) pushed: Option<String>,
+    /// The session that it works for.
+    pub(crate) parent: Option<SessionId>,
 }
 
 impl Default for Summary {
@@ -44,6 +50,8 @@ impl Default for Summary {
             tokens: 0,
             steps: 0,
             pull_request: None,
+            pushed: None,
+            parent: None,
         }
     }
 }
@@ -83,11 +91,19 @@ pub(crate) enum Effect {
     /// Nothing.
     None,
     /// The task is known.
-    Accepted { repository: String, title: String },
+    Accepted {
+        repository: String,
+        title: String,
+        parent: Option<SessionId>,
+    },
     /// Somebody has taken the session; one that was further along already stays there. A budget is looked at anew.
     Claimed,
     /// The model has answered.
-    Answered { step: u32, cost: u64, tokens: u64 },
+    Answered {
+        step: u32,
+        cost: u64,
+        tokens: u64,
+    },
     /// It waits from here on until somebody continues it.
     Paused,
     /// It waits from here on for the answer to a question.
@@ -117,7 +133,12 @@ pub(crate) enum Effect {
     /// The agent has finished.
     Finished,
     /// The pull request stands on the forge.
-    Opened { number: u64 },
+    Pushed {
+        commit: String,
+    },
+    Opened {
+        number: u64,
+    },
     /// A person merged or closed it.
     Closed(PullRequestState),
     /// All before this was copied from another session, which has spent it and whose pull request it is.
@@ -146,7 +167,8 @@ impl Summary {
     pub(crate) fn apply(&mut self, effect: &Effect) -> bool {
         match effect {
             Effect::None => return false,
-            Effect::Accepted { repository, title } => {
+            Effect::Accepted { repository, title, parent } => {
+                self.parent = *parent;
                 self.phase = SessionState::Queued;
                 self.repository.clone_from(repository);
                 self.title.clone_from(title);
@@ -183,6 +205,7 @@ impl Summary {
             Effect::Deed => self.waits = Waits::default(),
             Effect::SentBack => self.phase = SessionState::Working,
             Effect::Finished => self.phase = SessionState::Delivering,
+            Effect::Pushed { commit } => self.pushed = Some(commit.clone()),
             Effect::Opened { number } => self.pull_request = Some((*number, PullRequestState::Open)),
             Effect::Closed(state) => {
                 if let Some((_, stands)) = &mut self.pull_request {
@@ -192,7 +215,7 @@ impl Summary {
             Effect::Forked => {
                 let (repository, title) =
                     (std::mem::take(&mut self.repository), std::mem::take(&mut self.title));
-                *self = Self { repository, title, steps: self.steps, ..Self::default() };
+                *self = Self { repository, title, steps: self.steps, parent: self.parent, ..Self::default() };
             }
             Effect::Ended(word) => {
                 self.phase = SessionState::Ended;
@@ -244,6 +267,7 @@ impl Effect {
             | Self::Message
             | Self::SentBack
             | Self::Finished
+            | Self::Pushed { .. }
             | Self::Opened { .. }
             | Self::Closed(_) => None,
         }
@@ -252,13 +276,11 @@ impl Effect {
     /// The effect of an event.
     pub(crate) fn of(body: &EventBody) -> Self {
         match body {
-            EventBody::TaskAccepted { task } => {
-                let repository = task.repository.chars().filter(|character| *character != '\0');
-                Self::Accepted {
-                    repository: repository.take(MAX_REPOSITORY).collect(),
-                    title: title(&task.prompt),
-                }
-            }
+            EventBody::TaskAccepted { task } => Self::Accepted {
+                repository: text(&task.repository, MAX_REPOSITORY),
+                title: title(task.title.as_deref().unwrap_or(&task.prompt)),
+                parent: task.parent.as_ref().map(|parent| parent.session),
+            },
             EventBody::Claimed { .. } => Self::Claimed,
             EventBody::ModelAnswered { step, answer, .. } => Self::Answered {
                 step: *step,
@@ -282,14 +304,18 @@ impl Effect {
             EventBody::WorkFinished { .. } => Self::Finished,
             EventBody::Examined { verdict: Verdict::SendBack, .. }
             | EventBody::Nudged { reason: NudgeReason::GateFindings, .. } => Self::SentBack,
+            EventBody::Pushed { commit, .. } => Self::Pushed { commit: text(commit, MAX_COMMIT) },
             EventBody::PullRequestOpened(pull_request) => Self::Opened { number: pull_request.number },
             EventBody::PullRequestClosed { state } => Self::Closed(state.clone()),
             EventBody::Forked { .. } => Self::Forked,
             EventBody::SessionEnded { outcome } => Self::Ended(outcome.name()),
-            EventBody::PolicyFixed(_)
+            // The line is about the task's own repository.
+            EventBody::Beside { .. }
+            | EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
+            | EventBody::InstructionsFound(_)
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelFailed { .. }
@@ -310,14 +336,20 @@ impl Effect {
             | EventBody::Examined { .. }
             | EventBody::EvidenceRun(_)
             | EventBody::EvidenceMissing { .. }
-            | EventBody::Pushed { .. }
             | EventBody::Checkpointed { .. }
             | EventBody::CheckpointStored { .. }
             | EventBody::TerminalOpened { .. }
             | EventBody::TerminalClosed { .. }
+            | EventBody::Overtaken { .. }
+            | EventBody::Delegated { .. }
             | EventBody::MergeFailed { .. } => Self::None,
         }
     }
+}
+
+/// What a column can hold, cut to a bearable length.
+fn text(text: &str, most: usize) -> String {
+    text.chars().filter(|character| *character != '\0').take(most).collect()
 }
 
 /// The first line with something in it, cut to a bearable length.
@@ -397,7 +429,7 @@ mod tests {
     fn a_fork_has_spent_nothing_yet() {
         let mut summary = Summary::default();
         for effect in [
-            Effect::Accepted { repository: "/r".into(), title: "t".into() },
+            Effect::Accepted { repository: "/r".into(), title: "t".into(), parent: None },
             Effect::Answered { step: 3, cost: 5, tokens: 70 },
             Effect::Opened { number: 9 },
             Effect::Ended("succeeded"),

@@ -4,7 +4,9 @@
 //! project, where a token is limited to one) and whether the person's rank suffices. What belongs to others is answered like what does not
 //! exist, and either is written down.
 
+mod apps;
 mod people;
+mod registry;
 mod rules;
 mod told;
 mod work;

@@ -202,6 +202,10 @@ pub struct Fetched {
     pub published: Option<Timestamp>,
     /// Whether it came from the cache rather than from the registry.
     pub cached: bool,
+    /// Whether it is what the registry's index, or a checksum database, names by its digest. Not all have one, and what is not what they
+    /// name does not come through.
+    #[serde(default)]
+    pub compared: bool,
 }
 
 /// An agent asks that something be permitted.

@@ -7,6 +7,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
+    listing,
     pages::Pages,
     rings::{Listener, Rings},
 };
@@ -21,6 +22,7 @@ const PAGE: u32 = 64;
 struct Follower {
     readers: Readers,
     listener: Listener,
+    session: SessionId,
     pages: Pages,
     ready: VecDeque<Event>,
 }
@@ -34,7 +36,7 @@ pub(crate) fn follow(
     after: Seq,
 ) -> BoxStream<'static, Result<Event, StoreError>> {
     let follower =
-        Follower { readers, listener, pages: Pages::after(session, after), ready: VecDeque::new() };
+        Follower { readers, listener, session, pages: Pages::after(session, after), ready: VecDeque::new() };
     let events = stream::unfold(Some(follower), |follower| async {
         let mut follower = follower?;
         // After an error there is nothing to go on from: the stream ends.
@@ -52,7 +54,7 @@ impl Follower {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            self.listener.mark();
+            let rung = self.listener.mark();
             match self.pages.next(&self.readers, PAGE).await {
                 Ok(events) => self.ready = events.into(),
                 // There will be a ring once it is back.
@@ -60,9 +62,18 @@ impl Follower {
                 Err(error) => return Err(error),
             }
             if self.ready.is_empty() {
+                // A ring without an event may be that of its deletion.
+                if rung && self.is_forgotten().await {
+                    return Err(StoreError::UnknownSession(self.session));
+                }
                 self.listener.rung().await?;
             }
         }
+    }
+
+    async fn is_forgotten(&self) -> bool {
+        // A store that cannot be asked rings again when it is back.
+        listing::was_forgotten(&self.readers, self.session).await.unwrap_or_default()
     }
 }
 

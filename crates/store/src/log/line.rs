@@ -237,7 +237,8 @@ impl Extension {
     /// Counts what an event says was spent. `before` is the summary without it.
     fn count(&mut self, effect: &Effect, before: &Summary) {
         match effect {
-            Effect::Accepted { .. } => self.spent.sessions += 1,
+            // Whoever works for another session is none that somebody asked for.
+            Effect::Accepted { parent, .. } => self.spent.sessions += u64::from(parent.is_none()),
             Effect::Answered { step: _, cost, tokens } => {
                 self.spent.cost = self.spent.cost.saturating_add(*cost);
                 self.spent.tokens = self.spent.tokens.saturating_add(*tokens);
@@ -266,6 +267,7 @@ impl Extension {
             | Effect::Deed
             | Effect::SentBack
             | Effect::Finished
+            | Effect::Pushed { .. }
             | Effect::Opened { .. }
             | Effect::Closed(_)
             | Effect::Ended(_) => {}
@@ -288,6 +290,8 @@ fn summary(row: &Row) -> sqlx::Result<Summary> {
         tokens: row.count("tokens")?,
         steps: u32::try_from(row.int("steps")?).unwrap_or(u32::MAX),
         pull_request,
+        pushed: row.text_or_null("pushed")?,
+        parent: row.parsed_or_null("parent")?,
     };
     let shown = row.named("state", SessionState::named)?;
     let waiting = row.named_or_null("waiting", WaitingFor::named)?;

@@ -15,6 +15,9 @@ const DEFAULT_LIMIT: u32 = 50;
 /// The most that are listed at once.
 const MAX_LIMIT: u32 = 1000;
 
+/// How many sessions are looked through for a text at once, the newest first: texts are in no index.
+pub const LOOKED_THROUGH: u32 = 5000;
+
 /// A session and whether a worker that is present has it.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -56,10 +59,49 @@ pub(crate) async fn list(readers: &Readers, filter: &SessionFilter) -> Result<Ve
     readers.all(AssertSqlSafe(sql), &values).await?.iter().map(decode).collect()
 }
 
+/// Where a search for a text stops to look: the last session that it looks at, if there are others after it.
+pub(crate) async fn horizon(
+    readers: &Readers,
+    filter: &SessionFilter,
+) -> Result<Option<SessionId>, StoreError> {
+    let (sql, values) = horizon_in(filter);
+    let row = readers.first(AssertSqlSafe(sql), &values).await?;
+    row.map_or(Ok(None), |row| row.parsed("id").map(Some)).map_err(Origin::unreadable)
+}
+
+fn horizon_in(filter: &SessionFilter) -> (String, Vec<Value>) {
+    // How far a search goes need not be exact; so it is read from an index.
+    let all = SessionFilter { text: None, subagents: true, ..filter.clone() };
+    let (conditions, values) = conditions(&all);
+    let last = LOOKED_THROUGH - 1;
+    (format!("SELECT s.id FROM sessions s {conditions} ORDER BY s.id DESC LIMIT 1 OFFSET {last}"), values)
+}
+
 fn statement(clock: &str, filter: &SessionFilter) -> (String, Vec<Value>) {
-    let SessionFilter { org, project, user, state, archived, text, before, limit } = filter;
+    let (conditions, values) = conditions(filter);
+    let limit = if filter.limit == 0 { DEFAULT_LIMIT } else { filter.limit.min(MAX_LIMIT) };
+    (format!("{} {conditions} ORDER BY s.id DESC LIMIT {limit}", select(clock)), values)
+}
+
+/// Which sessions, as a `WHERE`.
+fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
+    let SessionFilter {
+        org,
+        project,
+        user,
+        state,
+        archived,
+        text,
+        pushed,
+        parent,
+        subagents,
+        before,
+        since,
+        limit: _,
+    } = filter;
     let mut values = Vec::new();
-    let mut sql = format!("{} WHERE s.forgotten = 0", select(clock));
+    let mut sql = String::from("WHERE s.forgotten = 0");
+    let mut hide = false;
     let mut only = |condition: &str, value: Value| {
         values.push(value);
         sql.push_str(" AND ");
@@ -84,11 +126,23 @@ fn statement(clock: &str, filter: &SessionFilter) -> (String, Vec<Value>) {
         let pattern = like(text);
         only("(lower(s.title) LIKE # ESCAPE '!' OR lower(s.repository) LIKE # ESCAPE '!')", pattern.into());
     }
+    if let Some(pushed) = pushed {
+        only("s.pushed = #", pushed.as_str().into());
+    }
+    match parent {
+        Some(parent) => only("s.parent = #", (*parent).into()),
+        None if *subagents => {}
+        None => hide = true,
+    }
     if let Some(before) = before {
         only("s.id < #", (*before).into());
     }
-    let limit = if *limit == 0 { DEFAULT_LIMIT } else { (*limit).min(MAX_LIMIT) };
-    sql.push_str(&format!(" ORDER BY s.id DESC LIMIT {limit}"));
+    if let Some(since) = since {
+        only("s.id >= #", (*since).into());
+    }
+    if hide {
+        sql.push_str(" AND s.parent IS NULL");
+    }
     (sql, values)
 }
 
@@ -124,8 +178,19 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
     let Listed { line, claimed } = listed;
     let (state, waiting, accesses) = (line.summary.state(), line.summary.waiting(), line.summary.accesses());
     let Line { id, owner, placement, created, head, crashes, archived, summary, holder, .. } = line;
-    let Summary { phase: _, waits: _, repository, title, outcome, cost, tokens, steps, pull_request } =
-        summary;
+    let Summary {
+        phase: _,
+        waits: _,
+        repository,
+        title,
+        outcome,
+        cost,
+        tokens,
+        steps,
+        pull_request,
+        pushed: _,
+        parent,
+    } = summary;
     let queued = matches!(placement, crate::Placement::Queued { .. });
     SessionRow {
         id,
@@ -147,6 +212,7 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
         tokens,
         steps,
         pull_request,
+        parent,
         archived,
     }
 }
@@ -175,6 +241,16 @@ mod tests {
             let plan = plan(&statement("0", &filter).0).await;
             assert_eq!(plan[0], format!("SEARCH s USING INDEX {index}"), "{plan:?}");
             assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+        for (filter, index) in [
+            (ours.clone(), "sessions_by_org (org=?)"),
+            (
+                SessionFilter { state, before, ..ours.clone() },
+                "sessions_by_org_and_state (org=? AND state=? AND id<?)",
+            ),
+        ] {
+            let plan = plan(&horizon_in(&SessionFilter { text: Some("x".into()), ..filter }).0).await;
+            assert_eq!(plan, [format!("SEARCH s USING COVERING INDEX {index}")]);
         }
         // For whoever works without a server, all there are: the table itself is in order.
         assert_eq!(plan(&statement("0", &SessionFilter::default()).0).await[0], "SCAN s");

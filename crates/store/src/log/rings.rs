@@ -30,10 +30,12 @@ pub(crate) enum Matter {
     Letters,
     /// There may be an arrival to take, or the next time to look is another.
     Arrivals,
+    /// There may be another app of a forge, or one fewer.
+    Apps,
 }
 
 impl Matter {
-    const ALL: [Self; 3] = [Self::Queue, Self::Letters, Self::Arrivals];
+    const ALL: [Self; 4] = [Self::Queue, Self::Letters, Self::Arrivals, Self::Apps];
 
     /// What it is called where it is heard of. No session is called so.
     pub(crate) const fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Matter {
             Self::Queue => "queue",
             Self::Letters => "letters",
             Self::Arrivals => "arrivals",
+            Self::Apps => "apps",
         }
     }
 }
@@ -140,13 +143,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes note of all rings so far. What is read after this needs no further ring.
-    pub(crate) fn mark(&mut self) {
+    /// Takes note of all rings so far: whether there were any since the last mark. What is read after this needs no further ring.
+    pub(crate) fn mark(&mut self) -> bool {
+        let rung = self.rings.has_changed().unwrap_or_default();
         self.rings.mark_unchanged();
+        rung
     }
 
-    /// Waits for a ring since the last mark.
+    /// Waits for a ring since the last mark, of which the next mark takes note.
     pub(crate) async fn rung(&mut self) -> Result<(), StoreError> {
-        self.rings.changed().await.map_err(|_| StoreError::Deaf)
+        self.rings.changed().await.map_err(|_| StoreError::Deaf)?;
+        self.rings.mark_changed();
+        Ok(())
     }
 }

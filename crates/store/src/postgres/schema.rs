@@ -7,7 +7,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{StoreError, sql::Origin};
+use crate::{
+    StoreError,
+    log::refold,
+    sql::{Origin, Sql},
+};
 
 /// The steps that lead to the present schema. A step is never changed once released.
 const MIGRATIONS: &[&str] = &[
@@ -15,7 +19,17 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002_outbox.sql"),
     include_str!("../../migrations/postgres/0003_keeping.sql"),
     include_str!("../../migrations/postgres/0004_intake.sql"),
+    include_str!("../../migrations/postgres/0005_pushed.sql"),
+    include_str!("../../migrations/postgres/0006_watched.sql"),
+    include_str!("../../migrations/postgres/0007_reserved.sql"),
+    include_str!("../../migrations/postgres/0008_apps.sql"),
+    include_str!("../../migrations/postgres/0009_servers.sql"),
+    include_str!("../../migrations/postgres/0010_skills.sql"),
+    include_str!("../../migrations/postgres/0011_parents.sql"),
 ];
+
+/// The first step after which a session's row says what it does now: those that were written before are folded anew.
+const ROWS_AS_NOW: i64 = 5;
 
 /// Connections of one process beside the one that writes and the one that listens.
 const CONNECTIONS: u32 = 8;
@@ -25,13 +39,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How every connection is set, whatever the server's own settings are: a commit is on the disk when it returns; nobody waits for ever for a
 /// lock, and who stops in the middle of a transaction (a frozen process, a cut network) keeps its locks for a few seconds only.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("synchronous_commit", "on"),
     ("lock_timeout", "20s"),
     ("statement_timeout", "120s"),
     ("idle_in_transaction_session_timeout", "5s"),
     // Every statement has its index. A table that has grown since its statistics were taken would be read whole instead.
     ("enable_seqscan", "off"),
+    // What it costs to read a table whole counts as enormous then, so that short statements would be compiled: 30 to 130 ms for each.
+    ("jit", "off"),
 ];
 
 /// What a URL stands for.
@@ -73,6 +89,9 @@ pub(super) async fn migrate(pool: &PgPool, origin: &Origin) -> Result<(), StoreE
         sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed)?;
         let note = AssertSqlSafe(format!("UPDATE cofferdam_schema SET version = {number}"));
         sqlx::raw_sql(note).execute(&mut *transaction).await.map_err(failed)?;
+    }
+    if (1..ROWS_AS_NOW).contains(&found) {
+        refold::all(&mut Sql::postgres(&mut transaction, origin)).await?;
     }
     transaction.commit().await.map_err(failed)
 }

@@ -11,6 +11,7 @@ use sqlx::AssertSqlSafe;
 use super::{
     audit,
     stirred::{Due, Hearing, stirred},
+    watched,
 };
 use crate::{
     Arrival, Arrived, AuditEntry, Dealt, Intake, StoreError, TakenArrival,
@@ -48,10 +49,14 @@ impl<B: Hearing> Intake for B {
         self.base().transact(take).await
     }
 
+    async fn hold_arrival(&self, taken: &TakenArrival, lease_ms: u64) -> Result<bool, StoreError> {
+        let taken = without_body(taken);
+        let hold = sql::work(move |sql| Box::pin(async move { hold(sql, &taken, lease_ms).await }));
+        self.base().transact(hold).await
+    }
+
     async fn dealt(&self, taken: &TakenArrival, dealt: Dealt) -> Result<(), StoreError> {
-        // Not its body, which may be large.
-        let arrival = Arrival { body: Vec::new(), ..taken.arrival.clone() };
-        let taken = TakenArrival { arrival, tries: taken.tries, holder: taken.holder.clone() };
+        let taken = without_body(taken);
         let note = sql::work(move |sql| Box::pin(async move { note(sql, &taken, dealt).await }));
         self.base().transact(note).await
     }
@@ -95,6 +100,17 @@ impl<B: Hearing> Intake for B {
         let bind =
             sql::work(move |sql| Box::pin(async move { bind(sql, &thread, session, instead_of).await }));
         self.base().transact(bind).await
+    }
+
+    async fn watched(&self, source: &str) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        watched::list(self.base().readers(), source).await
+    }
+
+    async fn note_watched(&self, source: &str, line: &str, at: Timestamp) -> Result<(), StoreError> {
+        let (source, line) = (source.to_owned(), line.to_owned());
+        let note =
+            sql::work(move |sql| Box::pin(async move { watched::note(sql, &source, &line, at).await }));
+        self.base().transact(note).await
     }
 }
 
@@ -165,6 +181,37 @@ async fn take(
     Ok(Some(TakenArrival { arrival: Arrival { body, ..arrival }, tries, holder }))
 }
 
+/// Bodies may be large, and nobody needs one twice.
+fn without_body(taken: &TakenArrival) -> TakenArrival {
+    let Arrival { source, id, event, line, org, at, body: _ } = &taken.arrival;
+    let (source, id, event, line) = (source.clone(), id.clone(), event.clone(), line.clone());
+    let arrival = Arrival { source, id, event, line, org: *org, at: *at, body: Vec::new() };
+    TakenArrival { arrival, tries: taken.tries, holder: taken.holder.clone() }
+}
+
+/// Has the row of an arrival's line; `false` when there is no such line any more.
+async fn has_line(sql: &mut Sql<'_>, source: &str, line: &str) -> Result<bool, StoreError> {
+    let find = sql.either(
+        "SELECT due FROM arrival_lines WHERE source = $1 AND line = $2",
+        "SELECT due FROM arrival_lines WHERE source = $1 AND line = $2 FOR UPDATE",
+    );
+    Ok(sql.first(find, values![source, line]).await?.is_some())
+}
+
+async fn hold(sql: &mut Sql<'_>, taken: &TakenArrival, lease_ms: u64) -> Result<bool, StoreError> {
+    let TakenArrival { arrival: Arrival { source, id, line, .. }, tries, holder } = taken;
+    if !has_line(sql, source, line).await? {
+        return Ok(false);
+    }
+    let text = "SELECT number FROM arrivals WHERE source = $1 AND id = $2 AND holder = $3 AND tries = $4 AND done = 0";
+    if sql.first(text, values![source, id, holder, *tries]).await?.is_none() {
+        return Ok(false);
+    }
+    let now = sql.now().await?;
+    put_off(sql, source, line, Timestamp(now.0.saturating_add(lease_ms.max(1)))).await?;
+    Ok(true)
+}
+
 /// Nobody takes the first of the line before then.
 async fn put_off(sql: &mut Sql<'_>, source: &str, line: &str, until: Timestamp) -> Result<(), StoreError> {
     let text = "UPDATE arrival_lines SET due = $3 WHERE source = $1 AND line = $2";
@@ -173,11 +220,7 @@ async fn put_off(sql: &mut Sql<'_>, source: &str, line: &str, until: Timestamp) 
 
 async fn note(sql: &mut Sql<'_>, taken: &TakenArrival, dealt: Dealt) -> Result<(), StoreError> {
     let TakenArrival { arrival: Arrival { source, id, line, .. }, tries, holder } = taken;
-    let find = sql.either(
-        "SELECT due FROM arrival_lines WHERE source = $1 AND line = $2",
-        "SELECT due FROM arrival_lines WHERE source = $1 AND line = $2 FOR UPDATE",
-    );
-    if sql.first(find, values![source, line]).await?.is_none() {
+    if !has_line(sql, source, line).await? {
         return Ok(());
     }
     let now = sql.now().await?;

@@ -3,7 +3,7 @@
 use cofferdam_domain::{AuditId, Digest, OrgId, Seq};
 
 use crate::{
-    AuditEntry, StoreError, Verified,
+    AuditEntry, ExportedEntry, StoreError, Verified,
     sql::{Origin, Readers, Row, Sql, Value, values},
 };
 
@@ -23,14 +23,24 @@ struct Link {
 
 /// Where a chain ends.
 #[derive(Clone, Copy)]
-struct End {
-    seq: Seq,
+pub(crate) struct End {
+    pub(crate) seq: Seq,
     id: AuditId,
-    hash: Digest,
+    pub(crate) hash: Digest,
 }
 
 impl End {
-    const START: Self = Self { seq: Seq::START, id: AuditId::from_u128(0), hash: Digest::ZERO };
+    /// Of a chain without entries.
+    pub(crate) const START: Self = Self { seq: Seq::START, id: AuditId::from_u128(0), hash: Digest::ZERO };
+
+    /// The end of the chain with one more entry, if that fits there.
+    pub(crate) fn follow(&mut self, org: OrgId, entry: ExportedEntry) -> Result<(), StoreError> {
+        let ExportedEntry { seq, id, at, by, action, subject, detail, previous, hash } = entry;
+        let link = Link { seq, entry: AuditEntry { id, at, by, action, subject, detail }, previous, hash };
+        check(org, &link, *self)?;
+        *self = end(&link);
+        Ok(())
+    }
 }
 
 /// The hash of an entry: SHA-256 over its organisation, place, time, the hash before it, and its texts, each after its length.
@@ -122,6 +132,34 @@ pub(crate) async fn verify(readers: &Readers, org: OrgId) -> Result<Verified, St
             before = end(&link);
         }
     }
+}
+
+/// Entries after `after` as they are kept, each checked against the one before it.
+pub(crate) async fn exported(
+    readers: &Readers,
+    org: OrgId,
+    after: Seq,
+    limit: u32,
+) -> Result<Vec<ExportedEntry>, StoreError> {
+    let limit = limit.clamp(1, MAX_LIMIT);
+    // With the one that the first continues from.
+    let text = "SELECT * FROM audit WHERE org = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+    let mut entries = Vec::new();
+    let mut before = End::START;
+    for row in readers.all(text, values![org, after, limit + 1]).await? {
+        let link = link(&row)?;
+        if link.seq == after {
+            before = end(&link);
+            continue;
+        }
+        check(org, &link, before)?;
+        before = end(&link);
+        let Link { seq, entry, previous, hash } = link;
+        let AuditEntry { id, at, by, action, subject, detail } = entry;
+        entries.push(ExportedEntry { seq, id, at, by, action, subject, detail, previous, hash });
+    }
+    entries.truncate(limit as usize);
+    Ok(entries)
 }
 
 /// The hash of the entry at this place.

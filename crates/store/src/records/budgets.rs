@@ -1,14 +1,14 @@
 //! What may be spent in a day, and whether it is.
 
 use async_trait::async_trait;
-use cofferdam_domain::{Cost, OrgId, Owner, Timestamp};
+use cofferdam_domain::{Cost, OrgId, Owner, SessionId, Timestamp};
 use sqlx::AssertSqlSafe;
 
 use super::spending::{self, day};
 use crate::{
     DayBudget, Ledger, Purse, Spending, StoreError,
     log::rings::Matter,
-    sql::{self, Backend, Database as _, Readers, values},
+    sql::{self, Backend, Database as _, Readers, Sql, values},
 };
 
 #[async_trait]
@@ -45,33 +45,82 @@ impl<B: Backend> Ledger for B {
     }
 
     async fn exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError> {
-        first(self.base().readers(), owner, at, used_up).await
+        first(self.base().readers(), owner, at).await
     }
 
-    async fn deliveries_exceeded(&self, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError> {
-        let deliveries = |DayBudget { pull_requests, .. }, spent| {
-            used_up(DayBudget { pull_requests, ..DayBudget::default() }, spent)
-        };
-        first(self.base().readers(), owner, at, deliveries).await
+    async fn reserve_delivery(
+        &self,
+        owner: Owner,
+        session: SessionId,
+        at: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        self.base().transact(sql::work(move |sql| Box::pin(reserve(sql, owner, session, at)))).await
     }
 }
 
-/// The first budget of this owner that is used up.
-async fn first(
-    readers: &Readers,
+/// Keeps a pull request of the day for a session, or says which budget has none left.
+async fn reserve(
+    sql: &mut Sql<'_>,
     owner: Owner,
+    session: SessionId,
     at: Timestamp,
-    used_up: impl Fn(DayBudget, Spending) -> Option<String> + Send,
 ) -> Result<Option<String>, StoreError> {
-    let purses = [Purse::Org, Purse::Project(owner.project), Purse::User(owner.user)].map(spending::name);
-    let [whole, project, user] = &purses;
-    let text = "SELECT * FROM budgets WHERE org = $1 AND purse IN ($2, $3, $4) ORDER BY purse";
-    for row in readers.all(text, values![owner.org, whole, project, user]).await? {
+    // One at a time in an organisation, as everybody who writes to SQLite is.
+    let alone = sql.either(None, Some("SELECT pg_advisory_xact_lock(hashtextextended($1, 7018416201903))"));
+    if let Some(alone) = alone {
+        sql.run(alone, values![owner.org]).await?;
+    }
+    let [whole, project, user] = purses(owner);
+    for row in sql.all(BUDGETS, values![owner.org, whole, project, user]).await? {
+        let Some(limit) = spending::budget(&row)?.pull_requests else { continue };
+        let name = row.text("purse").map_err(sql::Origin::unreadable)?;
+        let text = "SELECT * FROM usage WHERE org = $1 AND purse = $2 AND day = $3";
+        let usage = sql.first(text, values![owner.org, &*name, day(at)]).await?;
+        let opened =
+            usage.as_ref().map_or(Ok(0), |row| spending::spending(row).map(|spent| spent.pull_requests))?;
+        let row = sql.first(RESERVED, values![owner.org, day(at), session, &*name]).await?;
+        let reserved = row.map_or(Ok(0), |row| row.count("reserved")).map_err(sql::Origin::unreadable)?;
+        if opened.saturating_add(reserved) >= limit {
+            let others =
+                if reserved > 0 { format!(", and {reserved} are about to be") } else { String::new() };
+            let what = format!("opened {opened} of {limit} pull requests{others}");
+            return Ok(Some(today(&name, &what)));
+        }
+    }
+    let keep = "INSERT INTO reserved (session, org, day) VALUES ($1, $2, $3)
+                ON CONFLICT (session) DO UPDATE SET day = excluded.day";
+    sql.run(keep, values![session, owner.org, day(at)]).await?;
+    // Those of other days are nobody's.
+    sql.run("DELETE FROM reserved WHERE org = $1 AND day < $2", values![owner.org, day(at)]).await?;
+    Ok(None)
+}
+
+/// The budgets of an owner.
+const BUDGETS: &str = "SELECT * FROM budgets WHERE org = $1 AND purse IN ($2, $3, $4) ORDER BY purse";
+
+/// How many pull requests are kept for other sessions that have not opened theirs and may still.
+const RESERVED: &str = "SELECT COUNT(*) AS reserved FROM reserved r JOIN sessions s ON s.id = r.session
+     WHERE r.org = $1 AND r.day = $2 AND r.session <> $3
+       AND s.pull_request IS NULL AND s.state <> 'ended' AND s.forgotten = 0
+       AND ($4 = '' OR s.project = $4 OR s.owner = $4)";
+
+fn purses(owner: Owner) -> [String; 3] {
+    [Purse::Org, Purse::Project(owner.project), Purse::User(owner.user)].map(spending::name)
+}
+
+fn today(purse: &str, what: &str) -> String {
+    format!("{} has {what} today; it begins anew at 00:00 UTC", whose(purse))
+}
+
+/// The first budget of this owner that is used up.
+async fn first(readers: &Readers, owner: Owner, at: Timestamp) -> Result<Option<String>, StoreError> {
+    let [whole, project, user] = purses(owner);
+    for row in readers.all(BUDGETS, values![owner.org, whole, project, user]).await? {
         let budget = spending::budget(&row)?;
         let name = row.text("purse").map_err(sql::Origin::unreadable)?;
         let spent = spent(readers, owner.org, &name, at).await?;
         if let Some(what) = used_up(budget, spent) {
-            return Ok(Some(format!("{} has {what} today; it begins anew at 00:00 UTC", whose(&name))));
+            return Ok(Some(today(&name, &what)));
         }
     }
     Ok(None)

@@ -81,10 +81,32 @@ impl<B: Hearing> Outbox for B {
         channels: &[String],
         lease_ms: u64,
     ) -> Result<Option<Delivery>, StoreError> {
-        let (holder, channels) = (holder.to_owned(), channels.to_vec());
-        let take =
-            sql::work(move |sql| Box::pin(async move { take(sql, holder, &channels, lease_ms).await }));
-        self.base().transact(take).await
+        loop {
+            let (holder, channels) = (holder.to_owned(), channels.to_vec());
+            let take =
+                sql::work(move |sql| Box::pin(async move { take(sql, holder, &channels, lease_ms).await }));
+            match self.base().transact(take).await? {
+                Found::Taken(delivery) => return Ok(Some(*delivery)),
+                Found::Busy => {}
+                Found::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    async fn hold(&self, delivery: &Delivery, lease_ms: u64) -> Result<bool, StoreError> {
+        let delivery = delivery.clone();
+        let hold = sql::work(move |sql| {
+            Box::pin(async move {
+                let Delivery { letter, channel, tries, holder } = &delivery;
+                let until = Timestamp(sql.now().await?.0.saturating_add(lease_ms.max(1)));
+                let channel = channel.as_deref().unwrap_or_default();
+                let text = "UPDATE letters SET due = $5
+                            WHERE id = $1 AND channel = $2 AND holder = $3 AND tries = $4 AND done = 0";
+                let held = sql.run(text, values![letter.id, channel, holder.as_str(), *tries, until]).await?;
+                Ok(held > 0)
+            })
+        });
+        self.base().transact(hold).await
     }
 
     async fn address(&self, delivery: &Delivery, channels: &[String]) -> Result<(), StoreError> {
@@ -148,7 +170,7 @@ fn addressed(channels: &[String], first: usize) -> (String, Vec<Value>) {
 }
 
 /// Whether another letter of the session is being told by the channel, until after this time: two at once would both find that nothing was said
-/// yet. On PostgreSQL two that are taken in the same moment do not see each other.
+/// yet.
 fn busy(until: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM letters AS other WHERE other.session = letters.session AND other.channel = letters.channel
@@ -156,12 +178,20 @@ fn busy(until: &str) -> String {
     )
 }
 
+/// What there was to take.
+enum Found {
+    Taken(Box<Delivery>),
+    /// Somebody took another letter of the session in the same moment: there may be more to take.
+    Busy,
+    Nothing,
+}
+
 async fn take(
     sql: &mut Sql<'_>,
     holder: String,
     channels: &[String],
     lease_ms: u64,
-) -> Result<Option<Delivery>, StoreError> {
+) -> Result<Found, StoreError> {
     let now = sql.now().await?;
     let (places, names) = addressed(channels, 1);
     let text = format!(
@@ -170,8 +200,11 @@ async fn take(
         sql.either("", " FOR UPDATE SKIP LOCKED")
     );
     let values: Vec<Value> = std::iter::once(now.into()).chain(names).collect();
-    let Some(row) = sql.first(AssertSqlSafe(text), &values).await? else { return Ok(None) };
+    let Some(row) = sql.first(AssertSqlSafe(text), &values).await? else { return Ok(Found::Nothing) };
     let Posted { letter, channel, tries, .. } = posted(&row).map_err(Origin::unreadable)?;
+    if taken_meanwhile(sql, &letter, channel.as_deref(), now).await? {
+        return Ok(Found::Busy);
+    }
     let tries = tries.saturating_add(1);
     let until = Timestamp(now.0.saturating_add(lease_ms.max(1)));
     sql.run(
@@ -179,7 +212,26 @@ async fn take(
         values![letter.id, channel.as_deref().unwrap_or_default(), holder.as_str(), tries, until],
     )
     .await?;
-    Ok(Some(Delivery { letter, channel, tries, holder }))
+    Ok(Found::Taken(Box::new(Delivery { letter, channel, tries, holder })))
+}
+
+/// Two that are taken in the same moment do not see each other on PostgreSQL, where many write at once: the second one waits here until the
+/// first is seen.
+async fn taken_meanwhile(
+    sql: &mut Sql<'_>,
+    letter: &Letter,
+    channel: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (Some(session), Some(channel)) = (letter.session, channel) else { return Ok(false) };
+    if !sql.either(false, true) {
+        return Ok(false);
+    }
+    // Held until the transaction ends: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    let wait = "SELECT 1 AS held FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS lock";
+    sql.first(wait, values![format!("letters of {session} for {channel}")]).await?;
+    let text = format!("SELECT 1 AS taken FROM letters WHERE id = $2 AND channel = $3 AND {}", busy("$1"));
+    Ok(sql.first(AssertSqlSafe(text), values![now, letter.id, channel]).await?.is_some())
 }
 
 async fn note(sql: &mut Sql<'_>, delivery: &Delivery, sent: Sent) -> Result<(), StoreError> {

@@ -33,6 +33,8 @@ pub(crate) fn derived(line: &Line) -> Vec<Column> {
         ("steps", summary.steps.into()),
         ("pull_request", pull_request.map(|(number, _)| *number).into()),
         ("pull_request_state", stands.into()),
+        ("pushed", summary.pushed.as_deref().into()),
+        ("parent", summary.parent.into()),
         ("updated", line.head.at.into()),
         ("last", line.head.seq.into()),
         ("head_id", line.head.id.into()),
@@ -138,6 +140,13 @@ pub(crate) async fn forget(
 
 async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
     let line = queue::locked(sql, session).await?;
+    // Those that worked for it go with it.
+    let find = "SELECT id FROM sessions WHERE parent = $1 AND forgotten = 0 ORDER BY id";
+    let mut below = Vec::new();
+    for row in sql.all(find, values![session]).await? {
+        let child = row.parsed("id").map_err(Origin::unreadable)?;
+        below.extend(Box::pin(forget_in(sql, child)).await?);
+    }
     let unneeded = sql
         .all(
             "SELECT digest, at FROM session_blobs b WHERE session = $1 AND NOT EXISTS
@@ -158,9 +167,10 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
     sql.run(AssertSqlSafe(tombstone), values![session]).await?;
     sql.tell(News::Session(session, line.owner.org));
     sql.tell(News::Matter(Matter::Queue));
-    let unneeded: sqlx::Result<_> =
+    let unneeded: sqlx::Result<Vec<_>> =
         unneeded.iter().map(|row| Ok((row.digest("digest")?, row.time("at")?))).collect();
-    unneeded.map_err(Origin::unreadable)
+    below.extend(unneeded.map_err(Origin::unreadable)?);
+    Ok(below)
 }
 
 /// The worker that has the session, for people.

@@ -66,7 +66,7 @@ impl Stirred {
             tokio::select! {
                 rung = self.listener.rung() => {
                     rung.ok()?;
-                    self.listener.mark();
+                    let _: bool = self.listener.mark();
                     return Some(());
                 }
                 () = tokio::time::sleep(wait) => if is_due { return Some(()) },

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cofferdam_domain::{Digest, OrgId, Seq, SessionId, Timestamp};
 
-use super::{arrivals, contents, keeping};
+use super::{arrivals, audit, contents, keeping};
 use crate::{
-    Duty, Export, ExportedEvent, Keeping, StoreError, Upkeep,
+    Duty, Export, ExportedEntry, ExportedEvent, Keeping, StoreError, Upkeep,
     log::{listing, pages::Pages},
     sql::{Backend, Database as _, work},
 };
@@ -23,6 +23,15 @@ impl<B: Backend> Export for B {
         let readers = self.base().readers();
         listing::find(readers, session).await?;
         Pages::after(session, after).next_exported(readers, limit).await
+    }
+
+    async fn exported_audit(
+        &self,
+        org: OrgId,
+        after: Seq,
+        limit: u32,
+    ) -> Result<Vec<ExportedEntry>, StoreError> {
+        audit::exported(self.base().readers(), org, after, limit).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! How readers hear of an append, in whatever process it happens, without polling.
 //!
-//! Every session has an empty file, its bell: `bells/<session>`; so have the queue, the outbox and the intake. A writer opens it for writing before it
+//! Every session has an empty file, its bell: `bells/<session>`; so have the queue, the outbox, the intake and the apps. A writer opens it for writing before it
 //! commits and closes it afterwards; closing is what rings it (`IN_CLOSE_WRITE` of inotify(7)). The order
 //! matters: by the time a bell rings, what it rings for can be read, and a writer that dies between its
 //! commit and the ring has its files closed by the kernel, so that an event that was committed is always
@@ -207,7 +207,7 @@ mod tests {
         let watcher = Watcher::now_and_then();
         let mut listener = watcher.rings.clone().session(SessionId::generate(), watcher).unwrap();
         for _ in 0..3 {
-            listener.mark();
+            let _: bool = listener.mark();
             tokio::time::timeout(NOW_AND_THEN * 20, listener.rung()).await.unwrap().unwrap();
         }
     }

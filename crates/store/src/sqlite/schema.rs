@@ -26,10 +26,17 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_outbox.sql"),
     include_str!("../../migrations/sqlite/0004_keeping.sql"),
     include_str!("../../migrations/sqlite/0005_intake.sql"),
+    include_str!("../../migrations/sqlite/0006_pushed.sql"),
+    include_str!("../../migrations/sqlite/0007_watched.sql"),
+    include_str!("../../migrations/sqlite/0008_reserved.sql"),
+    include_str!("../../migrations/sqlite/0009_apps.sql"),
+    include_str!("../../migrations/sqlite/0010_servers.sql"),
+    include_str!("../../migrations/sqlite/0011_skills.sql"),
+    include_str!("../../migrations/sqlite/0012_parents.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.
-const ROWS_AS_NOW: usize = 2;
+const ROWS_AS_NOW: usize = 6;
 
 /// How long a write waits for another process's transaction. Those take milliseconds; a stopped process would
 /// take forever.

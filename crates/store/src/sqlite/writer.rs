@@ -3,7 +3,8 @@
 //! Events that wait while a transaction is on its way to the disk are written together in the next one,
 //! so that many sessions at once share the cost of a flush. A request that is refused writes nothing and does not
 //! disturb the others; when the database itself fails, nothing of the transaction stays, and each request is
-//! tried again alone, on a new connection. Whatever is not an append has a transaction of its own.
+//! tried again alone, on a new connection. Whatever is no append is gathered in the same way, but apart from the
+//! appends, and cannot be tried twice: when the database fails under it, whoever asked is told so.
 //!
 //! A request is carried out whether or not its caller still waits for it.
 
@@ -32,8 +33,13 @@ use crate::{
 
 enum Request {
     Write(Write, oneshot::Sender<Answer>),
-    Work(Work<()>, oneshot::Sender<Result<(), StoreError>>),
+    Work(Work<()>, Reply),
 }
+
+/// Undoes what one request of a transaction has written: <https://www.sqlite.org/lang_savepoint.html>.
+const UNDO: &str = "ROLLBACK TO work; RELEASE work";
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
 
 /// Hands requests to the task that owns the connection.
 #[derive(Debug)]
@@ -81,7 +87,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Carries something out in a transaction of its own; durable on return.
+    /// Carries something out as a whole or not at all; durable on return.
     pub(super) async fn work<T: Send + 'static>(&self, work: Work<T>) -> Result<T, StoreError> {
         let (result, made) = oneshot::channel();
         let work = sql::work(move |sql| {
@@ -120,19 +126,23 @@ impl Desk {
         }
     }
 
-    async fn answer(&mut self, mut batch: VecDeque<Request>) {
-        let mut writes = Vec::new();
-        while let Some(request) = batch.pop_front() {
+    /// Answers in the order in which it was asked, as far as anybody can tell.
+    async fn answer(&mut self, batch: VecDeque<Request>) {
+        let (mut writes, mut works) = (Vec::new(), VecDeque::new());
+        for request in batch {
             match request {
-                Request::Write(write, reply) => writes.push((write, reply)),
+                Request::Write(write, reply) => {
+                    self.carry_out(&mut works).await;
+                    writes.push((write, reply));
+                }
                 Request::Work(work, reply) => {
                     self.write(&mut writes).await;
-                    // A caller that has gone away does not want to know; so below.
-                    drop(reply.send(self.carry_out(work).await));
+                    works.push_back((work, reply));
                 }
             }
         }
         self.write(&mut writes).await;
+        self.carry_out(&mut works).await;
     }
 
     async fn write(&mut self, writes: &mut Vec<(Write, oneshot::Sender<Answer>)>) {
@@ -158,12 +168,33 @@ impl Desk {
         outcome
     }
 
-    /// One transaction for something that is no append.
-    async fn carry_out(&mut self, work: Work<()>) -> Result<(), StoreError> {
+    /// Carries out what is no append, in one transaction, or in several where the database fails.
+    async fn carry_out(&mut self, works: &mut VecDeque<(Work<()>, Reply)>) {
+        while !works.is_empty() {
+            let mut begun = Vec::with_capacity(works.len());
+            let outcome = self.commit_works(works, &mut begun).await;
+            if begun.is_empty() {
+                // The transaction could not begin: whoever is first hears of it, and it is tried anew for the others.
+                begun.extend(works.pop_front().map(|(_, reply)| (Ok(()), reply)));
+            }
+            for (result, reply) in begun {
+                let result = result.and_then(|()| outcome.as_ref().copied().map_err(StoreError::repeated));
+                // A caller that has gone away does not want to know.
+                drop(reply.send(result));
+            }
+        }
+    }
+
+    /// One transaction, of as many as can be begun. An error means that nothing of it stays.
+    async fn commit_works(
+        &mut self,
+        works: &mut VecDeque<(Work<()>, Reply)>,
+        begun: &mut Vec<(Result<(), StoreError>, Reply)>,
+    ) -> Result<(), StoreError> {
         let mut connection = self.connect().await?;
-        let outcome = self.transact_work(&mut connection, work).await;
+        let outcome = self.transact_works(&mut connection, works, begun).await;
         self.keep(connection, outcome.is_ok()).await;
-        outcome?
+        outcome
     }
 
     async fn connect(&mut self) -> Result<SqliteConnection, StoreError> {
@@ -208,7 +239,7 @@ impl Desk {
             answers.push(Ok(extension.stamps));
         }
         tally.write(&mut Sql::sqlite(connection, &self.origin)).await?;
-        self.end(connection).await?;
+        self.run(connection, "COMMIT").await?;
         drop(bells);
         Ok(answers)
     }
@@ -245,30 +276,48 @@ impl Desk {
         Ok((extension, bells))
     }
 
-    /// The outer error is the database's; the inner one is a refusal, and nothing of it stays.
+    async fn transact_works(
+        &self,
+        connection: &mut SqliteConnection,
+        works: &mut VecDeque<(Work<()>, Reply)>,
+        begun: &mut Vec<(Result<(), StoreError>, Reply)>,
+    ) -> Result<(), StoreError> {
+        self.run(connection, "BEGIN IMMEDIATE").await?;
+        let mut bells = Vec::new();
+        while let Some((work, reply)) = works.pop_front() {
+            let result = self.transact_work(connection, work, &mut bells).await;
+            let undone = match &result {
+                // Where even that fails, the database has undone everything because of what it refuses here.
+                Err(refusal) => self.run(connection, UNDO).await.map_err(|_| refusal.repeated()),
+                Ok(()) => Ok(()),
+            };
+            begun.push((result, reply));
+            undone?;
+        }
+        self.run(connection, "COMMIT").await?;
+        drop(bells);
+        Ok(())
+    }
+
+    /// One request within a transaction. After an error, what it has written is still to be undone.
     async fn transact_work(
         &self,
         connection: &mut SqliteConnection,
         work: Work<()>,
-    ) -> Result<Result<(), StoreError>, StoreError> {
-        let failed = |error| self.origin.failure(error);
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
+        bells: &mut Vec<Bell>,
+    ) -> Result<(), StoreError> {
+        self.run(connection, "SAVEPOINT work").await?;
         let mut sql = Sql::sqlite(connection, &self.origin);
-        let done = work(&mut sql).await;
+        work(&mut sql).await?;
         let news = sql.news().to_vec();
-        if let Err(refusal) = done {
-            sqlx::query("ROLLBACK").execute(connection).await.map_err(failed)?;
-            return Ok(Err(refusal));
-        }
-        let bells =
-            news.into_iter().map(|news| self.news.bell(news)).collect::<Result<Vec<_>, StoreError>>()?;
-        self.end(connection).await?;
-        drop(bells);
-        Ok(Ok(()))
+        let rung: Vec<Bell> =
+            news.into_iter().map(|news| self.news.bell(news)).collect::<Result<_, StoreError>>()?;
+        self.run(connection, "RELEASE work").await?;
+        bells.extend(rung);
+        Ok(())
     }
 
-    async fn end(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let done = sqlx::query("COMMIT").execute(connection).await;
-        done.map(drop).map_err(|error| self.origin.failure(error))
+    async fn run(&self, connection: &mut SqliteConnection, text: &'static str) -> Result<(), StoreError> {
+        sqlx::query(text).execute(connection).await.map(drop).map_err(|error| self.origin.failure(error))
     }
 }

@@ -1,9 +1,12 @@
 //! What an organisation has fixed for itself: policies, secrets, budgets; what was spent; what is accounted for.
 
-use cofferdam_domain::{AuditId, Digest, Rank, StoredSecretId, Timestamp};
+use cofferdam_domain::{AuditId, Digest, Rank, Seq, StoredSecretId, Timestamp};
 
 use super::{Tenant, TenantError};
-use crate::{AuditEntry, DayBudget, Purse, Repeat, Sealed, Spending};
+use crate::{
+    AuditEntry, CheckpointError, CheckpointKey, DayBudget, ExportedEntry, Purse, Repeat, Sealed, Spending,
+    StoreError,
+};
 
 /// The longest detail of an entry that is kept, in bytes.
 const MAX_DETAIL: usize = 64 << 10;
@@ -155,5 +158,28 @@ impl Tenant {
     pub async fn audited(&self, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditEntry>, TenantError> {
         self.may_for_all(Rank::Admin)?;
         Ok(self.store.audited(self.actor.org, before, limit).await?)
+    }
+
+    /// What was written down, as it is kept, from the beginning: see [`crate::Export::exported_audit`].
+    ///
+    /// # Errors
+    /// As [`crate::Export::exported_audit`].
+    pub async fn exported_audit(&self, after: Seq, limit: u32) -> Result<Vec<ExportedEntry>, TenantError> {
+        self.may_for_all(Rank::Admin)?;
+        Ok(self.store.exported_audit(self.actor.org, after, limit).await?)
+    }
+
+    /// Signs where that ends now: see [`crate::audit_checkpoint`].
+    ///
+    /// # Errors
+    /// When the chain does not hold, or the store cannot be read.
+    pub async fn audit_checkpoint(&self, key: &CheckpointKey, at: Timestamp) -> Result<String, TenantError> {
+        self.may_for_all(Rank::Admin)?;
+        match crate::audit_checkpoint(&*self.store, self.actor.org, key, at).await {
+            Ok(text) => Ok(text),
+            Err(CheckpointError::Store(error)) => Err(error.into()),
+            // Nothing else goes wrong where nothing is read from a checkpoint.
+            Err(other) => Err(StoreError::Corrupt { what: other.to_string() }.into()),
+        }
     }
 }

@@ -68,13 +68,44 @@ impl Tenant {
     /// # Errors
     /// When the store cannot be read.
     pub async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, TenantError> {
+        match self.seen_by(filter)? {
+            Some(filter) => Ok(self.store.sessions(filter).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A page of sessions, newest first, and where the next one begins, if there is one. A search for a text looks through so many sessions at
+    /// once that it always answers soon: its page may have few of what there is, and the next one goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn page(
+        &self,
+        filter: SessionFilter,
+    ) -> Result<(Vec<SessionRow>, Option<SessionId>), TenantError> {
+        let Some(filter) = self.seen_by(filter)? else { return Ok((Vec::new(), None)) };
+        let since = match filter.text {
+            Some(_) => self.store.horizon(&filter).await?,
+            None => None,
+        };
+        let (full, limit) = (filter.limit as usize, filter.limit.saturating_add(1));
+        let mut rows = self.store.sessions(SessionFilter { since, limit, ..filter }).await?;
+        if rows.len() <= full {
+            return Ok((rows, since));
+        }
+        rows.truncate(full);
+        let next = rows.last().map(|row| row.id);
+        Ok((rows, next))
+    }
+
+    /// The filter for what they may see; `None` where that is nothing.
+    fn seen_by(&self, filter: SessionFilter) -> Result<Option<SessionFilter>, TenantError> {
         self.may(Rank::Viewer)?;
         if filter.project.is_some_and(|project| !self.sees(project)) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let project = filter.project.or(self.actor.project);
-        let filter = SessionFilter { org: Some(self.actor.org), project, ..filter };
-        Ok(self.store.sessions(filter).await?)
+        Ok(Some(SessionFilter { org: Some(self.actor.org), project, ..filter }))
     }
 
     /// A session's events after `after`.

@@ -16,8 +16,8 @@ use futures_util::{
 use tokio::sync::mpsc;
 
 use crate::events::{
-    accepted, all, answered, claimed, ended, finished, message, output, owner, queued, queued_with, say,
-    session, soon,
+    accepted, all, answered, claimed, ended, finished, message, now, output, owner, pushed, queued,
+    queued_with, say, session, soon,
 };
 
 /// A storage to test.
@@ -120,9 +120,11 @@ macro_rules! all_contracts {
             a_browser_is_signed_in_until_it_is_not
             a_request_is_carried_out_once
             secrets_and_policies_are_kept_by_name
+            skills_are_given_once_somebody_has_approved_exactly_them
             the_audit_chain_is_checked
             spending_is_counted_for_each_purse_and_day
             budgets_say_when_they_are_used_up
+            no_more_pull_requests_are_kept_than_a_budget_has
             sandbox_time_counts_while_it_is_used
             a_fork_spends_nothing_again
         }
@@ -130,6 +132,8 @@ macro_rules! all_contracts {
             a_letter_is_there_if_and_only_if_its_event_is
             a_letter_goes_to_all_who_are_to_be_told
             who_dies_with_a_letter_keeps_it_for_a_while_only
+            who_lives_holds_on_to_a_letter
+            one_letter_at_a_time_however_many_want_one
             what_failed_comes_back_in_its_time_or_is_given_up
             letters_are_heard_of_from_elsewhere
             each_letter_is_taken_once_however_many_want_it
@@ -141,6 +145,7 @@ macro_rules! all_contracts {
             what_is_sent_again_is_kept_once
             a_line_is_dealt_with_in_order
             who_dies_with_an_arrival_keeps_its_line_for_a_while_only
+            who_lives_holds_on_to_an_arrival
             what_is_given_up_is_accounted_for_and_holds_nothing_up
             arrivals_are_heard_of_from_elsewhere
             nothing_is_lost_doubled_or_reordered
@@ -148,6 +153,12 @@ macro_rules! all_contracts {
             what_was_dealt_with_is_dropped_in_its_time
             a_thread_has_one_session
             what_was_sent_for_a_forgotten_session_goes_with_it
+        }
+        $crate::contract::contract_tests! { $subject, apps:
+            an_app_has_a_name_that_is_nobody_elses
+            what_is_begun_is_ended_once_and_in_its_browser
+            apps_are_heard_of_from_elsewhere
+            only_admins_make_apps_and_for_their_own_organisation
         }
         $crate::contract::contract_tests! { $subject, sealed:
             what_is_sealed_is_opened_only_in_its_place
@@ -157,6 +168,7 @@ macro_rules! all_contracts {
             a_checkpoint_pins_all_before_it
         }
         $crate::contract::contract_tests! { $subject, keeping:
+            followers_hear_that_a_session_is_forgotten
             sessions_expire_when_their_time_has_come
             organisations_keep_less_and_archived_ones_may_stay
             one_process_at_a_time_has_a_duty
@@ -165,6 +177,12 @@ macro_rules! all_contracts {
             what_is_referred_to_at_that_moment_is_never_swept
             answers_about_what_was_deleted_are_emptied
             an_export_is_checked_without_the_store
+        }
+        $crate::contract::contract_tests! { $subject, servers:
+            what_was_approved_is_the_organisations_own_and_the_last_counts
+        }
+        $crate::contract::contract_tests! { $subject, subagents:
+            whoever_works_for_another_stands_and_goes_with_that_one
         }
         $crate::contract::contract_tests! { $subject, tenancy:
             what_is_others_looks_like_what_is_not
@@ -636,6 +654,10 @@ pub(crate) async fn sessions_are_found_by_whose_they_are_and_by_text(subject: &i
     {
         assert_eq!(list(SessionFilter { text: Some(text.into()), ..all() }).await, found, "{text}");
     }
+    store.append(b, Writer::Anybody, now(), vec![pushed("c0ffee")]).await.unwrap();
+    assert_eq!(list(SessionFilter { pushed: Some("c0ffee".into()), ..all() }).await, [b]);
+    store.append(b, Writer::Anybody, now(), vec![pushed("f00d")]).await.unwrap();
+    assert_eq!(list(SessionFilter { pushed: Some("c0ffee".into()), ..all() }).await, []);
     store.set_archived(a, true).await.unwrap();
     assert_eq!(list(SessionFilter { archived: Some(true), ..all() }).await, [a]);
     assert_eq!(list(SessionFilter { archived: Some(false), ..all() }).await, [c, b]);

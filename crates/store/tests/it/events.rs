@@ -28,8 +28,13 @@ pub(crate) fn finished() -> EventBody {
         title: "Fixed".into(),
         summary: "It works now.".into(),
         replies: Vec::new(),
+        remarks: Vec::new(),
     };
     EventBody::WorkFinished { finish, limit: None }
+}
+
+pub(crate) fn pushed(commit: &str) -> EventBody {
+    EventBody::Pushed { branch: "cofferdam/work".into(), commit: commit.into() }
 }
 
 pub(crate) fn ended() -> EventBody {

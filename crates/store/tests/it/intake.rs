@@ -142,6 +142,20 @@ pub(crate) async fn who_dies_with_an_arrival_keeps_its_line_for_a_while_only(sub
     assert_eq!(store.audited(owner(1, 1).org, None, 10).await.unwrap(), []);
 }
 
+pub(crate) async fn who_lives_holds_on_to_an_arrival(subject: &impl Subject) {
+    let store = subject.open().await;
+    arrive(&*store, "1", "a").await;
+    let first = take(&*store, 1).await.unwrap();
+    assert!(store.hold_arrival(&first, LONG).await.unwrap());
+    assert_eq!(take(&*store, LONG).await, None, "it is held for longer than it was taken for");
+    subject.tamper("UPDATE arrival_lines SET due = 0").await;
+    let second = take(&*store, LONG).await.unwrap();
+    assert!(!store.hold_arrival(&first, LONG).await.unwrap(), "somebody else has it");
+    assert!(store.hold_arrival(&second, LONG).await.unwrap());
+    store.dealt(&second, done("begins")).await.unwrap();
+    assert!(!store.hold_arrival(&second, LONG).await.unwrap(), "it was dealt with");
+}
+
 pub(crate) async fn what_is_given_up_is_accounted_for_and_holds_nothing_up(subject: &impl Subject) {
     let store = subject.open().await;
     arrive(&*store, "1", "a").await;

@@ -7,16 +7,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cofferdam_domain::{BlobRef, Digest, EventBody, OrgId, Owner, SessionId, Timestamp, amount::counted};
+use cofferdam_domain::{
+    BlobRef, Digest, EventBody, OrgId, Owner, Seq, SessionId, Timestamp, amount::counted,
+};
 use cofferdam_store::{
     CheckpointError, CheckpointKey, Duty, Everything, ExportError, Keeping, Repeat, Retention, StoreError,
     Writer, check_export, checkpoint, expiry, export, upkeep,
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
 
 use crate::{
     contract::Subject,
-    events::{all, ended, message, now, output, owner, queued, say, session},
+    events::{all, ended, message, now, output, owner, queued, say, session, soon},
 };
 
 const ORG: OrgId = Owner::LOCAL.org;
@@ -185,6 +187,17 @@ pub(crate) async fn what_is_referred_to_at_that_moment_is_never_swept(subject: &
     store.verify(session).await.unwrap();
     let other = BlobRef { digest: Digest::of(&content(1)), size: 9 };
     assert!(matches!(store.blob(other.digest).await, Err(StoreError::UnknownBlob(_))));
+}
+
+pub(crate) async fn followers_hear_that_a_session_is_forgotten(subject: &impl Subject) {
+    let (store, other) = (subject.open().await, subject.open().await);
+    let session = session(&*store).await;
+    let mut events = store.follow(session, Seq::START).await.unwrap();
+    assert_eq!(soon(events.next()).await.unwrap().unwrap().seq, Seq(1));
+    other.forget(session).await.unwrap();
+    let end = soon(events.next()).await;
+    assert!(matches!(end, Some(Err(StoreError::UnknownSession(gone))) if gone == session), "{end:?}");
+    assert!(soon(events.next()).await.is_none());
 }
 
 pub(crate) async fn answers_about_what_was_deleted_are_emptied(subject: &impl Subject) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
 
+mod apps; // apps of forges that were made from the pages
 mod bucket; // content in an object store
 mod child; // what runs in a process of its own
 mod contract; // what every store must do, whatever it is made of
@@ -17,6 +18,8 @@ mod postgres; // the contracts and what is special to PostgreSQL
 mod processes; // several processes on one store
 mod queue; // who works on what, and in which order
 mod sealed; // secrets at rest, and signed checkpoints
+mod servers; // MCP servers that were approved
 mod sqlite; // the contracts and what is special to SQLite
+mod subagents; // sessions that work for others
 mod tampering;
 mod tenancy; // what is one organisation's is nobody else's // random histories, and every way to falsify one

@@ -135,6 +135,39 @@ pub(crate) async fn who_dies_with_a_letter_keeps_it_for_a_while_only(subject: &i
     assert_eq!(store.audited(owner(1, 1).org, None, 10).await.unwrap(), []);
 }
 
+pub(crate) async fn who_lives_holds_on_to_a_letter(subject: &impl Subject) {
+    let store = subject.open().await;
+    let waits = queued(&*store, owner(1, 1), 0).await;
+    append(&*store, waits, vec![question()]).await;
+    addressed(&*store, "a").await;
+    let channels = ["a".to_owned()];
+    let first = store.take("one", &channels, 1).await.unwrap().unwrap();
+    assert!(store.hold(&first, LONG).await.unwrap());
+    assert_eq!(take(&*store, "a").await, None, "it is held for longer than it was taken for");
+    subject.tamper("UPDATE letters SET due = 0").await;
+    let second = take(&*store, "a").await.unwrap();
+    assert!(!store.hold(&first, LONG).await.unwrap(), "somebody else has it");
+    store.sent(&second, Sent::Told).await.unwrap();
+    assert!(!store.hold(&second, LONG).await.unwrap(), "it was told");
+}
+
+/// Many want the letters of one session at once: none of them gets one while another is being told.
+pub(crate) async fn one_letter_at_a_time_however_many_want_one(subject: &impl Subject) {
+    let stores = [subject.open().await, subject.open().await];
+    let session = queued(&*stores[0], owner(1, 1), 0).await;
+    for _ in 0..8 {
+        append(&*stores[0], session, vec![question()]).await;
+    }
+    addressed(&*stores[0], "a").await;
+    let channels = ["a".to_owned()];
+    for left in (0..8).rev() {
+        let tries = (0..12).map(|who| stores[who % 2].take("one", &channels, LONG));
+        let taken: Vec<Delivery> = join_all(tries).await.into_iter().filter_map(Result::unwrap).collect();
+        assert_eq!(taken.len(), 1, "with {left} left");
+        stores[0].sent(&taken[0], Sent::Told).await.unwrap();
+    }
+}
+
 pub(crate) async fn what_failed_comes_back_in_its_time_or_is_given_up(subject: &impl Subject) {
     let store = subject.open().await;
     let waits = queued(&*store, owner(1, 1), 0).await;

@@ -5,13 +5,13 @@ use cofferdam_domain::{
     Timestamp, UserId,
 };
 use cofferdam_store::{
-    AuditEntry, DayBudget, Everything, NewToken, Placement, Proof, Purse, Repeat, Spending, StoreError,
-    Ticket, Writer,
+    AuditEntry, DayBudget, Everything, KeptSkill, NewToken, Placement, Proof, Purse, Repeat, Spending,
+    StoreError, Ticket, Writer,
 };
 
 use crate::{
     contract::Subject,
-    events::{accepted, answered, queued},
+    events::{accepted, answered, ended, queued},
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -202,6 +202,39 @@ pub(crate) async fn secrets_and_policies_are_kept_by_name(subject: &impl Subject
     assert_eq!(store.policies(ours).await.unwrap(), []);
 }
 
+pub(crate) async fn skills_are_given_once_somebody_has_approved_exactly_them(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (ours, theirs) = (org(&*store, "ours").await.0, org(&*store, "theirs").await.0);
+    let version = |text: &str, at| KeptSkill {
+        name: "pdf".into(),
+        digest: Digest::of(text.as_bytes()),
+        files: text.into(),
+        by: "ann".into(),
+        at,
+        approved: None,
+    };
+    let (first, second) = (version("one", NOW), version("two", LATER));
+    assert!(store.put_skill(ours, first.clone()).await.unwrap());
+    assert!(store.put_skill(ours, second.clone()).await.unwrap());
+    assert!(store.approve_skill(ours, "pdf", first.digest, "bob", LATER).await.unwrap());
+    // The same again changes nothing, what was approved included.
+    assert!(!store.put_skill(ours, KeptSkill { files: "other".into(), ..first.clone() }).await.unwrap());
+    let approved = KeptSkill { approved: Some(("bob".into(), LATER)), ..first.clone() };
+    assert_eq!(store.skills(ours).await.unwrap(), [approved, second.clone()]);
+    for (org, name, digest) in
+        [(theirs, "pdf", second.digest), (ours, "pdfs", second.digest), (ours, "pdf", Digest::ZERO)]
+    {
+        assert!(!store.approve_skill(org, name, digest, "eve", LATER).await.unwrap());
+    }
+    assert!(store.approve_skill(ours, "pdf", second.digest, "bob", LATER).await.unwrap());
+    let versions = store.skills(ours).await.unwrap();
+    assert_eq!(versions.iter().map(|version| version.approved.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(store.skills(theirs).await.unwrap(), []);
+    assert!(!store.revoke_skill(theirs, "pdf").await.unwrap());
+    assert!(store.revoke_skill(ours, "pdf").await.unwrap());
+    assert_eq!(store.skills(ours).await.unwrap(), []);
+}
+
 fn entry(action: &str) -> AuditEntry {
     AuditEntry {
         id: AuditId::generate(),
@@ -360,4 +393,45 @@ pub(crate) async fn sandbox_time_counts_while_it_is_used(subject: &impl Subject)
     let after = used(Purse::Org).await;
     assert!(after >= 40, "what was used stays used");
     assert_eq!(used(Purse::Org).await, after, "and grows no more");
+}
+
+pub(crate) async fn no_more_pull_requests_are_kept_than_a_budget_has(subject: &impl Subject) {
+    const SESSIONS: usize = 12;
+    let (store, other) = (subject.open().await, subject.open().await);
+    let (ann, ben) = (crate::events::owner(1, 1), crate::events::owner(1, 2));
+    let budget = DayBudget { pull_requests: Some(3), ..DayBudget::default() };
+    store.set_budget(ann.org, Purse::User(ann.user), budget).await.unwrap();
+    let mut hers = Vec::new();
+    for _ in 0..SESSIONS {
+        hers.push(queued(&*store, ann, 0).await);
+    }
+    let ask = async |session| store.reserve_delivery(ann, session, NOW).await.unwrap();
+    // All at once, through two servers' stores.
+    let asking = hers.iter().enumerate().map(|(place, session)| {
+        let store = if place % 2 == 0 { &store } else { &other };
+        async move { store.reserve_delivery(ann, *session, NOW).await.unwrap().is_none() }
+    });
+    let kept: Vec<bool> = futures_util::future::join_all(asking).await;
+    let (with, without): (Vec<_>, Vec<_>) = hers.iter().zip(&kept).partition(|(_, kept)| **kept);
+    assert_eq!(with.len(), 3, "{kept:?}");
+    let [first, second, third] = with.iter().map(|(session, _)| **session).collect::<Vec<_>>()[..] else {
+        panic!("three");
+    };
+    let late = *without[0].0;
+    let said = ask(late).await.unwrap();
+    assert!(said.contains("opened 0 of 3 pull requests, and 3 are about to be"), "{said}");
+    assert!(ask(first).await.is_none(), "asked again, it is the same one");
+    let his = queued(&*store, ben, 0).await;
+    assert!(store.reserve_delivery(ben, his, NOW).await.unwrap().is_none(), "another's budget");
+    // One that opened its own counts as that, and one that ended without is free.
+    store.append(second, Writer::Anybody, NOW, vec![opened(second, 1)]).await.unwrap();
+    let said = ask(late).await.unwrap();
+    assert!(said.contains("opened 1 of 3 pull requests, and 2 are about to be"), "{said}");
+    store.append(third, Writer::Anybody, NOW, vec![ended()]).await.unwrap();
+    assert!(ask(late).await.is_none());
+    store.forget(first).await.unwrap();
+    assert!(ask(*without[1].0).await.is_none());
+    assert!(ask(*without[2].0).await.is_some());
+    let next = store.reserve_delivery(ann, *without[2].0, TOMORROW).await.unwrap();
+    assert!(next.is_none(), "{next:?}");
 }

@@ -13,6 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::{
     contract::{Subject, all_contracts},
     events::{all, say, session, soon},
+    old,
 };
 
 pub(crate) struct Database(String);
@@ -46,6 +47,13 @@ impl Subject for Database {
 }
 
 all_contracts!(crate::postgres::Database);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_the_fourth_schema_are_folded_anew() {
+    let Some(database) = Database::fresh().await else { return };
+    let back = "DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE servers; DROP TABLE skills; DROP TABLE watched; DROP TABLE reserved; ALTER TABLE sessions DROP COLUMN pushed; ALTER TABLE sessions DROP COLUMN parent; UPDATE cofferdam_schema SET version = 4";
+    old::rows_are_folded_anew(&database, back).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openings_at_once_make_one_schema() {

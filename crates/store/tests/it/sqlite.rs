@@ -1,16 +1,19 @@
 //! The contract for SQLite, and what is special to a store in a directory.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
-use cofferdam_domain::{Seq, WorkerId};
-use cofferdam_store::{Everything, SqliteStore, Store as _, StoreError};
-use futures_util::StreamExt as _;
+use cofferdam_domain::{Access, Actor, Owner, Rank, Seq, SessionId, TokenId, WorkerId};
+use cofferdam_store::{
+    Directory as _, Everything, LOOKED_THROUGH, SessionFilter, SqliteStore, Store as _, StoreError, Tenant,
+};
+use futures_util::{StreamExt as _, future::join_all};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::{
     contract::{Subject, all_contracts},
-    events::{all, output, say, session, soon},
+    events::{all, now, output, say, session, soon},
+    old,
 };
 
 pub(crate) struct Directory(TempDir);
@@ -45,10 +48,68 @@ impl Subject for Directory {
 
 all_contracts!(crate::sqlite::Directory);
 
+#[tokio::test]
+async fn rows_of_the_fifth_schema_are_folded_anew() {
+    let Some(store) = Directory::fresh().await else { return };
+    let back = "DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE servers; DROP TABLE skills; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; PRAGMA user_version = 5";
+    old::rows_are_folded_anew(&store, back).await;
+}
+
 /// A connection of its own to the store's database.
 pub(crate) async fn database(folder: &TempDir) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(folder.path().join("cofferdam.db"));
     SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// What is asked for at once shares a transaction; what is refused of it takes nothing else with it.
+#[tokio::test]
+async fn what_is_refused_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).await.unwrap();
+    let org = store.create_org("acme", now()).await.unwrap().id;
+    let names: Vec<String> = (0..120).map(|number| format!("project-{}", number / 2)).collect();
+    let made = join_all(names.iter().map(|name| store.create_project(org, name, now()))).await;
+    for pair in made.chunks(2) {
+        assert!(matches!(pair, [Ok(_), Err(StoreError::Taken { .. })]), "{pair:?}");
+    }
+    let there: BTreeSet<String> =
+        store.projects(org).await.unwrap().into_iter().map(|project| project.name).collect();
+    assert_eq!(there.len(), 60 + 1, "one for each name, and the first one of every organisation");
+}
+
+#[tokio::test]
+async fn a_search_looks_through_so_many_sessions_and_says_where_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Everything> = Arc::new(SqliteStore::open(folder.path()).await.unwrap());
+    let oldest = session(&*store).await;
+    // One more than are looked through at once, and nothing of what is looked for in them.
+    let mut copies =
+        String::from("BEGIN; CREATE TEMP TABLE copy AS SELECT * FROM sessions; UPDATE copy SET title = 'x';");
+    for _ in 0..LOOKED_THROUGH {
+        let id = SessionId::generate();
+        copies.push_str(&format!("UPDATE copy SET id = '{id}'; INSERT INTO sessions SELECT * FROM copy;"));
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(copies + "COMMIT"))
+        .execute(&mut database(&folder).await)
+        .await
+        .unwrap();
+    let actor = Actor {
+        user: Owner::LOCAL.user,
+        name: "ann".to_owned(),
+        org: Owner::LOCAL.org,
+        rank: Rank::Viewer,
+        project: None,
+        access: Access::Token(TokenId::from_u128(1)),
+    };
+    let tenant = Tenant::new(store, actor);
+    let text = Some("parser".to_owned());
+    let search = SessionFilter { text: text.clone(), limit: 10, ..SessionFilter::default() };
+    let (found, next) = tenant.page(search.clone()).await.unwrap();
+    assert!(found.is_empty() && next.is_some(), "{found:?}");
+    let (found, last) = tenant.page(SessionFilter { before: next, ..search.clone() }).await.unwrap();
+    assert_eq!((found.len(), found[0].id, last), (1, oldest, None));
+    let (found, next) = tenant.page(SessionFilter { text: Some("x".to_owned()), ..search }).await.unwrap();
+    assert_eq!((found.len(), next), (10, Some(found[9].id)));
 }
 
 #[tokio::test]

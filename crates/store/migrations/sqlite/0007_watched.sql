@@ -1,0 +1,7 @@
+-- Until when it is known what happened at a source that is asked, for each line of it.
+CREATE TABLE watched (
+    source TEXT    NOT NULL,
+    line   TEXT    NOT NULL,
+    at     INTEGER NOT NULL, -- by the source's clock
+    PRIMARY KEY (source, line)
+) STRICT, WITHOUT ROWID;
