@@ -14,6 +14,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cofferdam_domain::{Digest, OrgId, Secret};
+use url::Url;
 
 use crate::{
     GitError,
@@ -75,7 +76,9 @@ impl Access {
 
     /// Names the repository, and whose account reads it, in file names.
     pub(crate) fn key(&self) -> String {
-        let text = format!("forge\0{}\0{}\0{}", self.org, self.forge, self.at.id);
+        // A forge may get the name that another one had: numbers are each host's own.
+        let host = Url::parse(&self.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let text = format!("forge\0{}\0{}\0{host}\0{}", self.org, self.forge, self.at.id);
         Digest::of(text.as_bytes()).hex()[..32].to_owned()
     }
 
@@ -90,6 +93,11 @@ impl Access {
             return Ok(output);
         }
         Ok(self.present(call()?).await?.run_to_any_end().await?)
+    }
+
+    /// The same for a request of our own: user name and password as RFC 7617 has them.
+    pub(crate) async fn basic(&self) -> Result<Secret, TalkError> {
+        Ok(Secret::new(pair(&self.talk.git_credential(&self.at).await?)))
     }
 
     async fn present<'c>(&self, call: Call<'c>) -> Result<Call<'c>, TalkError> {
@@ -117,7 +125,7 @@ pub(crate) struct Presented {
 impl Presented {
     /// What is presented to `url` and below it, as RFC 7617 has it.
     pub(crate) fn new(url: &str, credential: &GitCredential) -> Self {
-        let pair = STANDARD.encode(format!("{}:{}", credential.user, credential.password.expose()));
+        let pair = pair(credential);
         Self {
             name: format!("http.{url}.extraHeader").into(),
             header: Secret::new(format!("Authorization: Basic {pair}")),
@@ -138,6 +146,10 @@ impl Presented {
     pub(crate) fn cut_out_of(&self, said: Vec<u8>) -> Vec<u8> {
         self.hidden.iter().fold(said, |said, secret| without(said, secret.expose().as_bytes()))
     }
+}
+
+fn pair(credential: &GitCredential) -> String {
+    STANDARD.encode(format!("{}:{}", credential.user, credential.password.expose()))
 }
 
 fn without(said: Vec<u8>, word: &[u8]) -> Vec<u8> {

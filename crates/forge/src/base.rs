@@ -1,11 +1,10 @@
 //! From what a user calls the base to one commit, with what is worth knowing about it.
 
-use std::path::Path;
-
 use cofferdam_domain::{amount::counted, event::Repository, hidden::visible};
 
 use crate::{
-    GitError, Mirror, ObjectId, RepositoryAddress,
+    GitError, Mirror, MirrorError, ObjectId, RepositoryAddress,
+    advice::TreeFile,
     mirror::DETACHED_HEAD,
     objects::{self, ObjectKind},
     working_copy,
@@ -18,11 +17,9 @@ const RECENT_HISTORY: u32 = 200;
 /// From here on a repository is called large.
 const MANY_FILES: u64 = 20_000;
 /// Trees with more output than this are not listed: about two million files, or a tree built to explode.
-const LISTING_LIMIT: u64 = 256 << 20;
-/// Git LFS pointers are shorter: "Pointer files must be less than 1024 bytes in size" (git-lfs
-/// specification).
-const LFS_POINTER_LIMIT: u64 = 1024;
-const LFS_POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+pub(crate) const LISTING_LIMIT: u64 = 256 << 20;
+/// Files of which it is looked at whether they advise agents: a folder may be called `skills` and be something else.
+const MOST_ADVICE: usize = 8_192;
 
 /// The commit that a session starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +36,8 @@ pub struct Base {
     pub history: History,
     /// What is worth knowing about the repository, for people and for the agent.
     pub notes: Vec<String>,
+    /// Its files that may advise agents, by their paths.
+    pub advice: Vec<TreeFile>,
 }
 
 impl From<&Base> for Repository {
@@ -48,6 +47,8 @@ impl From<&Base> for Repository {
             base_tree: base.tree.to_string(),
             base_branch: base.branch.clone(),
             notes: base.notes.clone(),
+            cones: Vec::new(),
+            contents: None,
         }
     }
 }
@@ -107,6 +108,9 @@ pub enum ResolveError {
         /// What it is.
         kind: &'static str,
     },
+    /// The contents of its files could not be fetched.
+    #[error(transparent)]
+    Contents(#[from] Box<MirrorError>),
     /// Git could not be run in the mirror.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -149,7 +153,9 @@ impl Mirror {
         };
         let tree = objects::tree(&self.git, &self.repository(), &commit).await?;
         let history = self.history(&commit).await?;
-        let mut base = Base { commit, tree, branch, files: 0, history, notes: Vec::new() };
+        self.complete(&commit, history).await.map_err(Box::new)?;
+        let mut base =
+            Base { commit, tree, branch, files: 0, history, notes: Vec::new(), advice: Vec::new() };
         self.describe(&mut base).await?;
         Ok(base)
     }
@@ -260,7 +266,7 @@ impl Mirror {
         Ok(others.next().unwrap_or("main").to_owned())
     }
 
-    async fn history(&self, commit: &ObjectId) -> Result<History, GitError> {
+    pub(crate) async fn history(&self, commit: &ObjectId) -> Result<History, GitError> {
         let repository = self.repository();
         let limit = format!("--max-count={}", WHOLE_HISTORY + 1);
         let output = self.git.at(&repository, "rev-list").arg("--count").arg(limit).arg(commit).run().await?;
@@ -274,6 +280,7 @@ impl Mirror {
     async fn describe(&self, base: &mut Base) -> Result<(), GitError> {
         let listing = Listing::of(self, &base.tree).await?;
         base.files = listing.files;
+        base.advice = listing.advice;
         let mut note = |text: String| base.notes.push(text);
         if self.is_shallow() {
             note("The repository is a shallow clone: history before its oldest commit is missing.".into());
@@ -287,12 +294,6 @@ impl Mirror {
             note(format!(
                 "{} left out: nothing is in its place.",
                 counted_is(listing.submodules, "submodule")
-            ));
-        }
-        if listing.lfs_pointers > 0 {
-            note(format!(
-                "{} kept by Git LFS: the sandbox has the pointers, not the contents.",
-                counted_is(listing.lfs_pointers, "file")
             ));
         }
         if listing.files >= MANY_FILES {
@@ -329,7 +330,7 @@ fn counted_is(count: u64, noun: &str) -> String {
 struct Listing {
     files: u64,
     submodules: u64,
-    lfs_pointers: u64,
+    advice: Vec<TreeFile>,
 }
 
 impl Listing {
@@ -338,7 +339,6 @@ impl Listing {
         let call = mirror.git.at(&repository, "ls-tree").args(["-r", "-z", "--long", "--full-tree"]);
         let output = call.arg(tree).output_limit(LISTING_LIMIT).run().await?;
         let mut listing = Self::default();
-        let (mut attributes, mut small) = (Vec::new(), Vec::new());
         for entry in output.stdout.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             let (id, size, path) = blob(entry).ok_or_else(|| output.unexpected(entry))?;
             let Some(size) = size else {
@@ -346,43 +346,16 @@ impl Listing {
                 continue;
             };
             listing.files += 1;
-            if path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes") && size < 64 << 10 {
-                attributes.push(id);
-            } else if size < LFS_POINTER_LIMIT && size > LFS_POINTER_START.len() as u64 {
-                small.push(id);
+            if cofferdam_instructions::is_candidate(path) && listing.advice.len() < MOST_ADVICE {
+                listing.advice.extend(TreeFile::of(entry, &id, size, path));
             }
-        }
-        // Without the attribute a pointer is just a file; and almost no repository has the attribute, so
-        // almost none is searched.
-        if contains(&mirror.git, &repository, &attributes, |text| has(text, b"filter=lfs")).await? > 0 {
-            let is_pointer = |text: &[u8]| text.starts_with(LFS_POINTER_START);
-            listing.lfs_pointers = contains(&mirror.git, &repository, &small, is_pointer).await?;
         }
         Ok(listing)
     }
 }
 
-/// How many of the objects satisfy `wanted`.
-async fn contains(
-    git: &crate::Git,
-    repository: &Path,
-    ids: &[ObjectId],
-    wanted: impl Fn(&[u8]) -> bool,
-) -> Result<u64, GitError> {
-    let mut count = 0;
-    for some in ids.chunks(1_000) {
-        let contents = objects::read(git, repository, &some.iter().collect::<Vec<_>>(), 64 << 20).await?;
-        count += contents.iter().filter(|content| wanted(content)).count() as u64;
-    }
-    Ok(count)
-}
-
-fn has(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
-}
-
 /// One entry of `ls-tree --long`: `mode SP type SP object SP+ size TAB path`; a submodule has no size.
-fn blob(entry: &[u8]) -> Option<(ObjectId, Option<u64>, &[u8])> {
+pub(crate) fn blob(entry: &[u8]) -> Option<(ObjectId, Option<u64>, &[u8])> {
     let tab = entry.iter().position(|byte| *byte == b'\t')?;
     let mut words = std::str::from_utf8(&entry[..tab]).ok()?.split_ascii_whitespace().skip(2);
     let id = words.next()?.parse().ok()?;

@@ -2,15 +2,19 @@
 //! published yet put on top of it.
 
 use crate::{
-    Authorship, ChangeError, GitError, Mirror, MirrorError, ObjectId, Quarantine,
+    Authorship, ChangeError, GitError, History, Mirror, MirrorError, ObjectId, Quarantine,
     call::{Output, Transport},
-    recreate::{commit_tree, one_message},
+    partial::checked,
+    recreate::{commit_tree, merge_message, one_message},
 };
+use cofferdam_domain::hidden::visible;
 use std::time::Duration;
 
 /// Address space for a merge of trees that others have made.
 const MEMORY: u64 = 4 << 30;
 const TIME: Duration = Duration::from_secs(180);
+/// Files with conflicts that are named.
+const MOST_CONFLICTS: usize = 100;
 const FETCH_TIME: Duration = Duration::from_secs(15 * 60);
 
 impl Quarantine {
@@ -20,17 +24,32 @@ impl Quarantine {
         Self { published: Some(commit), ..self }
     }
 
-    /// Takes in a commit of the repository, with all that it reaches. It passed the mirror's checks.
+    /// Takes in a commit of the repository, with all that it reaches: in a large one, of which the mirror has only
+    /// some contents, with the recent part of that.
     ///
     /// # Errors
     /// When the mirror does not have it, or git cannot be run.
     pub async fn take(&self, mirror: &Mirror, commit: &ObjectId) -> Result<(), MirrorError> {
         let mut call = self.git.at(&self.path, "fetch").transport(Transport::File).time(FETCH_TIME);
         call = call.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
-        if self.has(self.base()).await {
+        let has_base = self.has(self.base()).await;
+        if has_base {
             call = call.arg(format!("--negotiation-tip={}", self.base()));
         }
-        call.arg(self.git.upload_pack()).arg(mirror.repository()).arg(commit).run().await?;
+        if mirror.is_partial() {
+            call = checked(call);
+            if has_base && mirror.has(self.base()).await? {
+                mirror.complete_since(self.base(), commit).await?;
+            } else {
+                let history = mirror.history(commit).await?;
+                mirror.complete(commit, history).await?;
+                if let History::Recent(generations) = history {
+                    call = call.arg(format!("--depth={generations}"));
+                }
+            }
+        }
+        let taken = call.arg(self.git.upload_pack()).arg(mirror.repository()).arg(commit).run().await;
+        taken.map_err(|error| mirror.flaw(error.into()))?;
         Ok(())
     }
 
@@ -61,6 +80,36 @@ impl Quarantine {
         let commits = self.commits(branch, left).await?;
         let message = one_message("What was not published yet", &commits);
         Ok(Some(commit_tree(&self.git, &self.path, &[branch], &tree, authorship, &message).await?))
+    }
+
+    /// A commit that has both `branch` and `base`, and the files in which the two do not go together: those have git's marks in it. `None` where
+    /// they have nothing in common. `name` is what the base is called.
+    ///
+    /// # Errors
+    /// When git cannot be run.
+    pub async fn join(
+        &self,
+        branch: &ObjectId,
+        base: &ObjectId,
+        name: &str,
+        authorship: &Authorship,
+    ) -> Result<Option<(ObjectId, Vec<String>)>, ChangeError> {
+        let call = self.git.at(&self.path, "merge-tree").memory(MEMORY).time(TIME);
+        let call = call.args(["--write-tree", "-z", "--name-only", "--no-messages"]);
+        let output = call.args([branch.as_str(), base.as_str()]).run_to_any_end().await?;
+        if is_unrelated(&output) {
+            return Ok(None);
+        }
+        if !matches!(output.code, Some(0 | 1)) {
+            return Err(output.into_error().into());
+        }
+        let mut parts = output.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        let tree = parts.next().unwrap_or_default();
+        let tree = ObjectId::from_bytes(tree).map_err(|_| output.unexpected(&output.stdout))?;
+        let conflicts = parts.take(MOST_CONFLICTS).map(visible).collect();
+        let message = merge_message(name);
+        let commit = commit_tree(&self.git, &self.path, &[branch, base], &tree, authorship, &message).await?;
+        Ok(Some((commit, conflicts)))
     }
 
     /// Whether a commit follows from another one.

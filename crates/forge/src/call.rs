@@ -99,6 +99,7 @@ pub(crate) struct Call<'a> {
     output_limit: u64,
     keep_start: bool,
     memory: Option<u64>,
+    largest_file: Option<u64>,
     finishes: bool,
     time: Duration,
 }
@@ -136,6 +137,7 @@ impl Git {
             output_limit: 64 << 20,
             keep_start: false,
             memory: None,
+            largest_file: None,
             finishes: false,
             time: Duration::from_secs(300),
         }
@@ -238,6 +240,11 @@ impl<'a> Call<'a> {
         Self { memory: Some(bytes), ..self }
     }
 
+    /// Bytes that a file may have which the command writes: it is ended by a signal before it writes more.
+    pub(crate) fn largest_file(self, bytes: u64) -> Self {
+        Self { largest_file: Some(bytes), ..self }
+    }
+
     /// It is short and leaves a lock behind when it is killed: once started, it comes to its own end, whoever
     /// waits for it or not.
     pub(crate) fn finishes(self) -> Self {
@@ -293,8 +300,10 @@ impl<'a> Call<'a> {
         };
         let mut child = prepared.spawn()?;
         let mut group = Group::of(&child);
-        if let (Some(bytes), Some(pid)) = (self.memory, group.0) {
-            prlimit(Some(pid), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+        for (resource, limit) in [(Resource::As, self.memory), (Resource::Fsize, self.largest_file)] {
+            if let (Some(bytes), Some(pid)) = (limit, group.0) {
+                prlimit(Some(pid), resource, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+            }
         }
         if self.finishes {
             group.forget();

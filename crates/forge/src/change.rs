@@ -92,7 +92,7 @@ impl Quarantine {
             };
             files.push(FileChange { path: entry.path.clone(), kind, old, new });
         }
-        Ok(Change { files, commits: self.commits(base, head).await? })
+        Ok(Change { files, commits: self.commits(base, head).await?, ..Change::default() })
     }
 
     /// How many files and lines differ. Lines of binary files are not counted.

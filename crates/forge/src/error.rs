@@ -1,8 +1,8 @@
 //! The crate's errors in one, for callers that use several of its parts.
 
 use crate::{
-    AddressError, ChangeError, FileError, GitError, InvalidObjectId, MirrorError, PublishError, ReceiveError,
-    ResolveError, remote::TalkError,
+    AddressError, ChangeError, FileError, GitError, InvalidObjectId, LfsError, MirrorError, PublishError,
+    ReceiveError, ResolveError, remote::TalkError,
 };
 
 /// Anything that can go wrong here. Each variant's message names the remedy where there is one.
@@ -23,7 +23,7 @@ pub enum ForgeError {
     Mirror(#[from] MirrorError),
     /// The base is not in the repository.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Resolve(ResolveError),
     /// What came out of a sandbox was refused.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
@@ -33,10 +33,19 @@ pub enum ForgeError {
     /// A branch or pull request could not be published, merged or closed.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Contents that Git LFS keeps could not be brought or sent.
+    #[error(transparent)]
+    Lfs(#[from] LfsError),
     /// A stored object name is none.
     #[error(transparent)]
     ObjectId(#[from] InvalidObjectId),
     /// A file of ours could not be used.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl From<ResolveError> for ForgeError {
+    fn from(error: ResolveError) -> Self {
+        if let ResolveError::Contents(error) = error { Self::Mirror(*error) } else { Self::Resolve(error) }
+    }
 }

@@ -1,33 +1,43 @@
-//! All forges of a worker: those that are configured for an organisation, and the built-in one for everything
-//! else.
+//! All forges of a worker: those that are configured for an organisation, those whose apps its admins have made, and the built-in one for
+//! everything else.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cofferdam_domain::{OrgId, Origin, Task};
 
 use crate::{Access, Forge, Identity, RemoteForge, RepositoryAddress, remote::TalkError};
 
-/// All forges of a worker. Cheap to clone.
+/// All forges of a worker. Cheap to clone; clones learn of the same apps.
 ///
 /// A configured forge is there for one organisation. For another one's session its repositories are like any
 /// other behind a URL: they are read without a credential, and branches go to the built-in forge.
 #[derive(Clone)]
 pub struct Forges {
     local: Arc<dyn Forge>,
-    remote: Arc<[RemoteForge]>,
+    configured: Arc<[RemoteForge]>,
+    /// Those that come and go while this process runs.
+    kept: Arc<RwLock<Vec<RemoteForge>>>,
 }
 
 impl Forges {
     /// The built-in forge and those that are configured. Of several that own the same address the first is taken.
     #[must_use]
-    pub fn new(local: Arc<dyn Forge>, remote: Vec<RemoteForge>) -> Self {
-        Self { local, remote: remote.into() }
+    pub fn new(local: Arc<dyn Forge>, configured: Vec<RemoteForge>) -> Self {
+        Self { local, configured: configured.into(), kept: Arc::default() }
+    }
+
+    /// The forges whose apps were made from the pages, from now on: all that there are. One that is configured goes before them.
+    pub fn learn(&self, kept: Vec<RemoteForge>) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
     /// The forge on which an organisation's sessions on this repository have their branches.
     #[must_use]
-    pub fn of(&self, org: OrgId, repository: &RepositoryAddress) -> &dyn Forge {
-        self.configured(org, repository).map_or(&*self.local, |forge| forge as &dyn Forge)
+    pub fn of(&self, org: OrgId, repository: &RepositoryAddress) -> Arc<dyn Forge> {
+        match self.find(|forge| forge.owns(org, repository)) {
+            Some(forge) => Arc::new(forge),
+            None => Arc::clone(&self.local),
+        }
     }
 
     /// How git gets at the repository; `None` where that takes no credential of a configured forge. Asks the forge where the repository is now.
@@ -39,7 +49,7 @@ impl Forges {
         org: OrgId,
         repository: &RepositoryAddress,
     ) -> Result<Option<Access>, TalkError> {
-        match self.configured(org, repository) {
+        match self.find(|forge| forge.owns(org, repository)) {
             Some(forge) => forge.access(repository).await.map(Some),
             None => Ok(None),
         }
@@ -50,11 +60,21 @@ impl Forges {
     #[must_use]
     pub fn co_author(&self, org: OrgId, task: &Task) -> Option<Identity> {
         let Some(Origin::Forge(asked)) = &task.origin else { return None };
-        let forge = self.remote.iter().find(|forge| forge.is(org, &asked.thread.forge))?;
+        let forge = self.find(|forge| forge.is(org, &asked.thread.forge))?;
         forge.person(asked.account, &task.requester)
     }
 
-    fn configured(&self, org: OrgId, repository: &RepositoryAddress) -> Option<&RemoteForge> {
-        self.remote.iter().find(|forge| forge.owns(org, repository))
+    /// Where people read a pull request of a repository on a configured forge.
+    #[must_use]
+    pub fn page(&self, org: OrgId, repository: &RepositoryAddress, number: u64) -> Option<String> {
+        self.find(|forge| forge.owns(org, repository))?.page(repository, number)
+    }
+
+    fn find(&self, is_it: impl Fn(&RemoteForge) -> bool) -> Option<RemoteForge> {
+        let configured = self.configured.iter().find(|forge| is_it(forge)).cloned();
+        configured.or_else(|| {
+            let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+            kept.iter().find(|forge| is_it(forge)).cloned()
+        })
     }
 }

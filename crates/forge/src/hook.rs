@@ -19,6 +19,7 @@ mod occasion;
 pub(crate) mod shapes;
 
 pub use delivery::{Delivery, DeliveryId, HookSecrets, LARGEST_DELIVERY, Refused};
+pub(crate) use occasion::comment_name;
 pub use occasion::{
     Account, AccountKind, Check, CheckEnd, Comment, CommentChange, Issue, IssueChange, LinePlace, Occasion,
     Pull, PullChange, PullState, Repository, RepositoryChange, Review, ReviewEnd, Thread, What,

@@ -247,12 +247,12 @@ impl LocalForge {
         Ok(all)
     }
 
-    /// The pull request of a session, as it is recorded.
+    /// The first pull request of a session, as it is recorded.
     ///
     /// # Errors
     /// When its record cannot be read.
     pub fn record(&self, session: SessionId) -> Result<Option<PullRequest>, ForgeError> {
-        Ok(self.records().find(session)?.map(|record| record.pull_request))
+        Ok(self.records().first(session)?.map(|record| record.pull_request))
     }
 
     fn records(&self) -> Records {
@@ -297,7 +297,7 @@ impl LocalForge {
     async fn open_record(&self, new: &NewPullRequest) -> Result<PullRequest, PublishError> {
         let _lock = self.lock().await?;
         let records = self.records();
-        let mut record = match records.find(new.session)? {
+        let mut record = match records.find(new.session, &new.repository.key())? {
             Some(record) => record,
             None => {
                 let number = records.next_number(&new.repository.key())?;
@@ -317,13 +317,15 @@ impl LocalForge {
 
     async fn merge_record(
         &self,
+        repository: &RepositoryAddress,
         wanted: &ObjectId,
         authorship: &Authorship,
     ) -> Result<PullRequest, PublishError> {
         let session = authorship.session;
         let _lock = self.lock().await?;
         let records = self.records();
-        let mut record = records.find(session)?.ok_or(PublishError::NoPullRequest(session))?;
+        let mut record =
+            records.find(session, &repository.key())?.ok_or(PublishError::NoPullRequest(session))?;
         match record.pull_request.state {
             PullRequestState::Merged { .. } => return Ok(record.pull_request),
             PullRequestState::Closed => return Err(record.not_open()),
@@ -340,10 +342,15 @@ impl LocalForge {
         Ok(record.pull_request)
     }
 
-    async fn close_record(&self, session: SessionId) -> Result<PullRequest, PublishError> {
+    async fn close_record(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<PullRequest, PublishError> {
         let _lock = self.lock().await?;
         let records = self.records();
-        let mut record = records.find(session)?.ok_or(PublishError::NoPullRequest(session))?;
+        let mut record =
+            records.find(session, &repository.key())?.ok_or(PublishError::NoPullRequest(session))?;
         match record.pull_request.state {
             PullRequestState::Merged { .. } => return Err(record.not_open()),
             PullRequestState::Closed => return Ok(record.pull_request),
@@ -359,10 +366,10 @@ impl LocalForge {
 impl Forge for LocalForge {
     async fn find(
         &self,
-        _: &RepositoryAddress,
+        repository: &RepositoryAddress,
         session: SessionId,
     ) -> Result<Option<PullRequest>, ForgeError> {
-        self.record(session)
+        Ok(self.records().find(session, &repository.key())?.map(|record| record.pull_request))
     }
 
     async fn get(
@@ -394,15 +401,19 @@ impl Forge for LocalForge {
 
     async fn merge(
         &self,
-        _: &RepositoryAddress,
+        repository: &RepositoryAddress,
         head: &ObjectId,
         authorship: &Authorship,
     ) -> Result<PullRequest, ForgeError> {
-        Ok(self.merge_record(head, authorship).await?)
+        Ok(self.merge_record(repository, head, authorship).await?)
     }
 
-    async fn close(&self, _: &RepositoryAddress, session: SessionId) -> Result<PullRequest, ForgeError> {
-        Ok(self.close_record(session).await?)
+    async fn close(
+        &self,
+        repository: &RepositoryAddress,
+        session: SessionId,
+    ) -> Result<PullRequest, ForgeError> {
+        Ok(self.close_record(repository, session).await?)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Mirrors: bare copies of repositories, kept up to date, one directory for each address; where a repository is
 //! read with an organisation's credential, one for each organisation.
 //!
-//! A mirror has the source's branches and tags and its `HEAD`, nothing else. It is written under a lock that
+//! A mirror has the source's branches and tags and its `HEAD`, nothing else; of a large one without the contents that nobody
+//! needed (`partial.rs`). It is written under a lock that
 //! a killed update's surviving children keep until they have ended; whoever has the lock may therefore remove
 //! what a killed update left behind.
+
+mod offered;
 
 use std::{
     fs, io,
@@ -12,17 +15,19 @@ use std::{
 };
 
 use crate::{
-    Access, FileError, Git, GitError, LockError, ObjectId, RepositoryAddress,
+    Access, Contents, FileError, Git, GitError, LfsRules, LockError, ObjectId, RepositoryAddress,
     access::is_denial,
     call::{Call, Input, Output, Transport},
     durable::{make_directory, publish_directory, remove_directory, remove_file},
     lock::Lock,
+    objects,
+    partial::{self, SOURCE, checked, without_contents},
     remote::TalkError,
 };
 
 /// A first clone over the network may take this long.
-const FETCH_TIME: Duration = Duration::from_secs(30 * 60);
-const LOCK_PATIENCE: Duration = Duration::from_secs(31 * 60);
+pub(crate) const FETCH_TIME: Duration = Duration::from_secs(30 * 60);
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(31 * 60);
 
 /// Where the source's `HEAD` is kept when it is on no branch.
 pub(crate) const DETACHED_HEAD: &str = "refs/cofferdam/head";
@@ -30,7 +35,7 @@ pub(crate) const DETACHED_HEAD: &str = "refs/cofferdam/head";
 /// Flaws of old, published history that harm nobody: git's own names for them (git-fsck(1)). Everything else
 /// that fsck holds for an error is refused on its way in, above all names that another system takes for
 /// `.git`.
-const HARMLESS_FLAWS: &[&str] = &[
+pub(crate) const HARMLESS_FLAWS: &[&str] = &[
     "badDate",
     "badDateOverflow",
     "badEmail",
@@ -110,6 +115,24 @@ pub enum MirrorError {
         /// Where it is.
         address: String,
     },
+    /// It does not have the head of a pull request any more.
+    #[error(
+        "{address} does not have the commit {commit} any more: it was replaced since; ask once more for what is there now"
+    )]
+    Gone {
+        /// Where it was.
+        address: String,
+        /// The commit.
+        commit: String,
+    },
+    /// A pull request and the branch that it is meant for have no commit in common.
+    #[error(
+        "the pull request has no commit in common with the branch of {address} that it is meant for: rebase it there, then ask once more"
+    )]
+    Unrelated {
+        /// Where it is.
+        address: String,
+    },
     /// Git could not be run in the mirror.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -126,6 +149,8 @@ pub enum MirrorError {
 pub struct Mirrors {
     git: Git,
     directory: PathBuf,
+    whole_up_to: u64,
+    lfs: LfsRules,
 }
 
 /// A mirror that was up to date when it was made.
@@ -135,13 +160,44 @@ pub struct Mirror {
     pub(crate) holder: PathBuf,
     pub(crate) address: RepositoryAddress,
     access: Option<Access>,
+    whole_up_to: u64,
 }
 
 impl Mirrors {
+    /// Bytes up to which first copies are whole, where nothing else is said.
+    pub const WHOLE_UP_TO: u64 = partial::WHOLE_UP_TO;
+
     /// The mirrors in `directory` (absolute), which is made when it is first needed.
     #[must_use]
     pub fn new(git: Git, directory: impl Into<PathBuf>) -> Self {
-        Self { git, directory: directory.into() }
+        Self { git, directory: directory.into(), whole_up_to: Self::WHOLE_UP_TO, lfs: LfsRules::default() }
+    }
+
+    /// Of repositories behind the network whose first copy would have more bytes than this, only those contents are
+    /// fetched that sessions need; 256 MiB by default. With 0 it is so with all of them.
+    #[must_use]
+    pub fn whole_up_to(self, bytes: u64) -> Self {
+        Self { whole_up_to: bytes, ..self }
+    }
+
+    /// How much is taken of what Git LFS keeps.
+    #[must_use]
+    pub fn lfs(self, lfs: LfsRules) -> Self {
+        Self { lfs, ..self }
+    }
+
+    /// How much is taken of what Git LFS keeps.
+    #[must_use]
+    pub const fn lfs_rules(&self) -> &LfsRules {
+        &self.lfs
+    }
+
+    /// What Git LFS keeps of a repository. It is kept beside its mirror, and whose the mirror is, that is whose it is.
+    #[must_use]
+    pub fn contents(&self, address: &RepositoryAddress, access: Option<Access>) -> Contents {
+        let key = access.as_ref().map_or_else(|| address.key(), Access::key);
+        let holder = self.directory.join(&key);
+        Contents::new(&self.git, address, access, (&key, &holder), &self.lfs)
     }
 
     /// The mirror of `address`, made or brought up to date.
@@ -168,6 +224,7 @@ impl Mirrors {
             holder: self.directory.join(key),
             address: address.clone(),
             access,
+            whole_up_to: self.whole_up_to,
         };
         make_directory(&mirror.holder)?;
         let lock = Lock::take(&mirror.holder.join("lock"), LOCK_PATIENCE).await?;
@@ -213,7 +270,7 @@ pub(crate) async fn refuse_partial_clone(
 impl Mirror {
     /// The bare repository. To be read only.
     pub(crate) fn repository(&self) -> PathBuf {
-        self.holder.join("mirror.git")
+        partial::find(&self.holder).unwrap_or_else(|| self.holder.join("mirror.git"))
     }
 
     /// What it is a mirror of.
@@ -228,14 +285,22 @@ impl Mirror {
     }
 
     fn source(&self) -> &std::ffi::OsStr {
-        match (&self.access, &self.address) {
-            (Some(access), _) => access.url().as_ref(),
-            (None, RepositoryAddress::Local(local)) => local.git_directory().as_os_str(),
-            (None, RepositoryAddress::Remote(remote)) => remote.url().as_ref(),
+        match &self.address {
+            RepositoryAddress::Local(local) if self.access.is_none() => local.git_directory().as_os_str(),
+            RepositoryAddress::Local(_) | RepositoryAddress::Remote(_) => self.url().as_ref(),
         }
     }
 
-    fn transport(&self) -> Transport {
+    /// Where it is behind the network; nothing if it is on this machine.
+    pub(crate) fn url(&self) -> &str {
+        match (&self.access, &self.address) {
+            (Some(access), _) => access.url(),
+            (None, RepositoryAddress::Remote(remote)) => remote.url(),
+            (None, RepositoryAddress::Local(_)) => "",
+        }
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
         match (&self.access, &self.address) {
             (Some(access), _) => access.transport(),
             (None, RepositoryAddress::Local(_)) => Transport::File,
@@ -248,7 +313,7 @@ impl Mirror {
         (self.transport() == Transport::File).then(|| self.git.upload_pack())
     }
 
-    fn fetch_error(&self, source: GitError) -> MirrorError {
+    pub(crate) fn fetch_error(&self, source: GitError) -> MirrorError {
         let address = self.address.to_string();
         let said = source.to_string();
         if let Some(access) = &self.access
@@ -270,6 +335,18 @@ impl Mirror {
             Some(flaw) => MirrorError::Dangerous { address, flaw },
             None => MirrorError::Fetch { address, source },
         }
+    }
+
+    /// An error of a copy on this machine, where that found an object to be dangerous.
+    pub(crate) fn flaw(&self, error: MirrorError) -> MirrorError {
+        let MirrorError::Git(source) = error else { return error };
+        let found = self.fetch_error(source);
+        if let MirrorError::Fetch { source, .. } = found { MirrorError::Git(source) } else { found }
+    }
+
+    /// Whether a commit is here.
+    pub(crate) async fn has(&self, commit: &ObjectId) -> Result<bool, GitError> {
+        Ok(objects::commit(&self.git, &self.repository(), commit.as_str()).await?.is_some())
     }
 
     async fn ask_source(&self) -> Result<Advertised, MirrorError> {
@@ -312,14 +389,17 @@ impl Mirror {
             }
             remove_directory(&repository)?;
         }
+        if self.whole_up_to == 0 && self.transport() != Transport::File {
+            return partial::begin(&self.git, &self.holder, format).await;
+        }
         let new = self.holder.join("mirror.new");
         remove_directory(&new)?;
         init(&self.git, &new, format).await?;
-        Ok(publish_directory(&new, &repository)?)
+        Ok(publish_directory(&new, &self.holder.join("mirror.git"))?)
     }
 
     /// Runs a command that talks to the source.
-    async fn transfer<'c>(
+    pub(crate) async fn transfer<'c>(
         &'c self,
         call: impl Fn() -> Result<Call<'c>, MirrorError>,
     ) -> Result<Output, MirrorError> {
@@ -335,34 +415,61 @@ impl Mirror {
         }
     }
 
+    /// Brings branches and tags up to date. A first copy that is too large to be whole is made again as a partial one.
     async fn fetch(&self, advertised: &Advertised, lock: &Lock) -> Result<(), MirrorError> {
         let repository = self.repository();
-        self.transfer(|| self.fetching(&repository, advertised, lock)).await?;
-        Ok(())
+        let is_first =
+            self.transport() != Transport::File && !self.is_partial() && partial::is_empty(&repository)?;
+        let limit = is_first.then_some(self.whole_up_to);
+        let result = self.transfer(|| self.fetching_all(&repository, advertised, lock, limit)).await;
+        match (result, limit) {
+            (Err(_), Some(limit)) if partial::has_reached(&repository, limit)? => {
+                let format = if advertised.sha256 { "sha256" } else { "sha1" };
+                partial::begin(&self.git, &self.holder, format).await?;
+                let repository = self.repository();
+                self.transfer(|| self.fetching_all(&repository, advertised, lock, None)).await?;
+                Ok(())
+            }
+            (result, _) => result.map(drop),
+        }
     }
 
-    fn fetching<'c>(
+    /// A fetch of all branches and tags, which writes no file of more bytes than `limit`.
+    fn fetching_all<'c>(
         &'c self,
         repository: &'c Path,
         advertised: &Advertised,
         lock: &Lock,
+        limit: Option<u64>,
     ) -> Result<Call<'c>, MirrorError> {
-        let mut call = self.git.at(repository, "fetch").transport(self.transport()).time(FETCH_TIME);
-        call = call.setting("fetch.fsckObjects=true").input(Input::File(lock.share()?));
-        for flaw in HARMLESS_FLAWS {
-            call = call.setting(format!("fetch.fsck.{flaw}=ignore"));
+        let mut call = self.fetching(repository, lock)?.arg("--prune");
+        if let Some(limit) = limit {
+            // Few objects would be unpacked into a file each.
+            call = call.largest_file(limit).setting("fetch.unpackLimit=1");
         }
-        call = call.args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
         if self.is_shallow() {
             // Whatever history the source has gained since; none is fine too.
             call = call.arg("--unshallow");
         }
-        call = call.args(self.transfer_options()).arg(self.source());
-        call = call.args(["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
+        call = self.with_source(call).args(["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
         if advertised.head.is_some() && advertised.branch.is_none() {
             call = call.arg(format!("+HEAD:{DETACHED_HEAD}"));
         }
         Ok(call)
+    }
+
+    /// A fetch into the mirror, as yet of nothing.
+    fn fetching<'c>(&'c self, repository: &'c Path, lock: &Lock) -> Result<Call<'c>, MirrorError> {
+        let call = self.git.at(repository, "fetch").transport(self.transport()).time(FETCH_TIME);
+        let call = if self.is_partial() { without_contents(call, self.url()) } else { checked(call) };
+        let options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"];
+        Ok(call.input(Input::File(lock.share()?)).args(options))
+    }
+
+    /// The source as the operand of a fetch.
+    fn with_source<'c>(&self, call: Call<'c>) -> Call<'c> {
+        let call = call.args(self.transfer_options());
+        if self.is_partial() { call.arg(SOURCE) } else { call.arg(self.source()) }
     }
 
     /// Makes the mirror's `HEAD` what the source's is: on a branch, or on no branch and kept as a reference
@@ -384,6 +491,9 @@ impl Mirror {
         let repository = self.repository();
         if !repository.exists() {
             return Ok(());
+        }
+        if self.is_partial() {
+            remove_directory(&self.holder.join("mirror.git"))?;
         }
         let objects = repository.join("objects");
         for directory in [repository.clone(), objects.clone(), objects.join("pack")] {

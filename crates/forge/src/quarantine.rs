@@ -215,7 +215,26 @@ impl Quarantine {
         }
         let stat = self.stat(&self.base, &head).await?;
         let (head, tree) = (head.to_string(), tree.to_string());
-        Ok(Received { bundle: digest, head, tree, stat, patch: None, objects: None })
+        Ok(Received { bundle: digest, head, tree, stat, patch: None, objects: None, contents: Vec::new() })
+    }
+
+    /// What a commit that was taken in from the repository has beyond the base, as if it had come out of a sandbox.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Change`] when it is more than can be examined.
+    pub async fn offered(&self, head: &ObjectId) -> Result<Received, ReceiveError> {
+        let tree = objects::tree(&self.git, &self.path, head).await?;
+        let stat = self.stat(&self.base, head).await?;
+        let (head, tree) = (head.to_string(), tree.to_string());
+        Ok(Received {
+            bundle: Digest::ZERO,
+            head,
+            tree,
+            stat,
+            patch: None,
+            objects: None,
+            contents: Vec::new(),
+        })
     }
 
     /// Stores the pack's objects, each checked as `git fsck` would, warnings counting as errors.

@@ -53,6 +53,22 @@ pub struct Authorship {
     pub title: String,
 }
 
+/// The branch that a change is meant for, as it was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined<'a> {
+    /// Its commit.
+    pub base: ObjectId,
+    /// What [`Quarantine::join`] made of it and the session's branch.
+    pub both: ObjectId,
+    /// What it is called.
+    pub branch: &'a str,
+}
+
+/// What is said of a merge.
+pub(crate) fn merge_message(branch: &str) -> String {
+    message::subject(&format!("Merge branch {branch}"))
+}
+
 impl Quarantine {
     /// Makes the change from `base` to `head` again on top of `base`, and returns the last commit, whose tree
     /// is the head's. For a later turn `base` is what was published before.
@@ -81,6 +97,28 @@ impl Quarantine {
                 commit_tree(&self.git, &self.path, &[&parent], &step.tree, authorship, &step.message).await?;
         }
         Ok(parent)
+    }
+
+    /// Makes the change from `base` to `head` again as one merge commit on top of `base`, which takes in the branch that it is meant for: for that
+    /// branch's commits to be in its history, and no commit of the session's own to have marks of conflicts.
+    ///
+    /// # Errors
+    /// When git cannot be run, or an object is not there.
+    pub async fn recreate_joined(
+        &self,
+        base: &ObjectId,
+        joined: &Joined<'_>,
+        head: &ObjectId,
+        authorship: &Authorship,
+    ) -> Result<ObjectId, ChangeError> {
+        let tree = objects::tree(&self.git, &self.path, head).await?;
+        let own =
+            if self.has(&joined.both).await { self.commits(&joined.both, head).await? } else { Vec::new() };
+        let messages: Vec<&str> =
+            own.iter().map(|commit| commit.message.as_str()).take(MOST_COMMITS).collect();
+        let message = with_folded(&merge_message(joined.branch), &messages);
+        let parents = [base, &joined.base];
+        Ok(commit_tree(&self.git, &self.path, &parents, &tree, authorship, &message).await?)
     }
 
     /// The steps of a linear chain that may be published, the last one being the head.

@@ -9,16 +9,21 @@
 mod gitea;
 mod github;
 mod gitlab;
+mod news;
 mod site;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cofferdam_domain::{SessionId, Subject, Timestamp};
 use url::Url;
 
-pub use self::site::{Site, SiteCredential, SiteError};
+pub use self::{
+    github::{AppMade, AppPlan, NoApp, app_manifest, app_page, make_app},
+    news::{Happened, News},
+    site::{Site, SiteCredential, SiteError},
+};
 use crate::hook::{Account, Comment, ForgeKind, Issue, LinePlace, Pull, Repository};
 
 /// Characters of what is said once. GitHub takes 65,536 and Gitea about as many.
@@ -229,6 +234,30 @@ pub struct PullWanted {
     pub draft: bool,
 }
 
+/// A review of a pull request, which neither approves nor requests anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewWanted {
+    /// The commit that was looked at.
+    pub commit: String,
+    /// What it says of all, in Markdown.
+    pub body: String,
+    /// What it says of lines.
+    pub lines: Vec<LineWanted>,
+}
+
+/// Something to be said of a line that the change shows: one that it adds, or one beside those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineWanted {
+    /// The file.
+    pub path: String,
+    /// The line as the change leaves the file, counted from 1.
+    pub line: u64,
+    /// The same before the change, where it leaves the line as it was.
+    pub before: Option<u64>,
+    /// What, in Markdown.
+    pub text: String,
+}
+
 /// A comment on a line, with where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineComment {
@@ -322,7 +351,7 @@ pub trait Talk: Send + Sync {
     /// A pull request as it is now.
     async fn pull(&self, at: &At, number: u64) -> Result<Pull, TalkError>;
 
-    /// What is written below an issue or pull request, oldest first: the first `most` of what was written or changed since.
+    /// What is written below an issue or pull request, oldest first: the latest `most` of what was written or changed since.
     async fn comments(
         &self,
         at: &At,
@@ -349,6 +378,10 @@ pub trait Talk: Send + Sync {
 
     /// Marks a discussion of lines as resolved. `false` where the forge cannot.
     async fn resolve(&self, at: &At, pull: u64, place: &Remarked) -> Result<bool, TalkError>;
+
+    /// Reviews a pull request, whosever it is, in one review under the mark: what stands there under it stays as it is. Never approves, never
+    /// requests changes.
+    async fn review(&self, at: &At, pull: u64, mark: &Mark, wanted: &ReviewWanted) -> Result<(), TalkError>;
 
     /// Shows that something was seen.
     async fn react(&self, at: &At, to: Reacted, reaction: Reaction) -> Result<(), TalkError>;
@@ -380,10 +413,40 @@ pub trait Talk: Send + Sync {
     /// The user name and password with which git may fetch from and push to this repository now, and nothing else where the forge can narrow it.
     async fn git_credential(&self, at: &At) -> Result<GitCredential, TalkError>;
 
+    /// The repositories that the account works on, as far as the forge lists them: at most `most`.
+    async fn repositories(&self, most: usize) -> Result<Vec<Repository>, TalkError>;
+
+    /// What has happened in a repository since, by the forge's clock: what webhooks would have told. `pulls` are the pull requests of ours that are
+    /// not known to be merged or closed, which are looked at one by one.
+    async fn news(&self, at: &At, since: Timestamp, pulls: &[u64]) -> Result<News, TalkError>;
+
+    /// How seldom the forge wants to be asked for news, if it says so.
+    fn seldom(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How much may still be asked of it, as it said last; nothing where it has not said.
+    fn limits(&self) -> Vec<LimitSeen> {
+        Vec::new()
+    }
+
     /// How a repository is set up around this platform, as far as the forge tells whoever asks: what it does not tell is `None`.
     async fn setup(&self, _: &At, _branch: &str) -> Result<Setup, TalkError> {
         Ok(Setup::default())
     }
+}
+
+/// How much may be asked of a forge, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSeen {
+    /// What is counted together: `core`, `graphql`.
+    pub budget: String,
+    /// Requests that are left.
+    pub left: u64,
+    /// Of how many, where it says so.
+    pub of: Option<u64>,
+    /// When there are as many again, where it says so.
+    pub again: Option<Timestamp>,
 }
 
 /// How a repository is set up.

@@ -4,7 +4,9 @@
 //! else has done meanwhile stays, and is told.
 
 use async_trait::async_trait;
-use cofferdam_domain::{OrgId, PullRequest, PullRequestState, SessionId, Timestamp, hidden::visible};
+use cofferdam_domain::{
+    OrgId, PullRequest, PullRequestState, SessionId, Subject, Timestamp, hidden::visible,
+};
 use std::{sync::Arc, time::Duration};
 
 use crate::{
@@ -50,6 +52,12 @@ impl RemoteForge {
     /// Whether an organisation's sessions on a repository belong here.
     pub(crate) fn owns(&self, org: OrgId, repository: &RepositoryAddress) -> bool {
         self.org == org && self.site.owns(repository).is_some()
+    }
+
+    /// Where people read a pull request of a repository.
+    pub(crate) fn page(&self, repository: &RepositoryAddress, number: u64) -> Option<String> {
+        let path = self.site.owns(repository)?;
+        Some(self.site.page(&path, Subject::Pull(number)).to_string())
     }
 
     /// How git gets at a repository. The forge is asked where it is now: it may have been renamed or transferred.

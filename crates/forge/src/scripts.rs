@@ -3,25 +3,39 @@
 //! Both are POSIX shell and need only git and the usual tools. They run among untrusted programs and are no
 //! more trusted than those: what they print and write is data, which [`crate::Quarantine`] examines.
 
-use crate::ObjectId;
+use crate::{ObjectId, cones::leaving_out};
 
 const CHECKOUT: &str = include_str!("scripts/checkout.sh");
 const COLLECT: &str = include_str!("scripts/collect.sh");
+const LFS: &str = include_str!("scripts/lfs.sh");
 
 /// The command that makes `workspace` a whole, private repository with the seed's branch checked out, both
-/// being paths inside the sandbox. The directory may exist if it is empty. No remote is left, nothing is
-/// fetched.
+/// being paths inside the sandbox; of its files only those in `cones`, if there are any. The directory may exist if
+/// it is empty. No remote is left, nothing is fetched. Files that Git LFS keeps have their contents where those are
+/// on the shelf ([`crate::LfsShelf`]) that is at `contents` in the sandbox, and are pointers otherwise.
 #[must_use]
-pub fn checkout_script(seed: &str, workspace: &str) -> Vec<String> {
-    command(CHECKOUT, &["checkout", seed, workspace])
+pub fn checkout_script(seed: &str, workspace: &str, contents: &str, cones: &[String]) -> Vec<String> {
+    let mut command = command(CHECKOUT, &["checkout", seed, workspace, LFS, contents]);
+    command.extend_from_slice(cones);
+    command
 }
 
 /// The command that writes what `workspace` has beyond `base` to the file `bundle`, both being paths inside
 /// the sandbox. The bundle is for [`crate::Quarantine::receive`]; what the command prints is for
-/// [`Collected::parse`]. The workspace is left as it was.
+/// [`Collected::parse`]. The workspace is left as it was. If it has been made with `cones`, what lies outside
+/// them is as in the base wherever the workspace does not have it. What Git LFS is to keep is then on the shelf
+/// [`new_contents`], or on the workspace's own at `.git/lfs/objects`.
 #[must_use]
-pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str) -> Vec<String> {
-    command(COLLECT, &["collect", base.as_str(), workspace, bundle])
+pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str, cones: &[String]) -> Vec<String> {
+    let mut command = command(COLLECT, &["collect", base.as_str(), workspace, bundle, LFS]);
+    command.extend(leaving_out(cones));
+    command
+}
+
+/// Where [`collect_script`]'s command leaves contents that are new, beside its bundle.
+#[must_use]
+pub fn new_contents(bundle: &str) -> String {
+    format!("{bundle}.lfs")
 }
 
 fn command(script: &str, arguments: &[&str]) -> Vec<String> {

@@ -20,6 +20,7 @@ use crate::{
     durable::{make_directory, publish_directory, remove_directory},
     lock::Lock,
     mirror::init,
+    partial::checked,
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -68,7 +69,10 @@ impl Mirror {
         if !seed.path.exists() {
             let new = seeds.join("new");
             remove_directory(&new)?;
-            fill(&self.git, &self.repository(), &new, (&base.commit, &base.branch), base.history).await?;
+            self.complete(&base.commit, base.history).await?;
+            let from = From { repository: &self.repository(), is_checked: !self.is_partial() };
+            let filled = fill(&self.git, from, &new, (&base.commit, &base.branch), base.history).await;
+            filled.map_err(|error| self.flaw(error))?;
             make_readable(&new)?;
             publish_directory(&new, &seed.path)?;
         }
@@ -90,7 +94,8 @@ impl Quarantine {
             if let Some(parent) = path.parent() {
                 make_directory(parent)?;
             }
-            fill(&self.git, &self.path, &new, (commit, branch), History::Whole).await?;
+            let from = From { repository: &self.path, is_checked: true };
+            fill(&self.git, from, &new, (commit, branch), History::Whole).await?;
             make_readable(&new)?;
             publish_directory(&new, path)?;
         }
@@ -98,10 +103,17 @@ impl Quarantine {
     }
 }
 
+/// Where a seed's objects come from.
+struct From<'a> {
+    repository: &'a Path,
+    /// Whether they were held against git's checks when they came in there.
+    is_checked: bool,
+}
+
 /// Makes a repository with one branch on a commit of another one, and what that reaches.
 async fn fill(
     git: &Git,
-    source: &Path,
+    from: From<'_>,
     new: &Path,
     (commit, branch): (&ObjectId, &str),
     history: History,
@@ -109,11 +121,14 @@ async fn fill(
     let branch = format!("refs/heads/{branch}");
     init(git, new, if commit.is_sha256() { "sha256" } else { "sha1" }).await?;
     let mut fetch = git.at(new, "fetch").transport(Transport::File).time(LOCK_PATIENCE);
+    if !from.is_checked {
+        fetch = checked(fetch);
+    }
     fetch = fetch.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]);
     if let History::Recent(generations) = history {
         fetch = fetch.arg(format!("--depth={generations}"));
     }
-    fetch = fetch.arg(git.upload_pack()).arg(source);
+    fetch = fetch.arg(git.upload_pack()).arg(from.repository);
     fetch.arg(format!("{commit}:{branch}")).run().await?;
     git.at(new, "symbolic-ref").args(["HEAD", &branch]).run().await?;
     git.at(new, "pack-refs").arg("--all").run().await?;

@@ -5,10 +5,11 @@ mod check;
 mod decide;
 mod facts;
 mod mention;
+mod poll;
 mod reading;
 mod settings;
-mod standing;
-mod text;
+pub(crate) mod standing;
+pub(crate) mod text;
 mod way;
 
 pub use check::{Found, Grade};

@@ -2,7 +2,7 @@
 //! named. Nothing that arrives can change any of that.
 
 use cofferdam_domain::{
-    Origin, SessionId, Source, Task,
+    EventBody, Origin, SessionId, Source, Task,
     task::{Wishes, is_base},
 };
 use cofferdam_forge::RemoteRepository;
@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) session: SessionId,
     /// What to do.
     pub(crate) prompt: String,
+    /// What tells it from others for which the prompt begins alike.
+    pub(crate) title: Option<String>,
     /// The way in, as arrivals name it.
     pub(crate) source: &'a str,
     /// Who asks: what stays when they are renamed, and their name for people.
@@ -40,6 +42,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name: String,
     /// Where it was asked.
     pub(crate) origin: Origin,
+    /// What it is told of beside that.
+    pub(crate) rest: Vec<EventBody>,
 }
 
 /// It was not begun.
@@ -78,7 +82,7 @@ impl Job {
         place: Place,
         wanted: Wanted<'_>,
     ) -> Result<(), NotBegun> {
-        let Wanted { session, prompt, source, account, name, origin } = wanted;
+        let Wanted { session, prompt, title, source, account, name, origin, rest } = wanted;
         if let Some(policy) = &self.wishes.policy
             && !store.policies(place.org).await?.iter().any(|(known, _)| known == policy)
         {
@@ -87,7 +91,7 @@ impl Job {
         }
         let way = match origin {
             Origin::Forge(_) => Source::Forge,
-            Origin::Chat { .. } => Source::Chat,
+            Origin::Chat(_) => Source::Chat,
             Origin::Hook { .. } => Source::Hook,
             Origin::Schedule { .. } => Source::Schedule,
         };
@@ -95,8 +99,12 @@ impl Job {
             .and_then(|task| task.with(self.wishes.clone()))
             .map_err(|invalid| NotBegun::Never(invalid.to_string()))?
             .asked(origin);
+        let task = match title {
+            Some(title) => task.titled(title),
+            None => task,
+        };
         let owner = begin::owner(store, place, source, account, &name).await?;
-        begin::begin(store, owner, session, task, Vec::new()).await?;
+        begin::begin(store, owner, session, task, rest).await?;
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod job;
 mod place;
 mod processor;
 mod schedule;
+mod slack;
 mod way;
 
 pub use door::{Answer, Door};
@@ -33,5 +34,8 @@ pub use processor::{Processor, again, now};
 pub use schedule::{
     Calendar, Clock, InvalidCalendar, InvalidSchedule, Missed, Overlap, Schedule, ScheduleSettings,
     ScheduleWay, SystemClock, Timekeeper,
+};
+pub use slack::{
+    Delivered, Listener, OpenSlack, Shown, SlackSettings, SlackTrouble, SlackWay, Unreadable, Uttered, shown,
 };
 pub use way::{Accepted, Kept, Refused, Way};

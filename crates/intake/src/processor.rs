@@ -9,7 +9,7 @@ use std::{
 };
 
 use cofferdam_domain::{Timestamp, WorkerId};
-use cofferdam_store::{Dealt, Everything, StoreError, TakenArrival};
+use cofferdam_store::{Dealt, Everything, StoreError, TakenArrival, while_held};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::{
     sync::watch,
@@ -21,9 +21,10 @@ use crate::Way;
 
 /// Arrivals that are dealt with at the same time.
 const AT_ONCE: usize = 8;
-/// How long dealing with one may take, and for how long it is taken: whoever dies with one keeps it so long from others.
+/// How long dealing with one may take.
 const LONGEST: Duration = Duration::from_secs(60);
-const LEASE: Duration = Duration::from_secs(75);
+/// For how long it is taken, again and again while it is dealt with: whoever dies with one keeps it so long from others.
+const LEASE: Duration = Duration::from_secs(15);
 /// How long a store is left alone that does not answer, at first and at most.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -109,12 +110,14 @@ impl Processor {
     async fn deal_with(self: Arc<Self>, taken: TakenArrival) {
         let arrival = &taken.arrival;
         let Some(way) = self.ways.iter().find(|way| way.source() == arrival.source) else { return };
-        let dealt = match timeout(LONGEST, way.deal(&taken)).await {
-            Ok(Ok(dealt)) => dealt,
-            Ok(Err(error)) => again(&taken, error.to_string(), None),
-            Err(_) => again(&taken, "it took too long".to_owned(), None),
-        };
         let (source, id) = (&arrival.source, &arrival.id);
+        let renew = || self.store.hold_arrival(&taken, millis(LEASE));
+        let dealt = match while_held(timeout(LONGEST, way.deal(&taken)), LEASE, renew).await {
+            Some(Ok(Ok(dealt))) => dealt,
+            Some(Ok(Err(error))) => again(&taken, error.to_string(), None),
+            Some(Err(_)) => again(&taken, "it took too long".to_owned(), None),
+            None => return tracing::warn!(%source, %id, "somebody else deals with it meanwhile"),
+        };
         match &dealt {
             Dealt::Done { session, what } => {
                 let session = session.map(|session| session.to_string()).unwrap_or_default();

@@ -353,6 +353,7 @@ impl From<MergeRequest> for Pull {
             head_repository: fields.source_project_id,
             base: fields.target_branch,
             draft: fields.draft,
+            conflicts: false,
             state: match fields.state.as_str() {
                 "merged" => PullState::Merged,
                 "closed" => PullState::Closed,

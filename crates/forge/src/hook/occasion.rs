@@ -1,9 +1,10 @@
 //! What happened on a forge, in the same words for all of them.
 
 use cofferdam_domain::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Something that happened on a forge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occasion {
     /// Where. `None` where it concerns no single repository.
     pub repository: Option<Repository>,
@@ -15,8 +16,36 @@ pub struct Occasion {
     pub what: What,
 }
 
+impl Occasion {
+    /// What it is called, whoever tells of it and however often; `None` where there is no such name.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let repository = self.repository.as_ref()?.id;
+        match &self.what {
+            What::Comment(thread, comment, CommentChange::Written) => {
+                let on_line = matches!(thread, Thread::Pull { line: Some(_), .. });
+                Some(comment_name(repository, on_line, comment.id))
+            }
+            What::Comment(..)
+            | What::Issue(..)
+            | What::Review(..)
+            | What::Pull(..)
+            | What::Check(_)
+            | What::Branch { .. }
+            | What::Repository(_)
+            | What::Installation
+            | What::Other => None,
+        }
+    }
+}
+
+/// What it is called that a comment was written.
+pub(crate) fn comment_name(repository: u64, on_line: bool, comment: u64) -> String {
+    format!("{}-{repository}-{comment}", if on_line { "line" } else { "comment" })
+}
+
 /// A repository as the forge names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
     /// Its number, which stays when it is renamed or transferred.
     pub id: u64,
@@ -31,7 +60,7 @@ pub struct Repository {
 }
 
 /// Somebody on a forge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its number, which stays when it is renamed.
     pub id: u64,
@@ -42,7 +71,7 @@ pub struct Account {
 }
 
 /// What an account is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountKind {
     /// A person's, as far as the forge tells.
     Person,
@@ -53,7 +82,7 @@ pub enum AccountKind {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// To an issue.
     Issue(Issue, IssueChange),
@@ -83,7 +112,7 @@ pub enum What {
 }
 
 /// An issue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
     /// Its number in the repository.
     pub number: u64,
@@ -102,7 +131,7 @@ pub struct Issue {
 }
 
 /// What happened to an issue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IssueChange {
     /// It was opened.
     Opened,
@@ -123,7 +152,7 @@ pub enum IssueChange {
 }
 
 /// Where a comment is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Thread {
     /// Below an issue.
     Issue(Issue),
@@ -137,7 +166,7 @@ pub enum Thread {
 }
 
 /// A line of a pull request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinePlace {
     /// The file's path.
     pub path: String,
@@ -150,7 +179,7 @@ pub struct LinePlace {
 }
 
 /// A comment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
     /// Its number on the forge.
     pub id: u64,
@@ -163,7 +192,7 @@ pub struct Comment {
 }
 
 /// What happened to a comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommentChange {
     /// It was written.
     Written,
@@ -174,7 +203,7 @@ pub enum CommentChange {
 }
 
 /// A review of a pull request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// Its number on the forge. 0 where the forge does not tell.
     pub id: u64,
@@ -187,7 +216,7 @@ pub struct Review {
 }
 
 /// What a review comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReviewEnd {
     /// It approves.
     Approved,
@@ -200,7 +229,7 @@ pub enum ReviewEnd {
 }
 
 /// A pull request, or merge request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     /// Its number in the repository.
     pub number: u64,
@@ -220,6 +249,9 @@ pub struct Pull {
     pub base: String,
     /// Whether it is a draft.
     pub draft: bool,
+    /// Whether the forge says that it conflicts with the branch that it is meant for. Where it does not know, it does not say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conflicts: bool,
     /// What became of it.
     pub state: PullState,
     /// The commit that it was merged as, where the forge tells.
@@ -229,7 +261,7 @@ pub struct Pull {
 }
 
 /// What became of a pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PullState {
     /// It is open.
     Open,
@@ -240,7 +272,7 @@ pub enum PullState {
 }
 
 /// What happened to a pull request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PullChange {
     /// It was opened.
     Opened,
@@ -259,6 +291,8 @@ pub enum PullChange {
         /// The commit before, where the forge tells.
         before: Option<String>,
     },
+    /// It conflicts with the branch that it is meant for. No forge tells of this: it is found by asking.
+    Conflicts,
     /// It was closed or merged: see its state.
     Closed,
     /// Something else.
@@ -266,7 +300,7 @@ pub enum PullChange {
 }
 
 /// A check of a commit that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name.
     pub name: String,
@@ -281,7 +315,7 @@ pub struct Check {
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckEnd {
     /// Well.
     Passed,
@@ -292,7 +326,7 @@ pub enum CheckEnd {
 }
 
 /// What happened to a repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RepositoryChange {
     /// It has another name or owner. It is told with the new one.
     Moved,

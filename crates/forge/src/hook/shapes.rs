@@ -166,6 +166,9 @@ pub(crate) struct Pull {
     state: String,
     #[serde(default)]
     draft: bool,
+    /// Nothing while that is not known.
+    #[serde(default)]
+    mergeable: Option<bool>,
     #[serde(default)]
     merged: Option<bool>,
     #[serde(default)]
@@ -220,6 +223,8 @@ impl From<Pull> for occasion::Pull {
             head_repository: pull.head.repo.map(|repository| repository.id),
             base: pull.base.reference,
             draft: pull.draft,
+            // Gitea calls no draft mergeable.
+            conflicts: pull.mergeable == Some(false) && !pull.draft && !merged && pull.state != "closed",
             state: match (merged, pull.state.as_str()) {
                 (true, _) => occasion::PullState::Merged,
                 (false, "closed") => occasion::PullState::Closed,

@@ -1,4 +1,5 @@
-//! Pull requests on disk: one JSON file for each session, replaced atomically.
+//! Pull requests on disk: one JSON file for each, named after its session, replaced atomically. A session on several repositories has one in each; the
+//! names of its later ones have the repository's key too.
 
 use std::{
     fs, io,
@@ -74,8 +75,19 @@ impl Records {
         Self { directory }
     }
 
-    pub(super) fn find(&self, session: SessionId) -> Result<Option<Record>, PublishError> {
+    /// The first of the session's.
+    pub(super) fn first(&self, session: SessionId) -> Result<Option<Record>, PublishError> {
         read(&self.directory.join(format!("{session}.json")))
+    }
+
+    /// The session's in the repository with this key.
+    pub(super) fn find(&self, session: SessionId, key: &str) -> Result<Option<Record>, PublishError> {
+        match self.first(session)? {
+            Some(record) if record.key() != key => {
+                read(&self.directory.join(format!("{session}-{key}.json")))
+            }
+            record => Ok(record),
+        }
     }
 
     pub(super) fn all(&self) -> Result<Vec<Record>, PublishError> {
@@ -104,7 +116,11 @@ impl Records {
 
     pub(super) fn write(&self, record: &Record) -> Result<(), PublishError> {
         make_directory(&self.directory)?;
-        let path = self.directory.join(format!("{}.json", record.pull_request.session));
+        let (session, key) = (record.pull_request.session, record.key());
+        let path = match self.first(session)? {
+            Some(first) if first.key() != key => self.directory.join(format!("{session}-{key}.json")),
+            _ => self.directory.join(format!("{session}.json")),
+        };
         let bytes = serde_json::to_vec_pretty(record)
             .map_err(|source| PublishError::BadRecord { path: path.clone(), source })?;
         Ok(write_file(&path, &bytes)?)

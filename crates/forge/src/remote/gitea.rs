@@ -6,6 +6,7 @@
 //! Sources: <https://docs.gitea.com/api/>, `routers/api/v1` of Gitea's source where that says more, and
 //! <https://forgejo.org/docs/latest/user/api-usage/>.
 
+mod changes;
 mod checks;
 mod comments;
 mod pulls;
@@ -26,8 +27,8 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use super::{
-    At, CommitStatus, GitCredential, LineComment, Mark, OpenError, PullWanted, Reacted, Reaction, Remarked,
-    Right, Setup, Site, SiteCredential, Talk, TalkError,
+    At, CommitStatus, GitCredential, LimitSeen, LineComment, Mark, News, OpenError, PullWanted, Reacted,
+    Reaction, Remarked, ReviewWanted, Right, Setup, Site, SiteCredential, Talk, TalkError, news,
     wire::{Ask, Wire, there},
 };
 use crate::hook::{
@@ -184,7 +185,7 @@ impl Talk for Gitea {
         most: usize,
     ) -> Result<Vec<Comment>, TalkError> {
         let mut all = comments::list(self, at, subject, since).await?;
-        all.truncate(most);
+        all.drain(..all.len().saturating_sub(most));
         Ok(all)
     }
 
@@ -209,6 +210,10 @@ impl Talk for Gitea {
 
     async fn resolve(&self, at: &At, _: u64, place: &Remarked) -> Result<bool, TalkError> {
         reviews::resolve(self, at, place).await
+    }
+
+    async fn review(&self, at: &At, pull: u64, mark: &Mark, wanted: &ReviewWanted) -> Result<(), TalkError> {
+        reviews::review(self, at, pull, mark, wanted).await
     }
 
     async fn react(&self, at: &At, to: Reacted, reaction: Reaction) -> Result<(), TalkError> {
@@ -248,6 +253,22 @@ impl Talk for Gitea {
     async fn git_credential(&self, _: &At) -> Result<GitCredential, TalkError> {
         // A token cannot be narrowed to one repository here: git is told for which address it is.
         Ok(GitCredential { user: self.me().await?.login, password: self.token.clone() })
+    }
+
+    async fn repositories(&self, most: usize) -> Result<Vec<Repository>, TalkError> {
+        self.known_repositories(most).await
+    }
+
+    async fn news(&self, at: &At, since: Timestamp, pulls: &[u64]) -> Result<News, TalkError> {
+        news::news(self, at, since, pulls).await
+    }
+
+    fn seldom(&self) -> Option<Duration> {
+        self.wire.seldom()
+    }
+
+    fn limits(&self) -> Vec<LimitSeen> {
+        self.wire.limits()
     }
 
     async fn setup(&self, at: &At, branch: &str) -> Result<Setup, TalkError> {

@@ -7,17 +7,21 @@
 //! [GraphQL]: https://docs.github.com/en/graphql
 
 mod app;
+mod changes;
 mod check;
 mod discussion;
 mod grant;
 mod here;
+mod manifest;
 mod pull;
+mod review;
 mod setup;
 mod speech;
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -26,14 +30,15 @@ use reqwest::Method;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+pub use self::manifest::{AppMade, AppPlan, NoApp, app_manifest, app_page, make_app};
 use self::{
     app::App,
     grant::{Purpose, Tokens},
     here::Place,
 };
 use super::{
-    At, CommitStatus, GitCredential, LineComment, Mark, OpenError, PullWanted, Reacted, Reaction, Remarked,
-    Right, Setup, Site, SiteCredential, Talk, TalkError,
+    At, CommitStatus, GitCredential, LimitSeen, LineComment, Mark, News, OpenError, PullWanted, Reacted,
+    Reaction, Remarked, ReviewWanted, Right, Setup, Site, SiteCredential, Talk, TalkError, news,
     wire::{Ask, Wire},
 };
 use crate::hook::{Account, Comment, Issue, Pull, Repository, shapes};
@@ -201,6 +206,10 @@ impl Talk for GitHub {
         self.here(at, Purpose::Change).await?.resolve(pull, place).await
     }
 
+    async fn review(&self, at: &At, pull: u64, mark: &Mark, wanted: &ReviewWanted) -> Result<(), TalkError> {
+        self.here(at, Purpose::Talk).await?.review(pull, mark, wanted).await
+    }
+
     async fn react(&self, at: &At, to: Reacted, reaction: Reaction) -> Result<(), TalkError> {
         self.here(at, Purpose::Talk).await?.react(to, reaction).await
     }
@@ -246,6 +255,22 @@ impl Talk for GitHub {
             Auth::App(app) => self.fresh_token(app, at, Purpose::Push).await?,
         };
         Ok(GitCredential { user: "x-access-token".to_owned(), password })
+    }
+
+    async fn repositories(&self, most: usize) -> Result<Vec<Repository>, TalkError> {
+        self.known_repositories(most).await
+    }
+
+    async fn news(&self, at: &At, since: Timestamp, pulls: &[u64]) -> Result<News, TalkError> {
+        news::news(self, at, since, pulls).await
+    }
+
+    fn seldom(&self) -> Option<Duration> {
+        self.wire.seldom()
+    }
+
+    fn limits(&self) -> Vec<LimitSeen> {
+        self.wire.limits()
     }
 
     async fn setup(&self, at: &At, branch: &str) -> Result<Setup, TalkError> {

@@ -5,11 +5,15 @@
 //!
 //! What GitLab has not: reviews with a number of their own, and a place for annotations beside a commit's status.
 
+mod changes;
 mod checks;
 mod discussions;
 mod merge_requests;
+mod review;
 mod setup;
 mod shapes;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_domain::{Secret, Subject, Timestamp};
@@ -18,8 +22,8 @@ use tokio::sync::OnceCell;
 
 use self::shapes::{Member, Project, User};
 use super::{
-    At, CommitStatus, GitCredential, LineComment, Mark, OpenError, PullWanted, Reacted, Reaction, Remarked,
-    Right, Setup, Site, SiteCredential, Talk, TalkError,
+    At, CommitStatus, GitCredential, LimitSeen, LineComment, Mark, News, OpenError, PullWanted, Reacted,
+    Reaction, Remarked, ReviewWanted, Right, Setup, Site, SiteCredential, Talk, TalkError, news,
     wire::{Ask, Wire, there},
 };
 use crate::hook::{Account, Comment, Issue, Pull, Repository};
@@ -147,6 +151,10 @@ impl Talk for GitLab {
         self.resolve_discussion(at, pull, &place.discussion).await
     }
 
+    async fn review(&self, at: &At, pull: u64, mark: &Mark, wanted: &ReviewWanted) -> Result<(), TalkError> {
+        self.review_lines(at, pull, mark, wanted).await
+    }
+
     async fn react(&self, at: &At, to: Reacted, reaction: Reaction) -> Result<(), TalkError> {
         self.award(at, to, reaction).await
     }
@@ -185,6 +193,22 @@ impl Talk for GitLab {
         // A token cannot be narrowed: git is told for which address it is. Any name that is not empty will do
         // (https://docs.gitlab.com/user/project/settings/project_access_tokens/).
         Ok(GitCredential { user: "cofferdam".to_owned(), password: self.token.clone() })
+    }
+
+    async fn repositories(&self, most: usize) -> Result<Vec<Repository>, TalkError> {
+        self.known_repositories(most).await
+    }
+
+    async fn news(&self, at: &At, since: Timestamp, pulls: &[u64]) -> Result<News, TalkError> {
+        news::news(self, at, since, pulls).await
+    }
+
+    fn seldom(&self) -> Option<Duration> {
+        self.wire.seldom()
+    }
+
+    fn limits(&self) -> Vec<LimitSeen> {
+        self.wire.limits()
     }
 
     async fn setup(&self, at: &At, branch: &str) -> Result<Setup, TalkError> {

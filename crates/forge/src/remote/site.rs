@@ -161,6 +161,18 @@ impl Site {
         self.at(&format!("{path}/{list}/{number}"))
     }
 
+    /// The ref under which a repository keeps the head of a pull request, also of one from another repository.
+    ///
+    /// GitHub: <https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/reviewing-changes-in-pull-requests/checking-out-pull-requests-locally>,
+    /// GitLab: <https://docs.gitlab.com/user/project/merge_requests/versions/>; Gitea has it as GitHub.
+    #[must_use]
+    pub fn reference_of(&self, pull: u64) -> String {
+        match self.kind {
+            ForgeKind::GitHub | ForgeKind::Gitea => format!("refs/pull/{pull}/head"),
+            ForgeKind::GitLab => format!("refs/merge-requests/{pull}/head"),
+        }
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.web.clone();
         if let Ok(mut segments) = url.path_segments_mut() {

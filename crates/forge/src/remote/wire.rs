@@ -9,9 +9,12 @@ mod cache;
 mod rest;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt::Display,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,8 +30,11 @@ use tokio::sync;
 use url::Url;
 
 pub(crate) use self::rest::now;
-use self::{answer::LARGEST_JSON, cache::Answer};
-use super::{OpenError, Site, TalkError, site::is_loopback};
+use self::{
+    answer::LARGEST_JSON,
+    cache::{Answer, Links},
+};
+use super::{LimitSeen, OpenError, Site, TalkError, site::is_loopback};
 
 /// Pages of one list that are read.
 const MOST_PAGES: usize = 200;
@@ -47,6 +53,10 @@ pub(crate) struct Wire {
     token: Option<Secret>,
     cache: Mutex<cache::Cache>,
     rests: Mutex<rest::Rests>,
+    /// How much of each budget is left, as it was said last.
+    left: Mutex<BTreeMap<&'static str, LimitSeen>>,
+    /// Seconds between two looks at the same, as it wants them (`x-poll-interval`); 0 where it does not say.
+    seldom: AtomicU64,
     /// Credentials that it did not accept.
     unaccepted: Mutex<BTreeSet<Digest>>,
     /// "Make requests for a single user or client ID serially" (GitHub's best practices): at least those that change something.
@@ -87,6 +97,8 @@ impl Wire {
             token,
             cache: Mutex::default(),
             rests: Mutex::default(),
+            left: Mutex::default(),
+            seldom: AtomicU64::new(0),
             unaccepted: Mutex::default(),
             change: sync::Mutex::default(),
         })
@@ -150,6 +162,17 @@ impl Wire {
             unaccepted.clear();
         }
         unaccepted.insert(Digest::of(token.expose().as_bytes()));
+    }
+
+    /// How much may still be asked, as it was said last.
+    pub(crate) fn limits(&self) -> Vec<LimitSeen> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// How seldom it wants to be asked the same, if it says so.
+    pub(crate) fn seldom(&self) -> Option<Duration> {
+        let seconds = self.seldom.load(Ordering::Relaxed);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// A URL that the forge has sent, if it is one of its API.
@@ -273,12 +296,47 @@ impl Ask<'_> {
             let answer = self.send().await?;
             let page: Vec<T> = self.parse(&answer.body)?;
             all.extend(page);
-            match answer.next {
+            match answer.links.next {
                 Some(next) if !enough(&all) => self.url = Some(next),
                 Some(_) | None => return Ok(all),
             }
         }
-        Err(self.wire.malformed(&self.what, format!("there are more than {MOST_PAGES} pages")))
+        Err(self.too_many_pages())
+    }
+
+    /// The last `most` of a list that comes in pages, in its order. A long list is read from its end, where the forge says which page that is.
+    pub(crate) async fn latest<T: DeserializeOwned>(mut self, most: usize) -> Result<Vec<T>, TalkError> {
+        let answer = self.send().await?;
+        let mut all: VecDeque<T> = self.parse::<Vec<T>>(&answer.body)?.into();
+        let Links { mut next, prev: _, last } = answer.links;
+        let mut before = None;
+        // Of two pages the last one is the next one.
+        if let Some(last) = last.filter(|last| next.as_ref().is_some_and(|next| next != last)) {
+            (before, next) = (Some(last), None);
+            all.clear();
+        }
+        for _ in 0..MOST_PAGES {
+            all.drain(..all.len().saturating_sub(most));
+            let forwards = next.is_some();
+            let Some(url) = next.take().or_else(|| before.take()) else {
+                return Ok(all.into_iter().collect());
+            };
+            self.url = Some(url);
+            let answer = self.send().await?;
+            let page: Vec<T> = self.parse(&answer.body)?;
+            if forwards {
+                all.extend(page);
+                next = answer.links.next;
+            } else {
+                page.into_iter().rev().for_each(|item| all.push_front(item));
+                before = answer.links.prev.filter(|_| all.len() < most);
+            }
+        }
+        Err(self.too_many_pages())
+    }
+
+    fn too_many_pages(&self) -> TalkError {
+        self.wire.malformed(&self.what, format!("there are more than {MOST_PAGES} pages"))
     }
 
     /// The last `most` bytes of a text. It may be elsewhere: then it is asked for there, without the credential.
@@ -307,14 +365,18 @@ impl Ask<'_> {
         };
         let response = self.exchange_knowing(self.wire.patience, known.as_ref().map(|(tag, _)| tag)).await?;
         match (response.status(), known) {
+            // There may be more pages than there were.
+            (StatusCode::NOT_MODIFIED, Some((_, answer))) if response.headers().contains_key(LINK) => {
+                return Ok(Answer { links: self.links(&response), ..answer });
+            }
             (StatusCode::NOT_MODIFIED, Some((_, answer))) => return Ok(answer),
             (status, _) if status.is_success() => {}
             (_, _) => return Err(self.refused(response).await),
         }
-        let next = self.next(&response);
+        let links = self.links(&response);
         let tag = response.headers().get(ETAG).cloned();
         let body = self.wire.whole(response, self.largest, &self.what).await?;
-        let answer = Answer { body: body.into(), next };
+        let answer = Answer { body: body.into(), links };
         if let Some(tag) = tag.filter(|_| self.method == Method::GET) {
             self.locked_cache().put(self.key(), tag, answer.clone());
         }
@@ -386,6 +448,12 @@ impl Ask<'_> {
         }
         let response = request.send().await.map_err(|error| self.wire.unreachable(&error))?;
         let now = rest::now();
+        if let Some(seen) = rest::left(self.budget, response.headers()) {
+            self.wire.left.lock().unwrap_or_else(PoisonError::into_inner).insert(self.budget, seen);
+        }
+        if let Some(seconds) = rest::seldom(response.headers()) {
+            self.wire.seldom.store(seconds, Ordering::Relaxed);
+        }
         if let Some(until) = rest::used_up(response.headers(), now) {
             self.locked_rests().note(budget, until, now);
         }
@@ -409,17 +477,22 @@ impl Ask<'_> {
             .ok_or_else(|| self.wire.malformed(&self.what, "it is said to be where nothing is asked for"))
     }
 
-    /// The next page. Behind a proxy a forge may not know its own address: its query is what counts.
-    fn next(&self, response: &Response) -> Option<Url> {
+    fn links(&self, response: &Response) -> Links {
+        let page = |relation| self.page(response, relation);
+        Links { next: page("next"), prev: page("prev"), last: page("last") }
+    }
+
+    /// Another page. Behind a proxy a forge may not know its own address: its query is what counts.
+    fn page(&self, response: &Response, relation: &str) -> Option<Url> {
         let mut links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-        let next = links.find_map(answer::next)?;
+        let target = links.find_map(|links| answer::linked(links, relation))?;
         let asked = self.url.as_ref()?;
-        let next = asked.join(next).ok()?;
-        if self.wire.own(&next) {
-            return Some(next);
+        let target = asked.join(target).ok()?;
+        if self.wire.own(&target) {
+            return Some(target);
         }
         let mut page = asked.clone();
-        page.set_query(next.query());
+        page.set_query(target.query());
         Some(page)
     }
 

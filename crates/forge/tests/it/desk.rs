@@ -12,8 +12,8 @@ use cofferdam_domain::{Secret, Subject, Timestamp};
 use cofferdam_forge::{
     hook::{Account, AccountKind, Comment, Issue, Pull, PullState, Repository},
     remote::{
-        At, CommitStatus, GitCredential, LineComment, Mark, PullWanted, Reacted, Reaction, Remarked, Right,
-        Talk, TalkError,
+        At, CommitStatus, GitCredential, LineComment, Mark, News, PullWanted, Reacted, Reaction, Remarked,
+        ReviewWanted, Right, Talk, TalkError,
     },
 };
 
@@ -90,6 +90,14 @@ impl Talk for Desk {
         Ok(me())
     }
 
+    async fn repositories(&self, _: usize) -> Result<Vec<Repository>, TalkError> {
+        panic!("nobody looks around here")
+    }
+
+    async fn news(&self, _: &At, _: Timestamp, _: &[u64]) -> Result<News, TalkError> {
+        panic!("nobody asks for news here")
+    }
+
     async fn repository(&self, _: &str) -> Result<Repository, TalkError> {
         let At { id, path } = self.state().at.clone();
         let default_branch = Some("main".to_owned());
@@ -135,6 +143,10 @@ impl Talk for Desk {
         panic!("nothing here asks for it")
     }
 
+    async fn review(&self, _: &At, _: u64, _: &Mark, _: &ReviewWanted) -> Result<(), TalkError> {
+        panic!("nothing here asks for it")
+    }
+
     async fn react(&self, _: &At, _: Reacted, _: Reaction) -> Result<(), TalkError> {
         panic!("nothing here asks for it")
     }
@@ -172,6 +184,7 @@ impl Talk for Desk {
             head_repository: Some(at.id),
             base: wanted.base.clone(),
             draft: wanted.draft,
+            conflicts: false,
             state: PullState::Open,
             merged_as: None,
             updated: None,

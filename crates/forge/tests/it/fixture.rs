@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) temp: TempDir,
     pub(crate) git: Git,
     pub(crate) source: PathBuf,
+    /// What its mirrors are whole up to, where that is not the default.
+    pub(crate) whole_up_to: Option<u64>,
 }
 
 /// A session up to its workspace.
@@ -33,13 +35,14 @@ pub(crate) struct Session {
     pub(crate) address: RepositoryAddress,
     pub(crate) quarantine: Quarantine,
     pub(crate) bundle: PathBuf,
+    pub(crate) cones: Vec<String>,
 }
 
 pub(crate) fn world() -> World {
     // Without the dot that temporary names have by default: a branch name cannot have it.
     let temp = tempfile::Builder::new().prefix("forge").tempdir().unwrap();
     let source = temp.path().canonicalize().unwrap().join("source");
-    World { git: Git::find().unwrap(), source, temp }
+    World { git: Git::find().unwrap(), source, temp, whole_up_to: None }
 }
 
 /// A world whose source has two commits on `main`.
@@ -117,7 +120,11 @@ impl World {
     }
 
     pub(crate) fn mirrors(&self) -> Mirrors {
-        Mirrors::new(self.git.clone(), self.path("data/mirrors"))
+        let mirrors = Mirrors::new(self.git.clone(), self.path("data/mirrors"));
+        match self.whole_up_to {
+            Some(bytes) => mirrors.whole_up_to(bytes),
+            None => mirrors,
+        }
     }
 
     pub(crate) fn forge(&self) -> LocalForge {
@@ -142,19 +149,34 @@ impl World {
     }
 
     pub(crate) async fn session_with(&self, address: RepositoryAddress, access: Option<Access>) -> Session {
+        self.session_in(address, access, &[]).await
+    }
+
+    /// The same, with only some directories.
+    pub(crate) async fn session_in(
+        &self,
+        address: RepositoryAddress,
+        access: Option<Access>,
+        cones: &[&str],
+    ) -> Session {
+        let cones: Vec<String> = cones.iter().map(|cone| (*cone).to_owned()).collect();
         let id = SessionId::generate();
         let mirror = self.mirrors().update_with(&address, access).await.unwrap();
         let base = mirror.resolve(None).await.unwrap();
         let seed = mirror.seed(&base).await.unwrap();
         let workspace = self.path(&format!("{id}/workspace"));
         fs::create_dir_all(&workspace).unwrap();
-        let (code, output) =
-            sandboxed(&checkout_script(seed.path().to_str().unwrap(), workspace.to_str().unwrap()));
+        let (code, output) = sandboxed(&checkout_script(
+            seed.path().to_str().unwrap(),
+            workspace.to_str().unwrap(),
+            "",
+            &cones,
+        ));
         assert_eq!(code, 0, "{}", String::from_utf8_lossy(&output));
         let quarantine =
             Quarantine::create(&self.git, &self.path(&format!("data/{id}.git")), &seed).await.unwrap();
         let bundle = self.path(&format!("{id}/bundle"));
-        Session { id, base, seed, workspace, address, quarantine, bundle }
+        Session { id, base, seed, workspace, address, quarantine, bundle, cones }
     }
 }
 
@@ -174,8 +196,12 @@ impl Session {
     /// The outcome of the collect script.
     pub(crate) fn collect(&self) -> Collected {
         let workspace = self.workspace.to_str().unwrap();
-        let (code, output) =
-            sandboxed(&collect_script(&self.base.commit, workspace, self.bundle.to_str().unwrap()));
+        let (code, output) = sandboxed(&collect_script(
+            &self.base.commit,
+            workspace,
+            self.bundle.to_str().unwrap(),
+            &self.cones,
+        ));
         let text = String::from_utf8_lossy(&output).into_owned();
         assert_eq!(code, 0, "{text}");
         Collected::parse(&output).unwrap()

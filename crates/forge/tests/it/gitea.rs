@@ -95,6 +95,13 @@ impl World for RealGitea {
         self.post(by, &format!("/repos/{}/issues", at.path), wanted).await["number"].as_u64().unwrap()
     }
 
+    async fn label(&self, at: &At, by: &Person, issue: u64, label: &str) {
+        let wanted = json!({ "name": label, "color": "#00aabb" });
+        let made = self.post(by, &format!("/repos/{}/labels", at.path), wanted).await["id"].clone();
+        let path = format!("/repos/{}/issues/{issue}/labels", at.path);
+        self.post(by, &path, json!({ "labels": [made] })).await;
+    }
+
     async fn comment(&self, at: &At, by: &Person, subject: Subject, body: &str) -> u64 {
         let path = format!("/repos/{}/issues/{}/comments", at.path, number(subject));
         self.post(by, &path, json!({ "body": body })).await["id"].as_u64().unwrap()
@@ -122,6 +129,13 @@ impl World for RealGitea {
         let wanted = json!({ "event": "COMMENT", "body": body, "comments": comments });
         let path = format!("/repos/{}/pulls/{pull}/reviews", at.path);
         self.post(by, &path, wanted).await["id"].as_u64().unwrap()
+    }
+
+    async fn reviews(&self, at: &At, pull: u64) -> Vec<(u64, String, String)> {
+        let all = self.get(&format!("/repos/{}/pulls/{pull}/reviews?limit=50", at.path)).await;
+        let said =
+            |one: &Value| (one["user"]["id"].as_u64().unwrap(), text(&one["body"]), text(&one["state"]));
+        array(&all).iter().map(said).collect()
     }
 
     async fn mark_ready(&self, at: &At, pull: u64) {

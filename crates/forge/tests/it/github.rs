@@ -6,6 +6,8 @@ mod conformance;
 mod grants;
 /// What GitHub does when it is asked too much, or has moved something.
 mod limits;
+/// Apps that are made from manifests.
+mod manifest;
 /// What others make of it: GitHub's published description of its API, PyJWT and PyGithub.
 mod oracles;
 /// Talking.

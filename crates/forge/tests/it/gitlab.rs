@@ -130,6 +130,10 @@ impl World for StandIn {
         self.ask(&by.token, "POST", at, "/issues", Some(wanted)).await["iid"].as_u64().unwrap()
     }
 
+    async fn label(&self, at: &At, by: &Person, issue: u64, label: &str) {
+        self.ask(&by.token, "PUT", at, &format!("/issues/{issue}"), Some(json!({ "labels": label }))).await;
+    }
+
     async fn comment(&self, at: &At, by: &Person, subject: Subject, body: &str) -> u64 {
         let path = format!("{}/notes", place(subject));
         self.ask(&by.token, "POST", at, &path, Some(json!({ "body": body }))).await["id"].as_u64().unwrap()
@@ -166,6 +170,15 @@ impl World for StandIn {
             self.comment(at, by, Subject::Pull(pull), body).await;
         }
         0
+    }
+
+    async fn reviews(&self, at: &At, pull: u64) -> Vec<(u64, String, String)> {
+        let all = self.discussions(at, pull).await;
+        let notes = all.iter().flat_map(|one| one["notes"].as_array().unwrap());
+        let of_all = notes.filter(|note| note["type"] != "DiffNote");
+        let said =
+            |note: &Value| (note["author"]["id"].as_u64().unwrap(), text(&note["body"]), String::new());
+        of_all.map(said).collect()
     }
 
     async fn mark_ready(&self, at: &At, pull: u64) {

@@ -23,16 +23,22 @@ mod hostile_bundle;
 mod hostile_repository;
 /// Work cut short anywhere and done again.
 mod interrupted;
+/// Contents that Git LFS keeps.
+mod lfs;
 /// Branches, pull requests, merging and closing.
 mod local_forge;
 /// Mirrors and seeds.
 mod mirror;
+/// Mirrors of large repositories.
+mod partial;
 /// Commits under the platform's name.
 mod recreate;
 /// Forges that are asked over HTTP, with the real git behind a password.
 mod remote_forge;
 /// The scripts that run inside a sandbox, and what they leave for the quarantine.
 mod scripts;
+/// Workspaces with only some directories.
+mod sparse;
 /// What every forge that is asked over HTTP must do.
 mod talk;
 /// Forges that answer badly.

@@ -16,18 +16,18 @@ use crate::{
     fixture::{Session, World, commit, everything, git, id, small_world, write},
 };
 
-const ORG: OrgId = OrgId::from_u128(7);
-const PASSWORD: &str = "s3cret-of-the-forge";
+pub(crate) const ORG: OrgId = OrgId::from_u128(7);
+pub(crate) const PASSWORD: &str = "s3cret-of-the-forge";
 /// `cofferdam:s3cret-of-the-forge`, as RFC 7617 has it.
 const PRESENTED: &str = "Basic Y29mZmVyZGFtOnMzY3JldC1vZi10aGUtZm9yZ2U=";
 
 /// A forge with the world's source as a private repository.
-struct Remote {
-    world: World,
-    server: GitServer,
-    desk: Arc<Desk>,
-    forges: Forges,
-    address: RepositoryAddress,
+pub(crate) struct Remote {
+    pub(crate) world: World,
+    pub(crate) server: GitServer,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) forges: Forges,
+    pub(crate) address: RepositoryAddress,
 }
 
 fn serving() -> Manner {
@@ -40,7 +40,10 @@ impl Remote {
     }
 
     async fn with_git(program: Git) -> Self {
-        let world = World { git: program, ..small_world() };
+        Self::of(World { git: program, ..small_world() }).await
+    }
+
+    pub(crate) async fn of(world: World) -> Self {
         let bare = world.path("served/acme/site.git");
         git(world.temp.path(), &["clone", "-q", "--bare", "source", bare.to_str().unwrap()]);
         let server = GitServer::start(&world.path("served"), serving()).await;
@@ -54,15 +57,15 @@ impl Remote {
         Self { world, server, desk, forges, address }
     }
 
-    async fn access(&self) -> Option<Access> {
+    pub(crate) async fn access(&self) -> Option<Access> {
         self.forges.access(ORG, &self.address).await.unwrap()
     }
 
-    async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         self.world.session_with(self.address.clone(), self.access().await).await
     }
 
-    async fn push(&self, push: &Push<'_>) -> Result<String, PublishError> {
+    pub(crate) async fn push(&self, push: &Push<'_>) -> Result<String, PublishError> {
         match self.forges.of(ORG, &self.address).push(push).await {
             Ok(branch) => Ok(branch),
             Err(ForgeError::Publish(error)) => Err(error),
@@ -70,7 +73,7 @@ impl Remote {
         }
     }
 
-    fn served(&self, arguments: &[&str]) -> String {
+    pub(crate) fn served(&self, arguments: &[&str]) -> String {
         git(&self.desk.repository, arguments)
     }
 }
@@ -379,7 +382,12 @@ async fn the_real_gitea_keeps_branch_and_pull_request() {
     let second = session.quarantine.recreate(&first, &head, &session.authorship()).await.unwrap();
     let stopped = forge.push(&Push { left: Some(&first), ..session.push(&second) }).await.unwrap_err();
     assert!(matches!(stopped, ForgeError::Publish(PublishError::BranchMoved { .. })), "{stopped}");
-    let mirror = world.mirrors().update_with(&address, access().await).await.unwrap();
+    // A mirror without contents has what is needed as well.
+    let parted = World { whole_up_to: Some(0), ..small_world() };
+    let partial = parted.session_with(address.clone(), access().await).await;
+    assert_eq!(fs::read_to_string(partial.workspace.join("src/a.txt")).unwrap(), "a\n");
+    let mirror = parted.mirrors().update_with(&address, access().await).await.unwrap();
+    assert!(mirror.is_partial());
     session.quarantine.take(&mirror, &theirs).await.unwrap();
     let on_top = session.quarantine.put_on(&theirs, &second, &session.authorship()).await.unwrap().unwrap();
     forge.push(&Push { left: Some(&theirs), ..session.push(&on_top) }).await.unwrap();

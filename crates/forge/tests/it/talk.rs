@@ -5,8 +5,12 @@
 
 /// What it shows of what is there.
 mod looking;
+/// What has happened.
+mod news;
 /// Pull requests.
 mod pulls;
+/// What we say of the pull requests of others.
+mod reviewing;
 /// What is said there, once.
 mod saying;
 
@@ -17,7 +21,7 @@ use cofferdam_forge::{
     remote::{At, Mark, Reacted, Right, Talk},
 };
 
-pub(crate) use self::{looking::*, pulls::*, saying::*};
+pub(crate) use self::{looking::*, news::*, pulls::*, reviewing::*, saying::*};
 
 /// A forge, and what people do there.
 #[async_trait]
@@ -34,6 +38,9 @@ pub(crate) trait World: Send + Sync {
     /// Opens an issue.
     async fn issue(&self, at: &At, by: &Person, title: &str, body: &str) -> u64;
 
+    /// Gives an issue a label, which is made if it is not there yet.
+    async fn label(&self, at: &At, by: &Person, issue: u64, label: &str);
+
     /// Writes a comment.
     async fn comment(&self, at: &At, by: &Person, subject: Subject, body: &str) -> u64;
 
@@ -47,6 +54,9 @@ pub(crate) trait World: Send + Sync {
     /// the forge does not number them.
     async fn review(&self, at: &At, by: &Person, pull: u64, body: &str, remarks: &[(&str, u64, &str)])
     -> u64;
+
+    /// What an account has said of a whole pull request by reviewing it, and what that comes to, as the forge calls it; empty where it has no such word.
+    async fn reviews(&self, at: &At, pull: u64) -> Vec<(u64, String, String)>;
 
     /// Makes a draft one that is none, as a person does it.
     async fn mark_ready(&self, at: &At, pull: u64);
@@ -104,9 +114,10 @@ macro_rules! conformance {
             an_account_knows_itself, a_repository_is_found_by_its_path, a_right_is_what_was_given, an_issue_is_as_it_is,
             comments_come_in_order, what_is_said_twice_stands_once, a_mark_that_others_copied_is_not_ours,
             a_pull_request_of_a_branch_is_one, a_person_decides_what_is_ready, a_pull_request_that_is_not_ours_stays,
-            a_closed_pull_request_stays_closed, only_what_was_looked_at_is_merged, remarks_are_answered_one_by_one,
+            a_closed_pull_request_stays_closed, only_what_was_looked_at_is_merged, remarks_are_answered_one_by_one, a_review_is_one_and_decides_nothing,
             a_reaction_is_given_once, a_status_is_said_once, a_failed_check_has_a_log,
-            a_repository_keeps_its_number, what_is_hostile_stays_text
+            a_repository_keeps_its_number, what_is_hostile_stays_text, news_are_what_has_happened,
+            there_is_no_news_of_what_is_not_there
         );
     };
     ($world:expr; $($promise:ident),*) => {

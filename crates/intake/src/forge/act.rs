@@ -1,33 +1,40 @@
 //! What was decided is done: safe to do again, as everything is looked at first.
 
 use cofferdam_domain::{
-    About, Asked, EventBody, Label, Origin, PullRequestState, SessionId, Source, Subject, Task, task::Wishes,
+    About, Asked, EventBody, Label, Origin, PullRequestState, SessionId, Source, Subject, Task, UnderReview,
+    task::{Wishes, is_base},
 };
 use cofferdam_forge::{
-    hook::{AccountKind, Check, Comment, Issue},
+    hook::{AccountKind, Check, Comment, Issue, Pull},
     remote::{Mark, Right, TalkError},
 };
 use cofferdam_store::{Dealt, StoreError, Writer};
 
 use super::{
     decide::{Decision, Facts},
-    reading::{How, Reading},
+    mention::{Wish, wish},
+    reading::{How, Reading, ReviewBy},
     text::{self, Framed},
     way::{Case, Trouble},
 };
 use crate::{again, begin, now};
 
-/// Comments below an issue that are looked at, the latest of which are shown.
+/// Comments below an issue that are looked at: the latest, as many of which are shown as fit.
 const MOST_COMMENTS: usize = 200;
+/// How often it is looked whether a pull request conflicts before anybody is told.
+const CONFLICT_LOOKS: u32 = 3;
 /// The most bytes of a check's log that are fetched.
 const LONGEST_LOG: usize = 48 * 1024;
 
 /// What a session is to be begun with.
 struct Wanted {
     subject: Subject,
+    /// What it is found by.
+    key: String,
     framed: Framed,
     base: Option<String>,
     changed: Option<cofferdam_domain::Timestamp>,
+    review: Option<UnderReview>,
 }
 
 impl Case<'_> {
@@ -51,18 +58,27 @@ impl Case<'_> {
             }),
             Decision::Changed => self.changed().await,
             Decision::Begin { instead_of } => self.begin(&facts, instead_of).await,
+            Decision::BeginAnew { instead_of } => {
+                // In this order: whoever dies in between finds one that is over, in the place of which another one begins.
+                let cancel = vec![EventBody::CancelAsked { by: actor }];
+                self.append(instead_of, cancel, "cancelled").await?;
+                self.begin(&facts, Some(instead_of)).await
+            }
             Decision::Tell(session) => {
                 let bodies = self.message(&facts).await?;
                 self.append(session, bodies, "heard").await
             }
             Decision::EnoughFixes(session) => self.enough_fixes(session, &facts).await,
+            Decision::Conflicts(session) => self.conflicts(session, &facts).await,
             Decision::PullIs(session, state) => {
                 let what = match &state {
                     PullRequestState::Open => "the pull request was opened again",
                     PullRequestState::Merged { .. } => "the pull request was merged",
                     PullRequestState::Closed => "the pull request was closed",
                 };
-                self.append(session, vec![EventBody::PullRequestClosed { state }], what).await
+                let part = facts.session.as_ref().map(|session| session.part).unwrap_or_default();
+                self.append(session, vec![EventBody::PullRequestClosed { state }.about_part(part)], what)
+                    .await
             }
             Decision::Cancel(session) => {
                 self.append(session, vec![EventBody::CancelAsked { by: actor }], "cancelled").await
@@ -82,8 +98,8 @@ impl Case<'_> {
             Err(why) => return Ok(Dealt::Done { session: None, what: why.to_owned() }),
         };
         let (way, session) = (self.way, self.own_id());
-        let subject = wanted.subject;
-        let rest = self.others(subject).await?;
+        let key = wanted.key.clone();
+        let rest = self.rest(facts, &wanted).await?;
         let task = match self.task(wanted) {
             Ok(task) => task,
             Err(why) => return Ok(Dealt::GivenUp { reason: why }),
@@ -91,7 +107,7 @@ impl Case<'_> {
         let (store, actor) = (&*way.store, &self.occasion.actor);
         let owner =
             begin::owner(store, way.place, way.site.name(), &actor.id.to_string(), &actor.login).await?;
-        let bound = store.bind(&self.thread(subject).key(), session, instead_of).await?;
+        let bound = store.bind(&key, session, instead_of).await?;
         if bound != session {
             return Ok(again(self.taken, "another session has begun for it meanwhile".to_owned(), None));
         }
@@ -104,27 +120,69 @@ impl Case<'_> {
         match (self.reading, &facts.pull) {
             (Reading::Asked(issue, how), _) => Ok(Wanted {
                 subject: Subject::Issue(issue.number),
+                key: self.thread(Subject::Issue(issue.number)).key(),
                 framed: text::of_issue(path, issue, actor, how),
                 base: None,
                 changed: last_change(issue, how),
+                review: None,
             }),
+            (Reading::ReviewAsked { by, .. }, Some(pull)) => self.review(pull, by),
             (Reading::Commented { comment, .. }, Some(pull)) => {
                 if pull.head_repository != Some(self.at.id) {
                     return Err("the pull request's branch is in another repository");
                 }
                 Ok(Wanted {
                     subject: Subject::Pull(pull.number),
+                    key: self.thread(Subject::Pull(pull.number)).key(),
                     framed: text::of_pull(path, pull, actor, comment),
                     base: Some(pull.branch.clone()),
                     changed: comment.updated,
+                    review: None,
                 })
             }
             (_, _) => Err("it begins no session"),
         }
     }
 
+    /// A review of a pull request as it is now. Whoever wrote it need not be one who may ask, and has no word in what is asked.
+    fn review(&self, pull: &Pull, by: &ReviewBy) -> Result<Wanted, &'static str> {
+        if !is_object_id(&pull.commit) || !is_base(&pull.base) {
+            return Err("the forge does not say what the pull request consists of");
+        }
+        let review = UnderReview {
+            number: pull.number,
+            head: pull.commit.to_ascii_lowercase(),
+            reference: self.way.site.reference_of(pull.number),
+            base: pull.base.clone(),
+            foreign: pull.head_repository != Some(self.at.id),
+        };
+        Ok(Wanted {
+            subject: Subject::Pull(pull.number),
+            key: self.review_key(pull.number),
+            framed: text::of_review(&self.at.path, pull, &self.occasion.actor.login, by),
+            base: Some(pull.base.clone()),
+            changed: by.comment().and_then(|comment| comment.updated),
+            review: Some(review),
+        })
+    }
+
+    /// What stands beside what is asked, labelled as what it is.
+    async fn rest(&self, facts: &Facts, wanted: &Wanted) -> Result<Vec<EventBody>, Trouble> {
+        let mut rest = Vec::new();
+        if let (Some(_), Some(pull)) = (&wanted.review, &facts.pull) {
+            rest.push(EventBody::MessageReceived {
+                from: text::name(&pull.author.login),
+                text: text::description(pull),
+                label: Label::SANDBOX,
+                about: None,
+            });
+        }
+        rest.extend(self.others(wanted.subject).await?);
+        Ok(rest)
+    }
+
     fn task(&self, wanted: Wanted) -> Result<Task, String> {
-        let Wanted { subject, framed: (prompt, concealed), base, changed } = wanted;
+        let Wanted { subject, key: _, framed: (prompt, concealed), base, changed, review } = wanted;
         let asked = Asked {
             thread: self.thread(subject),
             account: self.occasion.actor.id,
@@ -137,19 +195,26 @@ impl Case<'_> {
         let wishes = Wishes { model: self.way.model.clone(), ..Wishes::default() };
         let task = Task::new(prompt, repository, base, requester, Source::Forge);
         let task = task.and_then(|task| task.with(wishes)).map_err(|invalid| invalid.to_string())?;
-        Ok(task.asked(Origin::Forge(Box::new(asked))))
+        let task = task.asked(Origin::Forge(Box::new(asked)));
+        Ok(match review {
+            Some(review) => task.reviewing(review),
+            None => task,
+        })
     }
 
     /// What people wrote there before it was asked for. It is shown, and labelled as what it is.
     async fn others(&self, subject: Subject) -> Result<Vec<EventBody>, Trouble> {
         let mut comments = self.way.talk.comments(&self.at, subject, None, MOST_COMMENTS).await?;
+        let cut = comments.len() >= MOST_COMMENTS;
         let asking = match self.reading {
             Reading::Asked(_, How::Mention(comment)) | Reading::Commented { comment, .. } => comment.id,
+            Reading::ReviewAsked { by, .. } => by.comment().map_or(0, |comment| comment.id),
             Reading::Asked(_, How::Label | How::Assigned)
             | Reading::Nothing(_)
             | Reading::Reviewed(..)
             | Reading::Failed(_)
             | Reading::PullChanged(_)
+            | Reading::Conflicts(_)
             | Reading::IssueOver { .. }
             | Reading::RepositoryGone => 0,
         };
@@ -166,7 +231,7 @@ impl Case<'_> {
             label: Label::SANDBOX,
             about: None,
         };
-        Ok(text::of_others(&comments).map(message).into_iter().collect())
+        Ok(text::of_others(&comments, cut).map(message).into_iter().collect())
     }
 
     /// What a session hears.
@@ -176,19 +241,25 @@ impl Case<'_> {
                 (text::asked_too(how), Some(self.comment(Subject::Issue(issue.number), comment)))
             }
             Reading::Asked(_, how) => (text::asked_too(how), None),
+            Reading::ReviewAsked { pull, by: ReviewBy::Word(comment) } => {
+                (text::said(&comment.body), Some(self.comment(Subject::Pull(*pull), comment)))
+            }
+            Reading::ReviewAsked { .. } => (text::review_too().to_owned(), None),
             Reading::Commented { pull, on_line: true, .. } if facts.ours => {
-                (String::new(), Some(self.review(*pull, 0, facts)))
+                (String::new(), Some(self.about_review(*pull, 0, facts)))
             }
             Reading::Commented { pull, comment, .. } => {
-                (text::said(&comment.body), Some(self.comment(Subject::Pull(*pull), comment)))
+                let (thread, base) = (self.thread(Subject::Pull(*pull)), self.wants_base(comment, facts));
+                (text::said(&comment.body), Some(About::Comment { thread, comment: comment.id, base }))
             }
             Reading::Reviewed(pull, review) => {
                 let said = if facts.body_heard { String::new() } else { text::said(&review.body) };
-                (said, Some(self.review(pull.number, review.id, facts)))
+                (said, Some(self.about_review(pull.number, review.id, facts)))
             }
             Reading::Failed(check) => return self.failed(check, facts).await,
             Reading::Nothing(_)
             | Reading::PullChanged(_)
+            | Reading::Conflicts(_)
             | Reading::IssueOver { .. }
             | Reading::RepositoryGone => return Ok(Vec::new()),
         };
@@ -202,10 +273,20 @@ impl Case<'_> {
     }
 
     fn comment(&self, subject: Subject, comment: &Comment) -> About {
-        About::Comment { thread: self.thread(subject), comment: comment.id }
+        About::Comment { thread: self.thread(subject), comment: comment.id, base: false }
     }
 
-    fn review(&self, pull: u64, review: u64, facts: &Facts) -> About {
+    /// Whether a comment below a pull request of ours asks that the branch which it is meant for be taken in.
+    fn wants_base(&self, comment: &Comment, facts: &Facts) -> bool {
+        let Some(pull) = facts.pull.as_ref().filter(|_| facts.ours) else { return false };
+        match wish(&comment.body, &self.rules.mention) {
+            Some(Wish::Base(None)) => true,
+            Some(Wish::Base(Some(branch))) => branch == pull.base.to_lowercase() || branch == "base",
+            Some(Wish::Review) | None => false,
+        }
+    }
+
+    fn about_review(&self, pull: u64, review: u64, facts: &Facts) -> About {
         let remarks = facts.unheard.iter().map(text::remark).collect();
         About::Review { thread: self.thread(Subject::Pull(pull)), review, remarks }
     }
@@ -270,6 +351,27 @@ impl Case<'_> {
         Ok(Dealt::Done { session: Some(session), what })
     }
 
+    /// People hear with which words the base is taken in: nobody else sets that going.
+    async fn conflicts(&self, session: SessionId, facts: &Facts) -> Result<Dealt, Trouble> {
+        if self.taken.tries < CONFLICT_LOOKS {
+            // While a forge finds out whether it can be merged, it may call it what cannot.
+            return Ok(again(self.taken, "it is looked at once more whether it conflicts".to_owned(), None));
+        }
+        if let Some(pull) = &facts.pull {
+            let (base, commit) = (text::name(&pull.base).replace('`', "'"), short(&pull.commit));
+            let body = format!(
+                "The branch conflicts at {commit} with what `{base}` is now. A comment here that begins with `@{} merge {base}` has it taken in and                  the conflicts solved; the tests run anew then.",
+                self.rules.mention
+            );
+            let mark = Mark { session, what: format!("conflict-{commit}") };
+            self.way.talk.say(&self.at, Subject::Pull(pull.number), &mark, &body).await?;
+        }
+        Ok(Dealt::Done {
+            session: Some(session),
+            what: "the pull request conflicts: people were told".to_owned(),
+        })
+    }
+
     /// Nothing can come of a repository's sessions when it is gone.
     pub(super) async fn repository_gone(&self) -> Result<Dealt, Trouble> {
         match self.way.talk.repository(&self.at.path).await {
@@ -282,7 +384,7 @@ impl Case<'_> {
             Ok(_) => {}
         }
         let mut cancelled = 0;
-        for row in self.sessions().await? {
+        for row in self.way.sessions().await? {
             let Some(standing) = self.standing_of(&row).await? else { continue };
             if standing.ended() || standing.is_over() {
                 continue;
@@ -310,6 +412,11 @@ fn last_change(issue: &Issue, how: &How) -> Option<cofferdam_domain::Timestamp> 
 /// The beginning of a commit's id, as part of a mark.
 fn short(commit: &str) -> String {
     commit.chars().filter(char::is_ascii_hexdigit).take(12).collect::<String>().to_ascii_lowercase()
+}
+
+/// Whether a text is a whole object id, as forges write them.
+fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A right, for people.

@@ -2,7 +2,7 @@
 
 use cofferdam_forge::{
     hook::{ForgeKind, Repository},
-    remote::{At, HookSeen, Right, Setup, TalkError},
+    remote::{At, HookSeen, LimitSeen, Right, Setup, TalkError},
 };
 
 use super::OpenForge;
@@ -32,11 +32,16 @@ pub enum Grade {
 }
 
 impl Found {
-    fn well(what: &'static str, seen: impl Into<String>) -> Self {
+    pub(crate) fn well(what: &'static str, seen: impl Into<String>) -> Self {
         Self { what, grade: Grade::Well, seen: seen.into(), remedy: None }
     }
 
-    fn bad(what: &'static str, grade: Grade, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn bad(
+        what: &'static str,
+        grade: Grade,
+        seen: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { what, grade, seen: seen.into(), remedy: Some(remedy.into()) }
     }
 }
@@ -48,6 +53,7 @@ const TOKEN: &str = "token";
 const HOOK: &str = "webhook";
 const BRANCH: &str = "branch protection";
 const WORKFLOW: &str = "workflows";
+const REQUESTS: &str = "requests";
 
 impl OpenForge {
     /// Looks at the forge, and at one of its repositories if one is named by its path. `hook` is where its webhooks should post to.
@@ -73,11 +79,38 @@ impl OpenForge {
         });
         let branch = repository.default_branch.clone().unwrap_or_default();
         match self.talk.setup(&at, &branch).await {
-            Ok(setup) => found.extend(of_setup(&setup, &repository, hook)),
+            Ok(setup) => {
+                let mut all = of_setup(&setup, &repository, hook);
+                if let (Some(poll), Some(of_hook)) = (
+                    &self.settings.poll,
+                    all.iter_mut().find(|found| found.what == HOOK && found.grade == Grade::Missing),
+                ) {
+                    *of_hook = Found::well(HOOK, format!("none is needed: it is asked every {poll}"));
+                }
+                found.extend(all);
+            }
             Err(error) => found.push(refused(HOOK, &error)),
         }
+        found.extend(self.talk.limits().into_iter().map(of_limit));
         found
     }
+}
+
+/// How much may still be asked, as the forge says.
+fn of_limit(seen: LimitSeen) -> Found {
+    let LimitSeen { budget, left, of, again } = seen;
+    let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+    let again = again.map(|again| format!(", until {}", again.utc())).unwrap_or_default();
+    let seen = format!("{budget}: {left}{of} left{again}");
+    if left > 0 {
+        return Found::well(REQUESTS, seen);
+    }
+    Found::bad(
+        REQUESTS,
+        Grade::Unsafe,
+        seen,
+        "what is to be said waits until then: see who else uses the account",
+    )
 }
 
 fn refused(what: &'static str, error: &TalkError) -> Found {

@@ -71,10 +71,17 @@ pub(crate) enum Decision {
         /// The one that is over.
         instead_of: Option<SessionId>,
     },
+    /// A session begins in the place of one that is at work and is cancelled.
+    BeginAnew {
+        /// The one that is cancelled.
+        instead_of: SessionId,
+    },
     /// A session hears it.
     Tell(SessionId),
     /// A session has tried often enough to mend checks. People are told.
     EnoughFixes(SessionId),
+    /// People hear what to do about a pull request that conflicts.
+    Conflicts(SessionId),
     /// A session hears what became of its pull request.
     PullIs(SessionId, PullRequestState),
     /// A session is cancelled.
@@ -97,6 +104,9 @@ pub(crate) fn decide(reading: &Reading, actor: &Account, facts: &Facts, rules: &
         Reading::Commented { on_line, .. } => {
             may_ask(facts, rules).unwrap_or_else(|| commented(*on_line, facts))
         }
+        Reading::ReviewAsked { by, .. } => {
+            may_ask(facts, rules).unwrap_or_else(|| review_asked(by.insists(), facts))
+        }
         Reading::Reviewed(_, review) => may_ask(facts, rules).unwrap_or_else(|| match live(facts) {
             Ok(_) if (facts.body_heard || review.body.trim().is_empty()) && facts.unheard.is_empty() => {
                 Decision::Nothing("the review says nothing that was not heard")
@@ -106,6 +116,7 @@ pub(crate) fn decide(reading: &Reading, actor: &Account, facts: &Facts, rules: &
         }),
         Reading::Failed(check) => failed(check, facts, rules),
         Reading::PullChanged(_) => pull_changed(facts),
+        Reading::Conflicts(_) => conflicts(facts),
         Reading::IssueOver { gone, .. } => issue_over(*gone, actor, facts, rules),
         Reading::RepositoryGone => Decision::Nothing("each session is looked at"),
     }
@@ -128,7 +139,7 @@ fn asked(then: &Issue, how: &How, actor: &Account, facts: &Facts) -> Decision {
     if !says_the_same(then, now) && then.author.id != actor.id {
         return Decision::Changed;
     }
-    begin_or_tell(how, actor, facts)
+    begin_or_tell(then, how, actor, facts)
 }
 
 fn says_the_same(then: &Issue, now: &Issue) -> bool {
@@ -136,11 +147,15 @@ fn says_the_same(then: &Issue, now: &Issue) -> bool {
     lines(&then.title) == lines(&now.title) && lines(&then.body) == lines(&now.body)
 }
 
-fn begin_or_tell(how: &How, actor: &Account, facts: &Facts) -> Decision {
+fn begin_or_tell(then: &Issue, how: &How, actor: &Account, facts: &Facts) -> Decision {
     let Some(session) = &facts.session else { return Decision::Begin { instead_of: facts.bound } };
     let by_word = matches!(how, How::Mention(_));
     // A label or an assignment asks for the whole thing: once more where there is nothing of it.
     if session.is_over() || !by_word && session.ended() && session.pull.is_none() {
+        if !by_word && session.was_found_as(then.updated) {
+            // A webhook that comes after the forge was asked tells of nothing new.
+            return Decision::Nothing("it was asked for already");
+        }
         return Decision::Begin { instead_of: Some(session.session) };
     }
     if by_word || session.asker() != Some(actor.id) {
@@ -164,6 +179,29 @@ fn commented(on_line: bool, facts: &Facts) -> Decision {
             Some(session) if !session.is_over() => Decision::Tell(session.session),
             Some(_) | None => Decision::Begin { instead_of: facts.bound },
         },
+    }
+}
+
+fn review_asked(insists: bool, facts: &Facts) -> Decision {
+    let Some(pull) = &facts.pull else { return Decision::Nothing("the pull request is not there any more") };
+    if facts.ours {
+        return match live(facts) {
+            Ok(session) if insists => Decision::Tell(session.session),
+            Ok(_) => Decision::Nothing("nobody reviews their own"),
+            Err(why) => Decision::Nothing(why),
+        };
+    }
+    if pull.state != PullState::Open {
+        return Decision::Nothing("the pull request is merged or closed");
+    }
+    let Some(session) = &facts.session else { return Decision::Begin { instead_of: facts.bound } };
+    let same = session.task.review.as_ref().is_some_and(|review| review.head == pull.commit);
+    match (same, session.ended() || session.is_over()) {
+        (true, false) => Decision::Nothing("it is being reviewed"),
+        (true, true) if !insists => Decision::Nothing("it was reviewed as it is"),
+        (_, true) => Decision::Begin { instead_of: Some(session.session) },
+        // What it looks at has been replaced: nobody wants that review any more.
+        (false, false) => Decision::BeginAnew { instead_of: session.session },
     }
 }
 
@@ -223,6 +261,19 @@ fn pull_changed(facts: &Facts) -> Decision {
         (Some(known), state) if known == state => Decision::Nothing("it was heard"),
         (_, _) => Decision::PullIs(session.session, state),
     }
+}
+
+fn conflicts(facts: &Facts) -> Decision {
+    let (Ok(session), Some(pull)) = (live(facts), &facts.pull) else {
+        return Decision::Nothing("the pull request is merged or closed");
+    };
+    if !session.ended() {
+        return Decision::Nothing("the session is at work");
+    }
+    if !pull.conflicts {
+        return Decision::Nothing("it can be merged");
+    }
+    Decision::Conflicts(session.session)
 }
 
 fn issue_over(gone: bool, actor: &Account, facts: &Facts, rules: &Rules) -> Decision {

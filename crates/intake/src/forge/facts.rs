@@ -1,15 +1,16 @@
 //! What is looked up about a delivery: at the forge, where only now counts, and in the store.
 
-use cofferdam_domain::{PullRequestState, SessionId, SessionState, Subject};
+use cofferdam_domain::{Part, PullRequestState, SessionId, SessionState, Subject};
 use cofferdam_forge::{
+    RemoteRepository, RepositoryAddress,
     hook::{Check, Comment, Pull, Review},
-    remote::Right,
+    remote::{At, Right},
 };
 use cofferdam_store::{SessionFilter, SessionRow, StoreError};
 
 use super::{
     decide::Facts,
-    reading::{How, Reading, session_of_branch, session_of_pull},
+    reading::{How, Reading, ReviewBy, session_of_branch, session_of_pull},
     standing::Standing,
     text,
     way::{Case, Trouble},
@@ -17,7 +18,6 @@ use super::{
 use crate::begin::session_id;
 
 /// Sessions of a forge that are looked through where only a commit is known, and in one read.
-const MOST_SESSIONS: usize = 2_000;
 const PAGE: u32 = 200;
 
 impl Case<'_> {
@@ -29,9 +29,10 @@ impl Case<'_> {
             Reading::Commented { pull, comment, on_line, mentions } => {
                 self.of_comment(*pull, comment, *on_line, *mentions).await
             }
+            Reading::ReviewAsked { pull, by } => self.of_review_asked(*pull, by).await,
             Reading::Reviewed(pull, review) => self.of_review(pull, review).await,
             Reading::Failed(check) => self.of_check(check).await,
-            Reading::PullChanged(session) => self.of_pull(*session).await,
+            Reading::PullChanged(session) | Reading::Conflicts(session) => self.of_pull(*session).await,
             Reading::IssueOver { issue, gone } => self.of_end(*issue, *gone).await,
         }
     }
@@ -64,6 +65,7 @@ impl Case<'_> {
         }
         facts.issue = Some(self.way.talk.issue(&self.at, number).await?);
         self.bound(Subject::Issue(number), &mut facts).await?;
+        self.everywhere(&mut facts).await?;
         let heard = facts.session.as_ref().is_some_and(|session| match how {
             How::Mention(comment) => session.has_heard(comment.id),
             How::Label | How::Assigned => {
@@ -77,7 +79,11 @@ impl Case<'_> {
 
     /// The session that was begun for a thread.
     async fn bound(&self, subject: Subject, facts: &mut Facts) -> Result<(), StoreError> {
-        facts.bound = self.way.store.session_of(&self.thread(subject).key()).await?;
+        self.bound_to(&self.thread(subject).key(), facts).await
+    }
+
+    async fn bound_to(&self, key: &str, facts: &mut Facts) -> Result<(), StoreError> {
+        facts.bound = self.way.store.session_of(key).await?;
         if let Some(session) = facts.bound {
             facts.session = self.standing(session).await?;
             facts.done = session == self.own_id() && facts.session.is_some();
@@ -96,11 +102,40 @@ impl Case<'_> {
     pub(super) async fn standing_of(&self, row: &SessionRow) -> Result<Option<Standing>, StoreError> {
         let log = self.way.store.log(row.id).await?;
         // A session that waits for a worker after its end has ended all the same.
-        let standing = Standing::of(row.id, row.state, &log);
         let address = self.way.site.clone_url(&self.at.path);
-        let is_here =
-            |standing: &Standing| standing.is_of(self.way.site.name(), self.at.id, address.as_str());
-        Ok(standing.filter(is_here))
+        let Some(standing) = Standing::of(row.id, row.state, &log) else { return Ok(None) };
+        Ok(match standing.part_of(self.way.site.name(), self.at.id, address.as_str()) {
+            None => None,
+            Some(Part::FIRST) => Some(standing),
+            Some(part) => Standing::seen_from(part, row.id, row.state, &log),
+        })
+    }
+
+    /// Whoever steers a session on several repositories must be one who may in each of them: what it makes is pushed there too. Where this forge
+    /// cannot tell, nobody may.
+    async fn everywhere(&self, facts: &mut Facts) -> Result<(), Trouble> {
+        let Some(session) = &facts.session else { return Ok(()) };
+        let (task, here) = (session.task.clone(), session.part);
+        for part in task.parts().filter(|part| *part != here) {
+            let at = match task.at(part).and_then(|(address, _)| self.path_of(address)) {
+                Some(path) => self.way.talk.repository(&path).await?,
+                None => {
+                    facts.actor = Right::None;
+                    return Ok(());
+                }
+            };
+            let at = At { id: at.id, path: at.path };
+            facts.actor = facts.actor.min(self.way.talk.right_of(&at, &self.occasion.actor).await?);
+            facts.own = facts.own.min(self.way.talk.right_of(&at, &self.rules.me).await?);
+            facts.actor = facts.actor.min(facts.own);
+        }
+        Ok(())
+    }
+
+    /// The path of a repository on this forge.
+    fn path_of(&self, address: &str) -> Option<String> {
+        let remote = RemoteRepository::try_from(address.to_owned()).ok()?;
+        self.way.site.owns(&RepositoryAddress::Remote(remote))
     }
 
     async fn of_comment(
@@ -127,6 +162,7 @@ impl Case<'_> {
             Some(session) => self.ours(&mut facts, session),
             None => self.bound(Subject::Pull(number), &mut facts).await?,
         }
+        self.everywhere(&mut facts).await?;
         let heard = facts.session.as_ref().is_some_and(|session| session.has_heard(comment.id));
         if on_line && facts.ours && !heard {
             self.unheard(number, &mut facts).await?;
@@ -154,6 +190,32 @@ impl Case<'_> {
         Ok(())
     }
 
+    async fn of_review_asked(&self, number: u64, by: &ReviewBy) -> Result<Facts, Trouble> {
+        let mut facts = self.rights().await?;
+        if !self.may(&facts) {
+            return Ok(facts);
+        }
+        let pull = self.way.talk.pull(&self.at, number).await?;
+        let session = match session_of_pull(self.at.id, &pull) {
+            Some(session) => self.standing(session).await?,
+            None => None,
+        };
+        match session {
+            Some(session) => self.ours(&mut facts, session),
+            None => self.bound_to(&self.review_key(number), &mut facts).await?,
+        }
+        self.everywhere(&mut facts).await?;
+        let heard = |session: &Standing| by.comment().is_some_and(|comment| session.has_heard(comment.id));
+        facts.done |= facts.session.as_ref().is_some_and(heard);
+        facts.pull = Some(pull);
+        Ok(facts)
+    }
+
+    /// What the reviews of a pull request are found by, beside what is asked to be done about it.
+    pub(super) fn review_key(&self, pull: u64) -> String {
+        format!("{}/review", self.thread(Subject::Pull(pull)).key())
+    }
+
     async fn of_review(&self, pull: &Pull, review: &Review) -> Result<Facts, Trouble> {
         let mut facts = self.rights().await?;
         if !self.may(&facts) {
@@ -168,6 +230,7 @@ impl Case<'_> {
         let since = self.taken.arrival.at;
         facts.body_heard = session.has_heard_review(review.id, &from, &text::said(&review.body), since);
         self.ours(&mut facts, session);
+        self.everywhere(&mut facts).await?;
         facts.pull = Some(self.way.talk.pull(&self.at, pull.number).await?);
         self.unheard(pull.number, &mut facts).await?;
         facts.done = facts.body_heard && facts.unheard.is_empty();
@@ -188,7 +251,13 @@ impl Case<'_> {
 
     /// The session whose pull request is at a commit.
     async fn session_at(&self, commit: &str) -> Result<Option<Standing>, StoreError> {
-        for row in self.sessions().await? {
+        let filter = SessionFilter {
+            org: Some(self.way.place.org),
+            pushed: Some(commit.to_owned()),
+            limit: PAGE,
+            ..SessionFilter::default()
+        };
+        for row in self.way.store.sessions(filter).await? {
             let waits = matches!(row.state, SessionState::Working | SessionState::Waiting);
             if waits || !matches!(row.pull_request, None | Some((_, PullRequestState::Open))) {
                 continue;
@@ -199,26 +268,6 @@ impl Case<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// The latest sessions on repositories of this forge.
-    pub(super) async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
-        let mut rows: Vec<SessionRow> = Vec::new();
-        loop {
-            let filter = SessionFilter {
-                org: Some(self.way.place.org),
-                text: Some(self.way.site.web().as_str().trim_end_matches('/').to_owned()),
-                before: rows.last().map(|row| row.id),
-                limit: PAGE,
-                ..SessionFilter::default()
-            };
-            let page = self.way.store.sessions(filter).await?;
-            let whole = page.len() < PAGE as usize;
-            rows.extend(page);
-            if whole || rows.len() >= MOST_SESSIONS {
-                return Ok(rows);
-            }
-        }
     }
 
     async fn of_pull(&self, session: SessionId) -> Result<Facts, Trouble> {

@@ -11,7 +11,10 @@ use cofferdam_forge::{
     remote::Right,
 };
 
-use super::mention::mentions;
+use super::{
+    mention::{Wish, mentions, wish},
+    settings::Reviews,
+};
 
 /// What counts on a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(crate) struct Rules {
     pub(crate) least: Right,
     /// How many failed checks in a row are tried to be mended.
     pub(crate) fixes: u32,
+    /// When pull requests of others are reviewed.
+    pub(crate) reviews: Reviews,
     /// Accounts, by login, that are programs although the forge does not say so.
     pub(crate) bots: Vec<String>,
 }
@@ -48,12 +53,21 @@ pub(crate) enum Reading {
         /// Whether it calls us by name.
         mentions: bool,
     },
+    /// Somebody wants a pull request reviewed: one of somebody else's, unless it is ours and they do not know.
+    ReviewAsked {
+        /// Its number.
+        pull: u64,
+        /// How they ask.
+        by: ReviewBy,
+    },
     /// Somebody reviewed a pull request of ours.
     Reviewed(Box<Pull>, Review),
     /// A check failed on a commit, perhaps one of ours.
     Failed(Check),
     /// A pull request of ours was merged, closed or opened again, or its branch is gone: the session's.
     PullChanged(SessionId),
+    /// A pull request of ours conflicts with the branch that it is meant for: the session's.
+    Conflicts(SessionId),
     /// An issue was closed, or is gone.
     IssueOver {
         /// Its number.
@@ -63,6 +77,44 @@ pub(crate) enum Reading {
     },
     /// The repository is gone.
     RepositoryGone,
+}
+
+/// How somebody asks for a review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReviewBy {
+    /// By having opened it, or made it ready.
+    Opened,
+    /// By a label.
+    Label,
+    /// By wanting one of our account.
+    Wanted,
+    /// By calling us in a comment.
+    Word(Box<Comment>),
+}
+
+impl ReviewBy {
+    /// In words, after a name.
+    pub(crate) const fn words(&self) -> &'static str {
+        match self {
+            Self::Opened => "opened it",
+            Self::Label => "asked for it with a label",
+            Self::Wanted => "asked for it on the pull request",
+            Self::Word(_) => "asked for it in a comment",
+        }
+    }
+
+    /// Whether it is somebody's wish once more each time that it is told, and not only a state that still is.
+    pub(crate) const fn insists(&self) -> bool {
+        matches!(self, Self::Wanted | Self::Word(_))
+    }
+
+    /// The comment, if it was asked for in one.
+    pub(crate) fn comment(&self) -> Option<&Comment> {
+        match self {
+            Self::Word(comment) => Some(comment),
+            Self::Opened | Self::Label | Self::Wanted => None,
+        }
+    }
 }
 
 /// How somebody asks.
@@ -121,7 +173,13 @@ pub(crate) fn reading(occasion: &Occasion, rules: &Rules) -> Reading {
             speaks().unwrap_or_else(|| of_comment(thread, comment, *change, rules))
         }
         What::Review(pull, review) => speaks().unwrap_or_else(|| of_review(repository, pull, review)),
-        What::Pull(pull, change) => of_pull(repository, pull, change),
+        What::Pull(pull, change) => match session_of_pull(repository.id, pull) {
+            Some(session) => of_our_pull(session, change),
+            None => match review_asked(pull, change, rules) {
+                Ok(by) => speaks().unwrap_or(Reading::ReviewAsked { pull: pull.number, by }),
+                Err(why) => Reading::Nothing(why),
+            },
+        },
         What::Check(check) => of_check(check, actor, rules),
         What::Branch { name, after: None, .. } => match session_of_branch(name) {
             Some(session) => Reading::PullChanged(session),
@@ -178,6 +236,9 @@ fn of_comment(thread: &Thread, comment: &Comment, change: CommentChange, rules: 
         Thread::Issue(issue) if called => {
             Reading::Asked(Box::new(issue.clone()), How::Mention(Box::new(comment.clone())))
         }
+        Thread::Pull { number, line: None } if called && is_review_wanted(comment, rules) => {
+            Reading::ReviewAsked { pull: *number, by: ReviewBy::Word(Box::new(comment.clone())) }
+        }
         Thread::Pull { number, line } if called || line.is_some() => Reading::Commented {
             pull: *number,
             comment: Box::new(comment.clone()),
@@ -206,20 +267,52 @@ fn of_review(repository: &Repository, pull: &Pull, review: &Review) -> Reading {
     }
 }
 
-fn of_pull(repository: &Repository, pull: &Pull, change: &PullChange) -> Reading {
-    match (session_of_pull(repository.id, pull), change) {
-        (None, _) => Reading::Nothing("the pull request is not ours"),
-        (Some(session), PullChange::Closed | PullChange::Reopened) => Reading::PullChanged(session),
-        (
-            Some(_),
-            PullChange::Opened
-            | PullChange::Ready
-            | PullChange::Edited
-            | PullChange::Labelled(_)
-            | PullChange::ReviewWanted(_)
-            | PullChange::Pushed { .. }
-            | PullChange::Other,
-        ) => Reading::Nothing("nothing that changes the session"),
+fn is_review_wanted(comment: &Comment, rules: &Rules) -> bool {
+    rules.reviews != Reviews::Never && wish(&comment.body, &rules.mention) == Some(Wish::Review)
+}
+
+fn of_our_pull(session: SessionId, change: &PullChange) -> Reading {
+    match change {
+        PullChange::Closed | PullChange::Reopened => Reading::PullChanged(session),
+        PullChange::Conflicts => Reading::Conflicts(session),
+        PullChange::Opened
+        | PullChange::Ready
+        | PullChange::Edited
+        | PullChange::Labelled(_)
+        | PullChange::ReviewWanted(_)
+        | PullChange::Pushed { .. }
+        | PullChange::Other => Reading::Nothing("nothing that changes the session"),
+    }
+}
+
+/// Whether what happened to a pull request of somebody else's asks for a review of it.
+fn review_asked(pull: &Pull, change: &PullChange, rules: &Rules) -> Result<ReviewBy, &'static str> {
+    if rules.reviews == Reviews::Never {
+        return Err("the pull request is not ours");
+    }
+    let is_ours = |label: &String| !rules.label.is_empty() && label.eq_ignore_ascii_case(&rules.label);
+    match change {
+        PullChange::Labelled(labels) if labels.iter().any(is_ours) => Ok(ReviewBy::Label),
+        PullChange::ReviewWanted(of) if of.iter().any(|account| account.id == rules.me.id) => {
+            Ok(ReviewBy::Wanted)
+        }
+        PullChange::Opened | PullChange::Ready if rules.reviews == Reviews::Opened => {
+            if pull.draft {
+                Err("a draft is reviewed when somebody asks")
+            } else {
+                Ok(ReviewBy::Opened)
+            }
+        }
+        PullChange::Opened
+        | PullChange::Ready
+        | PullChange::Reopened
+        | PullChange::Edited
+        | PullChange::Labelled(_)
+        | PullChange::ReviewWanted(_)
+        | PullChange::Conflicts
+        | PullChange::Closed
+        | PullChange::Other => Err("nobody asks for a review"),
+        PullChange::Pushed { .. } => Err("what is pushed is reviewed when somebody asks"),
     }
 }
 

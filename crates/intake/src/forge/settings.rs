@@ -1,6 +1,6 @@
 //! The `[[forge]]` tables of the configuration.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cofferdam_domain::Secret;
 use cofferdam_forge::{
@@ -16,6 +16,9 @@ use crate::Place;
 
 /// The most attempts at failed checks in a row.
 const MOST_FIXES: u32 = 20;
+/// How often a forge may be asked at most and at least.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest label and mention, in characters.
 const LONGEST_NAME: usize = 100;
 
@@ -35,8 +38,8 @@ pub struct ForgeSettings {
     pub token: Option<SecretPlace>,
     /// The app that it is there.
     pub app: Option<AppSettings>,
-    /// Where the secret is that proves its webhooks.
-    pub hook_secret: SecretPlace,
+    /// Where the secret is that proves its webhooks; without one none are taken, and it must be asked (`poll`).
+    pub hook_secret: Option<SecretPlace>,
     /// Where secrets are that still prove them while they are being replaced.
     #[serde(default)]
     pub earlier_hook_secrets: Vec<SecretPlace>,
@@ -56,9 +59,14 @@ pub struct ForgeSettings {
     /// How many failed checks in a row are tried to be mended.
     #[serde(default = "fixes")]
     pub fixes: u32,
+    /// Whether, and when, pull requests of others are reviewed.
+    #[serde(default)]
+    pub reviews: Reviews,
     /// Accounts, by login, that are programs although the forge does not say so: they never ask.
     #[serde(default)]
     pub bots: Vec<String>,
+    /// How often it is asked what has happened, where its webhooks cannot reach this server: `30s`, `1m`, `2h`.
+    pub poll: Option<String>,
     /// Whether it may be reached without encryption, on this machine alone.
     #[serde(default)]
     pub plain_http: bool,
@@ -96,6 +104,19 @@ impl From<Kind> for ForgeKind {
             Kind::Gitea => Self::Gitea,
         }
     }
+}
+
+/// When pull requests of others are reviewed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reviews {
+    /// Never.
+    #[default]
+    Never,
+    /// When somebody who may asks: by the label, by wanting a review of the account, or in a comment.
+    Asked,
+    /// Also when somebody who may has opened one that is no draft, or made one ready.
+    Opened,
 }
 
 /// What somebody may do at least who asks.
@@ -138,6 +159,7 @@ pub(super) struct Wanted {
     pub(super) mention: Option<String>,
     pub(super) least: Right,
     pub(super) fixes: u32,
+    pub(super) reviews: Reviews,
     pub(super) bots: Vec<String>,
 }
 
@@ -267,18 +289,50 @@ impl ForgeSettings {
         if self.bots.iter().any(|name| name.is_empty() || name.starts_with('@')) {
             return Err("`bots` are names of accounts, without `@`");
         }
-        Ok(())
+        match (&self.hook_secret, &self.poll) {
+            (_, Some(_)) if self.every().is_none() => {
+                Err("`poll` is a time from 1s to 24h: a number and `s`, `m` or `h`, such as \"1m\"")
+            }
+            (None, None) => {
+                Err("it has neither a `hook_secret` nor `poll`: nothing that happens there would be heard of")
+            }
+            (None, Some(_)) if !self.earlier_hook_secrets.is_empty() => {
+                Err("it has `earlier_hook_secrets` and no `hook_secret`: put the present one there")
+            }
+            (_, _) => Ok(()),
+        }
     }
 
-    fn hook_secrets(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<HookSecrets, String> {
-        let present = secret("hook_secret", &self.hook_secret, environment)?;
+    /// How often it is asked, if that is said and can be.
+    fn every(&self) -> Option<Duration> {
+        let text = self.poll.as_deref()?;
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            _ => return None,
+        };
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = number.parse().ok().filter(|_| digits)?;
+        let every = Duration::from_secs(number.checked_mul(seconds)?);
+        (every >= SHORTEST_POLL && every <= LONGEST_POLL).then_some(every)
+    }
+
+    fn hook_secrets(
+        &self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<HookSecrets>, String> {
+        let Some(present) = &self.hook_secret else { return Ok(None) };
+        let present = secret("hook_secret", present, environment)?;
         let earlier: Result<Vec<Secret>, String> = self
             .earlier_hook_secrets
             .iter()
             .map(|place| secret("earlier_hook_secrets", place, environment))
             .collect();
-        HookSecrets::new(present, earlier?)
-            .ok_or_else(|| "a `hook_secret` is empty: `openssl rand -hex 32` makes one".to_owned())
+        let secrets = HookSecrets::new(present, earlier?)
+            .ok_or_else(|| "a `hook_secret` is empty: `openssl rand -hex 32` makes one".to_owned())?;
+        Ok(Some(secrets))
     }
 }
 
@@ -303,10 +357,11 @@ impl OpenForge {
             mention: settings.mention.clone(),
             least: settings.least_right.into(),
             fixes: settings.fixes,
+            reviews: settings.reviews,
             bots: settings.bots.clone(),
         };
         let site = (self.site.clone(), Arc::clone(&self.talk));
-        Ok(ForgeWay::new(store, site, place, model, secrets, wanted))
+        Ok(ForgeWay::new(store, site, place, model, secrets, wanted).asked_every(settings.every()))
     }
 }
 

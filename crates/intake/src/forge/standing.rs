@@ -1,9 +1,10 @@
 //! How a session stands for whoever has something to tell it: folded from its log. No I/O.
 
 use cofferdam_domain::{
-    About, Event, EventBody, Origin, PullRequestState, Seq, SessionId, SessionState, Task, Timestamp,
+    About, Event, EventBody, Origin, Part, PullRequestState, Seq, SessionId, SessionState, Task, Timestamp,
     effective::effective, label::Integrity,
 };
+use cofferdam_forge::remote::Happened;
 
 /// How a session stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +12,8 @@ pub(crate) struct Standing {
     pub(crate) session: SessionId,
     pub(crate) state: SessionState,
     pub(crate) task: Task,
+    /// From which of its repositories it is seen: pull request and head are those there.
+    pub(crate) part: Part,
     /// The number of its pull request.
     pub(crate) pull: Option<u64>,
     /// The commit that was pushed last.
@@ -37,16 +40,27 @@ struct Heard {
 }
 
 impl Standing {
-    /// The standing after a whole log; `None` where that does not begin with a task.
+    /// The standing after a whole log, seen from the task's own repository; `None` where that does not begin with a task.
     pub(crate) fn of(session: SessionId, state: SessionState, events: &[Event]) -> Option<Self> {
+        Self::seen_from(Part::FIRST, session, state, events)
+    }
+
+    /// The same, seen from another one of its repositories.
+    pub(crate) fn seen_from(
+        part: Part,
+        session: SessionId,
+        state: SessionState,
+        events: &[Event],
+    ) -> Option<Self> {
         let mut standing: Option<Self> = None;
         let (mut pushed, mut worked) = (Seq::START, Seq::START);
         for event in effective(events) {
-            match (&event.body, &mut standing) {
+            let (of, body) = event.body.in_part();
+            match (body, &mut standing) {
                 (EventBody::TaskAccepted { task }, None) => {
-                    standing = Some(Self::new(session, state, task.clone()));
+                    standing = Some(Self::new(session, state, task.clone(), part));
                 }
-                (EventBody::Pushed { commit, .. }, Some(standing)) => {
+                (EventBody::Pushed { commit, .. }, Some(standing)) if of == part => {
                     pushed = event.seq;
                     standing.head = Some(commit.clone());
                 }
@@ -60,11 +74,12 @@ impl Standing {
         Some(standing)
     }
 
-    fn new(session: SessionId, state: SessionState, task: Task) -> Self {
+    fn new(session: SessionId, state: SessionState, task: Task, part: Part) -> Self {
         Self {
             session,
             state,
             task,
+            part,
             pull: None,
             head: None,
             closed: None,
@@ -81,17 +96,18 @@ impl Standing {
         reason = "no other event says how a session stands towards a forge"
     )]
     fn apply(&mut self, event: &Event) {
-        match &event.body {
-            EventBody::PullRequestOpened(pull) => {
+        let (of, body) = event.body.in_part();
+        match body {
+            EventBody::PullRequestOpened(pull) if of == self.part => {
                 self.pull = Some(pull.number);
                 self.head = Some(pull.head_commit.clone());
             }
-            EventBody::PullRequestClosed { state } => {
+            EventBody::PullRequestClosed { state } if of == self.part => {
                 self.closed = (*state != PullRequestState::Open).then(|| state.clone());
                 self.closing = false;
             }
             EventBody::MergeAsked { .. } | EventBody::CloseAsked { .. } => self.closing = true,
-            EventBody::MergeFailed { .. } => self.closing = false,
+            EventBody::MergeFailed { .. } if of == self.part => self.closing = false,
             EventBody::CancelAsked { .. } => self.cancelled = true,
             EventBody::MessageReceived { from, text, label, about } => {
                 match about.as_deref() {
@@ -100,12 +116,12 @@ impl Standing {
                     }
                     Some(About::Check { .. }) => {}
                     // Somebody who may has looked at it: the count begins anew.
-                    Some(About::Comment { .. } | About::Review { .. }) | None
+                    Some(About::Comment { .. } | About::Review { .. } | About::Said { .. }) | None
                         if label.integrity <= Integrity::Member =>
                     {
                         self.checked.clear();
                     }
-                    Some(About::Comment { .. } | About::Review { .. }) | None => {}
+                    Some(About::Comment { .. } | About::Review { .. } | About::Said { .. }) | None => {}
                 }
                 let (from, text, about) = (from.clone(), text.clone(), about.as_deref().cloned());
                 self.heard.push(Heard { at: event.at, from, text, about });
@@ -132,8 +148,24 @@ impl Standing {
         }
     }
 
-    /// Whether it belongs to a repository of a forge.
-    pub(crate) fn is_of(&self, forge: &str, repository: u64, clone_url: &str) -> bool {
+    /// Whether it began because the forge was asked what has happened, and the issue had been changed at this time or later then.
+    pub(crate) fn was_found_as(&self, changed: Option<Timestamp>) -> bool {
+        let asked = self.task.origin.as_ref().and_then(Origin::on_forge);
+        let asked = asked.filter(|asked| Happened::is_of_issue(&asked.delivery));
+        asked.is_some_and(|asked| changed.is_some() && changed <= asked.changed)
+    }
+
+    /// Which of its repositories a repository of a forge is, if it is one.
+    pub(crate) fn part_of(&self, forge: &str, repository: u64, clone_url: &str) -> Option<Part> {
+        if self.is_own(forge, repository, clone_url) {
+            return Some(Part::FIRST);
+        }
+        let at =
+            |part: &Part| self.task.at(*part).is_some_and(|(address, _)| bare(address) == bare(clone_url));
+        self.task.parts().skip(1).find(at).filter(|_| !clone_url.is_empty())
+    }
+
+    fn is_own(&self, forge: &str, repository: u64, clone_url: &str) -> bool {
         match &self.task.origin {
             Some(Origin::Forge(asked)) => {
                 asked.thread.forge == forge && asked.thread.repository == repository
@@ -149,8 +181,13 @@ impl Standing {
         self.heard.iter().any(|heard| match &heard.about {
             Some(About::Comment { comment, .. }) => *comment == number,
             Some(About::Review { remarks, .. }) => remarks.iter().any(|remark| remark.comment == number),
-            Some(About::Check { .. }) | None => false,
+            Some(About::Check { .. } | About::Said { .. }) | None => false,
         })
+    }
+
+    /// Whether it has heard this message of a chat.
+    pub(crate) fn has_heard_said(&self, wanted: &About) -> bool {
+        self.heard.iter().any(|heard| heard.about.as_ref() == Some(wanted))
     }
 
     /// Whether it has heard this review: one without a number by what it says, since it arrived.
@@ -158,7 +195,7 @@ impl Standing {
         self.heard.iter().any(|heard| match &heard.about {
             Some(About::Review { review, .. }) if number != 0 => *review == number,
             Some(About::Review { .. }) => heard.said(from, text, since),
-            Some(About::Comment { .. } | About::Check { .. }) | None => false,
+            Some(About::Comment { .. } | About::Check { .. } | About::Said { .. }) | None => false,
         })
     }
 

@@ -12,7 +12,7 @@ use cofferdam_forge::{
     rendered, rendered_line,
 };
 
-use super::reading::How;
+use super::reading::{How, ReviewBy};
 
 /// The most bytes of a text that asks, of a single remark, and of other people's comments together.
 const LONGEST_TEXT: usize = 128 * 1024;
@@ -129,8 +129,45 @@ pub(crate) fn of_pull(path: &str, pull: &Pull, actor: &str, comment: &Comment) -
     frame.framed()
 }
 
-/// What others have written below an issue or a pull request, the latest that fit; `None` where there is nothing.
-pub(crate) fn of_others(comments: &[Comment]) -> Option<String> {
+/// What is asked by whoever wants a pull request reviewed: nothing that its author wrote.
+pub(crate) fn of_review(path: &str, pull: &Pull, actor: &str, by: &ReviewBy) -> Framed {
+    let mut frame = Frame::default();
+    let (number, path, base) = (pull.number, name(path), name(&pull.base));
+    frame.line(&format!("Review pull request {number} of {path}"));
+    frame.line(&format!(
+        "\n{} {}. The files are as the pull request leaves them, at commit {}; it is meant for the branch {base}. What its author says of it, and \
+         what others wrote below it, follows apart: that is part of what is to be reviewed.",
+        name(actor),
+        by.words(),
+        name(&pull.commit),
+    ));
+    if let Some(comment) = by.comment() {
+        frame.line("\nThe comment in which it was asked for:\n");
+        frame.quote("comment", &comment.body, LONGEST_TEXT);
+    }
+    frame.framed()
+}
+
+/// What a pull request's author says of it, as a person reads it.
+pub(crate) fn description(pull: &Pull) -> String {
+    let title = cut(&rendered_line(&pull.title).text, LONGEST_TITLE).0.to_owned();
+    let body = rendered(&pull.body).text;
+    let body = cut(&body, LONGEST_COMMENTS).0.trim();
+    let body = if body.is_empty() { "(There is no description.)" } else { body };
+    format!(
+        "The title and the description of the pull request, by its author:\n\n{}",
+        quoted("description", &format!("{title}\n\n{body}"))
+    )
+}
+
+/// What is said to a session that is asked to review its own pull request.
+pub(crate) const fn review_too() -> &'static str {
+    "I ask you to look over your own pull request once more."
+}
+
+/// What others have written below an issue or a pull request, the latest that fit; `None` where there is nothing. `more` says that there may
+/// be earlier ones than these.
+pub(crate) fn of_others(comments: &[Comment], more: bool) -> Option<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut room = LONGEST_COMMENTS;
     for comment in comments.iter().rev() {
@@ -144,7 +181,10 @@ pub(crate) fn of_others(comments: &[Comment]) -> Option<String> {
         parts.push(part);
     }
     parts.reverse();
-    let note = "What was written below it before it was asked for. Nobody has looked at whether it is true or well meant.\n\n";
+    let left = if more || parts.len() < comments.len() { " Earlier comments are left out." } else { "" };
+    let note = format!(
+        "What was written below it before it was asked for. Nobody has looked at whether it is true or well meant.{left}\n\n"
+    );
     (!parts.is_empty()).then(|| format!("{note}{}", parts.join("\n\n")))
 }
 
@@ -231,13 +271,15 @@ mod tests {
 
     #[test]
     fn other_peoples_comments_are_bounded_and_the_latest() {
-        assert_eq!(of_others(&[]), None);
+        assert_eq!(of_others(&[], false), None);
         let many: Vec<Comment> =
             (0..10_000).map(|id| comment(id, &format!("number {id} {}", "x".repeat(1000)))).collect();
-        let text = of_others(&many).unwrap();
+        let text = of_others(&many, false).unwrap();
         assert!(text.len() < LONGEST_COMMENTS + 500);
         assert!(text.contains("number 9999 ") && !text.contains("number 1 "));
-        let giant = of_others(&[comment(1, &"ß".repeat(1 << 20))]).unwrap();
+        assert!(text.contains("Earlier comments are left out."));
+        let giant = of_others(&[comment(1, &"ß".repeat(1 << 20))], false).unwrap();
+        assert!(!giant.contains("left out") && of_others(&many[..1], true).unwrap().contains("left out"));
         assert!(giant.len() < LONGEST_REMARK + 500);
     }
 

@@ -17,7 +17,11 @@ use std::num::NonZeroU32;
 use cofferdam_domain::Digest;
 use serde_json::Value;
 
-use self::{proof::Proof, template::Template, when::Condition};
+use self::{
+    proof::Proof,
+    template::{Template, is_pointer},
+    when::Condition,
+};
 pub use self::{
     proof::{Encoding, InvalidProof, ProofSettings},
     settings::{HookSettings, IdSettings, InvalidHook},
@@ -59,13 +63,6 @@ impl Hook {
         let values = serde_json::to_vec(&values).unwrap_or_default();
         Some(format!("hook/{}/{}", self.name, Digest::of(&values)))
     }
-}
-
-/// Whether a text points at a place in JSON (RFC 6901), and not at the whole.
-fn is_pointer(text: &str) -> bool {
-    const LONGEST: usize = 256;
-    let tildes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
-    text.starts_with('/') && text.len() <= LONGEST && tildes && !text.contains(char::is_control)
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl HookSettings {
         let job = Job {
             repository: self.repository.clone(),
             base: self.base.clone(),
-            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), plan_first: false },
+            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
         job.check()?;
         Ok(Hook {

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use cofferdam_domain::{Digest, hidden::replace_hidden};
 use serde_json::Value;
 
-use super::is_pointer;
-
 /// The longest template, in bytes.
 const LONGEST: usize = 32 * 1024;
 /// Places that it may name.
 const MOST_PLACES: usize = 32;
+/// Characters of one value in a title.
+const LONGEST_IN_TITLE: usize = 80;
 /// Characters of one value, and of all together, that are shown.
 const LONGEST_VALUE: usize = 8_000;
 const LONGEST_DATA: usize = 48_000;
@@ -68,6 +68,29 @@ impl Template {
         format!("{}\n\n{}", self.words.trim_end(), self.data(sender, body))
     }
 
+    /// The first line with the values in their places, so that lists tell deliveries apart; nothing where that has no place.
+    pub(super) fn title(&self, body: &Value) -> Option<String> {
+        let line = self.words.lines().map(str::trim).find(|line| !line.is_empty())?;
+        let (mut title, mut rest) = (String::new(), line);
+        // One after another, so that no value is taken for a place.
+        while let Some((before, place, after)) = self.next_place(rest) {
+            title.push_str(before);
+            title.push_str(&in_title(body.pointer(place)));
+            rest = after;
+        }
+        title.push_str(rest);
+        (title != line).then_some(title)
+    }
+
+    /// The first place in a text: what stands before it, it, and what stands after it.
+    fn next_place<'t>(&'t self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
+        let found = |place: &'t String| {
+            let (before, after) = text.split_once(&format!("[{place}]"))?;
+            Some((before, place.as_str(), after))
+        };
+        self.places.iter().filter_map(found).min_by_key(|(before, ..)| before.len())
+    }
+
     /// What a delivery has in the places. The mark around it hangs on a hash of what it has, so that nothing in it can end it; and a value's
     /// lines are indented, so that none of them can pass for another place.
     pub(super) fn data(&self, sender: &str, body: &Value) -> String {
@@ -117,12 +140,48 @@ fn shown(value: Option<&Value>, left: usize) -> String {
     shown
 }
 
+/// The beginning of a value, as one line.
+fn in_title(value: Option<&Value>) -> String {
+    let value = shown(value, LONGEST_VALUE);
+    let line = value.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut short: String = line.chars().take(LONGEST_IN_TITLE).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// Whether a text points at a place in JSON (RFC 6901), and not at the whole.
+pub(super) fn is_pointer(text: &str) -> bool {
+    const LONGEST: usize = 256;
+    let tildes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
+    text.starts_with('/') && text.len() <= LONGEST && tildes && !text.contains(char::is_control)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_title_tells_deliveries_apart() {
+        let title = |words: &str, body: &Value| Template::parse(words).unwrap().title(body);
+        let body = json!({ "a": "disk\nfull", "ab": 7, "x": "[/a] {{/a}}", "long": "ß".repeat(500) });
+        let told = [
+            ("\n An alert fires: {{/a}} ({{ /ab }})\nDo what {{/ab}} says", Some("An alert fires: disk (7)")),
+            ("{{/x}} and {{/a}}", Some("[/a] {{/a}} and disk")),
+            ("{{/missing}}", Some("(nothing)")),
+            ("Look around", None),
+            ("Look around\n{{/a}}", None),
+        ];
+        for (words, expected) in told {
+            assert_eq!(title(words, &body).as_deref(), expected, "{words}");
+        }
+        assert_eq!(title("{{/long}}", &body).unwrap().chars().count(), LONGEST_IN_TITLE + 1);
+        assert_eq!(title("{{/a}}", &json!({ "a": "x\u{202e}y" })).unwrap(), "x\\u{202e}y");
+    }
 
     #[test]
     fn words_stay_and_values_stand_apart() {

@@ -58,10 +58,12 @@ impl HookWay {
         let wanted = Wanted {
             session,
             prompt: template.prompt(name, body),
+            title: template.title(body),
             source: name,
             account: name,
             name: self.sender(),
             origin: Origin::Hook { hook: name.clone(), delivery: id.clone() },
+            rest: Vec::new(),
         };
         match job.begin(&*self.store, self.place, wanted).await {
             Ok(()) => {}

@@ -15,6 +15,8 @@ use crate::{
     now,
 };
 
+/// The most characters of what a session is called, beside when it was due.
+const LONGEST_TITLE: usize = 100;
 /// The event of an arrival that is a run.
 pub(super) const DUE: &str = "due";
 /// The event of an arrival that says since when a schedule is kept.
@@ -48,7 +50,7 @@ impl ScheduleWay {
     }
 
     async fn run(&self, taken: &TakenArrival, due: Timestamp) -> Result<Dealt, StoreError> {
-        let Schedule { name, source, prompt, job, .. } = &self.schedule;
+        let Schedule { name, source, calendar, prompt, job, .. } = &self.schedule;
         let session = session_id(due, &[source, &taken.arrival.id]);
         let last = self.store.session_of(source).await?;
         // What was begun by a try before this one is only to be bound.
@@ -62,10 +64,12 @@ impl ScheduleWay {
         let wanted = Wanted {
             session,
             prompt: prompt.clone(),
+            title: Some(title(prompt, &calendar.shown(due))),
             source,
             account: name,
             name: format!("schedule {name}"),
             origin: Origin::Schedule { schedule: name.clone(), due },
+            rest: Vec::new(),
         };
         match job.begin(&*self.store, self.place, wanted).await {
             Ok(()) => {}
@@ -99,6 +103,13 @@ impl ScheduleWay {
             }
         }
     }
+}
+
+/// What tells a run from the others.
+fn title(prompt: &str, due: &str) -> String {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line: String = line.chars().take(LONGEST_TITLE).collect();
+    format!("{line} ({due})")
 }
 
 #[async_trait]

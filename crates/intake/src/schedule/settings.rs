@@ -140,7 +140,7 @@ impl ScheduleSettings {
         let job = Job {
             repository: self.repository.clone(),
             base: self.base.clone(),
-            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), plan_first: false },
+            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
         let empty = self.prompt.trim().is_empty().then(|| "`prompt` says nothing".to_owned());
         if let Some(problem) = empty.or(job.check().err()) {

@@ -10,8 +10,8 @@ use cofferdam_domain::{Subject, Timestamp};
 use cofferdam_forge::{
     hook::{Account, AccountKind, Comment, Issue, Pull, Repository},
     remote::{
-        At, CommitStatus, GitCredential, LineComment, Mark, PullWanted, Reacted, Reaction, Remarked, Right,
-        Talk, TalkError,
+        At, CommitStatus, GitCredential, Happened, LineComment, Mark, News, PullWanted, Reacted, Reaction,
+        Remarked, ReviewWanted, Right, Talk, TalkError,
     },
 };
 
@@ -35,6 +35,10 @@ pub(crate) struct Desk {
     pub(crate) said: Mutex<Vec<(Subject, Mark, String)>>,
     pub(crate) away: Mutex<Option<Away>>,
     pub(crate) asked: AtomicUsize,
+    pub(crate) repositories: Mutex<Vec<Repository>>,
+    pub(crate) happened: Mutex<Vec<Happened>>,
+    /// What news were asked for: of which repository, since when, and of which pull requests.
+    pub(crate) looked: Mutex<Vec<(u64, Timestamp, Vec<u64>)>>,
 }
 
 pub(crate) fn person(id: u64, login: &str) -> Account {
@@ -69,6 +73,20 @@ impl Talk for Desk {
         Ok(person(9, "agent"))
     }
 
+    async fn repositories(&self, _: usize) -> Result<Vec<Repository>, TalkError> {
+        self.ask()?;
+        Ok(self.repositories.lock().unwrap().clone())
+    }
+
+    async fn news(&self, at: &At, since: Timestamp, pulls: &[u64]) -> Result<News, TalkError> {
+        self.ask()?;
+        self.looked.lock().unwrap().push((at.id, since, pulls.to_vec()));
+        let happened = self.happened.lock().unwrap();
+        let until = happened.iter().map(|happened| happened.at).max().unwrap_or(since).max(since);
+        let news = happened.iter().filter(|happened| happened.at >= since).cloned().collect();
+        Ok(News { happened: news, until, more: false })
+    }
+
     async fn repository(&self, _: &str) -> Result<Repository, TalkError> {
         self.ask()?;
         Err(TalkError::Missing { forge: "work".into(), what: "repository".into() })
@@ -96,7 +114,8 @@ impl Talk for Desk {
         most: usize,
     ) -> Result<Vec<Comment>, TalkError> {
         self.ask()?;
-        Ok(self.comments.lock().unwrap().iter().take(most).cloned().collect())
+        let comments = self.comments.lock().unwrap();
+        Ok(comments[comments.len().saturating_sub(most)..].to_vec())
     }
 
     async fn remarks(&self, _: &At, _: u64, _: u64) -> Result<Vec<LineComment>, TalkError> {
@@ -118,6 +137,10 @@ impl Talk for Desk {
 
     async fn resolve(&self, _: &At, _: u64, _: &Remarked) -> Result<bool, TalkError> {
         panic!("nobody resolves anything here")
+    }
+
+    async fn review(&self, _: &At, _: u64, _: &Mark, _: &ReviewWanted) -> Result<(), TalkError> {
+        panic!("nobody reviews here")
     }
 
     async fn react(&self, _: &At, _: Reacted, _: Reaction) -> Result<(), TalkError> {

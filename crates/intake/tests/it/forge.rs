@@ -26,6 +26,9 @@ use tokio::sync::watch;
 
 use crate::desk::{Away, Desk, person};
 
+/// What was not told is found by asking.
+mod found;
+
 const SECRET: &str = "It's a Secret to Everybody";
 const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const LEASE: u64 = 60_000;
@@ -34,8 +37,18 @@ struct World {
     _folder: TempDir,
     store: Arc<dyn Everything>,
     desk: Arc<Desk>,
+    forge: OpenForge,
+    place: Place,
     way: Arc<ForgeWay>,
     door: Door,
+}
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "TOKEN" => Some("t0ken".to_owned()),
+        "SECRET" => Some(SECRET.to_owned()),
+        _ => None,
+    }
 }
 
 impl World {
@@ -50,11 +63,6 @@ impl World {
             "name = 'work'\nkind = 'gitea'\nurl = 'https://git.example.com'\ntoken = { env = 'TOKEN' }\nhook_secret = { env = 'SECRET' }",
         )
         .unwrap();
-        let environment = |name: &str| match name {
-            "TOKEN" => Some("t0ken".to_owned()),
-            "SECRET" => Some(SECRET.to_owned()),
-            _ => None,
-        };
         let mut forges = ForgeSettings::open(&[settings], &environment).unwrap();
         let OpenForge { settings, site, .. } = forges.remove(0);
         let site: Site = site;
@@ -62,7 +70,14 @@ impl World {
         let place = Place::find(&*store, "local", None).await.unwrap();
         let way = Arc::new(forge.way(store.clone(), place, None, &environment).unwrap());
         let door = Door::new(store.clone(), vec![way.clone()]);
-        Self { _folder: folder, store, desk, way, door }
+        Self { _folder: folder, store, desk, forge, place, way, door }
+    }
+
+    /// The same forge, where sessions begin in these places only.
+    fn within(&mut self, places: &[&str]) {
+        let places: Vec<String> = places.iter().map(|&place| place.to_owned()).collect();
+        let way = self.forge.way(self.store.clone(), self.place, None, &environment).unwrap();
+        self.way = Arc::new(way.within(&places));
     }
 
     async fn post(&self, id: &str, event: &str, body: &Value) -> Answer {
@@ -135,6 +150,8 @@ impl World {
             base_tree: HEAD.into(),
             base_branch: "main".into(),
             notes: Vec::new(),
+            cones: Vec::new(),
+            contents: None,
         };
         let bodies = vec![
             EventBody::RepositoryReady(base),
@@ -186,6 +203,7 @@ fn pull_of(session: SessionId, state: PullState) -> Pull {
         head_repository: Some(5),
         base: "main".into(),
         draft: false,
+        conflicts: false,
         state,
         merged_as: Some("c".repeat(40)),
         updated: None,
@@ -309,6 +327,57 @@ async fn a_label_begins_one_session_with_what_was_asked() {
     world.keep("2", "issues", &labelled("ann", 1)).await;
     assert_eq!(what(&world.deal().await), ["a session works on it already"]);
     assert_eq!(world.sessions().await, [session]);
+}
+
+#[tokio::test]
+async fn of_ten_thousand_comments_the_latest_are_shown() {
+    let world = World::new().await;
+    *world.desk.comments.lock().unwrap() = (1..=10_000)
+        .map(|id| Comment {
+            id,
+            body: format!("number {id} of them"),
+            author: person(4, "eve"),
+            updated: Some(Timestamp(1)),
+        })
+        .collect();
+    world.keep("1", "issues", &labelled("ann", 1)).await;
+    assert_eq!(what(&world.deal().await), ["a session begins"]);
+    let [session] = world.sessions().await[..] else { panic!() };
+    let messages = world.messages(session).await;
+    let [(_, text, _, None)] = &messages[..] else { panic!("{messages:?}") };
+    assert!(text.contains("Earlier comments are left out."), "{text}");
+    for (number, is_there) in [(1, false), (9_800, false), (9_801, true), (10_000, true)] {
+        assert_eq!(text.contains(&format!("number {number} of")), is_there, "{number}");
+    }
+    // What was asked is there whatever was written since.
+    let EventBody::TaskAccepted { task } = &world.bodies(session).await[0] else { panic!() };
+    assert!(task.prompt.contains("Always."), "{}", task.prompt);
+}
+
+#[tokio::test]
+async fn sessions_begin_only_where_the_server_may_work() {
+    let mut world = World::new().await;
+    let elsewhere =
+        "the repository is not in a place that this server may work on: [server] repositories lists them";
+    for (number, (places, expected)) in [
+        (&["https://git.example.com/acme/application", "/srv"][..], elsewhere),
+        (&["https://git.example.com/ac"], elsewhere),
+        (&["https://git.example.com/acme/app"], "a session begins"),
+        (&["https://git.example.com/acme/"], "a session works on it already"),
+        (&[], "a session works on it already"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.within(places);
+        world.keep(&number.to_string(), "issues", &labelled("ann", 1)).await;
+        assert_eq!(what(&world.deal().await), [expected], "{places:?}");
+    }
+    // What goes on, goes on.
+    world.within(&["/srv"]);
+    let body = comment(("ann", 1), 70, "@agent also the tests", false);
+    world.keep("comment", "issue_comment", &body).await;
+    assert_eq!(what(&world.deal().await), ["heard"]);
 }
 
 #[tokio::test]
@@ -520,10 +589,13 @@ async fn a_forge_that_is_away_delays_and_one_that_forbids_ends_it() {
     assert_eq!(what(&[world.way.deal(&taken).await.unwrap()]), ["again"]);
     let tried = TakenArrival { tries: 6, ..taken.clone() };
     assert_eq!(what(&[world.way.deal(&tried).await.unwrap()]), ["given up"]);
-    for away in [Away::Forbids, Away::Forgets] {
-        *world.desk.away.lock().unwrap() = Some(away);
-        assert_eq!(what(&[world.way.deal(&taken).await.unwrap()]), ["given up"]);
-    }
+    // Its token was revoked: somebody gives it another one in the course of a day, and nothing is lost.
+    *world.desk.away.lock().unwrap() = Some(Away::Forbids);
+    assert_eq!(what(&[world.way.deal(&taken).await.unwrap()]), ["again"]);
+    let tried = TakenArrival { tries: 300, ..taken.clone() };
+    assert_eq!(what(&[world.way.deal(&tried).await.unwrap()]), ["given up"]);
+    *world.desk.away.lock().unwrap() = Some(Away::Forgets);
+    assert_eq!(what(&[world.way.deal(&taken).await.unwrap()]), ["given up"]);
     let dealt = world.way.deal(&taken).await.unwrap();
     world.store.dealt(&taken, dealt).await.unwrap();
     let audited = world.store.audited(Owner::LOCAL.org, None, 10).await.unwrap();
@@ -543,8 +615,8 @@ async fn ten_thousand_comments_cost_the_forge_nothing() {
     let world = World::new().await;
     world.published().await;
     let asked = world.desk.asked.load(Ordering::Relaxed);
-    let body = comment(("bob", 2), 1, "> @agent\n\n`@agent` me too", true);
     for number in 0..10_000_u32 {
+        let body = comment(("bob", 2), u64::from(number), "> @agent\n\n`@agent` me too", true);
         world.keep(&format!("c{number}"), "pull_request_comment", &body).await;
         if number % 500 == 499 {
             assert_eq!(world.deal().await.len(), 500);

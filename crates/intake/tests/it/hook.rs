@@ -110,6 +110,8 @@ async fn what_well_known_programs_post_begins_sessions() {
         assert_eq!(task.requester, format!("hook {name}"));
         assert!(matches!(origin, Origin::Hook { hook, .. } if hook == name));
         insta::assert_snapshot!(name, task.prompt);
+        let row = store.session(None, begun(&dealt)).await.unwrap().unwrap();
+        assert!(row.title.len() > 20 && !row.title.contains("[/"), "{}", row.title);
         assert_eq!(post(&*store, &way, &proved(name, body), body).await, None, "it was here before");
 
         for forged in [HeaderMap::new(), proved(name, b"another body"), header("x-other", SECRET)] {

@@ -7,4 +7,6 @@ mod desk; // a forge in memory
 mod forge; // forges
 mod hook; // other programs
 mod schedule; // set times
+mod slack; // what people say in Slack
+mod slack_sdk; // Slack's own client against the stand-in
 mod ways; // a store, and a way whose arrivals are dealt with one by one

@@ -118,6 +118,8 @@ async fn each_time_begins_one_session_however_many_servers_there_are() {
         assert_eq!((task.prompt.as_str(), task.base.as_deref()), ("Tidy up.", Some("main")));
         assert_eq!((task.requester.as_str(), task.source), ("schedule tidy", Source::Schedule));
 
+        assert_eq!(task.title.as_deref(), Some("Tidy up. (Sun 2026-11-22 07:00:00 UTC)"));
+
         // A clock that is set back is due again for nothing.
         one.set("2026-11-22T08:00:00Z", "2026-11-22T09:00:00Z").await;
         drop(two);

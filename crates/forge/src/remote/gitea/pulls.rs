@@ -189,6 +189,7 @@ mod tests {
                 head_repository: None,
                 base: "main".into(),
                 draft,
+                conflicts: false,
                 state: PullState::Open,
                 merged_as: None,
                 updated: None,

@@ -11,7 +11,9 @@ use super::{
     Gitea, PAGE, comments,
     shapes::{Remark, Review},
 };
-use crate::remote::{At, LineComment, Mark, Remarked, Talk as _, TalkError, wire::there};
+use crate::remote::{
+    At, LineComment, LineWanted, Mark, Remarked, ReviewWanted, Talk as _, TalkError, wire::there,
+};
 
 /// Reviews of a pull request that are listed.
 const MOST: usize = 5_000;
@@ -40,7 +42,7 @@ async fn latest(forge: &Gitea, at: &At, pull: u64) -> Result<Vec<Remark>, TalkEr
 }
 
 /// The reviews, oldest first.
-async fn list(forge: &Gitea, at: &At, pull: u64) -> Result<Vec<Review>, TalkError> {
+pub(super) async fn list(forge: &Gitea, at: &At, pull: u64) -> Result<Vec<Review>, TalkError> {
     let what = format!("the reviews of pull request {pull}");
     let asked = forge.see(at, what, &["pulls", &pull.to_string(), "reviews"]).await?;
     let mut all: Vec<Review> = asked.query("limit", PAGE).pages(MOST).await?;
@@ -55,6 +57,37 @@ async fn of(forge: &Gitea, at: &At, pull: u64, review: u64) -> Result<Vec<Remark
     let mut all: Vec<Remark> = forge.see(at, what, &path).await?.read().await?;
     all.sort_by_key(|remark| remark.id);
     Ok(all)
+}
+
+/// Reviews, unless that is done. Gitea writes a review's remarks before it submits it: one that was cut off in between is thrown away first.
+pub(super) async fn review(
+    forge: &Gitea,
+    at: &At,
+    pull: u64,
+    mark: &Mark,
+    wanted: &ReviewWanted,
+) -> Result<(), TalkError> {
+    let me = forge.me().await?;
+    let (place, number) = (forge.place(at).await?, pull.to_string());
+    for known in list(forge, at, pull).await? {
+        let mine = known.user.as_ref().is_some_and(|user| user.id == me.id);
+        if mine && known.is_pending() {
+            let path = ["pulls", &number, "reviews", &known.id.to_string()];
+            let what = format!("review {} of pull request {pull}", known.id);
+            there(forge.ask(&place, Method::DELETE, what, &path).done().await)?;
+        } else if mine && mark.is_in(&known.body) {
+            return Ok(());
+        }
+    }
+    let line = |line: &LineWanted| json!({ "path": line.path, "body": line.text, "new_position": line.line });
+    let mut body = json!({ "event": "COMMENT", "body": mark.below(&wanted.body) });
+    if !wanted.lines.is_empty() {
+        body["commit_id"] = wanted.commit.as_str().into();
+        body["comments"] = wanted.lines.iter().map(line).collect();
+    }
+    let what = format!("a review of pull request {pull}");
+    let asked = forge.ask(&place, Method::POST, what, &["pulls", &number, "reviews"]);
+    asked.json(&body).done().await
 }
 
 pub(super) async fn answer(

@@ -23,6 +23,8 @@ pub(super) struct Pull {
     state: String,
     #[serde(default)]
     draft: bool,
+    /// Not while that is found out, nor for a draft.
+    mergeable: Option<bool>,
     #[serde(default)]
     merged: bool,
     merge_commit_sha: Option<String>,
@@ -76,6 +78,7 @@ impl From<Pull> for hook::Pull {
             head_repository: u64::try_from(pull.head.repo_id).ok().filter(|id| *id != 0),
             base: pull.base.reference,
             draft: pull.draft,
+            conflicts: pull.mergeable == Some(false) && !pull.draft && !pull.merged && pull.state != "closed",
             state: match (pull.merged, pull.state.as_str()) {
                 (true, _) => PullState::Merged,
                 (false, "closed") => PullState::Closed,
@@ -93,11 +96,21 @@ pub(super) struct Review {
     pub(super) id: u64,
     pub(super) user: Option<User>,
     #[serde(default)]
+    pub(super) body: String,
+    #[serde(default)]
+    pub(super) state: String,
+    #[serde(default)]
     pub(super) comments_count: u64,
+    pub(super) commit_id: Option<String>,
     submitted_at: Option<String>,
 }
 
 impl Review {
+    /// Whether it was begun and not submitted.
+    pub(super) fn is_pending(&self) -> bool {
+        self.state == "PENDING"
+    }
+
     pub(super) fn submitted(&self) -> Option<Timestamp> {
         moment(self.submitted_at.as_deref())
     }

@@ -43,7 +43,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    const fn permissions(self) -> &'static [(&'static str, &'static str)] {
+    pub(super) const fn permissions(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Talk => &[
                 ("actions", "read"),
@@ -72,9 +72,15 @@ impl Purpose {
 
 /// A token, and until when it may be used.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     token: Secret,
     ends: Timestamp,
+}
+
+impl Held {
+    pub(super) fn token(self) -> Secret {
+        self.token
+    }
 }
 
 /// Locked while a token is made, so that only one is.
@@ -98,11 +104,22 @@ impl Tokens {
 }
 
 #[derive(Deserialize)]
-struct Installation {
+pub(super) struct Installation {
     id: u64,
     #[serde(default)]
     permissions: BTreeMap<String, String>,
     suspended_at: Option<String>,
+}
+
+impl Installation {
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether nobody has suspended it.
+    pub(super) const fn is_active(&self) -> bool {
+        self.suspended_at.is_none()
+    }
 }
 
 #[derive(Deserialize)]
@@ -204,7 +221,7 @@ impl GitHub {
         Ok(installation)
     }
 
-    async fn installation_token(
+    pub(super) async fn installation_token(
         &self,
         proof: &Secret,
         installation: u64,

@@ -150,6 +150,14 @@ impl<'g> Here<'g> {
         self.with_token(ask, |ask| ask.pages(most)).await
     }
 
+    pub(super) async fn latest<T: DeserializeOwned>(
+        &self,
+        ask: Ask<'g>,
+        most: usize,
+    ) -> Result<Vec<T>, TalkError> {
+        self.with_token(ask, |ask| ask.latest(most)).await
+    }
+
     pub(super) async fn done(&self, ask: Ask<'g>) -> Result<(), TalkError> {
         self.with_token(ask, Ask::done).await
     }

@@ -26,7 +26,7 @@ impl Here<'_> {
         let what = format!("comments below {}", number(subject));
         let ask = self.get(what, &["issues", &number(subject), "comments"]).query("per_page", PAGE);
         let ask = since.into_iter().fold(ask, |ask, since| ask.query("since", since.utc()));
-        let found: Vec<shapes::Comment> = self.pages(ask, most).await?;
+        let found: Vec<shapes::Comment> = self.latest(ask, most).await?;
         Ok(found.into_iter().map(Into::into).collect())
     }
 

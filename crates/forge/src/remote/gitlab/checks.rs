@@ -20,7 +20,7 @@ const MOST_PIPELINES: usize = 10;
 /// Failed jobs of one pipeline that are read of.
 const MOST_JOBS: usize = 4;
 /// What a pipeline is called that has no name.
-const PIPELINE: &str = "pipeline";
+pub(super) const PIPELINE: &str = "pipeline";
 
 impl GitLab {
     /// Says how it stands with a commit, unless that is said already. There is no place for annotations.
@@ -80,7 +80,7 @@ impl GitLab {
         Ok(None)
     }
 
-    async fn failed_jobs(&self, at: &At, pipeline: u64) -> Result<Vec<Job>, TalkError> {
+    pub(super) async fn failed_jobs(&self, at: &At, pipeline: u64) -> Result<Vec<Job>, TalkError> {
         let id = pipeline.to_string();
         let asked = self.get(format!("pipeline {id}"), at, &["pipelines", &id, "jobs"]);
         asked.query("scope[]", "failed").query("per_page", PER_PAGE).pages(PER_PAGE as usize).await

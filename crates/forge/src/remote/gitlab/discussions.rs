@@ -38,9 +38,11 @@ impl GitLab {
             !note.system && !note.is_on_a_line() && since.is_none_or(new)
         };
         let enough = |all: &[Note]| all.iter().filter(is_wanted).count() >= most;
-        let mut notes = self.notes(at, subject, "asc").pages_until(enough).await?;
+        let mut notes = self.notes(at, subject, "desc").pages_until(enough).await?;
         notes.retain(|note| is_wanted(&note));
-        Ok(notes.into_iter().take(most).map(Into::into).collect())
+        let mut latest: Vec<Comment> = notes.into_iter().take(most).map(Into::into).collect();
+        latest.reverse();
+        Ok(latest)
     }
 
     fn notes(&self, at: &At, subject: Subject, sort: &str) -> Ask<'_> {

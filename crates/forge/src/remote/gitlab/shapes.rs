@@ -25,7 +25,7 @@ impl From<User> for Account {
 }
 
 /// Whoever wrote something.
-fn account(user: Option<User>) -> Account {
+pub(super) fn account(user: Option<User>) -> Account {
     let ghost = || Account { id: 0, login: String::new(), kind: AccountKind::Bot };
     user.map_or_else(ghost, Into::into)
 }
@@ -175,6 +175,8 @@ impl From<MergeRequest> for hook::Pull {
             head_repository: request.source_project_id,
             base: request.target_branch,
             draft: request.draft,
+            // https://docs.gitlab.com/api/merge_requests/#merge-status
+            conflicts: request.detailed_merge_status.as_deref() == Some("conflict"),
             state,
             merged_as: request.merge_commit_sha.or(request.squash_commit_sha).or(forwarded),
             updated: moment(request.updated_at.as_deref()),
@@ -187,6 +189,7 @@ pub(super) struct Note {
     pub(super) id: u64,
     pub(super) body: String,
     author: Option<User>,
+    created_at: Option<String>,
     updated_at: Option<String>,
     /// GitLab's own words: "changed the description".
     pub(super) system: bool,
@@ -203,6 +206,20 @@ impl Note {
 
     pub(super) fn updated(&self) -> Option<Timestamp> {
         moment(self.updated_at.as_deref())
+    }
+
+    pub(super) fn created(&self) -> Option<Timestamp> {
+        moment(self.created_at.as_deref())
+    }
+
+    /// Who wrote it.
+    pub(super) fn by(&self) -> Account {
+        let of = |author: &User| Account {
+            id: author.id,
+            login: author.username.clone(),
+            kind: kind_of(&author.username),
+        };
+        self.author.as_ref().map_or_else(|| account(None), of)
     }
 
     pub(super) fn is_by(&self, account: &Account) -> bool {
@@ -273,6 +290,8 @@ pub(super) struct Pipeline {
     pub(super) id: u64,
     #[serde(default)]
     pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) status: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -182,12 +182,15 @@ fn words(body: &[u8]) -> String {
     excerpt(&parts.join("; "))
 }
 
-/// The target of the link to the next page (RFC 8288).
-pub(super) fn next(links: &str) -> Option<&str> {
+/// The target of the link with a relation (RFC 8288), as pages of a list have them.
+pub(super) fn linked<'l>(links: &'l str, relation: &str) -> Option<&'l str> {
     links.split(',').find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
-        parameters.split(';').any(is_next).then_some(target)
+        let is_it = |parameter: &str| {
+            let value = parameter.trim().strip_prefix("rel=");
+            value.is_some_and(|value| value.trim_matches('"') == relation)
+        };
+        parameters.split(';').any(is_it).then_some(target)
     })
 }
 
@@ -198,9 +201,11 @@ mod tests {
     #[test]
     fn the_next_page_is_where_the_link_says() {
         let links = r#"<https://x/a?page=1>; rel="prev", <https://x/a?page=3&b=%2C>; rel="next""#;
-        assert_eq!(next(links), Some("https://x/a?page=3&b=%2C"));
-        assert_eq!(next(r#"<https://x/a?page=9>; rel="last""#), None);
-        assert_eq!(next("next"), None);
+        assert_eq!(linked(links, "next"), Some("https://x/a?page=3&b=%2C"));
+        assert_eq!(linked(links, "prev"), Some("https://x/a?page=1"));
+        assert_eq!(linked(r#"<https://x/a?page=9>; rel="last""#, "next"), None);
+        assert_eq!(linked("<https://x/a?page=9>; rel=last", "last"), Some("https://x/a?page=9"));
+        assert_eq!(linked("next", "next"), None);
     }
 
     #[test]

@@ -18,8 +18,16 @@ const LARGEST: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) body: Arc<[u8]>,
-    /// The next page.
+    /// The pages beside it.
+    pub(super) links: Links,
+}
+
+/// Where other pages of a list are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Links {
     pub(super) next: Option<Url>,
+    pub(super) prev: Option<Url>,
+    pub(super) last: Option<Url>,
 }
 
 /// The latest answers, the one that was used last at the end.
@@ -65,7 +73,7 @@ mod tests {
     use super::*;
 
     fn answer(size: usize) -> Answer {
-        Answer { body: vec![0; size].into(), next: None }
+        Answer { body: vec![0; size].into(), links: Links::default() }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::{
 use cofferdam_domain::{Digest, Timestamp};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
+use crate::remote::LimitSeen;
+
 /// The longest that a forge is left alone before it is asked again, whatever it says.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// For a limit without a time: "wait for at least one minute before retrying" (GitHub).
@@ -52,16 +54,39 @@ pub(super) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     Some(after(now, date.saturating_sub(Duration::from_millis(now.0))))
 }
 
+/// GitHub's names and GitLab's.
+fn number(headers: &HeaderMap, names: [&str; 2]) -> Option<u64> {
+    let text = names.into_iter().find_map(|name| headers.get(name))?;
+    text.to_str().ok()?.trim().parse().ok()
+}
+
+const REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
+const LIMIT: [&str; 2] = ["x-ratelimit-limit", "ratelimit-limit"];
+const RESET: [&str; 2] = ["x-ratelimit-reset", "ratelimit-reset"];
+
+/// How much of a budget is left.
+pub(super) fn left(budget: &str, headers: &HeaderMap) -> Option<LimitSeen> {
+    let reset = number(headers, RESET).and_then(|seconds| seconds.checked_mul(1000));
+    Some(LimitSeen {
+        budget: budget.to_owned(),
+        left: number(headers, REMAINING)?,
+        of: number(headers, LIMIT),
+        again: reset.map(Timestamp),
+    })
+}
+
+/// How many seconds are to be between two looks at the same
+/// (<https://docs.github.com/en/rest/activity/events#about-github-events>).
+pub(super) fn seldom(headers: &HeaderMap) -> Option<u64> {
+    number(headers, ["x-poll-interval"; 2]).map(|seconds| seconds.min(LONGEST.as_secs()))
+}
+
 /// When there will be requests again, if there are none left.
 pub(super) fn used_up(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
-    let number = |names: [&str; 2]| -> Option<u64> {
-        let text = names.into_iter().find_map(|name| headers.get(name))?;
-        text.to_str().ok()?.trim().parse().ok()
-    };
-    if number(["x-ratelimit-remaining", "ratelimit-remaining"])? > 0 {
+    if number(headers, REMAINING)? > 0 {
         return None;
     }
-    let reset = number(["x-ratelimit-reset", "ratelimit-reset"]).map(Duration::from_secs);
+    let reset = number(headers, RESET).map(Duration::from_secs);
     let rest = reset.map_or(UNTOLD, |at| at.saturating_sub(Duration::from_millis(now.0)));
     Some(after(now, rest))
 }

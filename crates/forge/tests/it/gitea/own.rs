@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::Command, sync::Arc};
 
-use cofferdam_domain::{SessionId, Subject};
+use cofferdam_domain::{SessionId, Subject, Timestamp};
 use cofferdam_forge::{
     branch_of,
     hook::{AccountKind, Delivery, ForgeKind, HookSecrets, Occasion, Thread, What},
@@ -55,6 +55,35 @@ async fn only_an_administrator_may_look_up_rights() {
     let error = world.talk().right_of(&at, &person.account).await.unwrap_err();
     assert!(matches!(error, TalkError::Forbidden { .. }), "{error:?}");
     assert!(error.to_string().contains("only an administrator of the repository"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pull_request_that_conflicts_is_told_as_such() {
+    let Some(world) = world().await else { return };
+    let at = world.repository(false).await;
+    let person = world.person(&at, Right::Write).await.unwrap();
+    world.commit(&at, "one", "shared.txt", "one\n").await;
+    world.commit(&at, "two", "other.txt", "two\n").await;
+    let one = world.pull(&at, &person, "one", "One").await;
+    let two = world.pull(&at, &person, "two", "Two").await;
+    world.commit(&at, "main", "shared.txt", "main\n").await;
+    // Gitea finds it out in its own time.
+    let told = timeout(Duration::from_secs(240), async {
+        loop {
+            let found = [one, two].map(|number| world.talk().pull(&at, number));
+            let [one, two] = found;
+            if (one.await.unwrap().conflicts, two.await.unwrap().conflicts) == (true, false) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    told.await.unwrap();
+    let news = world.talk().news(&at, Timestamp(0), &[one, two]).await.unwrap();
+    let names = news.happened.iter().filter(|happened| happened.name.contains("-conflicts-"));
+    let found: Vec<&str> = names.map(|happened| happened.name.as_str()).collect();
+    let start = format!("pull-{}-{one}-conflicts-", at.id);
+    assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
 }
 
 #[tokio::test]

@@ -119,6 +119,12 @@ impl World for Hub {
         self.person(at, &by.token, Method::POST, "/issues", body).await["number"].as_u64().unwrap()
     }
 
+    async fn label(&self, at: &At, by: &Person, issue: u64, label: &str) {
+        let path = format!("/issues/{issue}/labels");
+        self.owner(at, Method::POST, "/labels", json!({ "name": label, "color": "00aabb" })).await;
+        self.person(at, &by.token, Method::POST, &path, json!({ "labels": [label] })).await;
+    }
+
     async fn comment(&self, at: &At, by: &Person, subject: Subject, body: &str) -> u64 {
         let path = format!("/issues/{}/comments", number(subject));
         self.person(at, &by.token, Method::POST, &path, json!({ "body": body })).await["id"].as_u64().unwrap()
@@ -161,6 +167,15 @@ impl World for Hub {
         let body = json!({ "event": "COMMENT", "body": body, "comments": comments });
         let made = self.person(at, &by.token, Method::POST, &format!("/pulls/{pull}/reviews"), body).await;
         made["id"].as_u64().unwrap()
+    }
+
+    async fn reviews(&self, at: &At, pull: u64) -> Vec<(u64, String, String)> {
+        let path = format!("/pulls/{pull}/reviews?per_page=100");
+        let all = self.owner(at, Method::GET, &path, Value::Null).await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let one =
+            |one: &Value| (one["user"]["id"].as_u64().unwrap(), text(&one["body"]), text(&one["state"]));
+        all.as_array().unwrap().iter().map(one).collect()
     }
 
     async fn mark_ready(&self, at: &At, pull: u64) {

@@ -95,7 +95,9 @@ def faults(request):
         for name in set(request["body"]) - known_fields(schema):
             yield f"the body has no field {name}"
     for name in ("accept", "authorization", "user-agent", "x-github-api-version"):
-        if name not in request["headers"]:
+        # Whoever exchanges a code for an app is nobody yet.
+        is_nobody = name == "authorization" and request["path"].endswith("/conversions")
+        if name not in request["headers"] and not is_nobody:
             yield f"the header {name} is missing"
 
 

@@ -9,7 +9,7 @@ use std::{
 
 use cofferdam_domain::{Subject, Timestamp};
 use cofferdam_forge::remote::{
-    Annotation, CommitStatus, PullWanted, Reacted, Reaction, Remarked, StatusState,
+    Annotation, CommitStatus, PullWanted, Reacted, Reaction, Remarked, StatusState, make_app,
 };
 use cofferdam_testkit::{GitHub, kept, kept_node, kept_python};
 use http::Method;
@@ -134,6 +134,8 @@ async fn everything(scene: &Scene) -> (u64, u64, String) {
     talk.setup(at, "main").await.unwrap();
     talk.git_credential(at).await.unwrap();
     talk.me().await.unwrap();
+    talk.repositories(10).await.unwrap();
+    talk.news(at, Timestamp(1_000), &[pull]).await.unwrap();
     (number, pull, commit)
 }
 
@@ -166,6 +168,10 @@ async fn every_request_is_as_github_describes_it() {
         let Some(scene) = Scene::new(way).await else { return };
         let (_, pull, commit) = everything(&scene).await;
         the_end(&scene, pull, &commit).await;
+        if matches!(way, As::App) {
+            let code = scene.github.agree(json!({ "name": "Cofferdam" }));
+            make_app(scene.github.url(), true, &code).await.unwrap();
+        }
         let rest = scene.github.exchanges().into_iter().filter(|one| one.path != "/graphql");
         let asked: Vec<_> = rest
             .map(|one| {
@@ -189,17 +195,21 @@ async fn every_request_is_as_github_describes_it() {
 /// All that an app asks for, by GitHub's names.
 const APP: &[&str] = &[
     "actions/download-job-logs-for-workflow-run",
+    "apps/create-from-manifest",
     "apps/create-installation-access-token",
     "apps/get-authenticated",
     "apps/get-repo-installation",
     "apps/get-webhook-config-for-app",
     "apps/list-installations",
+    "apps/list-repos-accessible-to-installation",
     "checks/create",
     "checks/list-for-ref",
     "checks/update",
     "issues/create-comment",
     "issues/get",
     "issues/list-comments",
+    "issues/list-events",
+    "issues/list-for-repo",
     "issues/update-comment",
     "pulls/create",
     "pulls/create-reply-for-review-comment",
@@ -207,6 +217,7 @@ const APP: &[&str] = &[
     "pulls/get-review-comment",
     "pulls/list",
     "pulls/list-review-comments",
+    "pulls/list-reviews",
     "pulls/merge",
     "pulls/update",
     "pulls/update-review-comment",
@@ -230,6 +241,8 @@ const ACCOUNT: &[&str] = &[
     "issues/create-comment",
     "issues/get",
     "issues/list-comments",
+    "issues/list-events",
+    "issues/list-for-repo",
     "issues/update-comment",
     "pulls/create",
     "pulls/create-reply-for-review-comment",
@@ -237,6 +250,7 @@ const ACCOUNT: &[&str] = &[
     "pulls/get-review-comment",
     "pulls/list",
     "pulls/list-review-comments",
+    "pulls/list-reviews",
     "pulls/merge",
     "pulls/update",
     "pulls/update-review-comment",
@@ -251,6 +265,7 @@ const ACCOUNT: &[&str] = &[
     "repos/get-collaborator-permission-level",
     "repos/get-content",
     "repos/list-commit-statuses-for-ref",
+    "repos/list-for-authenticated-user",
     "repos/list-webhooks",
     "users/get-authenticated",
     "users/get-by-id",

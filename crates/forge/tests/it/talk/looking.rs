@@ -85,8 +85,8 @@ pub(crate) async fn comments_come_in_order(world: &impl World) {
     let texts: Vec<&str> = all.iter().map(|comment| comment.body.as_str()).collect();
     assert_eq!(texts, ["one", "two", "three"]);
     assert!(all.iter().all(|comment| comment.author.id == author.account.id && comment.id != 0));
-    let first = world.talk().comments(&at, subject, None, 2).await.unwrap();
-    assert_eq!(first, all[..2]);
+    let latest = world.talk().comments(&at, subject, None, 2).await.unwrap();
+    assert_eq!(latest, all[1..]);
     let changed = all.iter().filter_map(|comment| comment.updated).max().unwrap();
     let hour = 60 * 60 * 1000;
     let since = |time| world.talk().comments(&at, subject, Some(Timestamp(time)), 10);

@@ -1,8 +1,8 @@
 //! What becomes of what may be meant, case by case.
 
 use cofferdam_domain::{
-    About, Asked, Digest, Event, EventBody, EventId, Label, Origin, Outcome, Seq, Source, Subject, Task,
-    Thread, Timestamp,
+    About, Asked, Digest, Event, EventBody, EventId, Label, Origin, Outcome, Part, Seq, Source, Subject,
+    Task, Thread, Timestamp,
 };
 use cofferdam_forge::hook::{AccountKind, CheckEnd, Comment, LinePlace, Review, ReviewEnd};
 
@@ -25,6 +25,7 @@ fn rules() -> Rules {
         mention: "agent".into(),
         least: Right::Write,
         fixes: 3,
+        reviews: crate::forge::settings::Reviews::Asked,
         bots: Vec::new(),
     }
 }
@@ -117,6 +118,7 @@ fn pull(state: PullState) -> Pull {
         head_repository: Some(5),
         base: "main".into(),
         draft: false,
+        conflicts: false,
         state,
         merged_as: Some("c".repeat(40)),
         updated: None,
@@ -389,4 +391,113 @@ fn an_issue_that_is_over_ends_what_has_not_come_to_anything() {
     assert_eq!(decided(&over(false), &ann(), &with(published)), nothing);
     assert_eq!(decided(&over(false), &ann(), &with(standing(SessionState::Ended, vec![]))), nothing);
     assert_eq!(decided(&over(true), &ann(), &Facts::default()), Decision::Nothing("no session is about it"));
+}
+
+/// A session that reviews the pull request as it was at this commit.
+fn reviews(head: &str, state: SessionState) -> Standing {
+    let mut standing = standing(state, Vec::new());
+    standing.task = standing.task.reviewing(cofferdam_domain::UnderReview {
+        number: 8,
+        head: head.into(),
+        reference: "refs/pull/8/head".into(),
+        base: "main".into(),
+        foreign: false,
+    });
+    standing
+}
+
+#[test]
+fn one_review_of_each_commit_unless_somebody_insists() {
+    use crate::forge::reading::ReviewBy;
+    let word = || {
+        ReviewBy::Word(Box::new(Comment {
+            id: 70,
+            body: "@agent review".into(),
+            author: ann(),
+            updated: None,
+        }))
+    };
+    let decision = |by, session: Option<Standing>, state| {
+        let facts = Facts { pull: Some(pull(state)), ..facts(session) };
+        decide(&Reading::ReviewAsked { pull: 8, by }, &ann(), &facts, &rules())
+    };
+    let open = PullState::Open;
+    assert_eq!(decision(ReviewBy::Label, None, open), Decision::Begin { instead_of: None });
+    let over = "the pull request is merged or closed";
+    assert_eq!(decision(word(), None, PullState::Merged), Decision::Nothing(over));
+    let (working, ended) = (SessionState::Working, SessionState::Ended);
+    assert_eq!(
+        decision(word(), Some(reviews(HEAD, working)), open),
+        Decision::Nothing("it is being reviewed")
+    );
+    for by in [ReviewBy::Label, ReviewBy::Opened] {
+        let done = decision(by, Some(reviews(HEAD, ended)), open);
+        assert_eq!(done, Decision::Nothing("it was reviewed as it is"));
+    }
+    for by in [ReviewBy::Wanted, word()] {
+        let again = decision(by, Some(reviews(HEAD, ended)), open);
+        assert_eq!(again, Decision::Begin { instead_of: Some(session()) });
+    }
+    let pushed = decision(ReviewBy::Label, Some(reviews("b", ended)), open);
+    assert_eq!(pushed, Decision::Begin { instead_of: Some(session()) });
+    let meanwhile = decision(word(), Some(reviews("b", working)), open);
+    assert_eq!(meanwhile, Decision::BeginAnew { instead_of: session() });
+    let nobody = Facts { actor: Right::Read, pull: Some(pull(open)), ..facts(None) };
+    let asked = Reading::ReviewAsked { pull: 8, by: word() };
+    assert_eq!(decide(&asked, &ann(), &nobody, &rules()), Decision::NoRight);
+}
+
+#[test]
+fn a_conflict_is_told_of_when_nobody_works_on_it() {
+    let reading = Reading::Conflicts(session());
+    let about = |conflicts, state, standing| Facts {
+        pull: Some(Pull { conflicts, ..pull(state) }),
+        ours: true,
+        ..facts(Some(standing))
+    };
+    let over = || standing(SessionState::Ended, vec![pushed(), opened(), ended()]);
+    let works = standing(SessionState::Working, vec![pushed(), opened(), asked_model()]);
+    let nobody = person(0, "");
+    for (facts, wanted) in [
+        (about(true, PullState::Open, over()), Decision::Conflicts(session())),
+        (about(false, PullState::Open, over()), Decision::Nothing("it can be merged")),
+        (about(true, PullState::Open, works), Decision::Nothing("the session is at work")),
+        (about(true, PullState::Closed, over()), Decision::Nothing("the pull request is merged or closed")),
+    ] {
+        assert_eq!(decided(&reading, &nobody, &facts), wanted);
+    }
+}
+
+#[test]
+fn a_session_on_several_repositories_is_seen_from_the_one_that_it_is_about() {
+    let other = "https://f/a/lib.git";
+    let one = standing(SessionState::Ended, Vec::new());
+    let also = cofferdam_domain::Also { repository: other.into(), base: None };
+    let task = one.task.clone().and_also(vec![also]).unwrap();
+    assert_eq!(one.part_of("work", 6, "https://f/a/lib"), None, "no repository of that one");
+    let second = Part(1);
+    let there = |commit: &str| EventBody::Pushed { branch: "b".into(), commit: commit.into() };
+    let bodies = vec![
+        EventBody::TaskAccepted { task },
+        pushed(),
+        there("c").about_part(second),
+        closed(PullRequestState::Closed).about_part(second),
+    ];
+    let event = |(place, body)| Event {
+        seq: Seq(place),
+        id: EventId::from_u128(u128::from(place)),
+        session: session(),
+        at: Timestamp(place),
+        body,
+        previous: Digest::ZERO,
+        hash: Digest::ZERO,
+    };
+    let events: Vec<Event> = (1..).zip(bodies).map(event).collect();
+    let own = Standing::of(session(), SessionState::Ended, &events).unwrap();
+    assert_eq!((own.head.as_deref(), own.is_over()), (Some(HEAD), false));
+    assert_eq!(own.part_of("work", 5, "https://f/a/b.git"), Some(Part::FIRST));
+    assert_eq!(own.part_of("work", 6, "https://f/a/lib"), Some(second));
+    assert_eq!(own.part_of("work", 7, "https://f/a/else"), None);
+    let seen = Standing::seen_from(second, session(), SessionState::Ended, &events).unwrap();
+    assert_eq!((seen.head.as_deref(), seen.is_over()), (Some("c"), true));
 }

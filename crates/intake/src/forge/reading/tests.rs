@@ -17,6 +17,7 @@ fn rules() -> Rules {
         mention: "agent".into(),
         least: Right::Write,
         fixes: 3,
+        reviews: Reviews::Never,
         bots: vec!["Renovate".into()],
     }
 }
@@ -48,6 +49,7 @@ fn pull(branch: &str) -> Pull {
         head_repository: Some(5),
         base: "main".into(),
         draft: false,
+        conflicts: false,
         state: PullState::Open,
         merged_as: None,
         updated: None,
@@ -55,6 +57,10 @@ fn pull(branch: &str) -> Pull {
 }
 
 fn by(actor: Account, what: What) -> Reading {
+    with(&rules(), actor, what)
+}
+
+fn with(rules: &Rules, actor: Account, what: What) -> Reading {
     let repository = Repository {
         id: 5,
         path: "acme/app".into(),
@@ -63,7 +69,7 @@ fn by(actor: Account, what: What) -> Reading {
         private: true,
     };
     let occasion = Occasion { repository: Some(repository), installation: None, actor, what };
-    reading(&occasion, &rules())
+    reading(&occasion, rules)
 }
 
 fn ann(what: What) -> Reading {
@@ -78,9 +84,11 @@ fn word(reading: &Reading) -> String {
         Reading::Asked(_, How::Assigned) => "assigned".into(),
         Reading::Asked(_, How::Mention(_)) => "mention".into(),
         Reading::Commented { on_line, mentions, .. } => format!("comment {on_line} {mentions}"),
+        Reading::ReviewAsked { by, .. } => format!("review wanted: {}", by.words()),
         Reading::Reviewed(..) => "review".into(),
         Reading::Failed(_) => "failed".into(),
         Reading::PullChanged(_) => "pull".into(),
+        Reading::Conflicts(_) => "conflicts".into(),
         Reading::IssueOver { gone, .. } => format!("over {gone}"),
         Reading::RepositoryGone => "gone".into(),
     }
@@ -144,6 +152,8 @@ fn each_occasion_means_one_thing() {
         (review("feature", ReviewEnd::ChangesWanted), "the pull request is not ours"),
         (What::Pull(pull(BRANCH), PullChange::Closed), "pull"),
         (What::Pull(pull(BRANCH), PullChange::Reopened), "pull"),
+        (What::Pull(pull(BRANCH), PullChange::Conflicts), "conflicts"),
+        (What::Pull(pull("feature"), PullChange::Conflicts), "the pull request is not ours"),
         (What::Pull(pull(BRANCH), PullChange::Edited), "nothing that changes the session"),
         (What::Pull(pull("cofferdam/x"), PullChange::Closed), "the pull request is not ours"),
         (check("ci", Some(BRANCH), CheckEnd::Failed), "failed"),
@@ -164,6 +174,41 @@ fn each_occasion_means_one_thing() {
     ] {
         assert_eq!(word(&ann(what.clone())), wanted, "{what:?}");
     }
+}
+
+#[test]
+fn a_review_is_wanted_where_that_is_configured_and_by_people() {
+    let (me, other) = (person(9, "agent"), person(3, "eve"));
+    let theirs = |change| What::Pull(pull("feature"), change);
+    let draft = What::Pull(Pull { draft: true, ..pull("feature") }, PullChange::Opened);
+    let word = |reviews, what| word(&with(&Rules { reviews, ..rules() }, person(1, "ann"), what));
+    let label = || PullChange::Labelled(vec!["Cofferdam".into()]);
+    for (what, asked, opened) in [
+        (theirs(label()), "review wanted: asked for it with a label", ""),
+        (theirs(PullChange::Labelled(vec!["bug".into()])), "nobody asks for a review", ""),
+        (theirs(PullChange::ReviewWanted(vec![me])), "review wanted: asked for it on the pull request", ""),
+        (theirs(PullChange::ReviewWanted(vec![other])), "nobody asks for a review", ""),
+        (below(at_pull(false), "@agent review this"), "review wanted: asked for it in a comment", ""),
+        (below(at_pull(false), "@agent mend this"), "comment false true", ""),
+        (below(at_pull(true), "@agent review this"), "comment true true", ""),
+        (theirs(PullChange::Opened), "nobody asks for a review", "review wanted: opened it"),
+        (theirs(PullChange::Ready), "nobody asks for a review", "review wanted: opened it"),
+        (draft, "nobody asks for a review", "a draft is reviewed when somebody asks"),
+        (theirs(PullChange::Pushed { before: None }), "what is pushed is reviewed when somebody asks", ""),
+        (What::Pull(pull(BRANCH), label()), "nothing that changes the session", ""),
+    ] {
+        assert_eq!(word(Reviews::Asked, what.clone()), asked, "{what:?}");
+        let opened = if opened.is_empty() { asked } else { opened };
+        assert_eq!(word(Reviews::Opened, what.clone()), opened, "{what:?}");
+        let never = word(Reviews::Never, what.clone());
+        assert!(!never.starts_with("review wanted"), "{what:?}: {never}");
+    }
+    let by_bot = with(
+        &Rules { reviews: Reviews::Opened, ..rules() },
+        Account { kind: AccountKind::Bot, ..person(4, "x") },
+        theirs(PullChange::Opened),
+    );
+    assert_eq!(by_bot, Reading::Nothing("a bot asks for nothing"));
 }
 
 #[test]
