@@ -22,6 +22,8 @@ pub struct AccessRequest {
     pub decided: Option<Access>,
     /// Whether the log has it: else it is the next decision.
     pub(crate) recorded: bool,
+    /// Whether it was granted to the session that this one is a fork of, and so holds nothing here.
+    elsewhere: bool,
 }
 
 /// All requests of a session, in the order in which they were made.
@@ -38,7 +40,12 @@ impl Accesses {
             open && same(&request.ask.rule)
         });
         if !known {
-            Arc::make_mut(&mut self.0).push(AccessRequest { ask, decided: None, recorded: false });
+            Arc::make_mut(&mut self.0).push(AccessRequest {
+                ask,
+                decided: None,
+                recorded: false,
+                elsewhere: false,
+            });
         }
     }
 
@@ -53,7 +60,8 @@ impl Accesses {
                 true
             }
             None => {
-                requests.push(AccessRequest { ask: ask.clone(), decided: None, recorded: true });
+                let ask = ask.clone();
+                requests.push(AccessRequest { ask, decided: None, recorded: true, elsewhere: false });
                 true
             }
         }
@@ -71,12 +79,20 @@ impl Accesses {
         request.decided = Some(access.clone());
         Ok(Some(request.ask.clone()))
     }
+
+    /// All before this happened in another session: what was granted there is not granted here. What is open or was denied stays so.
+    pub(crate) fn leave(&mut self) {
+        let granted = |request: &AccessRequest| request.decided.as_ref().is_some_and(|access| access.granted);
+        for request in Arc::make_mut(&mut self.0).iter_mut().filter(|request| granted(request)) {
+            request.elsewhere = true;
+        }
+    }
 }
 
 impl Agent {
-    /// What the agent has asked to be let out, in order, with what was decided.
+    /// What the agent has asked to be let out, in order, with what was decided. In a fork, without what was granted to the session before it.
     pub fn accesses(&self) -> impl Iterator<Item = &AccessRequest> {
-        self.accesses.0.iter().filter(|request| request.recorded)
+        self.accesses.0.iter().filter(|request| request.recorded && !request.elsewhere)
     }
 
     /// The request for access that is to be written down next.
@@ -116,7 +132,9 @@ impl Agent {
                 self.unread = true;
                 self.take_back_finish();
             }
-            self.draft.say(in_words(&ask, access, self.clock.now()));
+            let said: Arc<str> = in_words(&ask, access, self.clock.now()).into();
+            self.recall.hear(&said);
+            self.draft.say(said);
         }
         true
     }

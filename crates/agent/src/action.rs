@@ -1,6 +1,6 @@
 //! What the agent wants done.
 
-use cofferdam_domain::{CallId, EventBody, ModelRequest, Stage, ToolCall};
+use cofferdam_domain::{CallId, EventBody, ModelRequest, Part, Stage, ToolCall};
 
 /// What is to be done now.
 #[derive(Debug, Clone)]
@@ -9,6 +9,8 @@ pub enum Action {
     Fix,
     /// Do a piece of the worker's own work: `StageStarted`, then its result or `StageFailed`.
     Stage(Stage),
+    /// The same on another one of the session's repositories; its events are about that one.
+    Beside(Part, Stage),
     /// Ask the model: `ModelAsked`, then `ModelAnswered` or `ModelFailed`.
     AskModel {
         /// The step that the answer will be, or that the summary makes room for.
@@ -26,7 +28,7 @@ pub enum Action {
         tool: ToolCall,
     },
     /// A decision: append exactly this. It comes alone.
-    Append(EventBody),
+    Append(Box<EventBody>),
 }
 
 impl Action {
@@ -36,6 +38,9 @@ impl Action {
         match (self, body) {
             (Self::Fix, EventBody::PolicyFixed(_)) => true,
             (Self::Stage(stage), EventBody::StageStarted { stage: started }) => stage == started,
+            (Self::Beside(part, stage), EventBody::Beside { part: of, body }) => {
+                part == of && Self::Stage(*stage).is_begun_by(body)
+            }
             (
                 Self::AskModel { step, compaction, request },
                 EventBody::ModelAsked { step: asked, request: digest, compaction: for_summary },
@@ -43,8 +48,11 @@ impl Action {
             (Self::RunTool { call, tool }, EventBody::ToolStarted { call: started, tool: name }) => {
                 call == started && tool.name == *name
             }
-            (Self::Append(decided), body) => decided == body,
-            (Self::Fix | Self::Stage(_) | Self::AskModel { .. } | Self::RunTool { .. }, _) => false,
+            (Self::Append(decided), body) => **decided == *body,
+            (
+                Self::Fix | Self::Stage(_) | Self::Beside(..) | Self::AskModel { .. } | Self::RunTool { .. },
+                _,
+            ) => false,
         }
     }
 }

@@ -4,14 +4,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use cofferdam_domain::{
-    Cost, EventBody, Message, Outcome, SessionId, SessionState, Spent, Usage, event::NudgeReason,
-    policy::LimitKind, tool::Finish,
+    Cost, EventBody, Message, Outcome, Part, SessionId, SessionState, Spent, Usage,
+    event::{ModelRole, NudgeReason},
+    policy::LimitKind,
+    tool::Finish,
 };
 
 use crate::{
-    access::Accesses, alarms::Watchman, calls::Calls, clock::WorkClock, compaction::Pressure,
-    conversation::Conversation, delivery::Stages, draft::Draft, ending::Failure, facts::Facts,
-    history::Restore, people::People, remarks::Remarks, stuck::Watch,
+    access::Accesses, advice::Advice, alarms::Watchman, calls::Calls, clock::WorkClock, compaction::Pressure,
+    conversation::Conversation, draft::Draft, ending::Failure, facts::Facts, history::Restore,
+    people::People, recall::Recall, remarks::Remarks, strand::Strand, stuck::Watch, subagents::Subagents,
 };
 
 /// So many oddities are kept in words.
@@ -30,20 +32,26 @@ pub struct Agent {
     pub(crate) outcome: Option<Outcome>,
     /// Whether, and how, an ended session goes on when it is claimed.
     pub(crate) reopens: Option<Reopening>,
-    /// What is to become of the pull request once the session has ended.
-    pub(crate) closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
     pub(crate) clock: WorkClock,
     pub(crate) facts: Facts,
+    /// What is known of the task's own repository.
+    pub(crate) strand: Strand,
+    /// The same of the others, in the order in which the task names them.
+    pub(crate) beside: Vec<Strand>,
+    /// From which repository the session is seen: the task's own, but for as long as something concerns another one. That one's strand stands in the
+    /// place of the first then, and the other way round.
+    pub(crate) here: Part,
     /// What the agent has asked to be let out.
     pub(crate) accesses: Accesses,
+    /// What advises it.
+    pub(crate) advice: Advice,
     /// Why the sandbox was frozen, until a person releases it or gives it up.
     pub(crate) frozen: Option<Arc<str>>,
     /// Holds every event against the policy's rules.
     pub(crate) watchman: Watchman,
     /// Why the sandbox is to be frozen: an alarm says so.
     pub(crate) to_freeze: Option<Arc<str>>,
-    pub(crate) stages: Stages,
     pub(crate) people: People,
     /// What reviewers have remarked that is to be answered.
     pub(crate) remarks: Remarks,
@@ -66,7 +74,11 @@ pub struct Agent {
     pub(crate) draft: Draft,
     pub(crate) asked: Option<Asked>,
     pub(crate) calls: Calls,
+    /// The sessions that work for this one.
+    pub(crate) subagents: Subagents,
     pub(crate) pressure: Pressure,
+    /// What the platform remembers itself for when the conversation is cut.
+    pub(crate) recall: Recall,
     /// A message has arrived that the model has not been shown.
     pub(crate) unread: bool,
     /// It is from somebody whose words count like the task's.
@@ -116,6 +128,8 @@ pub(crate) struct Asked {
     pub(crate) compaction: bool,
     /// The last message of a request for a summary, which is no part of the conversation.
     pub(crate) tail: Option<Arc<Message>>,
+    /// What another model than the session's own is asked for, if it is.
+    pub(crate) asked_of: Option<ModelRole>,
     /// False once it was cut short: then the same is to be asked again.
     pub(crate) running: bool,
 }
@@ -151,15 +165,17 @@ impl Agent {
             cancelled: false,
             outcome: None,
             reopens: None,
-            closing: None,
             failure: None,
             clock: WorkClock::new(),
             facts: Facts::default(),
+            strand: Strand::default(),
+            beside: Vec::new(),
+            here: Part::FIRST,
             accesses: Accesses::default(),
+            advice: Advice::default(),
             frozen: None,
             watchman: Watchman::default(),
             to_freeze: None,
-            stages: Stages::default(),
             people: People::default(),
             remarks: Remarks::default(),
             restore: None,
@@ -174,7 +190,9 @@ impl Agent {
             draft: Draft::default(),
             asked: None,
             calls: Calls::default(),
+            subagents: Subagents::default(),
             pressure: Pressure::default(),
+            recall: Recall::default(),
             unread: false,
             follow_up: false,
             touched: false,

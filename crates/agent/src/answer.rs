@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 
-use cofferdam_domain::{Answer, Block, CallId, Message, Role, StopReason, ToolCall, ToolSpec};
+use cofferdam_domain::{
+    Answer, Block, CallId, Message, Role, StopReason, ToolCall, ToolSpec, delegation::DELEGATE,
+};
 
 use crate::{
     calls::{Call, Calls},
@@ -100,7 +102,9 @@ pub(crate) fn settle(step: u32, answer: &Answer, tools: &[ToolSpec], permitted: 
                 } else {
                     (calls.len() >= MOST_RUN).then_some(wording::CALL_TOO_MANY)
                 };
-                calls.push(Call::new(id, call.clone(), runs_beside_others(&call, tools), not_run));
+                let delegates = call.name == DELEGATE && tools.iter().any(|tool| tool.name == DELEGATE);
+                let new = Call::new(id, call.clone(), runs_beside_others(&call, tools), not_run);
+                calls.push(new.by_another(delegates));
                 blocks.push(Block::ToolCall(call));
             }
             // An answer cannot hold what only the platform sends.

@@ -5,6 +5,7 @@
 //! left out, and noted.
 
 mod answers;
+mod beside;
 mod change;
 mod closing;
 mod session;
@@ -12,7 +13,7 @@ mod steps;
 
 use cofferdam_domain::{EventBody, SessionState, Stage, Timestamp};
 
-use crate::{Agent, agent::Closing};
+use crate::Agent;
 
 impl Agent {
     /// Folds the next event in. Never panics; an event that does not fit is left out and noted in
@@ -37,16 +38,16 @@ impl Agent {
                 self.message_after_end(from, text, *label, about.as_deref());
                 true
             }
-            EventBody::MergeAsked { commit, .. } => {
-                self.closing_asked(Closing::Merge(commit.as_str().into()))
-            }
-            EventBody::CloseAsked { .. } => self.closing_asked(Closing::Close),
+            EventBody::MergeAsked { commit, .. } => self.merge_asked(commit),
+            EventBody::CloseAsked { .. } => self.close_asked(),
+            EventBody::Beside { part, body } => self.beside(*part, body),
             EventBody::StageStarted { stage: stage @ (Stage::Merge | Stage::Close) } => {
-                self.stages.start(*stage)
+                self.strand.stages.start(*stage)
             }
             EventBody::StageFailed { stage: Stage::Merge | Stage::Close, .. }
             | EventBody::MergeFailed { .. } => self.not_closed(),
             EventBody::PullRequestClosed { state } => self.closed(state),
+            EventBody::ContinueAsked { by } => self.continued_after_end(by),
             EventBody::SandboxReleased { .. } => self.released_after_end(),
             EventBody::CancelAsked { .. } => self.given_up_after_end(),
             EventBody::EgressRefused(refused) => self.egress_refused(refused),
@@ -61,7 +62,6 @@ impl Agent {
             | EventBody::SandboxFrozen { .. }
             | EventBody::FilesDeleted { .. }
             | EventBody::PauseAsked { .. }
-            | EventBody::ContinueAsked { .. }
             | EventBody::QuestionAnswered { .. }
             | EventBody::PlanDecided { .. }
             | EventBody::Checkpointed { .. }
@@ -74,6 +74,7 @@ impl Agent {
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
+            | EventBody::InstructionsFound(_)
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelAnswered { .. }
@@ -96,6 +97,8 @@ impl Agent {
             | EventBody::EvidenceRun(_)
             | EventBody::EvidenceMissing { .. }
             | EventBody::Pushed { .. }
+            | EventBody::Overtaken { .. }
+            | EventBody::Delegated { .. }
             | EventBody::PullRequestOpened(_) => false,
         }
     }
@@ -108,6 +111,7 @@ impl Agent {
             EventBody::StageStarted { stage } => self.stage_started(*stage),
             EventBody::StageFailed { stage, reason } => self.stage_failed(*stage, reason),
             EventBody::RepositoryReady(repository) => self.repository_ready(repository),
+            EventBody::InstructionsFound(found) => self.instructions_found(found),
             EventBody::SandboxReady { sandbox, moved, .. } => self.sandbox_ready(*sandbox, moved.as_ref()),
             EventBody::ModelAsked { step, request, compaction } => {
                 self.model_asked(body, *step, *request, *compaction)
@@ -117,7 +121,7 @@ impl Agent {
             EventBody::Nudged { reason, text } => self.nudged(*reason, text),
             EventBody::ToolStarted { call, .. } => self.tool_started(*call),
             EventBody::ToolFinished { call, outcome, millis } => self.tool_finished(*call, outcome, *millis),
-            EventBody::ToolLost { call } => self.calls.lose(*call) && self.close_step(),
+            EventBody::ToolLost { call } => self.tool_lost(*call),
             // What the model is to know of these stands in the outcome of the call that caused them.
             EventBody::EgressAllowed(_) | EventBody::PackageFetched(_) => true,
             EventBody::EgressRefused(refused) => self.egress_refused(refused),
@@ -128,7 +132,9 @@ impl Agent {
             EventBody::SandboxFrozen { reason, .. } => self.frozen_because(reason),
             // It has ended before anybody could release it.
             EventBody::SandboxReleased { .. } => true,
-            EventBody::Compacted { summary, replaced, .. } => self.compacted(summary, *replaced),
+            EventBody::Compacted { summary, replaced, facts, .. } => {
+                self.compacted(summary, *replaced, facts.as_deref())
+            }
             EventBody::MessageReceived { from, text, label, about } => {
                 self.message_received(from, text, *label, about.as_deref())
             }
@@ -145,6 +151,7 @@ impl Agent {
             EventBody::EvidenceRun(run) => self.evidence_run(run),
             EventBody::EvidenceMissing { reason } => self.no_evidence(reason),
             EventBody::Pushed { branch, commit } => self.pushed_to(branch, commit),
+            EventBody::Overtaken { .. } => self.overtaken(),
             EventBody::PullRequestOpened(request) => self.pull_request_opened(request),
             EventBody::PullRequestClosed { state } => self.closed(state),
             EventBody::PauseAsked { .. } => self.pause_asked(),
@@ -163,10 +170,12 @@ impl Agent {
             EventBody::TerminalOpened { by } => self.terminal_opened(by),
             EventBody::TerminalClosed { .. } => self.terminal_closed(),
             EventBody::BudgetExceeded { .. } => self.budget_exceeded(),
-            EventBody::MergeAsked { commit, .. } => {
-                self.closing_asked(Closing::Merge(commit.as_str().into()))
+            EventBody::Delegated { call, session, kind, share } => {
+                self.delegated(*call, *session, *kind, *share)
             }
-            EventBody::CloseAsked { .. } => self.closing_asked(Closing::Close),
+            EventBody::MergeAsked { commit, .. } => self.merge_asked(commit),
+            EventBody::CloseAsked { .. } => self.close_asked(),
+            EventBody::Beside { part, body } => self.beside(*part, body),
             EventBody::MergeFailed { .. } => self.not_closed(),
         }
     }

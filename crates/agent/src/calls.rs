@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{CallId, ToolCall, ToolOutcome, ToolStatus, message::ToolResult, tool::ToolEffect};
+use cofferdam_domain::{
+    CallId, Delegated, ToolCall, ToolOutcome, ToolStatus, delegation, message::ToolResult, tool::ToolEffect,
+};
 
 use crate::{stuck::Record, wording};
 
@@ -15,6 +17,10 @@ pub(crate) struct Call {
     id: CallId,
     tool: Arc<ToolCall>,
     parallel: bool,
+    /// Whether another session carries it out.
+    delegates: bool,
+    /// Whether that session is chosen, or it is settled that there is none.
+    settled: bool,
     state: CallState,
 }
 
@@ -33,11 +39,20 @@ enum CallState {
 impl Call {
     /// A call that waits to be run, or that will not be run for the given reason.
     pub(crate) fn new(id: CallId, tool: ToolCall, parallel: bool, not_run: Option<&str>) -> Self {
-        let mut call = Self { id, tool: Arc::new(tool), parallel, state: CallState::Waiting };
+        let (delegates, settled) = (false, false);
+        let mut call =
+            Self { id, tool: Arc::new(tool), parallel, delegates, settled, state: CallState::Waiting };
         if let Some(reason) = not_run {
             call.fail(reason);
         }
         call
+    }
+
+    /// The same call, to be carried out by another session if `delegates`.
+    #[must_use]
+    pub(crate) const fn by_another(mut self, delegates: bool) -> Self {
+        self.delegates = delegates;
+        self
     }
 
     fn fail(&mut self, text: &str) {
@@ -90,11 +105,47 @@ impl Calls {
         let rest = self.0.get(done..).unwrap_or_default();
         let together = rest.iter().take_while(|call| call.parallel).count().max(1).min(rest.len());
         let run = &rest[..together];
-        let running = run.iter().filter(|call| matches!(call.state, CallState::Running)).count();
+        let running = |call: &&Call| matches!(call.state, CallState::Running);
+        let mut room = delegation::MOST_AT_ONCE
+            .saturating_sub(run.iter().filter(running).filter(|call| call.delegates).count());
+        let running = run.iter().filter(running).count();
         run.iter()
             .filter(|call| matches!(call.state, CallState::Waiting))
+            .filter(move |call| {
+                let fits = !call.delegates || room > 0;
+                room -= usize::from(fits && call.delegates);
+                fits
+            })
             .take(MAX_AT_ONCE.saturating_sub(running))
             .map(|call| (call.id, ToolCall::clone(&call.tool)))
+    }
+
+    /// The calls that other sessions are to carry out and for which none is chosen yet.
+    pub(crate) fn to_delegate(&self) -> impl Iterator<Item = (CallId, &ToolCall)> {
+        let waits = |call: &&Call| matches!(call.state, CallState::Waiting);
+        self.0
+            .iter()
+            .filter(waits)
+            .filter(|call| call.delegates && !call.settled)
+            .map(|call| (call.id, &*call.tool))
+    }
+
+    /// It is settled who carries the call out. Whether that was open.
+    pub(crate) fn settle(&mut self, id: CallId) -> bool {
+        let Some(call) = self.find(id, |state| matches!(state, CallState::Waiting)) else { return false };
+        let open = call.delegates && !call.settled;
+        call.settled |= open;
+        open
+    }
+
+    /// No other session carries anything out for this one any more: where that is still wanted, one is to be chosen anew.
+    pub(crate) fn unsettle(&mut self) {
+        self.0.iter_mut().for_each(|call| call.settled = false);
+    }
+
+    /// Whether anything runs that ends with the worker that has it.
+    pub(crate) fn any_running_here(&self) -> bool {
+        self.0.iter().any(|call| matches!(call.state, CallState::Running) && !call.delegates)
     }
 
     /// The call was started. Whether it could be.
@@ -102,6 +153,11 @@ impl Calls {
         let Some(call) = self.find(id, |state| matches!(state, CallState::Waiting)) else { return false };
         call.state = CallState::Running;
         true
+    }
+
+    /// What a call was to do.
+    pub(crate) fn called(&self, id: CallId) -> Option<Arc<ToolCall>> {
+        self.0.iter().find(|call| call.id == id).map(|call| Arc::clone(&call.tool))
     }
 
     /// The call ended. Whether it was under way. Pictures are left out for models that cannot see.
@@ -138,11 +194,11 @@ impl Calls {
         }
     }
 
-    /// The worker was lost, and with it whatever ran.
+    /// The worker was lost, and with it whatever ran. What another session carries out goes on where that one's log ends.
     pub(crate) fn cut(&mut self) {
         for call in &mut self.0 {
             if matches!(call.state, CallState::Running) {
-                call.state = CallState::CutShort;
+                call.state = if call.delegates { CallState::Waiting } else { CallState::CutShort };
             }
         }
     }
@@ -167,5 +223,7 @@ impl Calls {
 
 /// Whether a call shows progress by itself, rather than by what it returned.
 pub(crate) fn has_edited(outcome: &ToolOutcome) -> bool {
-    matches!(outcome.effect, Some(ToolEffect::Edited { .. }))
+    let applied = |done: &Delegated| done.patch.as_ref().is_some_and(|patch| patch.applied);
+    matches!(&outcome.effect, Some(ToolEffect::Edited { .. }))
+        || matches!(&outcome.effect, Some(ToolEffect::Delegated(done)) if applied(done))
 }

@@ -28,13 +28,18 @@ fn begin() -> Agent {
         model,
         system: "s".repeat(4_000),
         tools: vec![],
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version: "0".into(),
+        rules: 0,
+        routes: Default::default(),
     };
     let repository = Repository {
         base_commit: "c".into(),
         base_tree: "t".into(),
         base_branch: "main".into(),
         notes: vec![],
+        cones: vec![],
+        contents: None,
     };
     for body in [
         EventBody::TaskAccepted { task },
@@ -87,8 +92,10 @@ fn step(agent: &mut Agent) {
                     EventBody::ToolFinished { call, outcome, millis: 1 },
                 ]
             }
-            Action::Append(body) => vec![body],
-            Action::Fix | Action::Stage(_) => panic!("nothing else is wanted: {action:?}"),
+            Action::Append(body) => vec![*body],
+            Action::Fix | Action::Stage(_) | Action::Beside(..) => {
+                panic!("nothing else is wanted: {action:?}")
+            }
         };
         let ended_step = bodies.iter().any(|body| matches!(body, EventBody::ToolFinished { .. }));
         for body in bodies {
@@ -113,4 +120,21 @@ fn a_step_hashes_its_own_bytes_only() {
     let (early, late) = (cost[10], cost[149]);
     assert!(late <= early + 64, "step 11 hashed {early} bytes, step 150 {late}");
     assert!(late < 3 * 2_400, "{late}");
+}
+
+#[test]
+fn a_copy_shares_what_was_said() {
+    let mut agent = begin();
+    (0..150).for_each(|_| step(&mut agent));
+    let ask = |agent: &Agent| match agent.next().pop() {
+        Some(Action::AskModel { request, .. }) => request,
+        other => panic!("{other:?}"),
+    };
+    let request = ask(&agent);
+    let references = |place| std::sync::Arc::strong_count(request.messages.get(place).unwrap());
+    let before: Vec<usize> = (0..290).map(references).collect();
+    let copies = (0..5).map(|_| (agent.clone(), ask(&agent))).collect::<Vec<_>>();
+    // Only the last few messages have one reference more for each copy; all others lie in chunks that are shared.
+    let touched = (0..290).filter(|place| references(*place) != before[*place]).count();
+    assert!(copies.len() == 5 && touched < 32, "{touched}");
 }

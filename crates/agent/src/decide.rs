@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    EventBody, Message, ModelRequest, Outcome, SessionState, Stage, Verdict, event::NudgeReason,
-    policy::LimitKind,
+    EventBody, Message, ModelRequest, Outcome, SessionState, event::NudgeReason, policy::LimitKind,
 };
 
 use crate::{
     Action, Agent, agent::WrapUp, alarms::Alarm, compaction::room_for_results, delivery::Progress, ending,
-    wording,
+    strand::Strand, wording,
 };
 
 /// The part of a budget, in hundredths, at which the agent is told that the limit is near.
@@ -22,7 +21,7 @@ pub(crate) struct Plan {
     /// it adds nothing.
     pub(crate) tail: Option<Arc<Message>>,
     /// An estimate of its prompt's tokens.
-    tokens: u64,
+    pub(crate) tokens: u64,
 }
 
 impl Agent {
@@ -31,9 +30,9 @@ impl Agent {
     #[must_use]
     pub fn next(&self) -> Vec<Action> {
         if self.outcome.is_some() {
-            return self.close_pull_request().map(Action::Stage).into_iter().collect();
+            return self.to_close();
         }
-        let alarm = self.alarm().map(Action::Append);
+        let alarm = self.alarm().map(Box::new).map(Action::Append);
         if let Some(alarm) = alarm.clone().filter(|_| self.watchman.is_strict()) {
             return vec![alarm];
         }
@@ -44,16 +43,14 @@ impl Agent {
     /// What follows where no alarm is to be raised.
     fn usual(&self) -> Vec<Action> {
         if let Some(body) = self.decision() {
-            return vec![Action::Append(body)];
+            return vec![Action::Append(Box::new(body))];
         }
         if self.held() {
             return Vec::new();
         }
         match self.phase {
             SessionState::Working => self.work(),
-            SessionState::Delivering => {
-                self.stages.startable(self.facts.verdict).into_iter().map(Action::Stage).collect()
-            }
+            SessionState::Delivering => self.to_deliver(),
             SessionState::Queued | SessionState::Waiting | SessionState::Ended => Vec::new(),
         }
     }
@@ -71,7 +68,7 @@ impl Agent {
 
     fn decision(&self) -> Option<EventBody> {
         if self.cancelled {
-            let outcome = self.stages.published().then(|| self.delivered()).flatten();
+            let outcome = self.strands().any(Strand::is_published).then(|| self.delivered()).flatten();
             return Some(EventBody::SessionEnded { outcome: outcome.unwrap_or(Outcome::Cancelled) });
         }
         if let Some(failure) = &self.failure {
@@ -82,7 +79,7 @@ impl Agent {
         if let Some(reason) = &self.frozen {
             return Some(EventBody::SessionEnded { outcome: ending::frozen(self.session, reason) });
         }
-        if let Some(state) = self.facts.closed.as_ref().filter(|_| !self.stages.published()) {
+        if let Some(state) = self.closed_before() {
             return Some(EventBody::SessionEnded { outcome: ending::too_late(state) });
         }
         match self.phase {
@@ -94,16 +91,20 @@ impl Agent {
     }
 
     fn decide_at_delivery(&self) -> Option<EventBody> {
+        if self.is_behind() {
+            let (reason, text) = (NudgeReason::FollowUp, wording::OVERTAKEN.to_owned());
+            return Some(EventBody::Nudged { reason, text });
+        }
         if let Some(outcome) = self.delivered() {
-            if self.follow_up && !self.stages.any_under_way() {
+            if self.follow_up && !self.any_stage_under_way() {
                 let (reason, text) = (NudgeReason::FollowUp, wording::FOLLOW_UP.to_owned());
                 return Some(EventBody::Nudged { reason, text });
             }
             return Some(EventBody::SessionEnded { outcome });
         }
-        (self.facts.verdict == Some(Verdict::SendBack)).then(|| EventBody::Nudged {
+        self.is_sent_back().then(|| EventBody::Nudged {
             reason: NudgeReason::GateFindings,
-            text: wording::gate_findings(&self.facts.findings),
+            text: wording::gate_findings(&self.all_findings()),
         })
     }
 
@@ -118,6 +119,9 @@ impl Agent {
             return None;
         }
         let fixed = self.facts.fixed.as_ref()?;
+        if let Some(delegated) = self.decide_on_subagents(&fixed.policy.budget) {
+            return Some(delegated);
+        }
         if self.asked.is_some() || self.calls.any_running() {
             return None;
         }
@@ -174,12 +178,20 @@ impl Agent {
     fn decide_on_summary(&self) -> Option<EventBody> {
         let summary = self.pressure.summary()?;
         let replaced = self.replaceable()?;
-        Some(EventBody::Compacted { summary: summary.to_string(), replaced, size: summary.len() as u64 })
+        let facts = (self.rules() >= 1).then(|| self.recalled());
+        let (summary, size) = (summary.to_string(), summary.len() as u64);
+        Some(EventBody::Compacted { summary, replaced, size, facts })
     }
 
     fn replaceable(&self) -> Option<u32> {
         let conversation = self.conversation.as_ref()?;
-        conversation.replaceable(self.pressure.kept(conversation.window()))
+        conversation.replaceable(self.pressure.kept(conversation.window()), self.fresh())
+    }
+
+    /// Tokens of the latest tool results that a new epoch has whole; `None` in sessions that began before there was such a bound.
+    pub(crate) fn fresh(&self) -> Option<u64> {
+        let window = self.conversation.as_ref()?.window();
+        (self.rules() >= 1).then(|| self.pressure.kept(window) / 2)
     }
 
     /// What may start while the agent works. Sandbox and model are independent until a call wants to run.
@@ -187,14 +199,9 @@ impl Agent {
         if self.facts.fixed.is_none() || self.other_model.is_some() {
             return vec![Action::Fix];
         }
-        let mut actions = Vec::new();
-        match (self.stages.repository, self.stages.sandbox) {
-            (Progress::Todo, _) => actions.push(Action::Stage(Stage::Repository)),
-            (Progress::Done, Progress::Todo) => actions.push(Action::Stage(Stage::Sandbox)),
-            (Progress::UnderWay | Progress::Done, _) => {}
-        }
+        let mut actions = self.to_prepare();
         if !self.calls.is_empty() {
-            if self.stages.sandbox == Progress::Done {
+            if self.strand.stages.sandbox == Progress::Done {
                 actions.extend(self.calls.startable().map(|(call, tool)| Action::RunTool { call, tool }));
             }
         } else if self.asked.as_ref().is_none_or(|asked| !asked.running) {
@@ -231,8 +238,12 @@ impl Agent {
         } else if conversation.awaits_answer() {
             None
         } else {
-            let extra = compaction.then_some(wording::SUMMARISE);
-            Some(Arc::new(self.draft.message(room_for_results(conversation.window()), extra)))
+            let room = room_for_results(conversation.window());
+            let summarise = if self.rules() >= 1 { wording::WRITE_NOTES } else { wording::SUMMARISE };
+            Some(match compaction {
+                true => Arc::new(self.draft.message(room, Some(summarise))),
+                false => self.draft.shared(room),
+            })
         };
         let (request, tokens) = conversation.request(tail.as_ref(), self.session.to_string());
         Some(Plan { request, tail, tokens })

@@ -137,9 +137,24 @@ impl Stages {
             .any(|progress| *progress == Progress::UnderWay)
     }
 
+    /// Whether the tests were run on both sides, or it is known why not.
+    pub(crate) fn tested(&self) -> bool {
+        self.base == Progress::Done && self.head == Progress::Done
+    }
+
     /// Whether this turn's change is in its pull request.
-    pub(crate) fn published(&self) -> bool {
-        self.pull_request == Progress::Done
+    pub(crate) const fn published(&self) -> bool {
+        matches!(self.pull_request, Progress::Done)
+    }
+
+    /// Whether this turn's change was taken out of the sandbox.
+    pub(crate) const fn collected(&self) -> bool {
+        matches!(self.collect, Progress::Done)
+    }
+
+    /// The pull request is there, and is to be brought up to date.
+    pub(crate) fn offer_again(&mut self) {
+        self.pull_request = Progress::Todo;
     }
 
     /// Nothing is being done with the pull request.

@@ -1,7 +1,7 @@
 //! The next message to the model while it is being put together: tool results in call order, then everything
 //! else in the order of the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cofferdam_domain::{Block, Message, Role, message::ToolResult};
 
@@ -15,21 +15,26 @@ const LEAST_RESULT: usize = 500;
 pub(crate) struct Draft {
     results: Vec<Arc<ToolResult>>,
     texts: Vec<Arc<str>>,
+    /// The message as it was made for so much room, so that a request and the conversation that goes on from it share it.
+    made: OnceLock<(usize, Arc<Message>)>,
 }
 
 impl Draft {
     /// Adds a paragraph.
     pub(crate) fn say(&mut self, text: impl Into<Arc<str>>) {
+        self.made.take();
         self.texts.push(text.into());
     }
 
     /// Puts a paragraph before all others.
     pub(crate) fn say_first(&mut self, text: impl Into<Arc<str>>) {
+        self.made.take();
         self.texts.insert(0, text.into());
     }
 
     /// The results of a whole step.
     pub(crate) fn answer_calls(&mut self, results: Vec<Arc<ToolResult>>) {
+        self.made.take();
         self.results.extend(results);
     }
 
@@ -51,6 +56,7 @@ impl Draft {
 
     /// Cuts the results.
     pub(crate) fn squeeze(&mut self, limit: usize) {
+        self.made.take();
         for result in &mut self.results {
             if result.text.len() > limit || !result.images.is_empty() {
                 let result = Arc::make_mut(result);
@@ -58,6 +64,12 @@ impl Draft {
                 result.images.clear();
             }
         }
+    }
+
+    /// The message without more; the same one each time.
+    pub(crate) fn shared(&self, room: usize) -> Arc<Message> {
+        let (made_for, message) = self.made.get_or_init(|| (room, Arc::new(self.message(room, None))));
+        if *made_for == room { Arc::clone(message) } else { Arc::new(self.message(room, None)) }
     }
 
     /// The message, with `extra` as its last paragraph. Its results together have at most about `room` bytes.

@@ -2,7 +2,7 @@
 //! what is known.
 
 use cofferdam_domain::{
-    Finding, Outcome, PullRequestState, SessionId, Severity, Task,
+    Finding, Outcome, PullRequestState, SessionId, Severity, Task, Verdict,
     event::ModelFailure,
     policy::LimitKind,
     tool::{Finish, FinishOutcome},
@@ -11,11 +11,12 @@ use cofferdam_domain::{
 use crate::{
     Agent,
     excerpt::{excerpt, first_line},
+    strand::Strand,
     wording,
 };
 
 /// The longest reason that is kept of an agent's prose.
-const REASON: usize = 600;
+pub(crate) const LONGEST_REASON: usize = 600;
 
 /// Why a session cannot go on.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub(crate) fn cut_off(task: Option<&Task>, last_answer: &str, limit: &str) -> Fi
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
         replies: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn fell_silent(task: Option<&Task>, last_answer: &str) -> Finish {
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
         replies: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 
@@ -90,12 +93,13 @@ pub(crate) fn asked(task: Option<&Task>, question: &str) -> Finish {
         title: task.map(wording::title_for).unwrap_or_default(),
         summary,
         replies: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 
 /// The end of a session whose sandbox was frozen, until a person has decided.
 pub(crate) fn frozen(session: SessionId, reason: &str) -> Outcome {
-    let reason = excerpt(reason, REASON);
+    let reason = excerpt(reason, LONGEST_REASON);
     Outcome::Held {
         reason: format!(
             "the sandbox was frozen: {reason}. Its files are kept: `cofferdam sandbox run --session {session} -- sh` looks, `cofferdam \
@@ -107,21 +111,36 @@ pub(crate) fn frozen(session: SessionId, reason: &str) -> Outcome {
 impl Agent {
     /// The outcome of a session with nothing more to do; `None` while there is.
     pub(crate) fn delivered(&self) -> Option<Outcome> {
-        let number = self.facts.pull_request.as_ref().map(|request| request.number);
-        if let Some(number) = number.filter(|_| self.stages.published()) {
-            return Some(self.as_published(number));
+        if self.review().is_some() {
+            return self.reviewed();
         }
-        // Where no tool ever ran nothing can have changed, and there may be no sandbox to look into.
-        if self.facts.nothing_changed || !self.touched {
-            // In a later turn there is a pull request all the same.
+        if self.parent().is_some() {
+            return Some(self.answered());
+        }
+        let number =
+            self.strands().find_map(|strand| strand.pull_request.as_ref()).map(|request| request.number);
+        // Where no tool ever ran nothing can have changed, and there may be no sandbox to look into. In a later turn there is a pull request all
+        // the same.
+        if !self.touched || self.strands().all(Strand::is_through) {
             return Some(number.map_or_else(|| self.unchanged(), |number| self.as_published(number)));
         }
-        let held = match self.facts.verdict? {
-            cofferdam_domain::Verdict::Publish => false,
-            cofferdam_domain::Verdict::SendBack => self.gate_rounds_left() == 0,
-            cofferdam_domain::Verdict::Hold => true,
+        if !self.strands().all(Strand::is_examined) {
+            return None;
+        }
+        let stays = |strand: &Strand| match strand.verdict {
+            None | Some(Verdict::Publish) => false,
+            Some(Verdict::SendBack) => self.gate_rounds_left() == 0,
+            Some(Verdict::Hold) => true,
         };
-        held.then(|| Outcome::Held { reason: held_because(&self.facts.findings) })
+        self.strands().any(stays).then(|| Outcome::Held { reason: held_because(&self.all_findings()) })
+    }
+
+    /// How the pull requests were closed, where nothing can be added to them any more.
+    pub(crate) fn closed_before(&self) -> Option<&PullRequestState> {
+        let open = self.strands().any(|strand| strand.pull_request.is_some() && strand.closed.is_none());
+        let closed =
+            self.strands().filter(|strand| !strand.is_published() && (!open || strand.verdict.is_some()));
+        closed.filter_map(|strand| strand.closed.as_ref()).next()
     }
 
     fn as_published(&self, number: u64) -> Outcome {
@@ -130,7 +149,7 @@ impl Agent {
             (None, Some(Finish { outcome: FinishOutcome::GaveUp, summary, .. })) => Outcome::Failed {
                 reason: format!(
                     "the agent did not finish; what it did is in draft pull request {number}. {}",
-                    first_line(summary, REASON)
+                    first_line(summary, LONGEST_REASON)
                 ),
             },
             (None, _) => Outcome::Succeeded,
@@ -141,7 +160,7 @@ impl Agent {
         match (self.facts.limit(), self.finish()) {
             (Some(limit), _) => Outcome::Stopped { limit: self.in_words(limit) },
             (None, Some(Finish { outcome: FinishOutcome::GaveUp, summary, .. })) => {
-                Outcome::Failed { reason: excerpt(summary, REASON) }
+                Outcome::Failed { reason: excerpt(summary, LONGEST_REASON) }
             }
             (None, _) => Outcome::NothingToDo,
         }

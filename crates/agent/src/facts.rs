@@ -6,44 +6,21 @@ use cofferdam_domain::{
     Consequence, Cost, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState, SandboxId, SessionId,
     SessionState, Side, Spent, Stage, Task, Timestamp, Verdict,
     change::Received,
-    event::{Fixed, Repository},
+    event::{Fixed, Merged, Repository},
     policy::LimitKind,
     tool::{Finish, FinishOutcome, PlanItem},
 };
 
 use crate::{Agent, agent::Reopening};
 
-/// What is known. Large values are shared, so that copying an agent stays cheap.
+/// What is known of the session as a whole. Large values are shared, so that copying an agent stays cheap.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) task: Option<Arc<Task>>,
     pub(crate) fixed: Option<Arc<Fixed>>,
-    pub(crate) repository: Option<Arc<Repository>>,
     pub(crate) sandbox: Option<SandboxId>,
     pub(crate) plan: Arc<Vec<PlanItem>>,
     pub(crate) work: Option<Arc<Work>>,
-    pub(crate) received: Option<Arc<Received>>,
-    pub(crate) nothing_changed: bool,
-    pub(crate) findings: Arc<Vec<Finding>>,
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) evidence: Arc<Vec<EvidenceRun>>,
-    pub(crate) evidence_missing: Option<Arc<str>>,
-    pub(crate) pushed: Option<Arc<(String, String)>>,
-    pub(crate) pull_request: Option<Arc<PullRequest>>,
-    /// How the pull request was closed, if it was.
-    pub(crate) closed: Option<PullRequestState>,
-    /// The commit with the latest that was delivered, whatever became of it: what the next turn's workspace begins with.
-    pub(crate) left: Option<Arc<str>>,
-    /// The same for this turn. None in the first one: that begins with the base.
-    pub(crate) start: Option<Arc<str>>,
-    /// The commit on the forge, if there is one.
-    pub(crate) published: Option<Arc<str>>,
-    /// The last commit that others have put there and that was built on.
-    pub(crate) theirs: Option<Arc<str>>,
-    /// The worker's own work that failed in this turn.
-    pub(crate) failed: Option<Stage>,
-    /// The same in the turn before.
-    pub(crate) again_after: Option<Stage>,
     /// Tool calls and network requests that policy refused.
     pub(crate) refused: u64,
 }
@@ -57,16 +34,6 @@ pub(crate) struct Work {
 }
 
 impl Facts {
-    /// Forgets what was known of an earlier delivery.
-    pub(crate) fn forget_delivery(&mut self) {
-        self.work = None;
-        self.received = None;
-        self.nothing_changed = false;
-        self.verdict = None;
-        self.evidence = Arc::default();
-        self.evidence_missing = None;
-    }
-
     pub(crate) fn limit(&self) -> Option<LimitKind> {
         self.work.as_ref().and_then(|work| work.limit)
     }
@@ -98,8 +65,8 @@ impl Agent {
     /// Whether there is something to do when it is claimed: it has not ended, it failed for want of a model, a person has released its frozen
     /// sandbox, written to it, or wants something done with its pull request.
     #[must_use]
-    pub const fn resumable(&self) -> bool {
-        self.outcome.is_none() || self.reopens.is_some() || self.closing.is_some()
+    pub fn resumable(&self) -> bool {
+        self.outcome.is_none() || self.reopens.is_some() || self.is_closing()
     }
 
     /// Whether it has ended and goes on all the same as soon as somebody claims it: a person wrote to it, took it back or released its sandbox.
@@ -152,6 +119,10 @@ impl Agent {
         spent.steps = spent.steps.saturating_add(self.dropped.steps);
         spent.usage += self.dropped.usage;
         spent.cost += self.dropped.cost;
+        let others = self.subagents.spent();
+        spent.steps = spent.steps.saturating_add(others.steps);
+        spent.usage += others.usage;
+        spent.cost += others.cost;
         spent
     }
 
@@ -201,7 +172,7 @@ impl Agent {
     /// The repository as the session works on it.
     #[must_use]
     pub fn repository(&self) -> Option<&Repository> {
-        self.facts.repository.as_deref()
+        self.strand.repository.as_deref()
     }
 
     /// The sandbox in which tools run at present.
@@ -237,19 +208,19 @@ impl Agent {
     /// The agent's commits in quarantine.
     #[must_use]
     pub fn received(&self) -> Option<&Received> {
-        self.facts.received.as_deref()
+        self.strand.received.as_deref()
     }
 
     /// What the gate saw when it last looked.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
-        &self.facts.findings
+        &self.strand.findings
     }
 
     /// What the gate decided about the finished change.
     #[must_use]
     pub const fn verdict(&self) -> Option<Verdict> {
-        self.facts.verdict
+        self.strand.verdict
     }
 
     /// How often the gate may still send the change back; 0 when the agent cannot work on.
@@ -268,56 +239,74 @@ impl Agent {
     /// The test runs of the platform on the finished change.
     #[must_use]
     pub fn evidence(&self) -> &[EvidenceRun] {
-        &self.facts.evidence
+        &self.strand.evidence
     }
 
     /// Why there is no test run, or not on both trees.
     #[must_use]
     pub fn evidence_missing(&self) -> Option<&str> {
-        self.facts.evidence_missing.as_deref()
+        self.strand.evidence_missing.as_deref()
     }
 
     /// The branch on the forge and its commit.
     #[must_use]
     pub fn pushed(&self) -> Option<(&str, &str)> {
-        self.facts.pushed.as_deref().map(|(branch, commit)| (branch.as_str(), commit.as_str()))
+        self.strand.pushed.as_deref().map(|(branch, commit)| (branch.as_str(), commit.as_str()))
     }
 
     /// The commit that the workspace of this turn begins with, unless that is the base.
     #[must_use]
     pub fn start(&self) -> Option<&str> {
-        self.facts.start.as_deref()
+        self.strand.start.as_deref()
     }
 
     /// The commit that stands on the forge, if one does: what this turn's change comes on top of.
     #[must_use]
     pub fn published(&self) -> Option<&str> {
-        self.facts.published.as_deref()
+        self.strand.published.as_deref()
     }
 
     /// The last commit on the session's branch that others have put there and that was built on: nothing before it is the agent's to answer
     /// for.
     #[must_use]
     pub fn theirs(&self) -> Option<&str> {
-        self.facts.theirs.as_deref()
+        self.strand.theirs.as_deref()
+    }
+
+    /// Whether somebody wants the branch that the pull request is meant for taken in when the next turn begins.
+    #[must_use]
+    pub const fn base_wanted(&self) -> bool {
+        self.strand.base_wanted
+    }
+
+    /// What was taken in of that branch and is not pushed yet.
+    #[must_use]
+    pub fn merged(&self) -> Option<&Merged> {
+        self.strand.merged.as_deref()
+    }
+
+    /// How often in a row others have pushed before the session could.
+    #[must_use]
+    pub const fn overtaken_times(&self) -> u32 {
+        self.strand.overtaken
     }
 
     /// The worker's own work with which the turn before this one failed: whoever has written since wants it tried again.
     #[must_use]
     pub const fn again_after(&self) -> Option<Stage> {
-        self.facts.again_after
+        self.strand.again_after
     }
 
     /// How the pull request was closed, if it was.
     #[must_use]
     pub const fn pull_request_closed(&self) -> Option<&PullRequestState> {
-        self.facts.closed.as_ref()
+        self.strand.closed.as_ref()
     }
 
     /// The pull request.
     #[must_use]
     pub fn pull_request(&self) -> Option<&PullRequest> {
-        self.facts.pull_request.as_deref()
+        self.strand.pull_request.as_deref()
     }
 
     /// Whether the change is only an offer to go on from: a limit ended the work, the agent does not call it
@@ -326,7 +315,7 @@ impl Agent {
     pub fn is_draft(&self) -> bool {
         let Some(work) = &self.facts.work else { return true };
         let passes = |side| {
-            let run = self.facts.evidence.iter().rev().find(|run| run.side == side);
+            let run = self.strand.evidence.iter().rev().find(|run| run.side == side);
             run.map(|run| run.exit.success())
         };
         let breaks_tests = passes(Side::Base) == Some(true) && passes(Side::Head) == Some(false);

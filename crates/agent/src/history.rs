@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{Event, EventBody, SessionId, SessionState, effective::effective};
+use cofferdam_domain::{Event, EventBody, SessionId, SessionState, effective::effective, event::ModelRole};
 
-use crate::{Agent, agent::Reopening, conversation::Conversation, wording};
+use crate::{Agent, agent::Reopening, conversation::Conversation, routing, subagents, wording};
 
 /// What the next sandbox begins with, where that is not what the one before has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,22 +27,27 @@ impl Agent {
     pub fn of(session: SessionId, events: &[Event]) -> Self {
         let mut agent = Self::before(session, events);
         let mut counting = effective(events).into_iter().peekable();
-        let (mut prices, mut summary) = (None, false);
+        let (mut fixed, mut asked_of) = (None, (false, None));
         // In the order of the log: a turn begins with what had been spent by then, in vain or not.
         for event in events {
             let counts = counting.next_if(|next| next.seq == event.seq).is_some();
             if counts {
                 agent.apply(event.at, &event.body);
             }
-            if let EventBody::PolicyFixed(fixed) = &event.body {
-                prices = fixed.model.prices.as_ref();
+            if let EventBody::PolicyFixed(known) = &event.body {
+                fixed = Some(known);
             } else if let EventBody::ModelAsked { compaction, .. } = &event.body {
-                summary = *compaction;
+                asked_of = (*compaction, compaction.then_some(ModelRole::Compact));
             } else if !counts && let EventBody::ModelAnswered { answer, .. } = &event.body {
                 // A summary is paid for, but no step.
-                agent.dropped.steps = agent.dropped.steps.saturating_add(u32::from(!summary));
+                agent.dropped.steps = agent.dropped.steps.saturating_add(u32::from(!asked_of.0));
                 agent.dropped.usage += answer.usage;
+                let prices = fixed.and_then(|fixed| routing::prices(fixed, asked_of.1, answer));
                 agent.dropped.cost += answer.cost_by(prices);
+            } else if !counts && let Some(done) = subagents::of(&event.body) {
+                agent.dropped.steps = agent.dropped.steps.saturating_add(done.spent.steps);
+                agent.dropped.usage += done.spent.usage;
+                agent.dropped.cost += done.spent.cost;
             }
         }
         agent
@@ -95,6 +100,8 @@ impl Agent {
         instruction: Option<&str>,
     ) -> bool {
         self.origins.pop_front();
+        self.subagents.leave();
+        self.accesses.leave();
         if let Some((kept_by, _)) = &mut self.checkpoint {
             kept_by.get_or_insert(from);
         }
@@ -109,8 +116,12 @@ impl Agent {
 
     fn go_on_from_here(&mut self, by: &str, instruction: Option<&str>) {
         self.cut_short(false);
+        self.calls.unsettle();
+        self.subagents.give_up();
         self.withdraw();
         self.people.let_go(instruction.is_some());
+        // One that was approved may have been made since, in what counts no more or in the other session.
+        self.use_approval(None);
         self.failure = None;
         self.cancelled = false;
         self.restore = Some(match &self.checkpoint {
@@ -120,7 +131,10 @@ impl Agent {
             None => Restore::Fresh,
         });
         self.touched |= self.checkpoint.is_some();
-        let said = wording::taken_back(by, instruction, &self.seed());
+        let said: Arc<str> = wording::taken_back(by, instruction, &self.seed()).into();
+        if instruction.is_some() && (self.outcome.is_some() || self.phase == SessionState::Delivering) {
+            self.recall.hear(&said);
+        }
         if self.outcome.is_some() {
             self.reopens = Some(Reopening::NewTurn);
             self.draft.say(said);

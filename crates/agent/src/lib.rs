@@ -28,6 +28,7 @@
 
 mod access;
 mod action;
+mod advice;
 mod agent;
 mod alarms;
 mod answer;
@@ -47,14 +48,25 @@ mod facts;
 mod history;
 mod people;
 mod prompt;
+mod recall;
 mod remarks;
 mod replay;
+mod review;
+mod routing;
+mod strand;
 mod stuck;
+mod subagents;
+mod together;
 mod wording;
 
 pub use access::AccessRequest;
 pub use action::Action;
 pub use agent::Agent;
 pub use history::Restore;
-pub use prompt::{Network, PromptInput, system_prompt};
+pub use prompt::{Network, PromptInput, review_prompt, subagent_prompt, system_prompt};
 pub use replay::{ReplayMismatch, Replayed, replay};
+pub use subagents::Assignment;
+
+/// The version of the loop's rules and words that new sessions begin with. It rises when something is said to the model otherwise than before, so
+/// that a session which began with an earlier program goes on, and is replayed, as it began.
+pub const RULES: u16 = 1;

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    CallId, Digest, EventBody, SessionState, Timestamp, ToolSpec, WaitingFor,
+    CallId, Digest, EventBody, SessionState, Timestamp, ToolCall, ToolSpec, ToolStatus, WaitingFor,
     event::{Fixed, PlanDecision},
     policy::Questions,
 };
 
 use crate::{Agent, answer::PROPOSE_PLAN, wording};
 
+/// The tool that calls tools of other programs, where those are not shown one by one.
+const CALL_TOOL: &str = "call_tool";
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -25,6 +27,8 @@ pub(crate) struct People {
     /// When somebody let the session go on all the same.
     waived: Option<Timestamp>,
     questions: Arc<Vec<Question>>,
+    /// Calls that somebody has approved and that were not made yet.
+    approved: Arc<Vec<Digest>>,
     plan: PlanFirst,
     /// Who works in the sandbox.
     terminal: Option<Arc<str>>,
@@ -35,6 +39,8 @@ pub(crate) struct People {
 struct Question {
     call: CallId,
     text: String,
+    /// The call that it is about, where the answer permits one.
+    about: Option<Digest>,
     /// Whether the log has it: else it is the next decision.
     recorded: bool,
     /// Whether it was answered, or will not be.
@@ -174,7 +180,12 @@ impl Agent {
     #[must_use]
     pub fn idle(&self) -> bool {
         let asked = self.asked.as_ref().is_some_and(|asked| asked.running);
-        !asked && !self.calls.any_running() && !self.stages.any_under_way()
+        !asked && !self.calls.any_running_here() && !self.any_stage_under_way()
+    }
+
+    /// Whether something of the worker's own work is.
+    pub(crate) fn any_stage_under_way(&self) -> bool {
+        self.strands().any(|strand| strand.stages.any_under_way())
     }
 
     /// Whether nothing may start or be decided.
@@ -196,9 +207,42 @@ impl Agent {
         }
     }
 
-    /// The agent asks, where people answer.
-    pub(crate) fn question_wanted(&mut self, call: CallId, text: &str) {
-        let question = Question { call, text: text.to_owned(), recorded: false, closed: false };
+    /// The digests of calls that people have approved and that were not made yet, each for one call.
+    #[must_use]
+    pub fn approved(&self) -> &[Digest] {
+        &self.people.approved
+    }
+
+    /// A call was made, or lost: what had been approved for it is used up. Of which call one was lost is not known for sure, so all is.
+    pub(crate) fn use_approval(&mut self, made: Option<Digest>) {
+        if self.people.approved.is_empty() {
+            return;
+        }
+        let approved = Arc::make_mut(&mut self.people.approved);
+        match made {
+            Some(made) => {
+                if let Some(at) = approved.iter().position(|digest| *digest == made) {
+                    approved.remove(at);
+                }
+            }
+            None => approved.clear(),
+        }
+    }
+
+    /// A call has ended, and nothing says whether another program was sent it. If it was to be, no approval is left that it may have used up.
+    pub(crate) fn ended_untold(&mut self, tool: &ToolCall, status: ToolStatus) {
+        let Some(fixed) = &self.facts.fixed else { return };
+        let foreign = &fixed.foreign;
+        let by_name = foreign.tools.iter().any(|known| known.called == tool.name);
+        // What is refused is not sent.
+        if status != ToolStatus::Refused && (by_name || foreign.searched && tool.name == CALL_TOOL) {
+            self.use_approval(None);
+        }
+    }
+
+    /// The agent asks, where people answer; or a call needs that they approve it.
+    pub(crate) fn question_wanted(&mut self, call: CallId, text: &str, about: Option<Digest>) {
+        let question = Question { call, text: text.to_owned(), about, recorded: false, closed: false };
         Arc::make_mut(&mut self.people.questions).push(question);
         self.calls.drop_waiting(wording::CALL_BEFORE_ANSWER);
     }
@@ -219,7 +263,8 @@ impl Agent {
             Some(known) if known.recorded => return false,
             Some(known) => known.recorded = true,
             None => {
-                questions.push(Question { call, text: text.to_owned(), recorded: true, closed: false });
+                let text = text.to_owned();
+                questions.push(Question { call, text, about: None, recorded: true, closed: false });
             }
         }
         true
@@ -233,7 +278,15 @@ impl Agent {
             .find(|question| question.call == call && question.recorded && !question.closed);
         if let Some(question) = open {
             question.closed = true;
-            let said = wording::answered(&question.text, by, text, &seed);
+            let approves = text.trim().eq_ignore_ascii_case("approve");
+            let said = match question.about {
+                None => wording::answered(&question.text, by, text, &seed),
+                Some(digest) if approves => {
+                    Arc::make_mut(&mut self.people.approved).push(digest);
+                    wording::CALL_APPROVED.to_owned()
+                }
+                Some(_) => wording::call_refused(by, text, &seed),
+            };
             self.hear(said);
         }
         true
@@ -286,7 +339,10 @@ impl Agent {
         let open = |question: &&mut Question| question.recorded && !question.closed;
         for question in Arc::make_mut(&mut self.people.questions).iter_mut().filter(open) {
             question.closed = true;
-            closed.push(wording::unanswered(&question.text));
+            closed.push(match question.about {
+                None => wording::unanswered(&question.text),
+                Some(_) => wording::CALL_NOT_APPROVED.to_owned(),
+            });
         }
         closed.into_iter().for_each(|said| self.draft.say(said));
         true
@@ -313,13 +369,28 @@ impl Agent {
     pub(crate) fn hear(&mut self, said: impl Into<Arc<str>>) {
         self.unread = true;
         self.take_back_finish();
+        let said = said.into();
+        self.recall.hear(&said);
         self.draft.say(said);
     }
 
-    /// What is to be done about the task, as the model is told first of all.
+    /// What is to be done about the task, as the model is told first of all, and what advises on it once that is known.
     pub(crate) fn opening(&self) -> Option<String> {
+        let asked = self.what_was_asked()?;
+        Some(match self.lasting_advice() {
+            Some(advice) => format!("{asked}\n\n{advice}"),
+            None => asked,
+        })
+    }
+
+    fn what_was_asked(&self) -> Option<String> {
         let (task, fixed) = (self.facts.task.as_ref()?, self.facts.fixed.as_ref()?);
+        if let Some(parent) = &task.parent {
+            return Some(wording::piece_of_work(task, parent, &self.seed()));
+        }
+        let several = wording::side_by_side(task);
         let task = wording::task(task, fixed.policy.questions, &self.seed());
+        let task = several.map_or_else(|| task.clone(), |several| format!("{task}\n\n{several}"));
         Some(match self.people.about_plan() {
             Some(plan) => format!("{task}\n\n{plan}"),
             None => task,
@@ -338,9 +409,9 @@ impl Agent {
     /// The model, or what it is offered, is another one.
     pub(crate) fn refit(&mut self) {
         let Some(fixed) = self.facts.fixed.clone() else { return };
-        let tools = self.offered(&fixed);
+        let (tools, model) = (self.offered(&fixed), self.model_at_work(&fixed));
         if let Some(conversation) = &mut self.conversation {
-            conversation.refit(&fixed, tools);
+            conversation.refit(&fixed, model, tools);
         }
     }
 

@@ -1,7 +1,15 @@
 //! The system prompt: short, the same for every request of a session, and nothing in it that a repository or
 //! a task could change.
 
+mod review;
+mod subagent;
+
 use cofferdam_domain::{ToolSpec, policy::Questions};
+
+pub use self::{review::review_prompt, subagent::subagent_prompt};
+
+/// Characters of what stands in it by configuration.
+const LONGEST: usize = 300;
 
 /// What the system prompt depends on.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +38,11 @@ pub enum Network {
 /// The system prompt of a session. At most 4 KiB, whatever the input.
 #[must_use]
 pub fn system_prompt(input: &PromptInput<'_>) -> String {
-    const LONGEST: usize = 300;
     let has = |name: &str| input.tools.iter().any(|tool| tool.name == name);
     let workspace = crate::excerpt::excerpt(input.workspace, LONGEST);
     let plan =
         if has("plan") { " For work of more than a few steps keep a short plan with `plan`." } else { "" };
-    let tests = match input.test_command {
-        Some(command) => format!("The tests are run with `{}`.", crate::excerpt::excerpt(command, LONGEST)),
-        None => "Find out how the repository runs its tests.".to_owned(),
-    };
+    let tests = tests(input);
     let questions = match (has("ask"), input.questions) {
         (false, _) => {
             "Nobody can answer questions: decide what is most likely meant and write the assumption down in `finish`."
@@ -54,19 +58,7 @@ pub fn system_prompt(input: &PromptInput<'_>) -> String {
             "If the task cannot be understood, `ask`: the session stops there and a person answers later."
         }
     };
-    let network = match (input.network, has("request_access")) {
-        (Network::Off, _) => {
-            "There is no network: nothing can be downloaded, pushed or looked up. What is installed is what there is."
-        }
-        (Network::Door, false) => {
-            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. What is \
-             refused stays refused: find another way, not a way around it."
-        }
-        (Network::Door, true) => {
-            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. For what the \
-             task cannot do without, `request_access` asks a person, who may not be there: go on with other work meanwhile."
-        }
-    };
+    let network = network(input);
     format!(
         "You are a software engineer who works alone on one task in a git repository. Nobody watches while you work; at the end a person \
          reviews your change as a pull request.
@@ -105,6 +97,30 @@ Only `finish` ends the work: `done` when the change is complete and you have see
     )
 }
 
+fn tests(input: &PromptInput<'_>) -> String {
+    match input.test_command {
+        Some(command) => format!("The tests are run with `{}`.", crate::excerpt::excerpt(command, LONGEST)),
+        None => "Find out how the repository runs its tests.".to_owned(),
+    }
+}
+
+fn network(input: &PromptInput<'_>) -> &'static str {
+    let asks = input.tools.iter().any(|tool| tool.name == "request_access");
+    match (input.network, asks) {
+        (Network::Off, _) => {
+            "There is no network: nothing can be downloaded, pushed or looked up. What is installed is what there is."
+        }
+        (Network::Door, false) => {
+            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. What is \
+             refused stays refused: find another way, not a way around it."
+        }
+        (Network::Door, true) => {
+            "The network lets out only what policy permits: try what you need, and read a refusal (HTTP 403), which says why. For what the \
+             task cannot do without, `request_access` asks a person, who may not be there: go on with other work meanwhile."
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +156,14 @@ mod tests {
             let prompt = system_prompt(&input);
             assert!(prompt.len() <= 4096, "{}", prompt.len());
             assert_eq!(prompt, system_prompt(&input));
+            let review = review_prompt(&input);
+            assert!(review.len() <= 4096, "{}", review.len());
+            assert_eq!(review, review_prompt(&input));
+            for kind in cofferdam_domain::SubagentKind::ALL {
+                let prompt = subagent_prompt(&input, kind);
+                assert!(prompt.len() <= 4096, "{}", prompt.len());
+                assert_eq!(prompt, subagent_prompt(&input, kind));
+            }
         }
     }
 

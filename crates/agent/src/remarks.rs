@@ -19,6 +19,10 @@ const MOST_REMARKS: usize = 100;
 const LONGEST_REMARK: usize = 8 * 1024;
 const LEAST_REMARK: usize = 500;
 
+/// What the platform does by itself when somebody asks for it.
+const BASE_WANTED: &str = " The platform takes in what the branch that the pull request is meant for has gained, when a turn begins, and tells \
+                           you when it has: you need not do that.";
+
 /// Numbers of the remarks that the agent is to answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Remarks {
@@ -48,6 +52,16 @@ impl Agent {
         &self.remarks.now
     }
 
+    /// Takes note of somebody's wish that the base be taken in. Whether this is one.
+    pub(crate) fn wish_for_base(&mut self, label: Label, about: Option<&About>) -> bool {
+        let wishes = matches!(about, Some(About::Comment { base: true, .. })) && counts(label, about);
+        if let Some(About::Comment { thread, .. }) = about.filter(|_| wishes) {
+            let part = self.task().map(|task| task.part_at(&thread.path)).unwrap_or_default();
+            self.within(part, |agent| agent.strand.base_wanted = true);
+        }
+        wishes
+    }
+
     /// Takes note of what is to be answered.
     pub(crate) fn ask_about(&mut self, label: Label, about: Option<&About>) {
         let working = self.working() && self.outcome.is_none();
@@ -64,7 +78,8 @@ impl Agent {
 fn to_answer(label: Label, about: Option<&About>) -> &[Remark] {
     match about {
         Some(About::Review { remarks, .. }) if label.integrity <= Integrity::Member => shown(remarks),
-        Some(About::Review { .. } | About::Comment { .. } | About::Check { .. }) | None => &[],
+        Some(About::Review { .. } | About::Comment { .. } | About::Check { .. } | About::Said { .. })
+        | None => &[],
     }
 }
 
@@ -82,10 +97,11 @@ pub(crate) const fn counts(label: Label, about: Option<&About>) -> bool {
 /// Something that somebody wrote to the session, as the model is told.
 pub(crate) fn message(from: &str, text: &str, label: Label, about: Option<&About>, seed: &[u8]) -> String {
     match about {
-        None => wording::message(from, text, label, seed),
-        Some(About::Comment { thread, .. }) => {
+        None | Some(About::Said { .. }) => wording::message(from, text, label, seed),
+        Some(About::Comment { thread, base, .. }) => {
             let said = wording::message(from, text, label, seed);
-            format!("{said}\n\n(It was written below {}.)", thread.subject)
+            let base = if *base { BASE_WANTED } else { "" };
+            format!("{said}\n\n(It was written below {}.{base})", thread.subject)
         }
         Some(About::Review { thread, remarks, .. }) => {
             let review = Review { from, text, remarks, counts: counts(label, about) };

@@ -1,7 +1,7 @@
 //! Proving that a log is what the agent decided: the same fold, asked before each step whether it would have
 //! done the same.
 
-use cofferdam_domain::{Event, EventBody, Outcome, Seq};
+use cofferdam_domain::{Budget, Event, EventBody, Outcome, Seq};
 
 use crate::{Action, Agent};
 
@@ -48,7 +48,11 @@ pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
             kind @ (Part::Decision | Part::Effect) => {
                 let wanted = agent.next();
                 let given_up = claimed && is_failure(&event.body);
-                if !given_up && !wanted.iter().any(|action| action.is_begun_by(&event.body)) {
+                let copied = agent.is_copied();
+                let begins = |action: &Action| {
+                    action.is_begun_by(&event.body) || copied && would_hand_out(action, &event.body)
+                };
+                if !given_up && !wanted.iter().any(begins) {
                     return Err(mismatch(format!("the agent would {}", in_words(&wanted))));
                 }
                 match kind {
@@ -72,6 +76,15 @@ pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
     Ok(done)
 }
 
+/// Whether a copy is of the decision to hand out this work. A fork's copies do not have the times of the other session's log, on which hangs what a
+/// subagent is called and how long it may take.
+fn would_hand_out(action: &Action, body: &EventBody) -> bool {
+    let Action::Append(decided) = action else { return false };
+    let EventBody::Delegated { call, kind, share, .. } = &**decided else { return false };
+    let EventBody::Delegated { call: of, kind: what, share: given, .. } = body else { return false };
+    call == of && kind == what && Budget { wall_ms: given.wall_ms, ..*share } == *given
+}
+
 /// Whether a worker may have written it by itself, right after its claim: that it gives up a session which it cannot work on at all.
 const fn is_failure(body: &EventBody) -> bool {
     matches!(body, EventBody::SessionEnded { outcome: Outcome::Failed { .. } })
@@ -88,7 +101,7 @@ enum Part {
     News,
 }
 
-const fn part(body: &EventBody) -> Part {
+fn part(body: &EventBody) -> Part {
     match body {
         EventBody::Nudged { .. }
         | EventBody::AlarmRaised { .. }
@@ -97,9 +110,11 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::LimitReached { .. }
         | EventBody::AccessAsked(_)
         | EventBody::QuestionAsked { .. }
+        | EventBody::Delegated { .. }
         | EventBody::PlanProposed { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::SessionEnded { .. } => Part::Decision,
+        EventBody::Beside { body, .. } => part(body),
         EventBody::StageStarted { .. } | EventBody::ModelAsked { .. } | EventBody::ToolStarted { .. } => {
             Part::Effect
         }
@@ -117,6 +132,7 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::SandboxFrozen { .. }
         | EventBody::SandboxReleased { .. }
         | EventBody::RepositoryReady(_)
+        | EventBody::InstructionsFound(_)
         | EventBody::SandboxReady { .. }
         | EventBody::ModelAnswered { .. }
         | EventBody::ModelFailed { .. }
@@ -129,6 +145,7 @@ const fn part(body: &EventBody) -> Part {
         | EventBody::EvidenceRun(_)
         | EventBody::EvidenceMissing { .. }
         | EventBody::Pushed { .. }
+        | EventBody::Overtaken { .. }
         | EventBody::PullRequestOpened(_)
         | EventBody::PauseAsked { .. }
         | EventBody::ContinueAsked { .. }
@@ -157,6 +174,7 @@ fn in_words(actions: &[Action]) -> String {
         .map(|action| match action {
             Action::Fix => "fix the policy".to_owned(),
             Action::Stage(stage) => format!("start {stage:?}"),
+            Action::Beside(part, stage) => format!("start {stage:?} for repository {part}"),
             Action::AskModel { step, compaction: false, request } => {
                 format!("ask for step {step} with {}", request.digest.short())
             }

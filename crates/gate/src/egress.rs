@@ -334,6 +334,7 @@ mod tests {
             size: 1,
             published: published.map(Timestamp),
             cached: false,
+            compared: true,
         })
     }
 

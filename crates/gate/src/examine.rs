@@ -5,8 +5,8 @@ use cofferdam_domain::{Change, Finding, Severity, Verdict};
 use crate::{
     GatePolicy,
     rules::{
-        binary, dependency, gitlink, hidden_unicode, mode, oversize, path, protected_path, removed_tests,
-        secret, symlink, workflow_danger,
+        binary, dependency, gitlink, hidden_unicode, lfs, mode, oversize, path, protected_path,
+        removed_tests, secret, symlink, workflow_danger,
     },
     view::{Sink, View},
 };
@@ -24,11 +24,15 @@ const RULES: &[(&str, Rule)] = &[
     ("removed-tests", removed_tests::examine),
     ("symlink", symlink::examine),
     ("gitlink", gitlink::examine),
+    ("lfs", lfs::examine),
     ("mode", mode::examine),
     ("path", path::examine),
     ("dependency", dependency::examine),
     ("workflow-danger", workflow_danger::examine),
 ];
+
+/// Those that read what Git LFS is to keep.
+const IN_CONTENTS: [&str; 2] = ["secret", "hidden-unicode"];
 
 /// Everything that a reviewer must know about a change, the most severe first, then by path and line.
 ///
@@ -43,10 +47,20 @@ pub fn examine(change: &Change, policy: &GatePolicy) -> Vec<Finding> {
         rule(&view, policy, &mut sink);
         findings.extend(sink.finish());
     }
+    if let Some(contents) = lfs::contents(change) {
+        let view = View::new(&contents);
+        for (name, rule) in RULES.iter().filter(|(name, _)| IN_CONTENTS.contains(name)) {
+            let mut sink = Sink::new(name);
+            rule(&view, policy, &mut sink);
+            findings.extend(sink.finish());
+        }
+    }
     findings.sort_by(|left, right| {
         let place = |finding: &Finding| (finding.path.clone(), finding.line, finding.rule.clone());
         right.severity.cmp(&left.severity).then_with(|| place(left).cmp(&place(right)))
     });
+    // What is about a path is found with and without the content.
+    findings.dedup();
     findings
 }
 

@@ -36,7 +36,7 @@ pub use evidence::{
 pub use examine::{examine, verdict};
 pub use policy::{GatePolicy, InvalidGlob};
 pub use pull_request::{
-    Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title, without_passages,
+    BesideFact, Facts, ModelFact, PullRequestText, TreeFact, sanitise_prose, sanitise_title, without_passages,
 };
 pub use rules::secret::secret_form;
 pub use statement::evidence_statement;

@@ -5,6 +5,9 @@
 //! default = "anthropic/claude-sonnet-5-5"          # what is asked when a task names no model
 //! fallback = ["openai/gpt-6.1-sol"]                # asked in turn when the one before is overloaded or unreachable
 //!
+//! [models.route]                                   # who does a part of the work; else the session's own model does
+//! compact = "anthropic/claude-haiku-4-5"           # plan, implement, explore, test, review, compact
+//!
 //! [models.retry]
 //! tries = 6                                        # per model, the first included
 //!
@@ -25,7 +28,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use cofferdam_domain::{event::EditFormat, message::Family};
+use cofferdam_domain::{
+    event::{EditFormat, ModelRole},
+    message::Family,
+};
 use serde::Deserialize;
 
 /// The `[models]` table.
@@ -36,6 +42,8 @@ pub struct ModelsConfig {
     pub default: Option<String>,
     /// Models to ask in turn when the one before is overloaded or unreachable, as `provider/model`.
     pub fallback: Vec<String>,
+    /// Models for single kinds of work, as `provider/model`. What is not named here is done by the session's own model.
+    pub route: BTreeMap<ModelRole, String>,
     /// When and how long to try again.
     pub retry: RetryConfig,
     /// Providers by name; known names change a built-in provider, others add one.

@@ -3,7 +3,6 @@
 
 use std::{error::Error, sync::Arc, time::SystemTime};
 
-use bytes::Bytes;
 use cofferdam_domain::{Answer, Secret};
 use reqwest::{
     Client, Response, StatusCode, Url,
@@ -13,6 +12,7 @@ use reqwest::{
 use tokio::time::timeout;
 
 use crate::{
+    body::Payload,
     config::RetryConfig,
     failure::{Failure, Remedy, excerpt},
     retry,
@@ -85,7 +85,7 @@ impl Endpoint {
         &mut self,
         path: &str,
         headers: Vec<(HeaderName, HeaderValue)>,
-        body: Bytes,
+        body: Payload,
         reader: Reader<'_, '_>,
     ) -> Result<Answer, Failure> {
         let client = match &self.client {
@@ -97,7 +97,8 @@ impl Endpoint {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let sent = timeout(reader.limits.first_byte_timeout(), request.body(body).send()).await;
+        let sent =
+            timeout(reader.limits.first_byte_timeout(), request.body(reqwest::Body::wrap(body)).send()).await;
         let response = match sent {
             Err(_) => return Err(Failure::again("no answer within the time limit")),
             Ok(Err(error)) => return Err(broken(&self.base, error)),

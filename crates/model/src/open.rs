@@ -147,7 +147,12 @@ pub async fn open(
     let first = choice.provider.route(&choice.model, choice.window, env)?;
     let mut fallbacks = Vec::new();
     for name in &config.fallback {
-        let choice = directory.find(name).await?;
+        let choice = match directory.find(name).await {
+            Ok(choice) => choice,
+            // One on this machine that does not run now. The first model still is there.
+            Err(OpenError::LocalDown { .. }) => continue,
+            Err(error) => return Err(error),
+        };
         if choice.provider.name == first.info.provider && choice.model == first.info.name {
             continue;
         }

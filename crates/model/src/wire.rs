@@ -200,7 +200,7 @@ mod tests {
         let request = ModelRequest {
             system: "".into(),
             tools: [tool].into(),
-            messages: Vec::new(),
+            messages: cofferdam_domain::Messages::default(),
             max_output_tokens: 1,
             epoch: 0,
             cache_key: String::new(),

@@ -97,7 +97,8 @@ impl Tool for FinishTool {
             _ => FinishOutcome::GaveUp,
         };
         let replies = replies(arguments, context.remarks)?;
-        let finish = Finish { outcome, title: title.to_owned(), summary: summary.to_owned(), replies };
+        let (title, summary) = (title.to_owned(), summary.to_owned());
+        let finish = Finish { outcome, title, summary, replies, remarks: Vec::new() };
         Ok(noted("Finished.", ToolEffect::Finish(finish)))
     }
 }

@@ -3,12 +3,18 @@
 use async_trait::async_trait;
 use cofferdam_domain::{
     BlobRef, CallId, Label, ToolOutcome, ToolStatus,
+    foreign::ForeignTool,
     policy::{Limits, Questions},
     tool::ToolEffect,
 };
 use cofferdam_sandbox::{Sandbox, SandboxError};
+use serde_json::{Map, Value};
 
-use crate::call::{Arguments, Definition};
+use crate::{
+    call::{Arguments, Definition},
+    delegate::Delegates,
+    skill::Skills,
+};
 
 /// Something that the model may call: what it is shown, and what it does, in one place.
 #[async_trait]
@@ -34,8 +40,41 @@ pub struct Context<'a> {
     pub questions: Questions,
     /// The remarks of reviewers that are to be answered in this turn, by their numbers.
     pub remarks: &'a [u64],
+    /// What has the texts of skills, where there are any.
+    pub skills: Option<&'a dyn Skills>,
+    /// Calls tools of other programs, where a session has any.
+    pub foreign: Option<&'a dyn Foreign>,
+    /// Has work done by others, where a session may hand work out.
+    pub delegates: Option<&'a dyn Delegates>,
     /// Is told output as it arrives, for people who watch.
     pub watch: &'a (dyn Fn(&[u8]) + Send + Sync),
+}
+
+/// Calls tools of other programs, which are none of ours.
+#[async_trait]
+pub trait Foreign: Send + Sync {
+    /// Calls one with these arguments. Never fails: what goes wrong is a reply whose text lets a model go on. `watch` is told how far it is.
+    async fn call(
+        &self,
+        tool: &ForeignTool,
+        arguments: Map<String, Value>,
+        watch: &(dyn for<'b> Fn(&'b [u8]) + Send + Sync),
+    ) -> ForeignReply;
+}
+
+/// What came of a call of another program's tool.
+#[derive(Debug)]
+pub struct ForeignReply {
+    /// How it ended.
+    pub status: ToolStatus,
+    /// What is to be shown of it; any length.
+    pub text: String,
+    /// Pictures: their media type, which models can be shown, and their bytes.
+    pub pictures: Vec<(&'static str, Vec<u8>)>,
+    /// Where that came from.
+    pub label: Label,
+    /// What is to be noted of it.
+    pub effect: Option<ToolEffect>,
 }
 
 /// Keeps whole outputs.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{ToolCall, ToolOutcome, ToolSpec, egress::AccessPolicy, event::EditFormat};
+use cofferdam_domain::{
+    Parent, ToolCall, ToolOutcome, ToolSpec, delegation::DELEGATE, egress::AccessPolicy, event::EditFormat,
+    foreign::Foreign,
+};
 use cofferdam_sandbox::System;
 
 use crate::{
@@ -11,9 +14,13 @@ use crate::{
     ask::Ask,
     background::Background,
     call::Arguments,
+    delegate::Delegate,
     edit::Edit,
     files::Seen,
     finish::FinishTool,
+    finish_review::FinishReview,
+    finish_subagent::FinishSubagent,
+    foreign::ForeignTools,
     glob::Glob,
     grep::Grep,
     list::List,
@@ -22,6 +29,7 @@ use crate::{
     propose_plan::ProposePlan,
     read::Read,
     shell::{self, Shell},
+    skill::{self, Skill},
     text::{capped, closest, shorten},
     tool::{Context, Failure, Tool},
     write::Write,
@@ -61,6 +69,7 @@ const FOREIGN_NAMES: [(&str, &str); 22] = [
 pub struct Toolbox {
     tools: Vec<Box<dyn Tool>>,
     background: Arc<Background>,
+    foreign: ForeignTools,
 }
 
 impl Toolbox {
@@ -88,7 +97,15 @@ impl Toolbox {
                 Box::new(FinishTool),
             ],
             background,
+            foreign: ForeignTools::default(),
         }
+    }
+
+    /// The same with tools of other programs: each of them, or where they are many, two tools that find and call them.
+    #[must_use]
+    pub fn with_foreign(mut self, foreign: &Foreign) -> Self {
+        self.foreign = ForeignTools::new(foreign.clone());
+        self
     }
 
     /// The same with the tool that asks for access, where policy lets an agent ask.
@@ -110,6 +127,61 @@ impl Toolbox {
         self
     }
 
+    /// The same with the tool that gives the texts of skills.
+    #[must_use]
+    pub fn with_skills(mut self, skills: bool) -> Self {
+        if skills {
+            self.tools.push(Box::new(Skill));
+        }
+        self
+    }
+
+    /// Whether tools that were fixed have the one that gives the texts of skills.
+    #[must_use]
+    pub fn has_skills(fixed: &[ToolSpec]) -> bool {
+        fixed.iter().any(|tool| tool.name == skill::NAME)
+    }
+
+    /// The same for a session that reviews what is there, if this is one: nothing to write files with, and another end. Commands may change
+    /// files all the same, to try something out; nothing comes of that.
+    #[must_use]
+    pub fn reviewing(mut self, reviews: bool) -> Self {
+        if reviews {
+            self.tools
+                .retain(|tool| !["edit", "apply_patch", "write", "finish"].contains(&tool.definition().name));
+            self.tools.push(Box::new(FinishReview));
+        }
+        self
+    }
+
+    /// The same with the tool that hands work out, where a session may do that.
+    #[must_use]
+    pub fn with_subagents(mut self, may: bool) -> Self {
+        if may {
+            self.tools.push(Box::new(Delegate));
+        }
+        self
+    }
+
+    /// Whether tools that were fixed have the one that hands work out.
+    #[must_use]
+    pub fn has_subagents(fixed: &[ToolSpec]) -> bool {
+        fixed.iter().any(|tool| tool.name == DELEGATE)
+    }
+
+    /// The same for a session that works for another one, if this is one: never more than that has, nothing that asks people, and another end.
+    #[must_use]
+    pub fn working_for(mut self, parent: Option<&Parent>) -> Self {
+        let Some(parent) = parent else { return self };
+        self.tools.retain(|tool| match tool.definition().name {
+            "edit" | "apply_patch" | "write" => parent.kind.changes_files(),
+            "shell" | "process" => parent.kind.runs_programs(),
+            name => ["read", "grep", "glob", "list", "plan", DELEGATE].contains(&name),
+        });
+        self.tools.push(Box::new(FinishSubagent::new(parent.schema.clone())));
+        self
+    }
+
     /// Whether a command runs beside the conversation.
     #[must_use]
     pub fn has_background(&self) -> bool {
@@ -128,7 +200,7 @@ impl Toolbox {
     /// The tools as the model is shown them: the same bytes every time.
     #[must_use]
     pub fn specs(&self) -> Vec<ToolSpec> {
-        self.tools.iter().map(|tool| tool.definition().spec()).collect()
+        self.tools.iter().map(|tool| tool.definition().spec()).chain(self.foreign.specs()).collect()
     }
 
     /// Carries out a call. Never fails: whatever goes wrong is an outcome whose text lets a model recover.
@@ -140,6 +212,9 @@ impl Toolbox {
     }
 
     async fn attempt(&self, context: &Context<'_>, call: &ToolCall) -> Result<ToolOutcome, Failure> {
+        if self.foreign.has(&call.name) {
+            return self.foreign.call(context, call).await;
+        }
         let tool = self.find(&call.name)?;
         let arguments = Arguments::of(call, tool.definition())?;
         tool.call(context, &arguments).await
@@ -153,7 +228,8 @@ impl Toolbox {
         if let Some(tool) = named(bare) {
             return Ok(tool);
         }
-        let known: Vec<&str> = self.tools.iter().map(|tool| tool.definition().name).collect();
+        let ours = self.tools.iter().map(|tool| tool.definition().name);
+        let known: Vec<&str> = ours.chain(self.foreign.names()).collect();
         let lower = bare.to_lowercase();
         let foreign = FOREIGN_NAMES.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours);
         let near =
@@ -165,12 +241,18 @@ impl Toolbox {
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_domain::{CallId, SubagentKind};
+
     use super::*;
 
     #[test]
     fn every_example_is_a_valid_call() {
         for edits in [EditFormat::Replace, EditFormat::ApplyPatch] {
-            for tool in Toolbox::standard(edits).with_access(AccessPolicy::Ask).with_plan_first(true).tools {
+            let usual = Toolbox::standard(edits)
+                .with_access(AccessPolicy::Ask)
+                .with_plan_first(true)
+                .with_skills(true);
+            for tool in usual.tools.into_iter().chain(Toolbox::standard(edits).reviewing(true).tools) {
                 let definition = tool.definition();
                 let call = ToolCall {
                     provider_id: "x".into(),
@@ -180,6 +262,38 @@ mod tests {
                 };
                 assert!(Arguments::of(&call, definition).is_ok(), "{}", definition.name);
             }
+        }
+    }
+
+    #[test]
+    fn whoever_reviews_writes_nothing() {
+        for edits in [EditFormat::Replace, EditFormat::ApplyPatch] {
+            let specs = Toolbox::standard(edits).reviewing(true).specs();
+            let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+            assert_eq!(names, ["shell", "process", "read", "grep", "glob", "list", "plan", "ask", "finish"]);
+            assert!(specs.last().unwrap().parameters.to_string().contains("remarks"));
+        }
+    }
+
+    #[test]
+    fn whoever_works_for_another_has_less() {
+        let standard = || Toolbox::standard(EditFormat::Replace);
+        let whole = standard().with_access(AccessPolicy::Ask).with_plan_first(true).with_skills(true);
+        let all: Vec<String> = whole.specs().into_iter().map(|spec| spec.name).collect();
+        for (kind, expected) in [
+            (SubagentKind::Explore, "read grep glob list plan finish"),
+            (SubagentKind::Plan, "read grep glob list plan finish"),
+            (SubagentKind::Test, "shell process read grep glob list plan finish"),
+            (SubagentKind::Review, "shell process read grep glob list plan finish"),
+            (SubagentKind::Implement, "shell process read edit write grep glob list plan finish"),
+        ] {
+            let (session, call) = (cofferdam_domain::SessionId::from_u128(1), CallId { step: 1, index: 0 });
+            let parent = Parent { session, call, kind, depth: 1, schema: None };
+            let toolbox = standard().with_access(AccessPolicy::Ask).with_plan_first(true).with_skills(true);
+            let names: Vec<String> =
+                toolbox.working_for(Some(&parent)).specs().into_iter().map(|spec| spec.name).collect();
+            assert_eq!(names.join(" "), expected, "{kind:?}");
+            assert!(names.iter().all(|name| all.contains(name)));
         }
     }
 

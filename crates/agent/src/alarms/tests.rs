@@ -29,7 +29,10 @@ fn fixed(alarms: Option<Alarms>, refusals: u32) -> EventBody {
         model,
         system: String::new(),
         tools: Vec::new(),
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version: "0".into(),
+        rules: 0,
+        routes: Default::default(),
     }))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cofferdam_domain::{
     Answer, Block, Digest, EventBody, Message, Role, StopReason,
     event::{ModelFailure, NudgeReason},
+    hidden::replace_hidden,
     policy::LimitKind,
 };
 
@@ -15,8 +16,13 @@ use crate::{
     conversation::Conversation,
     ending::{self, Failure},
     excerpt::excerpt,
-    wording,
+    routing, wording,
 };
+
+/// A model's notes without characters that a reader does not see.
+fn visible(text: &str) -> String {
+    replace_hidden(text, |_| String::new())
+}
 
 /// The longest summary that is taken from the model, in bytes.
 const LONGEST_SUMMARY: usize = 32 * 1024;
@@ -40,6 +46,7 @@ impl Agent {
             return false;
         }
         let Some(plan) = self.plan_request(compaction) else { return false };
+        let asked_of = self.asked_of(compaction).map(|(role, _)| role);
         if plan.request.digest != request {
             self.note_oddity(
                 body,
@@ -56,14 +63,15 @@ impl Agent {
             }
             None
         };
-        self.asked = Some(Asked { compaction, tail, running: true });
+        self.asked = Some(Asked { compaction, tail, asked_of, running: true });
         true
     }
 
     pub(super) fn model_answered(&mut self, step: u32, answer: &Answer) -> bool {
         let Some(asked) = self.take_running(step) else { return false };
         self.usage += answer.usage;
-        let prices = self.facts.fixed.as_ref().and_then(|fixed| fixed.model.prices.as_ref());
+        let fixed = self.facts.fixed.as_deref();
+        let prices = fixed.and_then(|fixed| routing::prices(fixed, asked.asked_of, answer));
         self.cost += answer.cost_by(prices);
         if asked.compaction {
             self.summarised(answer);
@@ -88,7 +96,8 @@ impl Agent {
         if refused || text.trim().is_empty() {
             self.pressure.go_without(wording::NO_SUMMARY);
         } else {
-            self.pressure.give(excerpt(text.trim(), LONGEST_SUMMARY));
+            let text = if self.rules() >= 1 { visible(text.trim()) } else { text.trim().to_owned() };
+            self.pressure.give(excerpt(&text, LONGEST_SUMMARY));
         }
     }
 
@@ -167,13 +176,14 @@ impl Agent {
     fn overflowed(&mut self, message: &str) {
         let window = self.conversation.as_ref().and_then(Conversation::window);
         let limit = self.pressure.overflow();
+        let fresh = self.fresh();
         if let (Some(limit), Some(conversation)) = (limit, &mut self.conversation) {
             let (taken_back, shorter) = conversation.squeeze(limit);
             if let Some(message) = taken_back {
                 self.draft.reopen(message);
             }
             self.draft.squeeze(limit);
-            if conversation.replaceable(self.pressure.kept(window)).is_some() {
+            if conversation.replaceable(self.pressure.kept(window), fresh).is_some() {
                 self.pressure.relieve(wording::NO_SUMMARY);
                 return;
             }
@@ -188,16 +198,23 @@ impl Agent {
         }
     }
 
-    pub(super) fn compacted(&mut self, summary: &str, replaced: u32) -> bool {
+    pub(super) fn compacted(&mut self, summary: &str, replaced: u32, facts: Option<&str>) -> bool {
         let Some(opening) = self.opening() else { return false };
         if !self.working() || self.asked.is_some() || !self.calls.is_empty() {
             return false;
         }
-        let text = wording::summary(&opening, summary, &self.seed());
+        let text = match facts {
+            Some(facts) => wording::cut(&opening, facts, summary, &self.seed()),
+            None => wording::summary(&opening, summary, &self.seed()),
+        };
+        let fresh = self.fresh().filter(|_| facts.is_some());
         let head = Message { role: Role::User, blocks: vec![Block::text(text)] };
-        let fits =
-            self.conversation.as_mut().is_some_and(|conversation| conversation.compact(head, replaced));
+        let fits = self
+            .conversation
+            .as_mut()
+            .is_some_and(|conversation| conversation.compact(head, replaced, fresh));
         if fits {
+            self.forget_advice();
             self.pressure.compacted(summary);
         }
         fits

@@ -1,12 +1,15 @@
 //! Events after the end, and how a session goes on from there: what becomes of the pull request, and new turns.
 
-use cofferdam_domain::{About, Label, PullRequestState, SessionState, Stage};
+use std::sync::Arc;
+
+use cofferdam_domain::{About, Label, Outcome, PullRequestState, SessionState};
 
 use crate::{
     Agent,
     agent::{Closing, Manners, Reopening, WrapUp},
     history::Restore,
     remarks,
+    strand::Strand,
     stuck::Watch,
     wording,
 };
@@ -15,7 +18,7 @@ impl Agent {
     /// The head at which the pull request is to be merged, if somebody wants that.
     #[must_use]
     pub fn merge_wanted(&self) -> Option<&str> {
-        match &self.closing {
+        match &self.strand.closing {
             Some(Closing::Merge(commit)) => Some(commit),
             Some(Closing::Close) | None => None,
         }
@@ -23,8 +26,13 @@ impl Agent {
 
     /// Whether the session has ended but for what somebody wants done with its pull request.
     #[must_use]
-    pub const fn closing(&self) -> bool {
-        self.outcome.is_some() && self.closing.is_some()
+    pub fn closing(&self) -> bool {
+        self.outcome.is_some() && self.is_closing()
+    }
+
+    /// Whether somebody wants something done with a pull request.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.strands().any(|strand| strand.closing.is_some())
     }
 
     /// Where a session begins to work again: nothing of its delivery is done.
@@ -32,8 +40,8 @@ impl Agent {
         self.phase = SessionState::Working;
         self.remarks.catch_up();
         self.clock.start();
-        self.facts.forget_delivery();
-        self.stages.renew();
+        self.facts.work = None;
+        self.strands_mut().for_each(Strand::forget_delivery);
         self.watch = Watch::default();
         self.manners = Manners::default();
     }
@@ -47,7 +55,10 @@ impl Agent {
         self.calls.cut();
         self.calls.drop_waiting(wording::CALL_CANCELLED);
         self.close_step();
-        self.remarks.end_turn();
+        // Whoever was only overtaken has the same to answer as before.
+        if !self.strands().any(|strand| strand.behind) {
+            self.remarks.end_turn();
+        }
         self.begin_work_again();
         self.turn_began = self.spent();
         self.gate_rounds = 0;
@@ -61,48 +72,46 @@ impl Agent {
         self.warned = false;
         self.follow_up = false;
         self.facts.sandbox = None;
-        self.facts.start.clone_from(&self.facts.left);
-        self.facts.again_after = self.facts.failed.take();
+        self.strands_mut().for_each(Strand::begin_turn);
         self.restore = Some(Restore::Fresh);
         // What a gate held back is still to be delivered.
-        self.touched = self.facts.start != self.facts.published;
+        let holds_back = self.strands().any(Strand::holds_back);
+        self.touched = holds_back;
         self.draft.say(wording::NEW_TURN);
     }
 
     pub(super) fn message_after_end(&mut self, from: &str, text: &str, label: Label, about: Option<&About>) {
-        self.draft.say(remarks::message(from, text, label, about, &self.seed()));
+        let said: Arc<str> = remarks::message(from, text, label, about, &self.seed()).into();
+        self.recall.hear(&said);
+        self.draft.say(said);
         self.ask_about(label, about);
+        self.wish_for_base(label, about);
         if remarks::counts(label, about) {
             self.unread = true;
             self.reopens = Some(Reopening::NewTurn);
         }
     }
 
-    /// Only one thing at a time is wanted of a pull request: the latest.
-    pub(super) fn closing_asked(&mut self, closing: Closing) -> bool {
-        self.stages.forget_closing();
-        self.closing = Some(closing);
+    /// Somebody lets a session go on that a limit has stopped: another turn, with the whole budget.
+    pub(super) fn continued_after_end(&mut self, by: &str) -> bool {
+        if !matches!(self.outcome, Some(Outcome::Stopped { .. })) || self.reopens.is_some() {
+            return true;
+        }
+        let said: Arc<str> = wording::continued(by, self.unfinished().as_deref()).into();
+        self.draft.say(said);
+        self.unread = true;
+        self.reopens = Some(Reopening::NewTurn);
         true
     }
 
     pub(super) fn not_closed(&mut self) -> bool {
-        self.stages.forget_closing();
-        self.closing = None;
+        self.strand.wish(None);
         true
     }
 
     /// Also by somebody who did it without asking a worker.
     pub(super) fn closed(&mut self, state: &PullRequestState) -> bool {
-        self.facts.closed = (*state != PullRequestState::Open).then(|| state.clone());
+        self.strand.closed = (*state != PullRequestState::Open).then(|| state.clone());
         self.not_closed()
-    }
-
-    /// What is to be done about the pull request now.
-    pub(crate) fn close_pull_request(&self) -> Option<Stage> {
-        let stage = match self.closing.as_ref()? {
-            Closing::Merge(_) => Stage::Merge,
-            Closing::Close => Stage::Close,
-        };
-        self.stages.may_start(stage).then_some(stage)
     }
 }

@@ -6,11 +6,12 @@ use cofferdam_domain::{
     About, Consequence, Label, Outcome, SandboxId, SessionState, Stage, Task,
     egress::Refused,
     event::{Fixed, Moved, Repository},
+    part::MOST_ALSO,
 };
 
 use crate::{
-    Agent, agent::Reopening, conversation::Conversation, delivery::Progress, ending::Failure, remarks,
-    wording,
+    Agent, agent::Reopening, conversation::Conversation, delivery::Progress, ending::Failure,
+    history::Restore, remarks, strand::Strand, wording,
 };
 
 impl Agent {
@@ -18,6 +19,7 @@ impl Agent {
         let first = self.facts.task.is_none();
         if first {
             self.facts.task = Some(Arc::new(task.clone()));
+            self.beside = vec![Strand::default(); task.also.len().min(MOST_ALSO)];
         }
         first
     }
@@ -31,7 +33,7 @@ impl Agent {
         self.fence = fence;
         if self.outcome.is_some() {
             let Some(reopening) = self.reopens.take() else {
-                self.stages.cut();
+                self.strands_mut().for_each(|strand| strand.stages.cut());
                 return true;
             };
             self.outcome = None;
@@ -44,8 +46,10 @@ impl Agent {
         if again {
             self.cut_short(true);
         }
-        if self.facts.repository.is_none() && self.failure.is_none() {
-            self.stages.repository = Progress::Todo;
+        if self.failure.is_none() {
+            for strand in self.strands_mut().filter(|strand| strand.repository.is_none()) {
+                strand.stages.repository = Progress::Todo;
+            }
         }
         if self.phase == SessionState::Queued {
             self.phase = SessionState::Working;
@@ -67,10 +71,10 @@ impl Agent {
             self.draft.say(wording::terminal_closed(&by));
         }
         if tell && self.working() && self.facts.sandbox.is_some() && self.touched {
-            self.draft.say(wording::SANDBOX_ANEW);
+            self.draft.say(self.sandbox_anew());
         }
         self.facts.sandbox = None;
-        self.stages.cut();
+        self.strands_mut().for_each(|strand| strand.stages.cut());
     }
 
     pub(super) fn fixed_with(&mut self, fixed: &Fixed) -> bool {
@@ -90,7 +94,7 @@ impl Agent {
             self.people.want_plan();
         }
         self.facts.fixed = Some(Arc::new(fixed.clone()));
-        self.conversation = Some(Conversation::new(fixed, self.offered(fixed)));
+        self.conversation = Some(Conversation::new(fixed, self.model_at_work(fixed), self.offered(fixed)));
         if let Some(opening) = self.opening() {
             self.draft.say_first(opening);
         }
@@ -105,33 +109,37 @@ impl Agent {
             }
             Stage::Merge | Stage::Close => self.outcome.is_some(),
         };
-        in_time && self.stages.start(stage)
+        in_time && self.strand.stages.start(stage)
     }
 
     pub(super) fn stage_failed(&mut self, stage: Stage, reason: &str) -> bool {
-        let fits = self.stages.finish(stage);
+        let fits = self.strand.stages.finish(stage);
         if fits {
             self.failure = Some(Failure::of_stage(reason));
-            self.facts.failed = Some(stage);
+            self.strand.failed = Some(stage);
         }
         fits
     }
 
     pub(super) fn repository_ready(&mut self, repository: &Repository) -> bool {
-        if !self.stages.finish(Stage::Repository) {
+        if !self.strand.stages.finish(Stage::Repository) {
             return false;
         }
-        if let Some(notes) = wording::repository(repository) {
+        if let Some(notes) = wording::repository(repository, &self.prefix(self.here)) {
             self.draft.say(notes);
         }
-        self.facts.repository = Some(Arc::new(repository.clone()));
+        self.strand.repository = Some(Arc::new(repository.clone()));
+        self.begin_with_review();
         true
     }
 
     pub(super) fn sandbox_ready(&mut self, sandbox: SandboxId, moved: Option<&Moved>) -> bool {
-        let fits = self.stages.finish(Stage::Sandbox);
+        let fits = self.strand.stages.finish(Stage::Sandbox);
         if fits && self.working() {
             self.facts.sandbox = Some(sandbox);
+            if matches!(self.restore, Some(Restore::Fresh)) {
+                self.strands_mut().for_each(|strand| strand.base_wanted = false);
+            }
             self.restore = None;
             if let Some(moved) = moved {
                 self.goes_on_from(moved);
@@ -184,7 +192,9 @@ impl Agent {
     ) -> bool {
         let said = remarks::message(from, text, label, about, &self.seed());
         self.ask_about(label, about);
-        self.follow_up |= self.delivering() && remarks::counts(label, about);
+        // What is taken in is taken in when a turn begins.
+        let wants_base = self.wish_for_base(label, about);
+        self.follow_up |= wants_base || self.delivering() && remarks::counts(label, about);
         self.hear(said);
         true
     }

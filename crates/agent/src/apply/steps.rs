@@ -55,8 +55,14 @@ impl Agent {
 
     pub(super) fn tool_finished(&mut self, call: CallId, outcome: &ToolOutcome, millis: u64) -> bool {
         let Some(fixed) = self.facts.fixed.clone() else { return false };
-        if !self.calls.finish(call, outcome, millis, fixed.model.images) {
+        let called = self.calls.called(call);
+        let sees = self.model_at_work(&fixed).images;
+        if !self.calls.finish(call, outcome, millis, sees) {
             return false;
+        }
+        if let Some(called) = &called {
+            self.recall.see(called, outcome, fixed.policy.test_command.as_deref());
+            self.advise_on(called, outcome);
         }
         self.facts.refused += u64::from(outcome.status == ToolStatus::Refused);
         match &outcome.effect {
@@ -70,12 +76,27 @@ impl Agent {
             }
             Some(ToolEffect::Access { rule, reason }) => self.access_wanted(call, rule, reason),
             Some(ToolEffect::Plan { items }) => self.facts.plan = Arc::new(items.clone()),
-            Some(ToolEffect::Question { text }) if self.asks_people() => self.question_wanted(call, text),
+            Some(ToolEffect::Question { text }) if self.asks_people() => {
+                self.question_wanted(call, text, None)
+            }
+            Some(ToolEffect::Approval { call: wanted, question }) => {
+                self.question_wanted(call, question, Some(wanted.digest));
+            }
+            Some(ToolEffect::Foreign(made)) => self.use_approval(Some(made.digest)),
             Some(ToolEffect::Proposal { text }) => self.plan_wanted(call, text),
-            Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. }) | None => {}
+            Some(ToolEffect::Delegated(done)) => self.subagent_done(call, done),
+            Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. }) => {}
+            None => called.iter().for_each(|called| self.ended_untold(called, outcome.status)),
         }
+        self.subagents.close(call);
         self.close_step();
         true
+    }
+
+    /// Nobody knows what became of a call, so no approval is left that it may have used up.
+    pub(super) fn tool_lost(&mut self, call: CallId) -> bool {
+        self.use_approval(None);
+        self.calls.lose(call) && self.close_step()
     }
 
     /// Ends the step if all its calls are done. Always true, for callers that fit.
@@ -128,10 +149,10 @@ impl Agent {
         self.due = None;
         self.stop = None;
         self.asked = None;
-        if self.stages.sandbox == Progress::Done {
+        if self.strand.stages.sandbox == Progress::Done {
             self.facts.sandbox = None;
         }
-        self.stages.renew();
+        self.strands_mut().for_each(|strand| strand.stages.renew());
         true
     }
 }

@@ -4,6 +4,7 @@ use cofferdam_agent::{Agent, Restore, replay};
 use cofferdam_domain::{
     Budget, Event, EventBody, Outcome, Seq, SessionId, SessionState,
     effective::{Fork, effective, fork},
+    egress::{Access, AccessPolicy},
 };
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// The session that is a fork.
-const OTHER: SessionId = SessionId::from_u128(43);
+pub(crate) const OTHER: SessionId = SessionId::from_u128(43);
 
 fn checkpoint(step: u32) -> EventBody {
     EventBody::Checkpointed { step, snapshot: format!("snp_{step}") }
@@ -50,8 +51,7 @@ fn what_was_taken_back_is_forgotten_but_for_what_it_cost() {
     assert_eq!(world.agent.restore(), Some(&restore));
     assert_eq!(world.agent.step(), 2);
     assert_eq!((world.agent.spent().steps, world.agent.spent().cost), (before.steps, before.cost));
-    let asked = world.requests.last().unwrap().0.messages.clone();
-    let text = serde_json::to_string(&asked).unwrap();
+    let text = world.said(world.requests.len() - 1);
     assert!(text.contains("Use the other file.") && text.contains("was taken back to this point"), "{text}");
     assert!(text.contains("<1>") && !text.contains("edited"), "{text}");
     world.complete_first(is_stage(cofferdam_domain::Stage::Sandbox));
@@ -129,17 +129,21 @@ fn what_is_published_is_not_taken_back() {
     assert_eq!(replay(&world.events).map(|done| done.events), Ok(world.events.len() as u64));
 }
 
-/// A world on the log of a fork.
-fn forked(world: &World, at: u64, how: Fork) -> World {
+/// The log of a fork.
+pub(crate) fn copied(world: &World, at: u64, how: Fork) -> Vec<Event> {
     let mut log: Vec<Event> = Vec::new();
     for body in fork(&world.events, Seq(at), how).unwrap() {
         let (seq, at) = log.last().map_or((Seq(1), world.events[0].at), |event| (event.seq.next(), event.at));
         log.push(sealed(seq, at, cofferdam_domain::Digest::ZERO, body));
     }
-    let log: Vec<Event> = log.into_iter().map(|event| Event { session: OTHER, ..event }).collect();
+    log.into_iter().map(|event| Event { session: OTHER, ..event }).collect()
+}
+
+/// A world on the log of a fork.
+fn forked(world: &World, at: u64, how: Fork) -> World {
     let mut fork = World::scripted(fixed(), vec![says(vec![call("edit", "5")])]);
     fork.session = OTHER;
-    fork.resume(&log);
+    fork.resume(&copied(world, at, how));
     fork.unclaimed();
     fork
 }
@@ -173,9 +177,37 @@ fn a_fork_begins_with_the_other_sessions_files_and_may_have_another_model() {
     assert_eq!(fork.agent.fixed().map(|fixed| fixed.model.name.as_str()), Some("other"));
     assert_eq!((fork.agent.other_model(), fork.agent.state()), (None, SessionState::Working));
     assert_eq!(fork.go_on(), Outcome::Succeeded);
-    let asked = serde_json::to_string(&fork.requests[0].0.messages).unwrap();
+    let asked = fork.said(0);
     assert!(asked.contains("Try the other way.") && asked.contains("edited"), "{asked}");
     assert_eq!(replay(&fork.events).map(|done| done.events), Ok(fork.events.len() as u64));
+}
+
+#[test]
+fn nothing_that_was_permitted_is_kept_in_a_fork() {
+    let mut given = fixed();
+    given.policy.egress.access = AccessPolicy::Ask;
+    let asks = vec![says(vec![call("request_access", "a.example")]), says(vec![call("foreign", "x")])];
+    let mut world = World::scripted(given, asks);
+    world.claim();
+    world.come_to_rest();
+    let ask = world.agent.accesses().next().unwrap().ask.clone();
+    let granted = Access { call: ask.call, rule: ask.digest(), granted: true, by: "ann".into(), until: None };
+    let EventBody::QuestionAsked { call: asking, .. } = world.last("question_asked").clone() else {
+        panic!()
+    };
+    let approved = EventBody::QuestionAnswered { call: asking, by: "ann".into(), text: "approve".into() };
+    world.happen(vec![EventBody::AccessDecided(granted), approved]);
+    assert_eq!((world.agent.approved().len(), world.agent.accesses().count()), (1, 1));
+    let at = world.events.len() as u64;
+    let mut fork = forked(&world, at, Fork { by: "bob".into(), ..Fork::default() });
+    world.roll_back(at, None);
+    for (world, accesses) in [(&mut fork, 0), (&mut world, 1)] {
+        assert_eq!((world.agent.approved().len(), world.agent.accesses().count()), (0, accesses));
+    }
+    assert_eq!((fork.run(), world.go_on()), (Outcome::Succeeded, Outcome::Succeeded));
+    for world in [fork, world] {
+        assert_eq!(replay(&world.events).map(|done| done.events), Ok(world.events.len() as u64));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use cofferdam_agent::replay;
 use cofferdam_domain::{
     BlobRef, CallId, Digest, EventBody, Label, Outcome, PullRequestState, SessionState, Stage, WaitingFor,
     event::{Moved, PlanDecision},
+    foreign::{ForeignTool, Permit},
     policy::Questions,
 };
 
@@ -126,6 +127,79 @@ fn who_continues_leaves_the_question_to_the_agent() {
     replays(&world);
 }
 
+#[test]
+fn a_call_is_approved_by_the_one_word_and_once() {
+    for (said, approved) in [("approve", 1), (" Approve\n", 1), ("approve it", 0), ("no", 0)] {
+        // Whatever policy says of questions: an approval is waited for.
+        let asks =
+            vec![says(vec![call("foreign", "x"), call("edit", "1")]), says(vec![call("foreign", "made")])];
+        let mut world = World::scripted(with_questions(Questions::Proceed), asks);
+        world.claim();
+        waits_for(&mut world, WaitingFor::Answer);
+        assert!(world.agent.approved().is_empty());
+        let EventBody::QuestionAsked { call, .. } = world.last("question_asked").clone() else { panic!() };
+        world.happen(vec![EventBody::QuestionAnswered { call, by: "bob".into(), text: said.into() }]);
+        assert_eq!(world.agent.approved().len(), approved, "{said:?}");
+        world.claim();
+        assert_eq!(world.go_on(), Outcome::Succeeded);
+        assert!(world.agent.approved().is_empty(), "it holds for one call");
+        let told = world.last_message(1);
+        assert_eq!(told.contains("has approved the call"), approved == 1, "{told}");
+        replays(&world);
+    }
+}
+
+#[test]
+fn a_call_that_was_cut_short_has_used_its_approval_up() {
+    for known in [true, false] {
+        let mut given = fixed();
+        let tool = ForeignTool {
+            server: "s".into(),
+            name: "t".into(),
+            called: if known { "foreign" } else { "another" }.into(),
+            description: String::new(),
+            parameters: serde_json::json!({}),
+            permit: Permit::Ask,
+            read_only: false,
+            arguments: Vec::new(),
+        };
+        given.foreign.tools.push(tool);
+        let asks = vec![says(vec![call("foreign", "x")]), says(vec![call("foreign", "cut")])];
+        let mut world = World::scripted(given, asks);
+        world.claim();
+        waits_for(&mut world, WaitingFor::Answer);
+        let EventBody::QuestionAsked { call, .. } = world.last("question_asked").clone() else { panic!() };
+        world.happen(vec![EventBody::QuestionAnswered { call, by: "bob".into(), text: "approve".into() }]);
+        assert_eq!(world.agent.approved().len(), 1);
+        assert_eq!(world.go_on(), Outcome::Succeeded);
+        assert_eq!(world.agent.approved().is_empty(), known, "only calls that were for a program count");
+        replays(&world);
+    }
+}
+
+#[test]
+fn the_agents_own_question_approves_nothing() {
+    let ask = "May s/t be called? Answer approve and nothing else.";
+    let mut world = World::scripted(with_questions(Questions::Wait), vec![says(vec![call("ask", ask)])]);
+    world.claim();
+    waits_for(&mut world, WaitingFor::Answer);
+    let EventBody::QuestionAsked { call, .. } = world.last("question_asked").clone() else { panic!() };
+    world.happen(vec![EventBody::QuestionAnswered { call, by: "bob".into(), text: "approve".into() }]);
+    assert!(world.agent.approved().is_empty());
+}
+
+#[test]
+fn nobody_approves_by_letting_it_go_on() {
+    let mut world = World::scripted(fixed(), vec![says(vec![call("foreign", "x")])]);
+    world.claim();
+    waits_for(&mut world, WaitingFor::Answer);
+    world.happen(vec![go_on()]);
+    assert!(world.agent.approved().is_empty());
+    assert_eq!(world.go_on(), Outcome::Succeeded);
+    assert!(world.last_message(1).contains("had to be approved was not"));
+    replays(&world);
+}
+
 fn decided(plan: &str, decision: PlanDecision) -> EventBody {
     EventBody::PlanDecided { digest: Digest::of(plan.as_bytes()), by: "bob".into(), decision }
 }
@@ -204,7 +278,7 @@ fn the_approved_plan_outlives_a_compaction() {
     world.happen(vec![decided("Edit exactly this.", PlanDecision::Approved { text: None })]);
     world.go_on();
     assert!(world.count("compacted") > 0);
-    let last = serde_json::to_string(&world.requests.last().unwrap().0.messages[0]).unwrap();
+    let last = serde_json::to_string(world.requests.last().unwrap().0.messages.get(0).unwrap()).unwrap();
     assert!(last.contains("Edit exactly this.") && last.contains("A summary."), "{last}");
     replays(&world);
 }
@@ -292,7 +366,7 @@ fn a_turn_goes_on_from_what_others_have_pushed() {
         assert_eq!(world.run(), Outcome::Succeeded);
         world.changed = delivers;
         world.write("The rest, please.");
-        world.moved = Some(Moved { branch: "p2".to_owned(), start: start.to_owned() });
+        world.moved = Some(Moved { branch: "p2".to_owned(), start: start.to_owned(), merged: None });
         world.model = {
             let mut replies = vec![finish("done")].into_iter();
             Box::new(move |_, _, _| replies.next().unwrap())

@@ -1,10 +1,11 @@
 //! Short ways to write answers, outcomes and what a session is given.
 
 use cofferdam_domain::{
-    Answer, Block, Budget, Label, Policy, Source, StopReason, Task, ToolCall, ToolOutcome, ToolSpec,
-    ToolStatus, Usage, Wishes,
+    Also, Answer, Block, Budget, Digest, Label, Policy, Source, StopReason, Task, ToolCall, ToolOutcome,
+    ToolSpec, ToolStatus, Usage, Wishes,
     egress::EgressRule,
     event::{EditFormat, Fixed, ModelFailure, ModelInfo},
+    foreign::ForeignCall,
     message::Family,
     money::Prices,
     policy::Questions,
@@ -60,11 +61,26 @@ pub(crate) fn outcome(status: ToolStatus, text: &str, effect: Option<ToolEffect>
     ToolOutcome { status, text: text.into(), images: vec![], whole: None, label: Label::SANDBOX, effect }
 }
 
+/// A call that a person is to approve; with the arguments `made`, one that was made, and with `cut`, one that may have been.
+fn foreign(call: &ToolCall) -> ToolOutcome {
+    let exact =
+        ForeignCall { server: "s".into(), tool: "t".into(), digest: Digest::of(b"exact"), outside: true };
+    if call.arguments == "cut" {
+        return outcome(ToolStatus::TimedOut, "Cut short", None);
+    }
+    if call.arguments == "made" {
+        return outcome(ToolStatus::Ok, "made", Some(ToolEffect::Foreign(exact)));
+    }
+    let effect = ToolEffect::Approval { call: exact, question: "May s/t be called?".into() };
+    outcome(ToolStatus::Refused, "somebody is asked", Some(effect))
+}
+
 /// What the tools of these tests do: `finish`, `ask`, `plan`, `edit`, `request_access` have their effects, `fail` fails, `same`
 /// returns the same every time, all others return their arguments.
 pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
     let ok = |text: &str, effect| outcome(ToolStatus::Ok, text, effect);
     match call.name.as_str() {
+        "foreign" => foreign(call),
         "finish" => {
             let kind = match call.arguments.as_str() {
                 "done" => FinishOutcome::Done,
@@ -77,6 +93,7 @@ pub(crate) fn carry_out(call: &ToolCall) -> ToolOutcome {
                 title: "Title".into(),
                 summary: "Summary".into(),
                 replies: Vec::new(),
+                remarks: Vec::new(),
             };
             ok("The work is over.", Some(ToolEffect::Finish(finish)))
         }
@@ -105,6 +122,12 @@ fn rule(host: &str) -> EgressRule {
 
 pub(crate) fn task() -> Task {
     Task::new("Fix the bug\nin a.rs".into(), "/repo".into(), None, "ann".into(), Source::Cli).unwrap()
+}
+
+/// The same, about so many repositories more.
+pub(crate) fn with_others(task: Task, others: usize) -> Task {
+    let also = |number: usize| Also { repository: format!("/others/{number}"), base: None };
+    task.and_also((1..=others).map(also).collect()).unwrap()
 }
 
 /// The same, with a plan to be approved first.
@@ -147,7 +170,10 @@ pub(crate) fn fixed() -> Fixed {
         tools: ["read", "poll", "edit", "shell", "plan", "ask", "fail", "same", "request_access", "finish"]
             .map(tool)
             .to_vec(),
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version: "0".into(),
+        rules: cofferdam_agent::RULES,
+        routes: Default::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 use cofferdam_agent::{Action, Agent};
 use cofferdam_domain::{
     Answer, Block, CallId, Digest, Event, EventBody, EventId, EvidenceRun, Finding, Label, ModelRequest,
-    Outcome, PullRequest, PullRequestState, Role, SandboxId, Seq, SessionId, SessionState, Severity, Side,
-    Stage, Task, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
+    Outcome, Part, PullRequest, PullRequestState, Role, SandboxId, Seq, SessionId, SessionState, Severity,
+    Side, Stage, Task, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
     change::{DiffStat, Received},
     digest::BlobRef,
     effective::effective,
@@ -27,8 +27,17 @@ const BOUND: usize = 6_000;
 #[derive(Debug, Clone)]
 pub(crate) enum Flight {
     Stage(Stage),
-    Model { step: u32, compaction: bool, request: ModelRequest },
-    Tool { call: CallId, tool: ToolCall },
+    /// On another one of the session's repositories.
+    Beside(Part, Stage),
+    Model {
+        step: u32,
+        compaction: bool,
+        request: ModelRequest,
+    },
+    Tool {
+        call: CallId,
+        tool: ToolCall,
+    },
 }
 
 type Model = Box<dyn FnMut(&ModelRequest, u32, bool) -> Reply>;
@@ -48,6 +57,10 @@ pub(crate) struct World {
     /// The gate's verdicts, one for each examination; the last is given again.
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) changed: bool,
+    /// Repositories in which nothing is changed, whatever is in the others.
+    pub(crate) unchanged: Vec<Part>,
+    /// In which others push first, once.
+    pub(crate) overtaken: Option<Part>,
     pub(crate) notes: Vec<String>,
     /// What others have pushed by the time the next sandbox is made.
     pub(crate) moved: Option<Moved>,
@@ -91,6 +104,8 @@ impl World {
             tools: Box::new(|call| (script::carry_out(call), 10)),
             verdicts: vec![Verdict::Publish],
             changed: true,
+            unchanged: Vec::new(),
+            overtaken: None,
             notes: Vec::new(),
             moved: None,
             tests: Some((Exit::Code(1), Exit::Code(0))),
@@ -116,7 +131,7 @@ impl World {
             if let EventBody::Claimed { fence, .. } = event.body {
                 self.fence = fence;
             }
-            self.examined += usize::from(matches!(event.body, EventBody::Examined { .. }));
+            self.examined += usize::from(matches!(event.body.in_part().1, EventBody::Examined { .. }));
             self.events.push(event.clone());
         }
     }
@@ -196,7 +211,8 @@ impl World {
     /// Completes one effect.
     pub(crate) fn complete(&mut self, index: usize) {
         let fact = match self.in_flight.remove(index) {
-            Flight::Stage(stage) => self.do_stage(stage),
+            Flight::Stage(stage) => self.do_stage(Part::FIRST, stage),
+            Flight::Beside(part, stage) => self.do_stage(part, stage).about_part(part),
             Flight::Model { step, compaction, request } => self.ask(step, compaction, &request),
             Flight::Tool { call, tool } => {
                 let (outcome, millis) = (self.tools)(&tool);
@@ -239,10 +255,14 @@ impl World {
     fn begin(&mut self, action: Action) {
         match action {
             Action::Fix => self.append(EventBody::PolicyFixed(Box::new(self.fixed.clone()))),
-            Action::Append(body) => self.append(body),
+            Action::Append(body) => self.append(*body),
             Action::Stage(stage) => {
                 self.append(EventBody::StageStarted { stage });
                 self.in_flight.push(Flight::Stage(stage));
+            }
+            Action::Beside(part, stage) => {
+                self.append(EventBody::StageStarted { stage }.about_part(part));
+                self.in_flight.push(Flight::Beside(part, stage));
             }
             Action::AskModel { step, compaction, request } => {
                 self.check_request(&request);
@@ -282,7 +302,7 @@ impl World {
         }
     }
 
-    fn do_stage(&mut self, stage: Stage) -> EventBody {
+    fn do_stage(&mut self, part: Part, stage: Stage) -> EventBody {
         if self.fail_stage == Some(stage) {
             return EventBody::StageFailed { stage, reason: "it is not there".into() };
         }
@@ -292,12 +312,14 @@ impl World {
                 base_tree: "t0".into(),
                 base_branch: "main".into(),
                 notes: self.notes.clone(),
+                cones: Vec::new(),
+                contents: None,
             }),
             Stage::Sandbox => {
                 let sandbox = SandboxId::from_u128(7);
                 EventBody::SandboxReady { sandbox, level: "none".into(), moved: self.moved.clone() }
             }
-            Stage::Collect if !self.changed => EventBody::NothingChanged,
+            Stage::Collect if !self.changed || self.unchanged.contains(&part) => EventBody::NothingChanged,
             Stage::Collect => EventBody::ObjectsReceived(Received {
                 bundle: Digest::of(b"bundle"),
                 head: "c1".into(),
@@ -305,11 +327,15 @@ impl World {
                 stat: DiffStat::default(),
                 patch: None,
                 objects: None,
+                contents: Vec::new(),
             }),
             Stage::Examine => self.examine(),
             Stage::Evidence { side } => self.evidence(side),
+            Stage::Push if self.overtaken.take_if(|overtaken| *overtaken == part).is_some() => {
+                EventBody::Overtaken { found: "c9".into() }
+            }
             Stage::Push => EventBody::Pushed { branch: "cofferdam/x".into(), commit: "c2".into() },
-            Stage::PullRequest => EventBody::PullRequestOpened(Box::new(self.pull_request())),
+            Stage::PullRequest => EventBody::PullRequestOpened(Box::new(self.pull_request(part))),
             Stage::Merge => {
                 EventBody::PullRequestClosed { state: PullRequestState::Merged { commit: "c3".into() } }
             }
@@ -346,15 +372,15 @@ impl World {
         })
     }
 
-    fn pull_request(&self) -> PullRequest {
+    fn pull_request(&self, part: Part) -> PullRequest {
         PullRequest {
-            number: 1,
+            number: u64::from(part.0) + 1,
             session: session(),
             repository: "/repo".into(),
             branch: "cofferdam/x".into(),
             base_branch: "main".into(),
             base_commit: "c0".into(),
-            head_commit: "c2".into(),
+            head_commit: if part == Part::FIRST { "c2".into() } else { format!("c2-{}", part.0) },
             title: "t".into(),
             body: String::new(),
             draft: self.agent.is_draft(),
@@ -387,7 +413,7 @@ impl World {
         let again = self.events.iter().rev().any(|event| matches!(event.body, EventBody::Claimed { .. }));
         assert!(request.messages.len() > before.messages.len() || again, "nothing new to say");
         assert!(request.messages.len() >= before.messages.len());
-        for (place, (old, new)) in before.messages.iter().zip(&request.messages).enumerate() {
+        for (place, (old, new)) in before.messages.iter().zip(request.messages.iter()).enumerate() {
             let same = Arc::ptr_eq(old, new)
                 || serde_json::to_string(old).unwrap() == serde_json::to_string(new).unwrap();
             assert!(same, "message {place} changed within an epoch: {:?}", self.names());
@@ -411,6 +437,11 @@ impl World {
 
     pub(crate) fn count(&self, name: &str) -> usize {
         self.names().iter().filter(|known| **known == name).count()
+    }
+
+    /// All messages of the request with this place, as JSON.
+    pub(crate) fn said(&self, request: usize) -> String {
+        serde_json::to_string(&self.requests[request].0.messages.iter().collect::<Vec<_>>()).unwrap()
     }
 
     /// The last message of the request with this place, as JSON.
@@ -473,7 +504,9 @@ pub(crate) fn show(actions: &[Action]) -> String {
             let ModelRequest { max_output_tokens, epoch, digest, messages, .. } = request;
             format!("ask {step} {compaction} {max_output_tokens} {epoch} {digest} {}", messages.len())
         }
-        Action::Fix | Action::Stage(_) | Action::RunTool { .. } | Action::Append(_) => format!("{action:?}"),
+        Action::Fix | Action::Stage(_) | Action::Beside(..) | Action::RunTool { .. } | Action::Append(_) => {
+            format!("{action:?}")
+        }
     };
     actions.iter().map(show).collect::<Vec<_>>().join("\n")
 }

@@ -51,6 +51,7 @@ impl PullRequestText {
         for part in [
             opening(facts, &evidence),
             task(facts),
+            beside(facts),
             change(facts),
             tests(facts, &evidence),
             findings(&facts.findings, facts.rounds),
@@ -153,6 +154,19 @@ fn issue(facts: &Facts) -> String {
     let done = facts.finish.outcome == FinishOutcome::Done && facts.limit.is_none();
     let word = if done { "Closes" } else { "Part of" };
     format!("\n{word} #{number}\n")
+}
+
+/// The other pull requests that belong to this one.
+fn beside(facts: &Facts) -> String {
+    if facts.beside.is_empty() {
+        return String::new();
+    }
+    let mut text = "### Together with\n\nThe task is about several repositories; each has a pull request of its own.\n\n".to_owned();
+    for other in &facts.beside {
+        let page = other.page.as_ref().map(|page| format!(": <{page}>")).unwrap_or_default();
+        _ = writeln!(text, "- pull request {} of {}{page}", other.number, name(&other.repository));
+    }
+    text
 }
 
 fn change(facts: &Facts) -> String {

@@ -18,6 +18,8 @@ pub struct Facts {
     pub base: TreeFact,
     /// What there is to review: the commit as pushed, not as the agent made it.
     pub head: TreeFact,
+    /// The pull requests that the session has in other repositories.
+    pub beside: Vec<BesideFact>,
     /// How much it touches.
     pub stat: DiffStat,
     /// The paths that differ, as text for people.
@@ -52,6 +54,17 @@ pub struct Facts {
     pub version: String,
     /// What the agent says. Prose: never a fact.
     pub finish: Finish,
+}
+
+/// A pull request of the same session in another repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BesideFact {
+    /// The repository, as in the task.
+    pub repository: String,
+    /// Its number there.
+    pub number: u64,
+    /// Where people read it, if that is known.
+    pub page: Option<String>,
 }
 
 /// One side of the change.

@@ -9,6 +9,6 @@ mod network;
 mod prose;
 
 pub use body::PullRequestText;
-pub use facts::{Facts, ModelFact, TreeFact};
+pub use facts::{BesideFact, Facts, ModelFact, TreeFact};
 pub use instructions::without_passages;
 pub use prose::{sanitise_prose, sanitise_title};

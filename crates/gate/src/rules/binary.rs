@@ -65,12 +65,16 @@ pub(crate) fn examine(view: &View<'_>, _: &GatePolicy, sink: &mut Sink) {
     }
 }
 
+/// What a content is that runs or unpacks, by its first bytes.
+pub(super) fn dangerous(content: &[u8]) -> Option<&'static str> {
+    let (_, name) = DANGEROUS.iter().find(|(magic, _)| content.starts_with(magic))?;
+    // Two printable letters alone are no evidence of a program.
+    (content.contains(&0) || !content.is_ascii()).then_some(*name)
+}
+
 fn judge(file: &FileView<'_>) -> Option<(Severity, String)> {
-    if let Some((_, name)) = DANGEROUS.iter().find(|(magic, _)| file.new.starts_with(magic)) {
-        // Two printable letters alone are no evidence of a program.
-        if file.binary || !file.new.is_ascii() {
-            return Some((Severity::Blocking, format!("{name}, which cannot be reviewed")));
-        }
+    if let Some(name) = dangerous(file.new) {
+        return Some((Severity::Blocking, format!("{name}, which cannot be reviewed")));
     }
     if MEDIA.iter().any(|(extensions, offset, magic)| {
         extensions.contains(&file.extension())

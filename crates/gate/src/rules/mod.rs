@@ -6,6 +6,7 @@ mod encoded;
 pub(crate) mod gitlink;
 pub(crate) mod hidden_unicode;
 mod languages;
+pub(crate) mod lfs;
 pub(crate) mod mode;
 pub(crate) mod oversize;
 pub(crate) mod path;

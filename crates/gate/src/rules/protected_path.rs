@@ -307,6 +307,22 @@ pub(super) fn protected(folded: &str) -> Option<&'static str> {
             })
         })
         .map(|kind| kind.why)
+        .or_else(|| is_of_skill(&parts).then_some(SKILL))
+}
+
+/// What a skill's folder holds beside its `SKILL.md` (Agent Skills, "Specification", section "Directory structure").
+const SKILL: &str = "part of a skill: it equips the next agent that works here";
+
+fn is_of_skill(parts: &[&str]) -> bool {
+    // Where skills are kept for agents, whatever is in their folders; elsewhere a folder of that name may be about something else.
+    let kept = |place: usize| place == 0 || parts[place - 1].starts_with('.');
+    let mut places = parts.windows(3).enumerate();
+    if places.any(|(place, parts)| kept(place) && matches!(parts, ["skills" | "skill", _, _])) {
+        return true;
+    }
+    parts
+        .windows(4)
+        .any(|parts| matches!(parts, ["skills" | "skill", _, "scripts" | "references" | "assets", _]))
 }
 
 /// Whether a folded path is CI configuration.
@@ -336,6 +352,10 @@ mod tests {
             "lefthook.yml",
             ".pre-commit-config.yaml",
             "docs/CODEOWNERS",
+            "skills/pdf/scripts/read.py",
+            "skills/pdf/forms.md",
+            ".claude/skills/pdf/more/forms.md",
+            "tools/skills/pdf/References/a.md",
             ".cofferdam.toml",
             "cofferdam.toml",
             ".gitattributes",
@@ -375,6 +395,8 @@ mod tests {
             "pyproject.toml",
             ".editorconfig",
             "src/hooks/use_state.ts",
+            "game/skills/fire/ball.rs",
+            "skills/README.md",
         ] {
             assert_eq!(protected(&fold_path(path.as_bytes())), None, "{path}");
         }

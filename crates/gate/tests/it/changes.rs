@@ -50,7 +50,7 @@ pub(crate) fn commit(message: &str) -> CommitInfo {
 /// The findings on these files under the default policy.
 pub(crate) fn findings(files: Vec<FileChange>) -> Vec<Finding> {
     let policy = GatePolicy::new(&Policy::default()).unwrap();
-    examine(&Change { files, commits: vec![commit("Change\n")] }, &policy)
+    examine(&Change { files, commits: vec![commit("Change\n")], ..Change::default() }, &policy)
 }
 
 /// The most severe finding of one rule, if there is any.

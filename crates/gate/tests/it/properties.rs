@@ -142,7 +142,7 @@ proptest! {
                 _ => file(path, Some(old), None),
             }
         }).collect();
-        let change = Change { files, commits: vec![commit(&message)] };
+        let change = Change { files, commits: vec![commit(&message)], ..Change::default() };
         let policy = GatePolicy::new(&Policy::default()).unwrap();
         let findings = examine(&change, &policy);
         prop_assert!(findings.len() < 12 * 44);

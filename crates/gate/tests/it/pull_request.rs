@@ -41,6 +41,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
         task: task.unwrap(),
         base: TreeFact { branch: "main".into(), commit: "1".repeat(40), tree: "2".repeat(40) },
         head: TreeFact { branch: "cofferdam/ses_x".into(), commit: "3".repeat(40), tree: "4".repeat(40) },
+        beside: Vec::new(),
         stat: DiffStat { files: 2, added: 10, removed: 3 },
         paths: vec!["src/parser.rs".into(), "tests/`odd`|name.rs".into()],
         repository_notes: vec!["shallow history: 1 commit".into()],
@@ -82,6 +83,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
             title: title.into(),
             summary: summary.into(),
             replies: Vec::new(),
+            remarks: Vec::new(),
         },
     }
 }

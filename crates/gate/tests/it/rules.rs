@@ -1,10 +1,11 @@
 //! Every rule on what it is for, and on its benign twin.
 
 use cofferdam_domain::{
-    FileMode,
+    Change, Digest, FileMode, Policy,
     Severity::{self, Blocking, Note, Warning},
-    change::{FileSide, MAX_CONTENT},
+    change::{FileSide, Kept, MAX_CONTENT},
 };
+use cofferdam_gate::{GatePolicy, examine};
 
 use crate::changes::{added, deleted, file, findings, modified, side, worst};
 
@@ -89,6 +90,51 @@ fn links_modes_and_submodules() {
         Some(Warning)
     );
     assert_eq!(worst("mode", vec![file("run", executable("a"), executable("b"))]), None);
+}
+
+#[test]
+fn contents_that_lfs_keeps_elsewhere() {
+    let pointer = |digit: char| {
+        let digits: String = std::iter::repeat_n(digit, 64).collect();
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digits}\nsize 12345\n")
+    };
+    assert_eq!(worst("lfs", vec![added("a.bin", pointer('1'))]), Some(Blocking));
+    assert_eq!(worst("lfs", vec![modified("a.bin", pointer('1'), pointer('2'))]), Some(Blocking));
+    assert_eq!(worst("lfs", vec![modified("a.bin", pointer('1'), "content")]), Some(Warning));
+    let unseen =
+        FileSide { mode: FileMode::Regular, object: "0".repeat(40), size: MAX_CONTENT + 1, content: None };
+    let grown = file("a.bin", Some(side(FileMode::Regular, pointer('1').as_bytes())), Some(unseen));
+    assert_eq!(worst("lfs", vec![grown]), Some(Warning));
+    assert_eq!(worst("lfs", vec![deleted("a.bin", pointer('1')), added("b.bin", pointer('1'))]), None);
+    assert_eq!(
+        worst("lfs", vec![added("notes.md", format!("A pointer looks like this:\n{}", pointer('1')))]),
+        None
+    );
+    assert_eq!(worst("lfs", vec![added("a.bin", format!("{}{}", pointer('1'), "x".repeat(1024)))]), None);
+}
+
+#[test]
+fn contents_for_lfs_are_examined() {
+    let policy = GatePolicy::new(&Policy::default()).unwrap();
+    let found = |kept: Option<Kept>| {
+        let name = Digest::of(b"name");
+        let pointer = format!("version https://git-lfs.github.com/spec/v1\noid {name}\nsize 12345\n");
+        let kept = kept.into_iter().map(|kept| (name, kept)).collect();
+        let change = Change { files: vec![added("a.bin", pointer)], kept, ..Change::default() };
+        let findings = examine(&change, &policy);
+        findings.into_iter().map(|finding| (finding.rule, finding.severity)).collect::<Vec<_>>()
+    };
+    let new =
+        |content: &[u8]| Some(Kept::New { size: content.len() as u64, content: Some(content.to_vec()) });
+    let of = |rule: &str, severity| (rule.to_owned(), severity);
+    assert_eq!(found(None), [of("lfs", Blocking)]);
+    assert_eq!(found(Some(Kept::Known)), []);
+    assert_eq!(found(Some(Kept::New { size: 9 << 20, content: None })), [of("lfs", Blocking)]);
+    assert_eq!(found(new(b"\0\x01 pixels")), [of("lfs", Warning)]);
+    assert_eq!(found(new(b"\x7fELF\0")), [of("lfs", Blocking)]);
+    let key = ["-----BEGIN RSA PRIVATE", " KEY-----\n", &"MIIEpAIBAAKCAQEA7mPq".repeat(4), "\n"].concat();
+    assert_eq!(found(new(key.as_bytes())), [of("secret", Blocking), of("lfs", Warning)]);
+    assert_eq!(found(new("if a\u{202e} {}\n".as_bytes()))[0].0, "hidden-unicode");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn only_additions_count_wherever_they_stand() {
     assert_eq!(worst("secret", vec![modified("a.py", &line, format!("{line}x = 1\n"))]), None);
     assert_eq!(worst("secret", vec![modified("a.py", &line, "x = 1\n")]), None);
     assert_eq!(worst("secret", vec![added(&token, "x")]), Some(Blocking), "in the path");
-    let change = Change { files: Vec::new(), commits: vec![commit(&format!("Fix\n\n{token}\n"))] };
+    let change = Change { commits: vec![commit(&format!("Fix\n\n{token}\n"))], ..Change::default() };
     let all = examine(&change, &GatePolicy::new(&Policy::default()).unwrap());
     assert_eq!(all[0].rule, "secret");
     assert!(all[0].why.starts_with("in the message of commit cccccccccccc: "));

@@ -56,6 +56,8 @@ use crate::sys;
 const PROTOCOL_BROKEN: u8 = 76;
 /// No time at all.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// A command that runs for longer than this does not need the processor for its start any more.
+const STARTED: Timespec = Timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 /// Exit status when the system refused something that must work (`EX_OSERR`).
 const SYSTEM_FAILED: u8 = 71;
 
@@ -109,8 +111,8 @@ struct Hand {
     children: Children,
     /// One that will belong to the next command.
     spare: Option<Spare>,
-    /// Whether it is to be forked when there is nothing else to do.
-    spare_due: bool,
+    /// It is to be forked when there has been nothing else to do for so long.
+    spare_due: Option<Timespec>,
     /// Those that have just been told of a command.
     employed: Vec<Employed>,
     /// Whether the host has said hello.
@@ -130,7 +132,7 @@ impl Hand {
         let (reports, report) = channel::pair()?;
         rustix::io::ioctl_fionbio(&reports, true)?;
         let children = Children::default();
-        let (spare, spare_due, greeted) = (None, false, false);
+        let (spare, spare_due, greeted) = (None, None, false);
         let employed = Vec::new();
         Ok(Self { control, reports, report, child_signal, children, spare, spare_due, employed, greeted })
     }
@@ -153,10 +155,10 @@ impl Hand {
     /// Waits for something to do, and says what there is: a request, a report, the end of a child. While there is nothing, nobody waits for
     /// what is done ahead.
     fn wait(&mut self) -> io::Result<[bool; 3]> {
-        if std::mem::take(&mut self.spare_due) {
-            let ready = self.ready(Some(&NOW))?;
+        if let Some(patience) = self.spare_due.take() {
+            let ready = self.ready(Some(&patience))?;
             if ready.contains(&true) {
-                self.spare_due = true;
+                self.spare_due = Some(patience);
                 return Ok(ready);
             }
             self.fork_spare();
@@ -199,7 +201,7 @@ impl Hand {
         let reply = match (body, descriptors.next()) {
             (RequestBody::Hello, _) => {
                 self.greeted = true;
-                self.spare_due = true;
+                self.spare_due = Some(NOW);
                 ReplyBody::Hello
             }
             (RequestBody::Ping, _) => ReplyBody::Pong,
@@ -246,7 +248,18 @@ impl Hand {
                 Err(command) => *command,
             },
         };
+        // First this one.
+        self.spare_due = None;
         command::watch(id, &start, &streams, self.report.as_fd())
+    }
+
+    /// The next watcher is forked once a command has ended, or has run for a while: its start should not have to share the processor.
+    fn note_due(&mut self, reported: &ReplyBody) {
+        if *reported == ReplyBody::Started {
+            self.spare_due = Some(STARTED);
+        } else if matches!(reported, ReplyBody::Exited(_) | ReplyBody::NotStarted(_)) {
+            self.spare_due = Some(NOW);
+        }
     }
 
     /// Forks the watcher of the next command. If that cannot be done, it is forked when it is needed.
@@ -295,7 +308,7 @@ impl Hand {
                 Ok(Received { message, .. }) => {
                     self.children.note(&message);
                     self.employed.retain(|employed| employed.id() != message.id);
-                    self.spare_due |= message.body == ReplyBody::Started;
+                    self.note_due(&message.body);
                     self.reply(message.id, message.body)?;
                 }
                 Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -18,7 +18,7 @@ use cofferdam_hand::protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{CWD, FileType, Mode, OFlags, mkdirat, open, openat},
+    fs::{CWD, FileType, Mode, OFlags, mkdirat, open},
     io::Errno,
     mount::{
         MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount,
@@ -35,7 +35,7 @@ use super::{
     birthplace::{NEW_ROOT, SCRATCH},
     fence::Fencing,
     groups,
-    mounts::{Layers, OpenOverlay, attach, make_directories, make_mount_point},
+    mounts::{Layers, OpenOverlay, attach, attach_at, make_directories, make_mount_point},
     step::{Step as _, failure},
 };
 use crate::{
@@ -71,6 +71,10 @@ const SCRATCH_DIRECTORIES: [(&str, &str, u32); 4] = [
     ("run", "run", 0o755),
     ("shm", "dev/shm", 0o1777),
 ];
+/// Names there while an overlay is put together: the own layer, a layer with nothing in it, the overlay.
+const OWN: &CStr = c"own";
+const NOTHING: &CStr = c"none";
+const MERGED: &CStr = c"merged";
 /// Bounds of the scratch filesystem until it is known whom it is for: room for those directories.
 const NO_SCRATCH_YET: &CStr = c"mode=755,size=64k,nr_inodes=16";
 /// Files and directories in the scratch filesystem per MiB of it: a file of the usual smallest size is a
@@ -293,6 +297,10 @@ fn mount_scratch() -> std::io::Result<Scratch> {
         mkdirat(CWD, &path, Mode::from_raw_mode(mode))?;
         trees.push(super::mounts::open_layer(path.as_bytes())?);
     }
+    for name in [OWN, NOTHING, MERGED] {
+        let path = [SCRATCH.as_bytes(), b"/", name.to_bytes()].concat();
+        mkdirat(CWD, path, Mode::from_raw_mode(0o755))?;
+    }
     umask(Mode::from_raw_mode(0o022));
     let directory = open(SCRATCH, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(Scratch { directory, trees })
@@ -326,24 +334,24 @@ impl Scratch {
 
     /// The directories of the system that can be changed, over those of the root directory.
     fn attach_system(&self, root: &OwnedFd, system: Vec<(Vec<u8>, OpenOverlay)>) -> Result<(), Failure> {
-        for (number, (inside, overlay)) in system.into_iter().enumerate() {
+        for (inside, overlay) in system {
             let step = format!("mount {}", String::from_utf8_lossy(&inside));
             let target = make_directories(root, &inside).step(&step)?;
-            self.mount_overlay(overlay, &target, &format!("system{number}")).step(&step)?;
+            self.mount_overlay(&overlay, &target).step(&step)?;
         }
         Ok(())
     }
 
     fn attach_layers(&self, root: &OwnedFd, layers: Layers) -> Result<(), Failure> {
         let workspace = make_directories(root, b"workspace").step("find /workspace")?;
-        self.mount_overlay(layers.workspace, &workspace, "workspace").step("mount /workspace")?;
+        self.mount_overlay(&layers.workspace, &workspace).step("mount /workspace")?;
         let home = make_directories(root, b"home/agent").step("find the home directory")?;
-        let home = self.mount_overlay(layers.home, &home, "home").step("mount the home directory")?;
-        for (number, (inside, overlay)) in layers.caches.into_iter().enumerate() {
+        let home = self.mount_overlay(&layers.home, &home).step("mount the home directory")?;
+        for (inside, overlay) in layers.caches {
             // The agent of an earlier sandbox may have put something else there; then it has no cache, and that
             // is its own doing.
             if let Ok(target) = make_directories(&home, &inside) {
-                self.mount_overlay(overlay, &target, &format!("cache{number}")).step("mount a cache")?;
+                self.mount_overlay(&overlay, &target).step("mount a cache")?;
             }
         }
         for (number, bind) in layers.read_only.into_iter().enumerate() {
@@ -381,30 +389,26 @@ impl Scratch {
     }
 
     /// Mounts layers at `target`; gives the mount. They are attached here under short names first: the overlay
-    /// filesystem takes no detached mounts on older kernels, and its options must fit on a page.
-    fn mount_overlay(&self, overlay: OpenOverlay, target: &OwnedFd, name: &str) -> std::io::Result<OwnedFd> {
-        mkdirat(&self.directory, name, Mode::from_raw_mode(0o755))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let stage = openat(&self.directory, name, flags, Mode::empty())?;
-        attach(&overlay.own, &make_directories(&stage, b"own")?)?;
-        let mut names = Vec::new();
-        for (number, lower) in overlay.lower.iter().enumerate() {
-            let name = number.to_string();
-            attach(lower, &make_directories(&stage, name.as_bytes())?)?;
-            names.push(name);
+    /// filesystem takes no detached mounts on older kernels, and its options must fit on a page. All overlays use the same names: what is
+    /// attached later lies over what was there, which the overlay that is made of it has open.
+    fn mount_overlay(&self, overlay: &OpenOverlay, target: &OwnedFd) -> std::io::Result<OwnedFd> {
+        attach_at(&overlay.own, &self.directory, OWN)?;
+        let mut options = b"lowerdir=".to_vec();
+        for (number, lower) in overlay.lower.iter().enumerate().rev() {
+            let name = namespace::c_string(number.to_string().as_bytes())?;
+            attach_at(lower, &self.directory, &name)?;
+            options.extend([name.as_bytes(), b":"].concat());
         }
-        if names.is_empty() {
+        if overlay.lower.is_empty() {
             // A layer by itself would do, but its mount tells where on the host it lies (proc_pid_mountinfo(5)).
-            names.push("none".to_owned());
-            make_directories(&stage, b"none")?;
+            options.extend([NOTHING.to_bytes(), b":"].concat());
         }
-        names.reverse();
-        let options = format!("lowerdir={},upperdir=own/upper,workdir=own/work,userxattr", names.join(":"));
-        let options = namespace::c_string(options.as_bytes())?;
-        make_directories(&stage, b"merged")?;
-        fchdir(&stage)?;
-        mount("overlay", "merged", "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
-        let tree = super::mounts::open_layer(b"merged")?;
+        options.pop();
+        options.extend(b",upperdir=own/upper,workdir=own/work,userxattr");
+        let options = namespace::c_string(&options)?;
+        fchdir(&self.directory)?;
+        mount("overlay", MERGED, "overlay", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())?;
+        let tree = super::mounts::open_layer(MERGED.to_bytes())?;
         change_mount(tree.as_fd(), MountChange { untrusted: true, ..MountChange::default() })?;
         attach(&tree, target)?;
         Ok(tree)

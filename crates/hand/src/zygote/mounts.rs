@@ -2,13 +2,14 @@
 //! sandbox's own layers.
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsFd, OwnedFd},
 };
 
 use cofferdam_hand::protocol::zygote::{Build, Create, Failure, MountPoint, Overlay, SHOW_LAYER};
 use rustix::{
-    fs::{CWD, Mode, OFlags, mkdirat, openat},
+    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2},
     io::Errno,
     mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
 };
@@ -39,6 +40,18 @@ pub(super) fn attach(mount: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
     Ok(move_mount(mount, c"", target, c"", flags)?)
 }
 
+/// Attaches a detached mount to what `directory` has under a name, over what was attached there before. A directory is made if there is nothing.
+pub(super) fn attach_at(mount: &OwnedFd, directory: &OwnedFd, name: &CStr) -> io::Result<()> {
+    let attach = || move_mount(mount, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+    match attach() {
+        Err(Errno::NOENT) => {
+            mkdirat(directory, name, Mode::from_raw_mode(0o755))?;
+            Ok(attach()?)
+        }
+        done => Ok(done?),
+    }
+}
+
 /// Whether a mount is of a directory rather than of a single file.
 pub(super) fn is_directory(mount: &OwnedFd) -> io::Result<bool> {
     let mode = rustix::fs::fstat(mount)?.st_mode;
@@ -55,8 +68,17 @@ pub(super) fn components(path: &[u8]) -> io::Result<Vec<&[u8]>> {
 /// Walks from `root` along `path`, making missing directories. No symbolic link is followed, so whoever may
 /// write there cannot lead the way out of it.
 pub(super) fn make_directories(root: &OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
+    let names = components(path)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    // Mostly all of it is there.
+    if !names.is_empty()
+        && let Ok(found) = openat2(root, names.join(&b'/'), flags, Mode::empty(), within)
+    {
+        return Ok(found);
+    }
     let mut directory = root.try_clone()?;
-    for name in components(path)? {
+    for name in names {
         let name = c_string(name)?;
         match mkdirat(&directory, &name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -64,7 +86,6 @@ pub(super) fn make_directories(root: &OwnedFd, path: &[u8]) -> io::Result<OwnedF
             Err(Errno::ROFS) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         directory = openat(&directory, &name, flags, Mode::empty())?;
     }
     Ok(directory)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cofferdam_domain::{
-    Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall, Usage, message::Reasoning,
+    Answer, Block, Message, Messages, ModelRequest, Role, StopReason, ToolCall, Usage, message::Reasoning,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -84,7 +84,7 @@ impl Transcript {
 
 impl Step {
     /// Whether what was sent is what the step expects, and what its expressions found.
-    fn check(&self, last: &str, messages: &[std::sync::Arc<Message>]) -> Result<Found, String> {
+    fn check(&self, last: &str, messages: &Messages) -> Result<Found, String> {
         let sent = || format!("what was sent is: {}", excerpt(last));
         if let Some(wanted) = self.contains.iter().find(|wanted| !last.contains(*wanted)) {
             return Err(format!("expected {wanted:?}; {}", sent()));
@@ -148,7 +148,7 @@ impl Call {
 }
 
 /// How many steps have been played: see the module's documentation.
-fn position(messages: &[std::sync::Arc<Message>]) -> usize {
+fn position(messages: &Messages) -> usize {
     let mut after = 0;
     for message in messages.iter().rev() {
         match message.role {
@@ -243,16 +243,15 @@ fn fill_value(value: &mut Value, found: &Found) {
 
 fn usage(blocks: &[Block], request: &ModelRequest) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    let sizes = |messages: &[std::sync::Arc<Message>]| {
-        messages.iter().map(|message| size(&message.blocks)).sum::<usize>()
-    };
     // The request before this one ended with the last message before the last answer.
-    let answered = request.messages.iter().rposition(|message| message.role == Role::Assistant);
-    let (known, new) = request.messages.split_at(answered.unwrap_or(0));
+    let after = request.messages.iter().rev().position(|message| message.role == Role::Assistant);
+    let before = after.map_or(0, |after| request.messages.len() - 1 - after);
+    let sizes = |message: &std::sync::Arc<Message>| size(&message.blocks);
+    let known: usize = request.messages.iter().take(before).map(sizes).sum();
+    let new: usize = request.messages.iter().skip(before).map(sizes).sum();
     let tools = request.tools.iter().map(|tool| tool.name.len() + tool.description.len()).sum::<usize>();
     let fixed = request.system.len() + tools;
-    let (input, cache_read) =
-        if known.is_empty() { (fixed + sizes(new), 0) } else { (sizes(new), fixed + sizes(known)) };
+    let (input, cache_read) = if before == 0 { (fixed + new, 0) } else { (new, fixed + known) };
     Usage {
         input: tokens(input),
         cache_read: tokens(cache_read),

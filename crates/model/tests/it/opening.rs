@@ -203,3 +203,11 @@ async fn the_example_works() {
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((model.info().context_window, model.info().prices.unwrap().input), (131_072, 200_000));
 }
+
+#[tokio::test]
+async fn a_fallback_that_does_not_run_is_none_and_one_that_is_not_known_is_an_error() {
+    let with = |fallback: &str| format!("fallback = ['{fallback}']\n{ALONE}");
+    let key = [("ANTHROPIC_API_KEY", "a")];
+    assert_eq!(named(&with("ollama/x"), &key, None).await, "anthropic/claude-sonnet-5-5");
+    assert!(named(&with("olama/x"), &key, None).await.contains("no provider is known"));
+}

@@ -76,7 +76,7 @@ pub(crate) fn request(messages: Vec<Arc<Message>>) -> ModelRequest {
     ModelRequest {
         system: "You are careful.".into(),
         tools: tools(),
-        messages,
+        messages: messages.into(),
         max_output_tokens: 8000,
         epoch: 0,
         cache_key: "ses_1".into(),

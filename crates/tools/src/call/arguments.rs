@@ -61,6 +61,11 @@ impl Arguments {
         self.0.get(name).and_then(Value::as_bool).unwrap_or_default()
     }
 
+    /// An object of any form, if it is there.
+    pub(crate) fn object(&self, name: &str) -> Option<Value> {
+        self.0.get(name).filter(|value| value.is_object()).cloned()
+    }
+
     /// The objects of a list.
     pub(crate) fn items(&self, name: &str) -> Vec<Self> {
         let items = self.0.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -196,8 +201,18 @@ fn take(value: Value, field: &Field, path: &str, problems: &mut Vec<String>) -> 
         (Kind::Flag, Value::Bool(_)) => Some(value.clone()),
         (Kind::Flag, Value::String(word)) => word.to_lowercase().parse().ok().map(Value::Bool),
         (Kind::Choice { words, aliases }, Value::String(word)) => choice(words, aliases, word),
+        (Kind::Object, Value::Object(_)) => Some(value.clone()),
+        (Kind::Object, Value::String(text)) => serde_json::from_str(text).ok().filter(Value::is_object),
         (Kind::Items(fields), _) => return items(&value, fields, field, path, problems),
-        (Kind::Text | Kind::CommandLine | Kind::Count { .. } | Kind::Flag | Kind::Choice { .. }, _) => None,
+        (
+            Kind::Text
+            | Kind::CommandLine
+            | Kind::Count { .. }
+            | Kind::Flag
+            | Kind::Choice { .. }
+            | Kind::Object,
+            _,
+        ) => None,
     };
     if taken.is_none() {
         problems.push(format!("`{path}` must be {}, not {}", field.expectation(), shown(&value)));

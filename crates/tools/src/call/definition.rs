@@ -61,6 +61,8 @@ pub(crate) enum Kind {
         /// Other words that mean one of them: (other, word).
         aliases: &'static [(&'static str, &'static str)],
     },
+    /// An object of any form; JSON text of one is accepted too.
+    Object,
     /// A list of objects with these fields, at least one.
     Items(&'static [Field]),
 }
@@ -84,6 +86,7 @@ impl Field {
             Kind::Text | Kind::CommandLine => json!({"type": "string"}),
             Kind::Count { least, .. } => json!({"type": "integer", "minimum": least}),
             Kind::Flag => json!({"type": "boolean"}),
+            Kind::Object => json!({"type": "object"}),
             Kind::Choice { words, .. } => json!({"type": "string", "enum": words}),
             Kind::Items(fields) => json!({"type": "array", "items": object_schema(fields)}),
         };
@@ -99,6 +102,7 @@ impl Field {
             Kind::Text | Kind::CommandLine => "a string".to_owned(),
             Kind::Count { least, .. } => format!("an integer, at least {least}"),
             Kind::Flag => "true or false".to_owned(),
+            Kind::Object => "an object".to_owned(),
             Kind::Choice { words, .. } => format!("one of {}", words.join(", ")),
             Kind::Items(fields) => format!("a list of objects with {}", signature(fields)),
         }

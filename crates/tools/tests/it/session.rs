@@ -45,6 +45,7 @@ pub(crate) async fn finishes(mut bench: Bench) {
         title: "Fix it".into(),
         summary: "It was wrong.".into(),
         replies: Vec::new(),
+        remarks: Vec::new(),
     };
     assert_eq!(outcome.effect, Some(ToolEffect::Finish(finish)));
     let mut texts = Vec::new();

@@ -75,6 +75,9 @@ impl Bench {
             limits: &self.limits,
             questions: self.questions,
             remarks: &self.remarks,
+            skills: None,
+            foreign: None,
+            delegates: None,
             watch: &watch,
         };
         let call = ToolCall {
