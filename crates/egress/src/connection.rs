@@ -95,13 +95,21 @@ type Way = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What is spoken on a connection.
 enum Spoken {
     /// TLS, with what could be read of its beginning.
-    Tls(Result<HostName, BadHello>),
+    Tls(Result<Named, BadHello>),
     /// A request for a tunnel.
     Connect,
     /// Plain HTTP/1.
     Http,
     /// Something else, or nothing in time.
     Other,
+}
+
+/// What the beginning of TLS names.
+struct Named {
+    /// In the clear.
+    host: HostName,
+    /// Whether there is another part, which nobody here can read.
+    hides: bool,
 }
 
 /// Serves one connection.
@@ -139,7 +147,8 @@ impl Newcomer {
                 None => {}
                 Some(&HANDSHAKE) => match read_hello(&self.seen) {
                     Ok(Hello::Incomplete) => {}
-                    Ok(Hello::For(host)) => return Ok(Spoken::Tls(Ok(host))),
+                    Ok(Hello::For(host)) => return Ok(Spoken::Tls(Ok(Named { host, hides: false }))),
+                    Ok(Hello::Hiding(host)) => return Ok(Spoken::Tls(Ok(Named { host, hides: true }))),
                     Err(problem) => return Ok(Spoken::Tls(Err(problem))),
                 },
                 Some(b'A'..=b'Z') => {
@@ -190,6 +199,7 @@ impl Newcomer {
                 return self.refuse(host.as_str().to_owned(), port, &denied);
             }
         };
+        let Named { host: named, hides } = named;
         if named != host {
             let reason = format!("the TLS connection names {named}, but was made to {host}");
             let denied = denied(Refusal::Mismatch, &reason);
@@ -197,6 +207,11 @@ impl Newcomer {
             return self.terminate(named, port, Some(denied)).await;
         }
         match self.door.rules().connection(&host, port) {
+            Connection::PassThrough { .. } if hides => {
+                let denied = denied(code_of(BadHello::Encrypted), &BadHello::Encrypted.to_string());
+                self.refuse(host.as_str().to_owned(), port, &denied);
+                self.alert().await;
+            }
             Connection::PassThrough { rule } => Box::pin(self.pass_through(host, port, &rule)).await,
             // What cannot be permitted is refused request by request, which tells what was wanted.
             Connection::Inspect | Connection::Refuse(..) => self.terminate(host, port, None).await,
@@ -211,7 +226,7 @@ impl Newcomer {
         );
         self.refuse(address.ip().to_string(), address.port(), &denied);
         match spoken {
-            Spoken::Tls(Ok(named)) => self.terminate(named, address.port(), Some(denied)).await,
+            Spoken::Tls(Ok(named)) => self.terminate(named.host, address.port(), Some(denied)).await,
             Spoken::Tls(Err(_)) => self.alert().await,
             Spoken::Http => self.plain(None, Some(denied)).await,
             Spoken::Connect | Spoken::Other => {}
@@ -344,9 +359,15 @@ impl Newcomer {
             let Ok(config) = self.door.leaves.for_host(&host) else { return self.alert().await };
             let patience = self.door.patience.beginning;
             let (visit, io) = self.into_visit(Some(Site { scheme: Scheme::Https, host, port }), refused);
-            // A program that does not trust the door says so with an alert and goes.
-            let handshake = Box::pin(timeout(patience, TlsAcceptor::from(config).accept(io)));
-            let Ok(Ok(mut stream)) = handshake.await else { return visit.distrusted() };
+            let accept = TlsAcceptor::from(config).accept(io).into_fallible();
+            let mut stream = match Box::pin(timeout(patience, accept)).await {
+                Ok(Ok(stream)) => stream,
+                // A program that does not trust the door says so with an alert. It is in the log before the program sees the connection's end.
+                failed => {
+                    visit.distrusted();
+                    return drop(failed);
+                }
+            };
             stream.get_mut().1.set_buffer_limit(Some(UNWRITTEN));
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 Box::pin(http::serve_two(visit, stream)).await;

@@ -143,6 +143,12 @@ impl Door {
         crate::authority::trust(self.0.leaves.authority().certificate(), &self.0.roots)
     }
 
+    /// The certificate of the authority that its TLS is of, in DER: for a program of the worker's own that goes through it.
+    #[must_use]
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.0.leaves.authority().certificate().clone()
+    }
+
     /// Serves what arrives at a sandbox's listeners. Must be called within a tokio runtime.
     ///
     /// # Errors

@@ -22,8 +22,12 @@ const ENCRYPTED_NAME: u16 = 0xffce;
 pub enum Hello {
     /// More bytes are needed to tell.
     Incomplete,
-    /// It names this host.
+    /// It names this host, and nothing in it is hidden.
     For(HostName),
+    /// It names this host in the clear, and has a part that nobody but the holder of a key can read (ECH): another name, perhaps, or
+    /// nothing, as in what browsers make up so that the two cannot be told apart (RFC 9849, section 6.2). Where the TLS ends at the door, it is without
+    /// effect: nobody reads it. Passed on, it could name anybody.
+    Hiding(HostName),
 }
 
 /// The ClientHello is none that may pass.
@@ -39,7 +43,9 @@ pub enum BadHello {
     #[error("the TLS connection names a host in a form that is not accepted")]
     Name,
     /// It hides what it names.
-    #[error("the TLS connection encrypts its ClientHello (ECH), which nobody could check: turn ECH off")]
+    #[error(
+        "the TLS connection encrypts its ClientHello (ECH), which nobody could check on its way to a host that is not inspected: turn ECH off"
+    )]
     Encrypted,
 }
 
@@ -49,7 +55,7 @@ pub enum BadHello {
 /// When it is no ClientHello that names exactly one host in the clear.
 pub fn read_hello(bytes: &[u8]) -> Result<Hello, BadHello> {
     match handshake(bytes)? {
-        Some(message) => client_hello(&message).map(Hello::For),
+        Some(message) => client_hello(&message),
         None if bytes.len() >= LONGEST => Err(BadHello::Malformed),
         None => Ok(Hello::Incomplete),
     }
@@ -95,7 +101,7 @@ fn handshake(bytes: &[u8]) -> Result<Option<Vec<u8>>, BadHello> {
     }
 }
 
-fn client_hello(message: &[u8]) -> Result<HostName, BadHello> {
+fn client_hello(message: &[u8]) -> Result<Hello, BadHello> {
     let mut fields = Fields(message);
     // The version that is there for show, and the random.
     fields.take(2 + 32)?;
@@ -113,7 +119,7 @@ fn client_hello(message: &[u8]) -> Result<HostName, BadHello> {
         return Err(BadHello::Malformed);
     }
     let mut seen = Vec::new();
-    let mut name = None;
+    let (mut name, mut hides) = (None, false);
     while !extensions.0.is_empty() {
         let kind = u16::try_from(extensions.number(2)?).map_err(|_| BadHello::Malformed)?;
         let content = extensions.vector(2)?;
@@ -122,12 +128,29 @@ fn client_hello(message: &[u8]) -> Result<HostName, BadHello> {
         }
         seen.push(kind);
         match kind {
-            ENCRYPTED | ENCRYPTED_NAME => return Err(BadHello::Encrypted),
+            // Nobody makes that one up.
+            ENCRYPTED_NAME => return Err(BadHello::Encrypted),
+            ENCRYPTED => {
+                encrypted_hello(content)?;
+                hides = true;
+            }
             SERVER_NAME => name = Some(server_name(content)?),
             _ => {}
         }
     }
-    name.ok_or(BadHello::Nameless)
+    let name = name.ok_or(BadHello::Nameless)?;
+    Ok(if hides { Hello::Hiding(name) } else { Hello::For(name) })
+}
+
+/// That an encrypted part is what an outer hello has (RFC 9849, section 5): suite, id, key and content. An inner one is never sent by itself.
+fn encrypted_hello(content: &[u8]) -> Result<(), BadHello> {
+    let mut fields = Fields(content);
+    let outer = fields.number(1)? == 0;
+    fields.take(2 + 2 + 1)?;
+    // There is no key in the second hello of a handshake.
+    fields.vector(2)?;
+    let payload = fields.vector(2)?;
+    if outer && !payload.is_empty() && fields.0.is_empty() { Ok(()) } else { Err(BadHello::Malformed) }
 }
 
 /// The one name of a list that can have only one.
@@ -254,9 +277,13 @@ mod tests {
         };
         let mut trailing = made(&[(SERVER_NAME, &name)]);
         trailing.extend(record(&[0]));
-        let cases: [(Vec<u8>, BadHello); 10] = [
+        let cases: [(Vec<u8>, BadHello); 14] = [
             (made(&[]), BadHello::Nameless),
-            (made(&[(ENCRYPTED, b"x"), (SERVER_NAME, &name)]), BadHello::Encrypted),
+            (made(&[(ENCRYPTED, ECH)]), BadHello::Nameless),
+            (made(&[(ENCRYPTED, b"x"), (SERVER_NAME, &name)]), BadHello::Malformed),
+            (made(&[(ENCRYPTED, &ECH[..ECH.len() - 1]), (SERVER_NAME, &name)]), BadHello::Malformed),
+            (made(&[(ENCRYPTED, b"\x01"), (SERVER_NAME, &name)]), BadHello::Malformed),
+            (made(&[(ENCRYPTED, ECH), (SERVER_NAME, &name), (ENCRYPTED, ECH)]), BadHello::Malformed),
             (made(&[(SERVER_NAME, &name), (ENCRYPTED_NAME, b"x")]), BadHello::Encrypted),
             (made(&[(SERVER_NAME, &name), (SERVER_NAME, &name)]), BadHello::Malformed),
             (made(&[(SERVER_NAME, &two)]), BadHello::Malformed),
@@ -271,6 +298,20 @@ mod tests {
         }
         // A second record behind the hello is for the handshake to judge, not for the name.
         assert_eq!(read_hello(&trailing), Ok(Hello::For("a.example".parse().unwrap())));
+    }
+
+    /// An outer hello's encrypted part: suite, id, a key of four bytes, a content of three.
+    const ECH: &[u8] = &[0, 0, 1, 0, 1, 9, 0, 4, 1, 2, 3, 4, 0, 3, 5, 6, 7];
+
+    #[test]
+    fn an_encrypted_part_is_seen_wherever_it_stands() {
+        let name = sni(b"a.example");
+        let hiding = Ok(Hello::Hiding("a.example".parse().unwrap()));
+        for extensions in
+            [[(ENCRYPTED, ECH), (SERVER_NAME, &name[..])], [(SERVER_NAME, &name[..]), (ENCRYPTED, ECH)]]
+        {
+            assert_eq!(read_hello(&made(&extensions)), hiding);
+        }
     }
 
     #[test]

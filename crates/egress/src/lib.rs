@@ -52,7 +52,7 @@ mod watchlist;
 pub use address::{AddressClass, AddressProblem, may_dial};
 pub use advice::{Advice, advice};
 pub use authority::{Place, Trust, TrustFile};
-pub use cache::{CacheKey, Cached, Claim, Filled, Filling, PackageCache};
+pub use cache::{CacheKey, Cached, Checked, Claim, Filled, Filling, PackageCache};
 pub use credential::{
     CommandSource, Credential, CredentialHost, CredentialProblem, CredentialSource, Credentials,
     GithubAppSource, HeaderFormat, Injection, InvalidFormat, InvalidRepository, Keeper, KvVersion,

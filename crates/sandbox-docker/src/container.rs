@@ -8,6 +8,7 @@ use bollard::models::{
 };
 use cofferdam_domain::policy::Limits;
 use cofferdam_sandbox::{HOME, MountedLayer, Network, SandboxError, SandboxSpec, WORKSPACE, relay_arguments};
+use rustix::process::{Resource, getrlimit};
 
 use crate::{
     isolation::{Facts, Walls},
@@ -32,6 +33,10 @@ const OWN_PROCESSES: i64 = 32;
 /// What is counted for a user and not for a process (setrlimit(2)).
 const PENDING_SIGNALS: i64 = 4096;
 const MESSAGE_QUEUE_BYTES: i64 = 160 << 10;
+/// As in sandboxes of the native driver.
+const OPEN_FILES: i64 = 65_536;
+/// Tasks of all sandboxes together, who are one user: as many as kernels have ids for by default.
+const TASKS: i64 = 32_768;
 
 /// What is covered, beyond what engines cover by themselves: all of `/sys`, and how to ask the kernel for things by name.
 const COVERED: [&str; 13] = [
@@ -105,10 +110,15 @@ fn host(kind: &Kind, spec: &SandboxSpec) -> HostConfig {
     let facts = &kind.facts;
     let scratch = (memory / SCRATCH_PART).min(disk);
     let (uid, gid) = kind.walls.agent;
+    // Some runtimes give it the mode of the image's directory in its place, so it belongs to the agent as well. Podman takes no owner, and gives that mode
+    // unless it is told not to copy what is there.
+    let owner = match facts.name {
+        "podman" => ",notmpcopyup".to_owned(),
+        _ => format!(",uid={uid},gid={gid}"),
+    };
     let tmpfs = SCRATCH_PARTS.map(|(path, part)| {
-        // Some runtimes give it the mode of the image's directory in its place, so it belongs to the agent as well.
         let size = scratch / part;
-        (path.to_owned(), format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size}"))
+        (path.to_owned(), format!("rw,exec,nosuid,nodev,mode=1777{owner},size={size}"))
     });
     let memory = signed(memory);
     let most = i64::from(facts.processors) * 1_000_000_000;
@@ -119,7 +129,7 @@ fn host(kind: &Kind, spec: &SandboxSpec) -> HostConfig {
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         cap_drop: Some(vec!["ALL".to_owned()]),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        security_opt: Some(security(facts)),
         privileged: Some(false),
         readonly_rootfs: Some(true),
         masked_paths: Some(COVERED.map(str::to_owned).into()),
@@ -131,7 +141,7 @@ fn host(kind: &Kind, spec: &SandboxSpec) -> HostConfig {
         memory_swap: when("swap", memory),
         pids_limit: when("processes", i64::from(processes) + OWN_PROCESSES),
         nano_cpus: when("cpu", (i64::from(cpu_milli) * 1_000_000).clamp(1_000_000, most)),
-        ulimits: Some(ulimits()),
+        ulimits: Some(ulimits(facts)),
         // What it prints is the hand's side of the conversation, and for nobody else.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: Some(HashMap::new()) }),
         // When its process 1 ends it is gone, also if nobody is left who could ask for that.
@@ -140,14 +150,31 @@ fn host(kind: &Kind, spec: &SandboxSpec) -> HostConfig {
     }
 }
 
-fn ulimits() -> Vec<ResourcesUlimits> {
-    let limits = [("core", 0), ("sigpending", PENDING_SIGNALS), ("msgqueue", MESSAGE_QUEUE_BYTES)];
+fn security(facts: &Facts) -> Vec<String> {
+    let mut options = vec!["no-new-privileges".to_owned()];
+    if facts.name == "podman" {
+        // It does not heed the paths that Docker's API has for this.
+        options.push(format!("mask={}", COVERED.join(":")));
+    }
+    options
+}
+
+fn ulimits(facts: &Facts) -> Vec<ResourcesUlimits> {
+    let mut limits = vec![("core", 0), ("sigpending", PENDING_SIGNALS), ("msgqueue", MESSAGE_QUEUE_BYTES)];
+    if facts.name == "podman" {
+        // Where it is not told otherwise it asks for a million of each, which not every host lets it have.
+        let own = |resource| {
+            getrlimit(resource).maximum.map_or(i64::MAX, |most| i64::try_from(most).unwrap_or(i64::MAX))
+        };
+        limits.push(("nofile", own(Resource::Nofile).min(OPEN_FILES)));
+        limits.push(("nproc", own(Resource::Nproc).min(TASKS)));
+    }
     let limit = |(name, most): (&str, i64)| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(most),
         hard: Some(most),
     };
-    limits.map(limit).into()
+    limits.into_iter().map(limit).collect()
 }
 
 fn all_mounts(

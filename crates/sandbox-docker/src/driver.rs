@@ -18,7 +18,7 @@ use crate::{
     container::{Kind, OWNER_LABEL, container, network_in_words},
     engine::{ContainerId, Engine},
     isolation::{Facts, Wanted},
-    kills,
+    kills, mounts,
     place::Place,
     sandbox::DockerSandbox,
 };
@@ -86,8 +86,9 @@ impl DockerDriver {
         }
         let layer = MountedLayer::prepare(&spec.layer, self.kind.walls.owner)?;
         let body = container(&self.kind, spec, &layer, &self.place)?;
+        let overlays = mounts::volumes(&body);
         let made = self.engine.create(&format!("cofferdam-{}", spec.id), body).await?;
-        let hand = match self.run(&made, spec).await {
+        let hand = match self.run(&made, spec, overlays).await {
             Ok(hand) => hand,
             Err(error) => {
                 // The error tells more than another one about that.
@@ -115,7 +116,18 @@ impl DockerDriver {
     }
 
     /// Starts a container and waits until its hand can be asked.
-    async fn run(&self, made: &ContainerId, spec: &SandboxSpec) -> Result<RemoteHand, SandboxError> {
+    async fn run(
+        &self,
+        made: &ContainerId,
+        spec: &SandboxSpec,
+        overlays: usize,
+    ) -> Result<RemoteHand, SandboxError> {
+        if self.kind.facts.name == "podman" && self.engine.overlays(made).await? != overlays {
+            return Err(SandboxError::Host {
+                missing: "this engine does not heed what the volumes of a container are to be made of (Podman's API up to 4.3 does not)".to_owned(),
+                remedy: "Use Docker in its place, or the native driver".to_owned(),
+            });
+        }
         // Before it runs, or what it says first would be lost.
         let ends = self.engine.attach(made).await?;
         self.engine.start(made).await?;

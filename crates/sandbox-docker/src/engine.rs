@@ -99,6 +99,19 @@ impl Engine {
         created.map(|created| ContainerId(created.id)).map_err(failed("have the engine make a container"))
     }
 
+    /// How many of a container's volumes are overlays. An engine that does not heed what a volume is to be made of makes an empty one of its own, in
+    /// which nothing of a session would be found or kept.
+    pub(crate) async fn overlays(&self, container: &ContainerId) -> Result<usize, SandboxError> {
+        let looked = self.docker.inspect_container(&container.0, None::<InspectContainerOptions>).await;
+        let mounts = looked.map_err(failed("look at the container"))?.mounts.unwrap_or_default();
+        let mut overlays = 0;
+        for name in mounts.into_iter().filter_map(|mount| mount.name).filter(|name| !name.is_empty()) {
+            let volume = self.docker.inspect_volume(&name).await.map_err(failed("look at a volume"))?;
+            overlays += usize::from(volume.options.get("type").is_some_and(|kind| kind == "overlay"));
+        }
+        Ok(overlays)
+    }
+
     /// Joins this process to the standard input and output of a container. When they are closed here, so is its input.
     pub(crate) async fn attach(
         &self,

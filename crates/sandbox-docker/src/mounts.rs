@@ -9,7 +9,8 @@ use std::{
 };
 
 use bollard::models::{
-    Mount, MountBindOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig,
+    ContainerCreateBody, Mount, MountBindOptions, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig,
 };
 use cofferdam_sandbox::{ReadOnly, SandboxError, Stacked};
 
@@ -51,6 +52,12 @@ pub(crate) fn overlay(target: &str, lower: &[PathBuf], own: &Stacked) -> Result<
         volume_options: Some(volume),
         ..Mount::default()
     })
+}
+
+/// How many volumes a container is to have, all of which are overlays.
+pub(crate) fn volumes(body: &ContainerCreateBody) -> usize {
+    let mounts = body.host_config.iter().flat_map(|host| host.mounts.iter().flatten());
+    mounts.filter(|mount| mount.typ == Some(MountType::VOLUME)).count()
 }
 
 /// What may be done with a path of the host.

@@ -5,22 +5,25 @@
 //! its name, and never changes after.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use cofferdam_domain::{EventBody, SandboxId, SessionId, causes::with_causes, event::Repository};
+use cofferdam_domain::{Digest, EventBody, SandboxId, SessionId, causes::with_causes, event::Repository};
 use cofferdam_forge::{Base, ForgeError, Mirror, Quarantine, Seed, checkout_script};
 use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
 
 use crate::{
-    WorkerError,
+    WorkerError, advice,
     collect::object_id,
     layers::{START, remove_layer, session_directory},
     leftovers::{self, BEING_MADE},
+    lfs::{self, LENT, Lent},
     script::{self, SEED},
+    sparse,
     stage::{Done, StageContext},
 };
 
@@ -29,40 +32,100 @@ const CHECKOUT_TIME: Duration = Duration::from_secs(30 * 60);
 /// The name of the directory with base trees, in the data directory.
 pub(crate) const BASES: &str = "bases";
 /// Raised when layers are made differently, so that old ones are not used.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Finds the base and prepares its tree.
 pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
-    let task = context.task()?;
-    let (mirror, base) = match locate(context, task.base.as_deref()).await {
+    let (mirror, mut base) = match begin(context).await {
         Ok(found) => found,
         Err(error) if error.is_fault_of_the_task() => return Ok(Done::Impossible(with_causes(&error))),
         Err(error) => return Err(error),
     };
+    let cones = sparse::cones(context).await?;
+    let lacking = mirror.lacking(&base.tree, &cones).await.map_err(ForgeError::from)?;
+    if let Some(problem) = sparse::problem(&lacking) {
+        return Ok(Done::Impossible(problem));
+    }
+    base.notes.extend(sparse::note(&cones));
     let seed = mirror.seed(&base).await.map_err(ForgeError::from)?;
-    prepare(context, &seed).await?;
-    Ok(Done::fact(EventBody::RepositoryReady(Repository {
+    let lent = lfs::lend(context, &seed, &cones, &BTreeSet::new()).await?;
+    let contents = lent.as_ref().and_then(|lent| lent.name);
+    base.notes.extend(lent.iter().flat_map(|lent| lent.notes.clone()));
+    let finished = place(&context.parts.data, seed.commit().as_str(), &cones, contents.as_ref());
+    let finished = of_agent(finished, context.directory());
+    prepare(context, &seed, &cones, (finished, context.directory()), lent.as_ref()).await?;
+    let advice = advice::find(context, &mirror, &base).await?;
+    let ready = EventBody::RepositoryReady(Repository {
         base_commit: base.commit.to_string(),
         base_tree: base.tree.to_string(),
         base_branch: base.branch,
         notes: base.notes,
-    })))
+        cones,
+        contents,
+    });
+    Ok(Done::Facts(std::iter::once(ready).chain(advice).collect()))
 }
 
-/// The layer with the session's base tree; made again if somebody has removed it.
+/// What the session begins with: the base that the task names, or where what is to be reviewed has left the branch that it is meant for.
+async fn begin(context: &StageContext) -> Result<(Mirror, Base), WorkerError> {
+    let Some(review) = context.agent.review() else {
+        return locate(context, context.asked()?.1).await;
+    };
+    let mirror = context.mirror().await?;
+    let meant_for = mirror.resolve(Some(&review.base)).await.map_err(ForgeError::from)?;
+    let fork =
+        mirror.fork_of(&meant_for.commit, &object_id(&review.head)?).await.map_err(ForgeError::from)?;
+    let mut base = mirror.resolve(Some(fork.as_str())).await.map_err(ForgeError::from)?;
+    base.branch.clone_from(&review.base);
+    Ok((mirror, base))
+}
+
+/// The layer with the base tree as the whole workspace; made if it is not there.
 pub(crate) async fn layer(context: &StageContext) -> Result<PathBuf, WorkerError> {
-    let commit = &context.repository()?.base_commit;
-    let layer = path(context, commit);
+    layer_in(context, None).await
+}
+
+/// The same with the tree in this directory of the workspace.
+async fn layer_in(context: &StageContext, directory: Option<String>) -> Result<PathBuf, WorkerError> {
+    let repository = context.repository()?;
+    let Repository { base_commit, cones, contents, .. } = repository;
+    let mut layer =
+        of_agent(place(&context.parts.data, base_commit, cones, contents.as_ref()), directory.clone());
     if !layer.exists() {
         let seed = seed(context).await?;
-        prepare(context, &seed).await?;
+        // Where the session began without contents, the layer is everybody's. A base that was merged may have some for the first time.
+        let lent = match (contents, context.agent.merged()) {
+            (None, None) => None,
+            (Some(_), _) | (None, Some(_)) => lfs::lend(context, &seed, cones, &BTreeSet::new()).await?,
+        };
+        // A layer is named by what is in it, which may be less by now, or more.
+        let came = lent.as_ref().and_then(|lent| lent.name);
+        if came != *contents {
+            layer =
+                of_agent(place(&context.parts.data, base_commit, cones, came.as_ref()), directory.clone());
+        }
+        if !layer.exists() {
+            prepare(context, &seed, cones, (layer.clone(), directory), lent.as_ref()).await?;
+        }
     }
     Ok(workspace_upper(&layer))
 }
 
+/// The layers of the agent's workspace in this turn, one for each of the session's repositories. Says why there are none, if there cannot be.
+pub(crate) async fn workspace(context: &StageContext) -> Result<Result<Vec<PathBuf>, String>, WorkerError> {
+    let mut layers = Vec::new();
+    for part in context.whole.parts() {
+        match start(&context.of(part)?).await? {
+            Ok(layer) => layers.push(layer),
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
+    Ok(Ok(layers))
+}
+
 /// The layer with the tree that this turn begins with: the base's in the first one, then that of what the turn before has left. Says why
 /// there is none, if there cannot be one.
-pub(crate) async fn start(context: &StageContext) -> Result<Result<PathBuf, String>, WorkerError> {
+async fn start(context: &StageContext) -> Result<Result<PathBuf, String>, WorkerError> {
     start_at(context, context.agent.start()).await
 }
 
@@ -71,8 +134,9 @@ pub(crate) async fn start_at(
     context: &StageContext,
     start: Option<&str>,
 ) -> Result<Result<PathBuf, String>, WorkerError> {
-    let Some(start) = start else { return layer(context).await.map(Ok) };
-    let layer = start_place(&context.parts.data, context.session, start);
+    let directory = context.directory();
+    let Some(start) = start else { return layer_in(context, directory).await.map(Ok) };
+    let layer = of_agent(start_place(&context.parts.data, context.session, start), directory.clone());
     if !layer.exists() {
         let seed = match start_seed(context, start).await {
             Ok(seed) => seed,
@@ -84,7 +148,9 @@ pub(crate) async fn start_at(
             }
             Err(error) => return Err(error),
         };
-        prepare_at(context, &seed, layer.clone()).await?;
+        let cones = &context.repository()?.cones;
+        let lent = lfs::lend(context, &seed, cones, &lfs::own(context, start).await?).await?;
+        prepare(context, &seed, cones, (layer.clone(), directory), lent.as_ref()).await?;
     }
     Ok(Ok(workspace_upper(&layer)))
 }
@@ -97,7 +163,8 @@ async fn start_seed(context: &StageContext, start: &str) -> Result<Seed, WorkerE
     if let Ok(quarantine) = Quarantine::open(git, &path, base)
         && quarantine.has(&commit).await
     {
-        let place = context.parts.session_directory(context.session).join(START).join(format!("{start}.git"));
+        let name = format!("{start}-{}.git", context.part.0);
+        let place = context.parts.session_directory(context.session).join(START).join(name);
         return Ok(quarantine
             .seed(&commit, &repository.base_branch, &place)
             .await
@@ -129,33 +196,51 @@ async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, B
     Ok((mirror, base))
 }
 
-fn path(context: &StageContext, commit: &str) -> PathBuf {
-    place(&context.parts.data, commit)
+/// Where the tree of a base commit is kept, or these directories of it, with these contents of Git LFS.
+pub(crate) fn place(data: &Path, commit: &str, cones: &[String], contents: Option<&Digest>) -> PathBuf {
+    let mut which = match cones {
+        [] => String::new(),
+        cones => format!("-{}", Digest::of(cones.join("\0").as_bytes()).short()),
+    };
+    if let Some(contents) = contents {
+        which.push_str("-lfs-");
+        which.push_str(&contents.hex()[..32]);
+    }
+    data.join(BASES).join(format!("{commit}-{LAYOUT}{which}"))
 }
 
-/// Where the tree of a base commit is kept.
-pub(crate) fn place(data: &Path, commit: &str) -> PathBuf {
-    data.join(BASES).join(format!("{commit}-{LAYOUT}"))
+/// Where the same tree is kept in a directory of the workspace.
+pub(crate) fn of_agent(place: PathBuf, directory: Option<String>) -> PathBuf {
+    let Some(directory) = directory else { return place };
+    let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    place.with_file_name(format!("{name}-in-{directory}"))
 }
 
-/// Makes the layer with the seed's tree, unless it is there.
-async fn prepare(context: &StageContext, seed: &Seed) -> Result<(), WorkerError> {
-    let finished = path(context, seed.commit().as_str());
-    if finished.exists() { Ok(()) } else { prepare_at(context, seed, finished).await }
-}
-
-async fn prepare_at(context: &StageContext, seed: &Seed, finished: PathBuf) -> Result<(), WorkerError> {
+/// Makes the layer with the seed's tree and what Git LFS keeps of it, in a directory of the workspace, or as the whole of it, unless it is there.
+async fn prepare(
+    context: &StageContext,
+    seed: &Seed,
+    cones: &[String],
+    (finished, directory): (PathBuf, Option<String>),
+    lent: Option<&Lent>,
+) -> Result<(), WorkerError> {
+    if finished.exists() {
+        return Ok(());
+    }
     let made = finished.with_file_name(format!("{BEING_MADE}{}", SandboxId::generate()));
     let _held = leftovers::hold(&made).map_err(|source| WorkerError::File {
         operation: "make the directory",
         path: made.display().to_string(),
         source,
     })?;
-    let read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
+    let mut read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
+    read_only.extend(lent.map(Lent::read_only));
     let limits = context.limits();
     let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits, None).await?;
-    let result =
-        script::run(&*sandbox, checkout_script(SEED, WORKSPACE), WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
+    let inside =
+        directory.map_or_else(|| WORKSPACE.to_owned(), |directory| format!("{WORKSPACE}/{directory}"));
+    let argv = checkout_script(SEED, &inside, LENT, cones);
+    let result = script::run(&*sandbox, argv, WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
     sandbox.destroy().await?;
     let problem = match result? {
         Some(finished) if finished.exit.success() => None,

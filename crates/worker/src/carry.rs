@@ -5,6 +5,7 @@
 //! handed over, those that were passed over follow for as long as there is time. Without such a place nothing is done at all.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -138,11 +139,14 @@ async fn keep(
 ) -> Result<Option<BlobRef>, WorkerError> {
     let to = directory.to_owned();
     let made = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&to).map_err(|source| WorkerError::File {
-            operation: "make the directory",
-            path: to.display().to_string(),
-            source,
-        })?;
+        // Not the one above it: without that the session was deleted meanwhile.
+        match std::fs::create_dir(&to) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                let (operation, path) = ("make the directory", to.display().to_string());
+                return Err(WorkerError::File { operation, path, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
         Ok::<_, WorkerError>(LayerStack::at(&layer).export(snapshot, &to, BOUNDS)?)
     });
     let archive = match made.await {

@@ -5,6 +5,8 @@
 //! checkpoint is for several steps together. A layer on which a copy takes long is copied the more rarely, too.
 
 use std::{
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ use cofferdam_sandbox::{
 };
 use tokio::task::JoinHandle;
 
-use crate::layers::{CHECKPOINTS, LAYER};
+use crate::layers::{Begun, CHECKPOINTS, LAYER};
 
 /// What is kept of a layer at the most.
 const BOUNDS: CopyBounds = CopyBounds { entries: 20_000, bytes: 256 << 20 };
@@ -41,7 +43,7 @@ pub(crate) struct Checkpoints {
     changed: bool,
     not_before: Instant,
     /// What the workspace began with, once there is one.
-    base: Option<PathBuf>,
+    base: Option<Vec<Begun>>,
     /// How many of its files were gone at the last copy; `None` where nobody has counted yet what an earlier worker's sandbox deleted.
     gone: Option<u64>,
 }
@@ -70,8 +72,8 @@ impl Checkpoints {
         }
     }
 
-    /// The workspace begins with this tree, if that is known.
-    pub(crate) fn over(&mut self, base: Option<PathBuf>) {
+    /// The workspace begins with these trees, if that is known.
+    pub(crate) fn over(&mut self, base: Option<Vec<Begun>>) {
         self.base = base;
     }
 
@@ -104,7 +106,7 @@ impl Checkpoints {
         self.under_way = Some(tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let result = copies.take(&layer, &directory, BOUNDS);
-            let gone = base.as_deref().and_then(|base| deleted(&upper, base, MOST_FILES).ok());
+            let gone = base.as_deref().and_then(|base| gone(&upper, base));
             let deletion = base.and_then(|base| deletion(step, &base, before?, gone?));
             Copied { copies, step, result, took: began.elapsed(), gone, deletion }
         }));
@@ -130,8 +132,25 @@ impl Checkpoints {
     }
 }
 
+/// How many files of the trees that a workspace began with are gone from it; `None` where that cannot be told.
+fn gone(upper: &Path, base: &[Begun]) -> Option<u64> {
+    let of = |begun: &Begun| {
+        let Some(directory) = &begun.directory else { return deleted(upper, &begun.tree, MOST_FILES).ok() };
+        let (upper, tree) = (upper.join(directory), begun.tree.join(directory));
+        match fs::symlink_metadata(&upper) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(0),
+            Ok(found) if found.is_dir() => deleted(&upper, &tree, MOST_FILES).ok(),
+            // All of it is gone, or something else is there in its place.
+            Ok(_) => files(&tree, MOST_FILES).ok(),
+            Err(_) => None,
+        }
+    };
+    base.iter().map(of).sum()
+}
+
 /// What is to be said of files that are gone since the last copy, if any are.
-fn deletion(step: u32, base: &Path, before: u64, gone: u64) -> Option<EventBody> {
+fn deletion(step: u32, base: &[Begun], before: u64, gone: u64) -> Option<EventBody> {
     let files = gone.checked_sub(before).filter(|files| *files > 0)?;
-    Some(EventBody::FilesDeleted { step, files, of: self::files(base, MOST_FILES).ok()? })
+    let all = base.iter().map(|begun| self::files(&begun.tree, MOST_FILES).ok());
+    Some(EventBody::FilesDeleted { step, files, of: all.sum::<Option<u64>>()? })
 }

@@ -3,27 +3,33 @@
 //! The agent's sandbox is gone when this begins: a fresh one over the same layer writes a bundle, which comes out as a file's bytes and
 //! enters a quarantine repository through git's strictest checks. From then on only objects are looked at.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Event, EventBody, SessionId, causes::with_causes};
-use cofferdam_forge::{Collected, ForgeError, Git, ObjectId, Quarantine, ReceiveLimits, collect_script};
+use cofferdam_domain::{Event, EventBody, SessionId, Verdict, causes::with_causes, hidden::visible};
+use cofferdam_forge::{
+    Collected, ForgeError, Git, ObjectId, Quarantine, ReceiveLimits, collect_script, with_contents,
+};
 use cofferdam_gate::{EgressFacts, GatePolicy, examine as examine_change, verdict};
-use cofferdam_sandbox::{HOME, Sandbox, WORKSPACE};
+use cofferdam_sandbox::{HOME, Sandbox};
+use cofferdam_store::StoreError;
 
 use crate::{
     WorkerError, base,
-    layers::LAYER,
+    layers::{LAYER, session_directory},
+    lfs,
     patience::patiently,
     restore::{self, Brought},
     script,
-    stage::{Done, QUARANTINE, StageContext},
+    stage::{Done, StageContext, quarantine_name},
 };
 
 /// How long committing and bundling may take.
 const COLLECT_TIME: Duration = Duration::from_secs(30 * 60);
 /// Bytes read out of the sandbox at once.
-const CHUNK: u64 = 1 << 20;
+pub(crate) const CHUNK: u64 = 1 << 20;
+/// The name of the bundle inside, where the agent's home is.
+const BUNDLE: &str = ".cofferdam-bundle";
 /// How programs say that a disk is full (strerror(3), in the language of sandboxes).
 const NO_SPACE: &str = "No space left on device";
 /// The longest bundle that is kept for workers on other machines.
@@ -36,8 +42,11 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
     if let Some(sandbox) = context.sandbox.take().and_then(Arc::into_inner) {
         sandbox.destroy().await?;
     }
+    if context.agent.review().is_some() {
+        return offered(&context).await;
+    }
     let parts = &context.parts;
-    let base = match base::start(&context).await? {
+    let base = match base::workspace(&context).await? {
         Ok(base) => base,
         Err(reason) => return Ok(Done::Impossible(reason)),
     };
@@ -55,26 +64,41 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
     }
     let layer = parts.session_directory(context.session).join(LAYER);
     let limits = context.limits();
-    let sandbox = parts.sandbox(vec![base], layer, Vec::new(), limits, None).await?;
-    let result = bundle(&context, &*sandbox).await;
+    let sandbox = parts.sandbox(base, layer, Vec::new(), limits, None).await?;
+    let result = take_out(&context, &*sandbox).await;
     let destroyed = sandbox.destroy().await;
-    let bundled = result?;
+    let done = result?;
     destroyed?;
-    let bundle = match bundled {
+    Ok(done)
+}
+
+async fn take_out(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {
+    let bundle = match bundle(context, sandbox).await? {
         Bundled::Nothing => return Ok(Done::fact(EventBody::NothingChanged)),
         Bundled::Impossible(reason) => return Ok(Done::Impossible(reason)),
         Bundled::Bytes(bytes) => bytes,
     };
-    let quarantine = quarantine(&context).await?;
+    let quarantine = quarantine(context).await?;
     // Before the log refers to it; what is refused after all is removed with what nothing refers to.
     let objects = match bundle.len() {
         ..=MOST_KEPT => Some(patiently(|| context.parts.store.put_blob(&bundle)).await?),
         _ => None,
     };
     let mut received = quarantine.receive(bundle, ReceiveLimits::DEFAULT).await;
+    if let Ok(received) = &received
+        && let Some(reason) = outside(context, &quarantine, &object_id(&received.head)?).await?
+    {
+        return Ok(Done::Impossible(reason));
+    }
     if let Ok(received) = &mut received {
         received.objects = objects;
-        let text = quarantine.diff_text(quarantine.base(), &object_id(&received.head)?, MAX_PATCH).await;
+        let head = object_id(&received.head)?;
+        let bundle = format!("{HOME}/{BUNDLE}");
+        received.contents = match lfs::take_out(context, sandbox, &quarantine, &head, &bundle).await? {
+            Ok(kept) => kept,
+            Err(reason) => return Ok(Done::Impossible(reason)),
+        };
+        let text = quarantine.diff_text(quarantine.base(), &head, MAX_PATCH).await;
         // People can do without it rather than without the change.
         received.patch = match text {
             Ok(text) => context.parts.store.put_blob(&text).await.ok(),
@@ -82,6 +106,44 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         };
     }
     refusable(received, EventBody::ObjectsReceived)
+}
+
+/// What is to be reviewed takes the place of what an agent has made. Nothing of what the agent left in its sandbox is looked at.
+async fn offered(context: &StageContext) -> Result<Done, WorkerError> {
+    let review = context.agent.review().ok_or(WorkerError::Log("there is nothing to review"))?;
+    let (quarantine, head) = (quarantine(context).await?, object_id(&review.head)?);
+    let mut received = match quarantine.offered(&head).await {
+        Ok(received) => received,
+        Err(error) => {
+            let error = WorkerError::from(ForgeError::from(error));
+            return match error.is_fault_of_the_change() {
+                true => Ok(Done::Impossible(format!("it cannot be reviewed: {}", with_causes(&error)))),
+                false => Err(error),
+            };
+        }
+    };
+    received.patch = match quarantine.diff_text(quarantine.base(), &head, MAX_PATCH).await {
+        Ok(text) => context.parts.store.put_blob(&text).await.ok(),
+        Err(_) => None,
+    };
+    Ok(Done::fact(EventBody::ObjectsReceived(received)))
+}
+
+/// Why what came out of a workspace with only some directories is refused: nothing outside of them is ever deleted.
+async fn outside(
+    context: &StageContext,
+    quarantine: &Quarantine,
+    head: &ObjectId,
+) -> Result<Option<String>, WorkerError> {
+    let cones = &context.repository()?.cones;
+    let gone = quarantine.gone_outside(&published(context)?, head, cones).await;
+    Ok(gone.map_err(ForgeError::from)?.map(|path| {
+        format!(
+            "what the agent left was refused: {} would be deleted, which is not in the directories that the workspace has; begin the task \
+             without `sparse`, or with that directory, if it is to go",
+            visible(&path)
+        )
+    }))
 }
 
 /// The outcome of a step on what the agent left: a fact, a refusal with its reason, or a fault of the machine.
@@ -110,8 +172,8 @@ enum Bundled {
 
 async fn bundle(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Bundled, WorkerError> {
     let base = published(context)?;
-    let inside = format!("{HOME}/.cofferdam-bundle");
-    let argv = collect_script(&base, WORKSPACE, &inside);
+    let inside = format!("{HOME}/{BUNDLE}");
+    let argv = collect_script(&base, &context.workspace(), &inside, &context.repository()?.cones);
     // Not in the workspace: the agent may have left it so that nothing can be started there.
     let Some(finished) = script::run(sandbox, argv, "/", COLLECT_TIME, 64 * 1024).await? else {
         return Ok(Bundled::Impossible("committing what the agent left took too long".to_owned()));
@@ -151,20 +213,33 @@ pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError>
     let quarantine = quarantine(context).await?;
     let received = context.agent.received().ok_or(WorkerError::Log("there is no change to examine"))?;
     // What others have pushed is theirs to answer for, and is published already.
-    let base = object_id(match context.agent.theirs() {
-        Some(theirs) => theirs,
-        None => &context.repository()?.base_commit,
-    })?;
+    let base = match context.agent.theirs().map(object_id).transpose()? {
+        // What the platform has put together on another machine need not be here: then more is looked at.
+        Some(theirs) if quarantine.has(&theirs).await => theirs,
+        Some(_) | None => object_id(&context.repository()?.base_commit)?,
+    };
     let policy =
         context.agent.fixed().map(|fixed| &fixed.policy).ok_or(WorkerError::Log("there is no policy"))?;
     let policy = GatePolicy::new(policy)?;
     let rounds_used = policy.rounds().saturating_sub(context.agent.gate_rounds_left());
     let egress = egress(context).await?.map(|facts| facts.findings()).unwrap_or_default();
-    refusable(quarantine.change(&base, &object_id(&received.head)?).await, |change| {
+    let head = object_id(&received.head)?;
+    let new = match context.agent.review() {
+        // Its contents are where their author has put them.
+        Some(_) => BTreeSet::new(),
+        None => lfs::new_pointers(context, &quarantine, &head).await?,
+    };
+    let shelf = lfs::made(context).await?;
+    refusable(quarantine.change(&base, &head).await, |mut change| {
+        with_contents(&mut change, &new, &shelf);
         let mut findings = examine_change(&change, &policy);
         findings.extend(egress);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let verdict = verdict(&findings, rounds_used, &policy);
+        // Nobody is to mend what is only looked at: the findings are part of the review.
+        let verdict = match context.agent.review() {
+            Some(_) => Verdict::Publish,
+            None => verdict(&findings, rounds_used, &policy),
+        };
         EventBody::Examined { findings, verdict }
     })
 }
@@ -174,10 +249,23 @@ pub(crate) async fn egress(context: &StageContext) -> Result<Option<EgressFacts>
     if context.agent.fixed().is_none_or(|fixed| fixed.policy.egress.is_closed()) {
         return Ok(None);
     }
-    Ok(Some(EgressFacts::of(&context.parts.store.log(context.session).await?)))
+    let store = &context.parts.store;
+    let mut events = store.log(context.session).await?;
+    let mut below: Vec<SessionId> = context.agent.subagents().collect();
+    // What those did that worked for it, it did.
+    while let Some(session) = below.pop() {
+        let log = match store.log(session).await {
+            Err(StoreError::UnknownSession(_)) => continue,
+            log => log?,
+        };
+        below.extend(Agent::of(session, &log).subagents());
+        events.extend(log);
+    }
+    Ok(Some(EgressFacts::of(&events)))
 }
 
-/// The session's change as a patch for people, as far as a few megabytes; `None` if it has none.
+/// The session's change as a patch for people, as far as a few megabytes; `None` if it has none. With several repositories, the one of each comes after a
+/// line with its directory.
 ///
 /// # Errors
 /// When the session's quarantine cannot be read.
@@ -187,17 +275,22 @@ pub async fn patch(
     session: SessionId,
     events: &[Event],
 ) -> Result<Option<Vec<u8>>, WorkerError> {
-    let agent = Agent::of(session, events);
-    let (Some(repository), Some(received)) = (agent.repository(), agent.received()) else { return Ok(None) };
-    let path = data.join("sessions").join(session.to_string()).join(QUARANTINE);
-    let base = object_id(&repository.base_commit)?;
-    let quarantine = Quarantine::open(git, &path, base.clone()).map_err(ForgeError::from)?;
-    Ok(Some(
-        quarantine
-            .diff_text(&base, &object_id(&received.head)?, MAX_PATCH)
-            .await
-            .map_err(ForgeError::from)?,
-    ))
+    let whole = Agent::of(session, events);
+    let mut patch: Option<Vec<u8>> = None;
+    for part in whole.parts() {
+        let Some(agent) = whole.seen_from(part) else { continue };
+        let (Some(repository), Some(received)) = (agent.repository(), agent.received()) else { continue };
+        let path = session_directory(data, session).join(quarantine_name(part));
+        let base = object_id(&repository.base_commit)?;
+        let quarantine = Quarantine::open(git, &path, base.clone()).map_err(ForgeError::from)?;
+        let text = quarantine.diff_text(&base, &object_id(&received.head)?, MAX_PATCH).await;
+        let patch = patch.get_or_insert_default();
+        if let Some(directory) = agent.task().and_then(|task| task.directory(part)) {
+            patch.extend_from_slice(format!("# {directory}\n").as_bytes());
+        }
+        patch.extend_from_slice(&text.map_err(ForgeError::from)?);
+    }
+    Ok(patch)
 }
 
 /// The session's quarantine. Only making it anew, which is when somebody has removed it, needs the mirror.
@@ -208,7 +301,8 @@ pub(crate) async fn quarantine(context: &StageContext) -> Result<Quarantine, Wor
     let quarantine = match Quarantine::open(git, &path, base.clone()) {
         Ok(quarantine) => quarantine,
         Err(_) => {
-            let seed = match context.agent.published() {
+            // A change that is reviewed is taken in itself, so that it can be lent to a sandbox.
+            let seed = match context.agent.published().filter(|_| context.agent.review().is_none()) {
                 Some(published) => base::published_seed(context, published).await?,
                 None => base::seed(context).await?,
             };

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::{Ipv4Addr, SocketAddr},
     ops::Deref,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use cofferdam_egress::{
     TrustFile,
 };
 use cofferdam_sandbox::{DoorListeners, Network, ReadOnly, Sandbox, SandboxError, SandboxSpec};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 
 use crate::{WorkerError, log::now, planted::Planted, recorder::Recorder};
 
@@ -71,13 +72,13 @@ impl SessionDoor {
         &self,
         doorways: &dyn Doorways,
         policy: &EgressPolicy,
-        repository: &str,
+        repository: Option<&str>,
         directory: &Path,
     ) -> Result<&OpenDoor, WorkerError> {
         self.open
             .get_or_try_init(|| async {
                 let way = doorways.doorway(self.org, policy).await?;
-                let repository = name_of(repository);
+                let repository = repository.and_then(name_of);
                 OpenDoor::new(
                     &way,
                     policy,
@@ -191,6 +192,28 @@ impl OpenDoor {
             cofferdam_sandbox::Capture::ProxyOnly { address } => Capture::ProxyOnly { address },
         };
         self.door.serve(sandbox.id(), Listeners { tcp, dns, streams, capture }).map_err(WorkerError::Serve)
+    }
+
+    /// Serves connections of the worker's own that come one by one, under this name, until the result is dropped.
+    pub(crate) fn serve_own(
+        &self,
+        name: SandboxId,
+        streams: mpsc::Receiver<std::net::TcpStream>,
+    ) -> Result<Serving, WorkerError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let capture = Capture::ProxyOnly { address };
+        let listeners = Listeners { tcp: Vec::new(), dns: Vec::new(), streams: Some(streams), capture };
+        self.door.serve(name, listeners).map_err(WorkerError::Serve)
+    }
+
+    /// The certificate of the authority that the door's TLS is of, in DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.door.certificate().to_vec()
+    }
+
+    /// Says which calls a sandbox works on now.
+    pub(crate) fn running(&self, sandbox: SandboxId, calls: Vec<CallId>) {
+        self.door.running(sandbox, calls);
     }
 
     /// From now on everything is refused.

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use cofferdam_domain::{Answer, BlobRef, CallId, ModelRequest, ToolCall, ToolOutcome, event::Fixed};
 use cofferdam_model::{Model, ModelError};
 use cofferdam_store::Store;
-use cofferdam_tools::{Blobs, Context, Toolbox};
+use cofferdam_tools::{Blobs, Context, Delegates, Toolbox};
 
-use crate::{Live, Watch, stage::SharedSandbox};
+use crate::{Live, Watch, advice::Shelf, delegate::Errand, servers::OneCall, stage::SharedSandbox};
 
 /// Asks the model, and gives it back together with what came of it and the milliseconds it took.
 pub(crate) async fn ask(
@@ -29,6 +29,12 @@ pub(crate) struct Scene {
     pub(crate) fixed: Arc<Fixed>,
     /// The remarks that are to be answered in this turn.
     pub(crate) remarks: Vec<u64>,
+    /// What calls tools of other programs.
+    pub(crate) foreign: OneCall,
+    /// What has the texts of skills.
+    pub(crate) shelf: Shelf,
+    /// What hands work out, where the call does.
+    pub(crate) errand: Option<Arc<Errand>>,
     pub(crate) watch: Arc<dyn Watch>,
 }
 
@@ -45,6 +51,9 @@ pub(crate) async fn run_tool(scene: Scene, call: CallId, tool: ToolCall) -> (Too
         limits: &scene.fixed.policy.limits,
         questions: scene.fixed.policy.questions,
         remarks: &scene.remarks,
+        skills: Some(&scene.shelf),
+        foreign: Some(&scene.foreign),
+        delegates: scene.errand.as_deref().map(|errand| errand as &dyn Delegates),
         watch: &tell,
     };
     let outcome = scene.toolbox.call(&context, &tool).await;

@@ -1,6 +1,6 @@
 //! Why a worker had to stop. The session is as its log says; `resume` goes on from there.
 
-use cofferdam_domain::causes::with_causes;
+use cofferdam_domain::{SessionId, causes::with_causes};
 use cofferdam_egress::EgressError;
 use cofferdam_forge::{AddressError, ChangeError, ForgeError, MirrorError, ReceiveError, ResolveError};
 use cofferdam_gate::InvalidGlob;
@@ -59,6 +59,9 @@ pub enum WorkerError {
         "{0} is another repository now than the one in which this was asked: ask again there, if it is meant"
     )]
     OtherRepository(String),
+    /// It is worked on together with another session, and only so.
+    #[error("the session works for {0}, and goes on when that one does: `cofferdam resume {0}`")]
+    Subagent(SessionId),
     /// Somebody took the session back while it was worked on: its log is to be folded anew.
     #[error("the session was taken back meanwhile")]
     TakenBack,
@@ -81,6 +84,7 @@ impl WorkerError {
             | Self::NoListeners
             | Self::Serve(_)
             | Self::File { .. }
+            | Self::Subagent(_)
             | Self::TakenBack
             | Self::Layer(_)
             | Self::Log(_) => with_causes(self),
@@ -102,6 +106,9 @@ impl WorkerError {
         if let ForgeError::Talk(error) | ForgeError::Mirror(MirrorError::Talk(error)) = error {
             return error.needs_a_person();
         }
+        if let ForgeError::Lfs(error) = error {
+            return error.needs_a_person();
+        }
         matches!(error, ForgeError::Address(error) if !matches!(error, AddressError::Git(_)))
             || matches!(error, ForgeError::Resolve(error) if !matches!(error, ResolveError::Git(_)))
             || matches!(
@@ -111,6 +118,8 @@ impl WorkerError {
                         | MirrorError::Refused { .. }
                         | MirrorError::Dangerous { .. }
                         | MirrorError::PartialClone { .. }
+                        | MirrorError::Gone { .. }
+                        | MirrorError::Unrelated { .. }
                 )
             )
     }

@@ -5,16 +5,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use cofferdam_domain::{EventBody, EvidenceRun, Side, evidence::Exit};
+use cofferdam_domain::{EventBody, EvidenceRun, Part, Side, change::Received, evidence::Exit};
 use cofferdam_gate::{RootEntry, TestCommand, WANTED_ROOT_FILES, detect_test_command, parse_report};
 use cofferdam_sandbox::{EntryKind, Finished, ReadOnly, Sandbox, WORKSPACE};
 
 use crate::{
     WorkerError, base,
+    collect::object_id,
     door::Housed,
     effects::millis_since,
     layers::remove_layer,
+    lfs::{self, LENT, Lent},
     script::{self, SEED, shell},
+    sparse,
     stage::{Done, StageContext},
 };
 
@@ -29,7 +32,11 @@ const CHECKOUT_TIME: Duration = Duration::from_secs(600);
 pub(crate) async fn run(context: &StageContext, side: Side) -> Result<Done, WorkerError> {
     let layer = layer(context, side);
     remove_layer(&layer).await?;
-    let sandbox = fresh_sandbox(context, side, layer.clone()).await?;
+    let lent = match side {
+        Side::Base => None,
+        Side::Head => lfs::lend_new(context, &object_id(&head(context)?.head)?).await?,
+    };
+    let sandbox = fresh_sandbox(context, side, layer.clone(), lent.as_ref()).await?;
     let result = observe(context, side, &*sandbox).await;
     let destroyed = sandbox.destroy().await;
     let done = result?;
@@ -46,28 +53,41 @@ fn layer(context: &StageContext, side: Side) -> PathBuf {
     context.parts.session_directory(context.session).join(name)
 }
 
-async fn fresh_sandbox(context: &StageContext, side: Side, layer: PathBuf) -> Result<Housed, WorkerError> {
+fn head(context: &StageContext) -> Result<&Received, WorkerError> {
+    context.agent.received().ok_or(WorkerError::Log("there is no change to test"))
+}
+
+async fn fresh_sandbox(
+    context: &StageContext,
+    side: Side,
+    layer: PathBuf,
+    lent: Option<&Lent>,
+) -> Result<Housed, WorkerError> {
     let lower = base::layer(context).await?;
-    let extra = match side {
+    let mut extra = match side {
         Side::Base => Vec::new(),
         Side::Head => {
             vec![ReadOnly { host: context.quarantine_path(), inside: PathBuf::from(SEED) }]
         }
     };
-    context.sandbox(lower, layer, extra).await
+    extra.extend(lent.map(Lent::read_only));
+    context.sandbox(vec![lower], layer, extra).await
 }
 
 async fn observe(context: &StageContext, side: Side, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {
-    let configured = context.agent.fixed().and_then(|fixed| fixed.policy.test_command.as_deref());
+    // What is configured is how the task's own repository is tested; each of the others tells by itself.
+    let fixed = context.agent.fixed().filter(|_| context.part == Part::FIRST);
+    let configured = fixed.and_then(|fixed| fixed.policy.test_command.as_deref());
     let Some(test) = find_command(sandbox, configured).await? else {
         let reason =
             "no known way to test this repository: name the command with --test, or as policy.test_command";
         return Ok(Done::fact(EventBody::EvidenceMissing { reason: reason.to_owned() }));
     };
+    sparse::besides(context, sandbox).await?;
     let tree = match side {
         Side::Base => context.repository()?.base_tree.clone(),
         Side::Head => {
-            let received = context.agent.received().ok_or(WorkerError::Log("there is no change to test"))?;
+            let received = head(context)?;
             if let Err(problem) = check_out(sandbox, &received.head).await? {
                 let reason = format!("the head's tree could not be put into a workspace: {problem}");
                 return Ok(Done::fact(EventBody::EvidenceMissing { reason }));
@@ -109,8 +129,10 @@ async fn check_out(sandbox: &dyn Sandbox, commit: &str) -> Result<Result<(), Str
     }
     let script = format!(
         "set -eu\n\
+         export GIT_CONFIG_NOSYSTEM=1\n\
          mkdir -p .git/objects/info\n\
          printf '{SEED}/objects\\n' >> .git/objects/info/alternates\n\
+         if [ -d {LENT} ]; then cp -R {LENT}/. .git/lfs/objects/; fi\n\
          git -c core.hooksPath=/dev/null -c advice.detachedHead=false checkout --quiet --force --detach {commit}\n\
          git clean -ffdxq\n"
     );

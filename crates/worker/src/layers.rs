@@ -20,8 +20,15 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The name of the layer that a later turn begins with, in the session's directory.
 pub(crate) const START: &str = "start";
 
+/// The name of the directory with what a session has made for Git LFS, in the session's directory.
+pub(crate) const CONTENTS: &str = "contents";
+
+/// The name of the directory with what a session's MCP servers have, in the session's directory.
+pub(crate) const SERVERS: &str = "servers";
+
 /// What a session has until it ends, beside its workspace, in its directory.
-pub(crate) const UNTIL_THE_END: [&str; 5] = [START, ARCHIVES, "evidence-base", "evidence-head", TRUST];
+pub(crate) const UNTIL_THE_END: [&str; 7] =
+    [START, CONTENTS, ARCHIVES, SERVERS, "evidence-base", "evidence-head", TRUST];
 
 /// Removes what an ended session has left on disk, except its quarantine, which `diff` reads, and its checkpoints, which it can be forked
 /// from.
@@ -129,17 +136,37 @@ pub async fn erase_forgotten_after(
 #[must_use]
 pub fn left_by(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<PathBuf>> {
     let layer = session_directory(data, session).join(LAYER);
-    let base = begun_with(data, session, agent)?;
-    (layer.exists() && base.exists()).then(|| vec![base, workspace_upper(&layer)])
+    let mut layers: Vec<PathBuf> =
+        begun_with(data, session, agent)?.into_iter().map(|begun| begun.tree).collect();
+    layers.push(workspace_upper(&layer));
+    layers.iter().all(|layer| layer.exists()).then_some(layers)
 }
 
-/// The tree that the session's workspace began with in this turn.
-pub(crate) fn begun_with(data: &Path, session: SessionId, agent: &Agent) -> Option<PathBuf> {
-    let base = match agent.start() {
-        Some(start) => base::start_place(data, session, start),
-        None => base::place(data, &agent.repository()?.base_commit),
+/// What the session's workspace began with in this turn in one of its repositories.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    /// The layer of the workspace.
+    pub(crate) tree: PathBuf,
+    /// The directory of the workspace that the repository is in, where it is not the workspace itself.
+    pub(crate) directory: Option<String>,
+}
+
+/// What the session's workspace began with in this turn.
+pub(crate) fn begun_with(data: &Path, session: SessionId, agent: &Agent) -> Option<Vec<Begun>> {
+    let of = |part| {
+        let seen = agent.seen_from(part)?;
+        let directory = seen.task()?.directory(part);
+        let base = match seen.start() {
+            Some(start) => base::start_place(data, session, start),
+            None => {
+                let repository = seen.repository()?;
+                base::place(data, &repository.base_commit, &repository.cones, repository.contents.as_ref())
+            }
+        };
+        let tree = workspace_upper(&base::of_agent(base, directory.clone()));
+        Some(Begun { tree, directory })
     };
-    Some(workspace_upper(&base))
+    agent.parts().map(of).collect()
 }
 
 /// Where a session's own things are kept.

@@ -13,6 +13,7 @@ use cofferdam_store::StoreError;
 use crate::{
     Parts, WorkerError,
     base::BASES,
+    delegate,
     layers::{self, LAYER, SESSIONS, remove_layer, session_directory},
 };
 
@@ -82,11 +83,23 @@ async fn forget_ended(parts: &Parts, session: SessionId) -> Result<(), WorkerErr
     };
     let events = parts.store.log(session).await?;
     let agent = Agent::of(session, &events);
-    if agent.outcome().is_some() && !agent.keeps_workspace() {
+    if agent.outcome().is_some() && !agent.keeps_workspace() && !is_awaited(parts, &agent).await? {
+        // Whoever saw it end may have died before it could end these.
+        delegate::end(parts, agent.subagents().collect()).await?;
         layers::forget(&parts.data, session).await?;
     }
     drop(claim);
     Ok(())
+}
+
+/// Whether a session worked for one that is not over: its change may still have to be taken over.
+async fn is_awaited(parts: &Parts, agent: &Agent) -> Result<bool, WorkerError> {
+    let Some(parent) = agent.parent().map(|parent| parent.session) else { return Ok(false) };
+    match parts.store.log(parent).await {
+        Ok(log) => Ok(Agent::of(parent, &log).keeps_workspace()),
+        Err(StoreError::UnknownSession(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

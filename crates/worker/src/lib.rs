@@ -10,17 +10,21 @@
 
 #![forbid(unsafe_code)]
 
+mod advice;
 mod base;
 mod branch;
 mod carry;
 mod checkpoint;
 mod collect;
+mod compare;
+mod delegate;
 mod door;
 mod effects;
 mod error;
 mod evidence;
 mod layers;
 mod leftovers;
+mod lfs;
 mod log;
 mod parts;
 mod patience;
@@ -31,7 +35,9 @@ mod recorder;
 mod restore;
 mod run;
 mod script;
+mod servers;
 mod service;
+mod sparse;
 mod stage;
 mod stages;
 mod visit;
@@ -39,11 +45,13 @@ mod watch;
 mod work;
 
 pub use collect::patch;
+pub use compare::{Compared, compare};
 pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
 pub use layers::{erase, erase_forgotten, erase_forgotten_after, expire, forget, left_by};
 pub use log::now;
-pub use parts::{Models, OwnPolicy, Parts, Policies};
+pub use parts::{Models, OwnPolicy, Parts, Policies, Sparse};
+pub use servers::{Approvals, Approved, Found, Mcp, NothingApproved, Trouble, inspect};
 pub use service::{Service, ServiceNews, ServiceOptions};
 pub use visit::{Entrance, Entrances, NoEntrance, Visitor};
 pub use watch::{Live, Nobody, Watch};

@@ -15,12 +15,14 @@ use std::{
 
 use cofferdam_agent::{Action, Agent};
 use cofferdam_domain::{
-    CallId, Digest, Event, EventBody, ModelRequest, Seq, SessionId, Stage, Timestamp, ToolCall, event::Fixed,
+    CallId, Digest, Event, EventBody, ModelRequest, Part, Seq, SessionId, Stage, Timestamp, ToolCall,
+    event::Fixed,
 };
 use cofferdam_store::{Claim, Store, StoreError, Writer};
 
 use crate::{
     Watch, WorkerError,
+    delegate::given_up,
     patience::{Passing as _, Pause, patiently},
 };
 
@@ -32,8 +34,8 @@ const MOST_CLAIMS: usize = 5;
 /// An effect whose intent is in the log: to be carried out now.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// A piece of the worker's own work.
-    Stage(Stage),
+    /// A piece of the worker's own work on one of the session's repositories.
+    Stage(Part, Stage),
     /// A model call.
     AskModel {
         /// For which step.
@@ -64,6 +66,8 @@ pub(crate) struct SessionLog<'c> {
     claims: VecDeque<Timestamp>,
     /// Somebody took the session back: the agent is not what the log says any more.
     taken_back: bool,
+    /// Those that worked for it when it was taken back, earlier.
+    given_up: Vec<SessionId>,
 }
 
 impl<'c> SessionLog<'c> {
@@ -95,6 +99,7 @@ impl<'c> SessionLog<'c> {
             head: Digest::ZERO,
             claims: VecDeque::new(),
             taken_back: false,
+            given_up: given_up(&events),
         };
         events.iter().for_each(|event| log.advance(event));
         Ok(log)
@@ -103,6 +108,11 @@ impl<'c> SessionLog<'c> {
     /// Whose log it is.
     pub(crate) const fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// The sessions that worked for this one before it was last taken back: nobody waits for them, and what counts of the log may not name them.
+    pub(crate) fn given_up(&self) -> &[SessionId] {
+        &self.given_up
     }
 
     /// When it was claimed, the last few times.
@@ -268,9 +278,9 @@ fn decide(
         let actions = agent.next();
         // A decision can change everything that follows: fold it before looking at the rest.
         let decision = actions.iter().find_map(|action| match action {
-            Action::Append(body) => Some(body.clone()),
+            Action::Append(body) => Some((**body).clone()),
             Action::Fix => fixed.map(|fixed| EventBody::PolicyFixed(Box::new(fixed.clone()))),
-            Action::Stage(_) | Action::AskModel { .. } | Action::RunTool { .. } => None,
+            Action::Stage(_) | Action::Beside(..) | Action::AskModel { .. } | Action::RunTool { .. } => None,
         });
         if let Some(body) = decision {
             agent.apply(at, &body);
@@ -291,7 +301,8 @@ fn decide(
 
 fn intend(action: Action) -> Option<(EventBody, Effect)> {
     match action {
-        Action::Stage(stage) => Some((EventBody::StageStarted { stage }, Effect::Stage(stage))),
+        Action::Stage(stage) => Some(begin(Part::FIRST, stage)),
+        Action::Beside(part, stage) => Some(begin(part, stage)),
         Action::AskModel { step, compaction, request } => {
             let intent = EventBody::ModelAsked { step, request: request.digest, compaction };
             Some((intent, Effect::AskModel { step, request }))
@@ -302,6 +313,10 @@ fn intend(action: Action) -> Option<(EventBody, Effect)> {
         }
         Action::Append(_) | Action::Fix => None,
     }
+}
+
+fn begin(part: Part, stage: Stage) -> (EventBody, Effect) {
+    (EventBody::StageStarted { stage }.about_part(part), Effect::Stage(part, stage))
 }
 
 /// The clock of the log.

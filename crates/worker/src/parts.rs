@@ -5,15 +5,16 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use cofferdam_domain::{
     OrgId, Policy, SandboxId, SessionId,
+    event::{ModelRole, Routes},
     policy::{Limits, Narrowing},
 };
 use cofferdam_forge::{Forges, Git, Identity, Mirrors, SigningKey};
-use cofferdam_model::Model;
+use cofferdam_model::{Model, OpenError};
 use cofferdam_sandbox::{Driver, ReadOnly, SandboxSpec, System};
-use cofferdam_store::{Ledger, Store};
+use cofferdam_store::{KeptSkill, Ledger, Store};
 
 use crate::{
-    Doorways, Entrances, WorkerError,
+    Doorways, Entrances, Mcp, WorkerError,
     door::{Housed, OpenDoor},
     layers,
 };
@@ -30,12 +31,16 @@ pub struct Parts {
     pub git: Git,
     /// Copies of repositories.
     pub mirrors: Mirrors,
+    /// Which directories sessions have of repositories, where a task does not say.
+    pub sparse: Vec<Sparse>,
     /// Where branches and pull requests go.
     pub forges: Forges,
     /// Where models come from.
     pub models: Arc<dyn Models>,
     /// What new sessions may do.
     pub policy: Policy,
+    /// Other programs whose tools sessions may call.
+    pub mcp: Mcp,
     /// What organisations permit less than that.
     pub policies: Arc<dyn Policies>,
     /// What owners may spend in a day; `None` where nobody keeps count.
@@ -56,6 +61,15 @@ pub struct Parts {
     pub name: String,
 }
 
+/// The directories of one repository that its sessions have in their workspaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sparse {
+    /// Where the repository is, as a task would name it.
+    pub repository: String,
+    /// The directories ([`cofferdam_domain::cone`]).
+    pub directories: Vec<String>,
+}
+
 /// Opens models by name.
 #[async_trait]
 pub trait Models: Send + Sync {
@@ -64,6 +78,11 @@ pub trait Models: Send + Sync {
     /// # Errors
     /// When there is none, it is unknown, or it has no key; says how to get one.
     async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError>;
+
+    /// The name of the model that is to do this kind of work, where that is not the session's own.
+    fn route(&self, _: ModelRole) -> Option<String> {
+        None
+    }
 }
 
 /// What organisations permit their sessions.
@@ -74,6 +93,14 @@ pub trait Policies: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     async fn policy(&self, org: OrgId, name: Option<&str>) -> Result<Option<Narrowing>, WorkerError>;
+
+    /// The skills that the organisation gives its sessions, in the versions that were approved.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn skills(&self, _: OrgId) -> Result<Vec<KeptSkill>, WorkerError> {
+        Ok(Vec::new())
+    }
 }
 
 /// No organisation has a policy of its own.
@@ -88,6 +115,24 @@ impl Policies for OwnPolicy {
 }
 
 impl Parts {
+    /// The models that do a part of a new session's work. One that cannot be asked now, for want of a key or since its server does not run, is
+    /// left out.
+    ///
+    /// # Errors
+    /// When a name that is configured means nothing.
+    pub async fn routes(&self) -> Result<Routes, WorkerError> {
+        let mut models = Vec::new();
+        for role in ModelRole::ALL {
+            let Some(name) = self.models.route(role) else { continue };
+            match self.models.open(Some(&name)).await {
+                Ok(model) => models.push((role, model.info().clone())),
+                Err(WorkerError::Model(OpenError::NoKey { .. } | OpenError::LocalDown { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(models.into_iter().collect())
+    }
+
     /// Where a session's own things are kept.
     pub(crate) fn session_directory(&self, session: SessionId) -> PathBuf {
         layers::session_directory(&self.data, session)

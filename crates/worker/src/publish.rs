@@ -1,16 +1,21 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
 use cofferdam_domain::{
-    EventBody, EvidenceRun, PullRequest, Side, Timestamp, causes::with_causes, message::Family, tool::Finish,
+    EventBody, EvidenceRun, PullRequest, Side, Task, Timestamp, causes::with_causes, message::Family,
+    tool::Finish,
 };
-use cofferdam_forge::{Authorship, ForgeError, NewPullRequest, Push};
-use cofferdam_gate::{Facts, ModelFact, PullRequestText, TreeFact, without_passages};
+use cofferdam_forge::{Authorship, ForgeError, Joined, NewPullRequest, PublishError, Push};
+use cofferdam_gate::{BesideFact, Facts, ModelFact, PullRequestText, TreeFact, without_passages};
 
 use crate::{
     WorkerError, branch,
     collect::{egress, object_id, published, quarantine},
+    lfs,
     stage::{Done, StageContext},
 };
+
+/// How often in a row others may be quicker before people are asked to let it be.
+const MOST_OVERTAKEN: u32 = 3;
 
 /// Makes the commits again under the platform's identity and pushes the session's branch. From the same log this gives the same commits.
 pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
@@ -19,10 +24,16 @@ pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
     let base = published(context)?;
     let at = context.agent.finished_at().ok_or(WorkerError::Log("the work is not finished"))?;
     let authorship = authorship(context, at, said(context).map(|finish| finish.title).unwrap_or_default())?;
-    let commit = quarantine
-        .recreate(&base, &object_id(&received.head)?, &authorship)
-        .await
-        .map_err(ForgeError::from)?;
+    let head = object_id(&received.head)?;
+    let made = match context.agent.merged() {
+        None => quarantine.recreate(&base, &head, &authorship).await,
+        Some(merged) => {
+            let branch = &context.repository()?.base_branch;
+            let joined = Joined { base: object_id(&merged.base)?, both: object_id(&merged.commit)?, branch };
+            quarantine.recreate_joined(&base, &joined, &head, &authorship).await
+        }
+    };
+    let commit = made.map_err(ForgeError::from)?;
     let repository = context.address().await?;
     let left = branch::left(context).map(object_id).transpose()?;
     let push = Push {
@@ -34,10 +45,17 @@ pub(crate) async fn push(context: &StageContext) -> Result<Done, WorkerError> {
     };
     let pushed = async {
         context.access(&repository).await?;
+        lfs::deliver(context, &quarantine, &commit).await?;
         Ok(context.forge(&repository).push(&push).await?)
     };
     match pushed.await {
         Ok(branch) => Ok(Done::fact(EventBody::Pushed { branch, commit: commit.to_string() })),
+        // Where the branch is the session's already, theirs is built on in a turn of its own.
+        Err(WorkerError::Forge(ForgeError::Publish(PublishError::BranchMoved { found, .. })))
+            if left.is_some() && context.agent.overtaken_times() < MOST_OVERTAKEN =>
+        {
+            Ok(Done::fact(EventBody::Overtaken { found }))
+        }
         Err(error) => impossible(error),
     }
 }
@@ -155,7 +173,22 @@ fn said(context: &StageContext) -> Option<Finish> {
         title: plain(&finish.title),
         summary: plain(&finish.summary),
         replies: finish.replies.clone(),
+        remarks: finish.remarks.clone(),
     })
+}
+
+/// The pull requests that the session has in its other repositories by now.
+async fn beside(context: &StageContext) -> Result<Vec<BesideFact>, WorkerError> {
+    let mut facts = Vec::new();
+    for (part, request) in context.whole.pull_requests() {
+        if part == context.part {
+            continue;
+        }
+        let other = context.of(part)?;
+        let page = context.parts.forges.page(context.org, &other.address().await?, request.number);
+        facts.push(BesideFact { repository: other.asked()?.0.to_owned(), number: request.number, page });
+    }
+    Ok(facts)
 }
 
 /// What the platform knows about the change.
@@ -168,6 +201,8 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         return Err(missing);
     };
     let repository = context.repository()?;
+    // A number in the text means something of this repository.
+    let task = Task { repository: context.asked()?.0.to_owned(), ..context.task()?.clone() };
     let run = |side| agent.evidence().iter().rev().find(|run: &&EvidenceRun| run.side == side).cloned();
     let paths = quarantine(context)
         .await?
@@ -180,13 +215,14 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         .collect();
     Ok(Facts {
         session: context.session,
-        task: context.task()?.clone(),
+        task,
         base: TreeFact {
             branch: repository.base_branch.clone(),
             commit: repository.base_commit.clone(),
             tree: repository.base_tree.clone(),
         },
         head: TreeFact { branch: branch.to_owned(), commit: commit.to_owned(), tree: received.tree.clone() },
+        beside: beside(context).await?,
         stat: received.stat,
         paths,
         repository_notes: repository.notes.clone(),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cofferdam_domain::{Answer, Cost, Owner};
+use cofferdam_domain::{Answer, Cost, Owner, SessionId};
 use cofferdam_store::{DayBudget, Ledger, Purse, Spending, StoreError};
 
 use crate::{log::now, patience::patiently};
@@ -63,13 +63,18 @@ impl Purses {
         Ok(exceeded)
     }
 
-    /// Why no pull request may be opened any more today, in words; `None` while one may. Asked anew each time: it is asked rarely.
+    /// Keeps one of the day's pull requests for this session; why there is none left, in words, where that is so. Asked anew each time: it is
+    /// asked rarely.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
-    pub(crate) async fn deliveries_exceeded(&self, owner: Owner) -> Result<Option<String>, StoreError> {
+    /// When the ledger cannot be written.
+    pub(crate) async fn reserve_delivery(
+        &self,
+        owner: Owner,
+        session: SessionId,
+    ) -> Result<Option<String>, StoreError> {
         let Some(ledger) = &self.ledger else { return Ok(None) };
-        patiently(|| ledger.deliveries_exceeded(owner, now())).await
+        patiently(|| ledger.reserve_delivery(owner, session, now())).await
     }
 
     /// A model was paid.

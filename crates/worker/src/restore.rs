@@ -131,7 +131,7 @@ async fn archive(
     Ok(None)
 }
 
-fn make_directory(directory: &Path) -> Result<(), WorkerError> {
+pub(crate) fn make_directory(directory: &Path) -> Result<(), WorkerError> {
     std::fs::create_dir_all(directory).map_err(|source| WorkerError::File {
         operation: "make the directory",
         path: directory.display().to_string(),

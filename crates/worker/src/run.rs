@@ -3,12 +3,23 @@
 //! All that happens is one of [`Happened`]. Effects run side by side; what comes of them is handled one at a time, here, and written to
 //! the log before anything follows from it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod alarms;
+mod delegates;
+mod starts;
+mod visitors;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Answer, CallId, Consequence, Event, EventBody, Label, ModelRequest, Owner, Policy, Seq, SessionId,
-    SessionState, Stage, Timestamp, ToolCall, ToolOutcome, ToolStatus, event::Fixed, tool::ToolEffect,
+    Answer, CallId, Event, EventBody, Label, Owner, Part, Seq, SessionId, SessionState, Stage, Timestamp,
+    ToolCall, ToolOutcome, ToolStatus,
+    event::{Fixed, ModelRole},
+    tool::ToolEffect,
 };
 use cofferdam_model::{Model, ModelError};
 use cofferdam_sandbox::SandboxError;
@@ -19,20 +30,28 @@ use futures_util::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered},
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
+use self::{
+    alarms::burst,
+    delegates::{next_errand, subagent_of},
+};
 use crate::{
     Entrance, Parts, Visitor, Watch, WorkerError,
     carry::Carrier,
     checkpoint::Checkpoints,
+    delegate::{Delegation, Family, Halt},
     door::SessionDoor,
-    effects, layers,
+    layers,
     log::{Effect, SessionLog, now},
     patience::{Passing as _, Pause, patiently},
     purses::Purses,
     recorder::Take,
-    stage::{Done, SharedSandbox, StageContext},
-    stages,
+    servers::{House, Servers},
+    stage::{Done, SharedSandbox},
     visit::somebody,
     work::{Ended, StopSignal},
 };
@@ -40,11 +59,19 @@ use crate::{
 /// All that can happen while a session is worked on.
 enum Happened {
     /// The model answered, or could not be asked. The model comes back to be asked again.
-    Model { model: Box<dyn Model>, step: u32, result: Result<Answer, ModelError>, millis: u64 },
+    Model {
+        model: Box<dyn Model>,
+        aside: Option<(ModelRole, Box<dyn Model>)>,
+        step: u32,
+        result: Result<Answer, ModelError>,
+        millis: u64,
+    },
     /// A tool call ended.
     Tool { call: CallId, outcome: ToolOutcome, millis: u64 },
+    /// Nothing is done any more about a call that hands work out, and it is not over.
+    Halted { call: CallId, tool: ToolCall, halt: Halt },
     /// A piece of the worker's own work ended.
-    Stage { stage: Stage, result: Result<Done, WorkerError> },
+    Stage { part: Part, stage: Stage, result: Result<Done, WorkerError> },
     /// The egress door has something to write down.
     Door,
     /// The log has grown by somebody else's hand; `None` when nothing can be heard any more.
@@ -60,9 +87,6 @@ enum Happened {
     /// What is under way has had its time to end since then.
     Late,
 }
-
-/// The fewest refusals that a rule of the policy's own hears of before the door tells of them by itself, which it does every few seconds.
-const FEWEST_REFUSALS: u32 = 10;
 
 /// Why nothing more is done.
 pub(crate) enum Left {
@@ -81,6 +105,8 @@ pub(crate) struct Scene {
     pub(crate) purses: Arc<Purses>,
     /// How long what is under way may take to end once the worker is asked to stop.
     pub(crate) grace: Duration,
+    /// What it has of the session that it works for, if it does.
+    pub(crate) family: Option<Arc<Family>>,
 }
 
 type News = BoxStream<'static, Result<Event, StoreError>>;
@@ -98,8 +124,11 @@ pub(crate) struct Run<'c> {
     fixed: Arc<Fixed>,
     toolbox: Arc<Toolbox>,
     model: Option<Box<dyn Model>>,
+    /// Those that do a part of its work, once they are open.
+    aside: BTreeMap<ModelRole, Box<dyn Model>>,
     sandbox: Option<SharedSandbox>,
     door: Arc<SessionDoor>,
+    servers: Arc<Servers>,
     checkpoints: Checkpoints,
     carrier: Carrier,
     entrance: Entrance,
@@ -108,8 +137,18 @@ pub(crate) struct Run<'c> {
     /// Tool calls, kept apart because the session's time limit cuts them short.
     tools: InFlight,
     running: BTreeSet<CallId>,
+    /// Hands work out.
+    delegation: Arc<Delegation>,
+    /// The calls that do, each in a task of its own: whoever works in one goes on while this session waits for the store, and gives back what it
+    /// has of that itself.
+    errands: JoinSet<Happened>,
+    /// Calls that do, and that wait to go on.
+    halted: Vec<(CallId, ToolCall)>,
+    family: Option<Arc<Family>>,
     /// Everything else.
     in_flight: InFlight,
+    /// What has come of that already.
+    ahead: Option<Happened>,
     /// The worker is stopping: nothing more is begun, and what is under way has until then.
     draining: Option<Instant>,
 }
@@ -121,20 +160,35 @@ impl<'c> Run<'c> {
         model: Option<Box<dyn Model>>,
         fixed: Fixed,
     ) -> Self {
-        let Scene { parts, watch, owner, purses, grace } = scene;
+        let Scene { parts, watch, owner, purses, grace, family } = scene;
         let toolbox = Toolbox::standard(fixed.model.edits)
             .with_access(fixed.policy.egress.access)
             .with_system(parts.system)
-            .with_plan_first(log.agent().task().is_some_and(|task| task.wishes.plan_first));
+            .with_plan_first(log.agent().task().is_some_and(|task| task.wishes.plan_first))
+            .with_skills(Toolbox::has_skills(&fixed.tools))
+            .with_foreign(&fixed.foreign)
+            .reviewing(log.agent().review().is_some())
+            .with_subagents(Toolbox::has_subagents(&fixed.tools))
+            .working_for(log.agent().parent());
+        let delegation = Delegation::new(parts.clone(), watch.clone(), owner, purses.clone(), grace);
         let session = log.session();
         let directory = parts.session_directory(session);
+        let door = SessionDoor::new(owner.org);
+        let house = House {
+            parts: parts.clone(),
+            org: owner.org,
+            directory: directory.join(layers::SERVERS),
+            limits: fixed.policy.limits,
+            record: door.recorder.clone(),
+        };
         let worked = log.agent().has_worked() && log.agent().restore().is_none();
         Self {
             checkpoints: Checkpoints::new(&directory, worked),
             carrier: Carrier::new(parts.store.clone(), &directory),
             entrance: parts.entrances.open(session, &directory),
             visitor: None,
-            door: SessionDoor::new(owner.org),
+            door,
+            servers: Servers::new(house, &fixed.foreign),
             parts,
             watch,
             owner,
@@ -145,10 +199,16 @@ impl<'c> Run<'c> {
             fixed: Arc::new(fixed),
             toolbox: Arc::new(toolbox),
             model,
+            aside: BTreeMap::new(),
             sandbox: None,
             tools: FuturesUnordered::new(),
             running: BTreeSet::new(),
+            delegation,
+            errands: JoinSet::new(),
+            halted: Vec::new(),
+            family,
             in_flight: FuturesUnordered::new(),
+            ahead: None,
             draining: None,
         }
     }
@@ -167,9 +227,13 @@ impl<'c> Run<'c> {
     pub(crate) async fn finish(&mut self, news: News, stop: StopSignal) -> Result<Left, WorkerError> {
         self.door.recorder.tell_at(burst(&self.fixed.policy));
         let result = self.finish_session(news, stop).await;
+        if self.log.agent().outcome().is_some() {
+            self.end_subagents().await?;
+        }
         // Whatever still runs is cut short: dropping a future drops its process, and the log says that it was started.
-        self.drop_effects();
+        self.drop_effects().await;
         self.door.close("the worker has stopped");
+        self.servers.end().await;
         self.checkpoints.settle().await;
         let destroyed = self.destroy_sandbox().await;
         let left = match result {
@@ -191,6 +255,7 @@ impl<'c> Run<'c> {
                 return Ok(ended);
             }
             self.let_in();
+            self.mind_subagents()?;
             match self.next(&mut news, &mut stop).await {
                 Happened::Stop if self.grace.is_zero() => return Ok(Ended::Interrupted),
                 Happened::Stop => self.draining = Some(Instant::now() + self.grace),
@@ -200,8 +265,9 @@ impl<'c> Run<'c> {
                 Happened::News(Some(Ok(_))) => self.hear().await?,
                 Happened::News(Some(Err(error))) if !error.passes() => return Err(error.into()),
                 Happened::News(Some(Err(_)) | None) => news = self.listen_again().await?,
-                Happened::Model { model, step, result, millis } => {
+                Happened::Model { model, aside, step, result, millis } => {
                     self.model = Some(model);
+                    self.aside.extend(aside);
                     let mut facts = self.checkpoints.settle().await;
                     facts.push(self.answered(step, result, millis));
                     self.advance(facts).await?;
@@ -211,19 +277,24 @@ impl<'c> Run<'c> {
                         self.sandbox_must_live().await?;
                     }
                     let facts = self.finished_tools(call, outcome, millis);
+                    let done = facts.iter().filter_map(subagent_of).collect();
                     self.advance(facts).await?;
+                    self.forget_subagents(done).await?;
                     if self.running.is_empty() {
+                        // The request goes out first: the copy is made while the model thinks.
+                        self.ahead = self.in_flight.next().now_or_never().flatten();
                         self.checkpoints.begin(call.step);
                     }
                 }
-                Happened::Stage { stage, result } => {
+                Happened::Halted { call, tool, halt } => self.subagent_halted(call, tool, halt).await?,
+                Happened::Stage { part, stage, result } => {
                     let done = result?;
                     // The last step's, before the session can end.
                     let kept = self.checkpoints.settle().await;
                     if !kept.is_empty() {
                         self.advance(kept).await?;
                     }
-                    self.stage_done(stage, done).await?;
+                    self.stage_done(part, stage, done).await?;
                 }
                 Happened::Door => self.advance(Vec::new()).await?,
                 Happened::Visitor(visitor) => self.announce(visitor).await?,
@@ -231,42 +302,6 @@ impl<'c> Run<'c> {
                 Happened::Deadline => self.cut_tools_short().await?,
             }
         }
-    }
-
-    /// Somebody wants to work in the sandbox: nothing more starts until they have gone.
-    async fn announce(&mut self, visitor: Box<dyn Visitor>) -> Result<(), WorkerError> {
-        let agent = self.log.agent();
-        if self.sandbox.is_none() || agent.taken_over() || self.draining.is_some() {
-            let reason = match agent.taken_over() {
-                true => "somebody works in its sandbox already",
-                false => "the session has no sandbox at present",
-            };
-            visitor.refuse(reason.to_owned()).await;
-            return Ok(());
-        }
-        let by = visitor.name();
-        self.visitor = Some(visitor);
-        self.advance(vec![EventBody::TerminalOpened { by }]).await
-    }
-
-    /// Lets somebody into the sandbox when no call runs there any more.
-    fn let_in(&mut self) {
-        let Some(sandbox) = self.sandbox.clone().filter(|_| self.tools.is_empty()) else { return };
-        let Some(visitor) = self.visitor.take() else { return };
-        let by = visitor.name();
-        let visit = async move { Happened::Gone { by, recording: visitor.visit(&**sandbox).await } };
-        self.in_flight.push(visit.boxed());
-    }
-
-    /// Somebody has left the sandbox.
-    async fn gone(&mut self, by: String, recording: Vec<u8>) -> Result<(), WorkerError> {
-        let store = self.parts.store.clone();
-        let recording = patiently(|| store.put_blob(&recording)).await?;
-        self.checkpoints.touched_by_hand();
-        self.checkpoints.begin_now(self.log.agent().step());
-        let closed = EventBody::TerminalClosed { by, recording };
-        let facts = [closed].into_iter().chain(self.checkpoints.settle().await).collect();
-        self.advance(facts).await
     }
 
     /// How the work has come to its end, if it has.
@@ -277,7 +312,10 @@ impl<'c> Run<'c> {
         {
             return Some(Ended::Over(outcome.clone()));
         }
-        let nothing_runs = self.tools.is_empty() && self.in_flight.is_empty();
+        let nothing_runs = self.tools.is_empty()
+            && self.errands.is_empty()
+            && self.in_flight.is_empty()
+            && self.ahead.is_none();
         if self.draining.is_some() {
             return nothing_runs.then_some(Ended::Interrupted);
         }
@@ -306,6 +344,9 @@ impl<'c> Run<'c> {
     }
 
     async fn next(&mut self, news: &mut News, stop: &mut StopSignal) -> Happened {
+        if let Some(done) = self.ahead.take() {
+            return done;
+        }
         // Only tool calls are cut short; without any there is nothing to wait for.
         let deadline = self.log.agent().deadline().filter(|_| !self.running.is_empty());
         tokio::select! {
@@ -313,6 +354,7 @@ impl<'c> Run<'c> {
             () = stopped(stop), if self.draining.is_none() => Happened::Stop,
             () = late(self.draining) => Happened::Late,
             Some(done) = self.tools.next(), if !self.tools.is_empty() => done,
+            Some(done) = next_errand(&mut self.errands), if !self.errands.is_empty() => done,
             Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done,
             () = until(deadline) => Happened::Deadline,
             visitor = somebody(&mut self.entrance) => Happened::Visitor(visitor),
@@ -330,7 +372,8 @@ impl<'c> Run<'c> {
             return Ok(());
         }
         if self.log.agent().cancelled() {
-            self.drop_effects();
+            self.end_subagents().await?;
+            self.drop_effects().await;
         }
         // Before a call may start that was held.
         let facts = self.checkpoints.settle().await;
@@ -367,16 +410,14 @@ impl<'c> Run<'c> {
             match effect {
                 Effect::RunTool { call, tool } => {
                     self.checkpoints.touched(&self.fixed.tools, &tool.name);
-                    let future = self.start_tool(call, tool)?;
-                    self.running.insert(call);
-                    self.tools.push(future);
+                    self.call(call, tool)?;
                 }
                 Effect::AskModel { step, request } => {
                     let future = self.start_model(step, request)?;
                     self.in_flight.push(future);
                 }
-                Effect::Stage(stage) => {
-                    let future = self.start_stage(stage);
+                Effect::Stage(part, stage) => {
+                    let future = self.start_stage(part, stage)?;
                     self.in_flight.push(future);
                 }
             }
@@ -398,10 +439,9 @@ impl<'c> Run<'c> {
         }
         let spends = matches!(agent.state(), SessionState::Queued | SessionState::Working)
             && !bodies.iter().any(finishes);
-        let examined = agent.verdict().is_some() || bodies.iter().any(is_verdict);
-        let delivers =
-            agent.state() == SessionState::Delivering && examined && agent.pull_request().is_none();
-        if delivers && let Some(what) = self.purses.deliveries_exceeded(self.owner).await? {
+        let examined = agent.is_examined() || bodies.iter().any(is_verdict);
+        let delivers = agent.state() == SessionState::Delivering && examined && !agent.has_pull_request();
+        if delivers && let Some(what) = self.purses.reserve_delivery(self.owner, self.session).await? {
             bodies.push(EventBody::BudgetExceeded { what });
         }
         if spends && let Some(what) = self.purses.exceeded(self.owner).await? {
@@ -413,26 +453,12 @@ impl<'c> Run<'c> {
     fn answered(&self, step: u32, result: Result<Answer, ModelError>, millis: u64) -> EventBody {
         match result {
             Ok(answer) => {
-                let cost = answer.cost_by(self.fixed.model.prices.as_ref());
+                let cost = self.log.agent().cost_of(&answer);
                 self.purses.spend(self.owner, &answer, cost);
                 EventBody::ModelAnswered { step, answer, millis }
             }
             Err(ModelError { kind, message }) => EventBody::ModelFailed { step, kind, message },
         }
-    }
-
-    /// Whether the log says that the sandbox is frozen, or is to be. Then nothing passes any more, and its processes stand where they are: one
-    /// that cannot be stopped is destroyed all the same, a moment later.
-    async fn freeze_if_alarmed(&mut self) -> bool {
-        let agent = self.log.agent();
-        if !agent.is_alarmed() {
-            return false;
-        }
-        self.door.close(agent.frozen().unwrap_or("the sandbox is to be frozen"));
-        if let Some(sandbox) = &self.sandbox {
-            sandbox.freeze().await.ok();
-        }
-        true
     }
 
     /// What is said of calls in a sandbox that is gone is not what became of them, and none after them can be carried out: the session is taken
@@ -479,6 +505,7 @@ impl<'c> Run<'c> {
     /// Ends every running tool call: the session's time is used up.
     async fn cut_tools_short(&mut self) -> Result<(), WorkerError> {
         self.tools.clear();
+        self.end_subagents().await?;
         let outcome = ToolOutcome {
             status: ToolStatus::TimedOut,
             text: "Cut short: the session's time is used up.".to_owned(),
@@ -487,109 +514,32 @@ impl<'c> Run<'c> {
             label: Label::PLATFORM,
             effect: None,
         };
-        let facts = std::mem::take(&mut self.running)
-            .into_iter()
-            .map(|call| self.finished(call, outcome.clone(), 0))
-            .collect();
+        let mut facts = Vec::new();
+        for call in std::mem::take(&mut self.running) {
+            let mut outcome = outcome.clone();
+            if let Some(assignment) = self.log.agent().assignment(call) {
+                outcome.effect = self.delegation.so_far(assignment).await;
+            }
+            facts.push(self.finished(call, outcome, 0));
+        }
         self.advance(facts).await
     }
 
     /// Drops everything that is under way: a dropped tool call takes its processes with it.
-    fn drop_effects(&mut self) {
+    async fn drop_effects(&mut self) {
         self.tools.clear();
+        // They have the sandbox too, until they are gone.
+        self.errands.shutdown().await;
+        self.halted.clear();
         self.running.clear();
         self.in_flight.clear();
-    }
-
-    fn start_model(
-        &mut self,
-        step: u32,
-        request: ModelRequest,
-    ) -> Result<BoxFuture<'static, Happened>, WorkerError> {
-        let model = self.model.take().ok_or(WorkerError::Log("two model calls at once"))?;
-        let watch = self.watch.clone();
-        Ok(async move {
-            let (model, result, millis) = effects::ask(model, &request, &*watch).await;
-            Happened::Model { model, step, result, millis }
-        }
-        .boxed())
-    }
-
-    fn start_tool(&self, call: CallId, tool: ToolCall) -> Result<BoxFuture<'static, Happened>, WorkerError> {
-        let sandbox = self.sandbox.clone().ok_or(WorkerError::Log("a tool call without a sandbox"))?;
-        let scene = effects::Scene {
-            sandbox,
-            toolbox: self.toolbox.clone(),
-            store: self.parts.store.clone(),
-            fixed: self.fixed.clone(),
-            remarks: self.log.agent().remarks().to_vec(),
-            watch: self.watch.clone(),
-        };
-        Ok(async move {
-            let (outcome, millis) = effects::run_tool(scene, call, tool).await;
-            Happened::Tool { call, outcome, millis }
-        }
-        .boxed())
-    }
-
-    fn start_stage(&mut self, stage: Stage) -> BoxFuture<'static, Happened> {
-        if stage == Stage::Collect {
-            // What the last steps did is kept, however quick they were.
-            self.checkpoints.begin_now(self.log.agent().step());
-        }
-        let context = StageContext {
-            parts: self.parts.clone(),
-            session: self.session,
-            org: self.owner.org,
-            door: self.door.clone(),
-            agent: self.log.agent().clone(),
-            log_head: self.log.head(),
-            log_length: self.log.last(),
-            at: self.log.last_at(),
-            sandbox: if stage == Stage::Collect { self.sandbox.take() } else { None },
-        };
-        async move { Happened::Stage { stage, result: stages::perform(context, stage).await } }.boxed()
-    }
-
-    async fn stage_done(&mut self, stage: Stage, done: Done) -> Result<(), WorkerError> {
-        match done {
-            Done::Facts(facts) => self.advance(facts).await,
-            Done::Sandbox(sandbox, facts) => {
-                self.sandbox = Some(Arc::new(sandbox));
-                self.checkpoints.over(layers::begun_with(&self.parts.data, self.session, self.log.agent()));
-                self.advance(facts).await?;
-                if self.running.is_empty() {
-                    self.checkpoints.begin(self.log.agent().step().saturating_sub(1));
-                }
-                Ok(())
-            }
-            Done::Impossible(reason) => self.advance(vec![EventBody::StageFailed { stage, reason }]).await,
-        }
-    }
-
-    async fn destroy_sandbox(&mut self) -> Result<(), WorkerError> {
-        match self.sandbox.take().and_then(Arc::into_inner) {
-            Some(sandbox) => Ok(sandbox.destroy().await?),
-            None => Ok(()),
-        }
+        self.ahead = None;
     }
 }
 
 /// Whether the gate has decided about the change.
-const fn is_verdict(body: &EventBody) -> bool {
-    matches!(body, EventBody::Examined { .. })
-}
-
-/// After how many refusals the rules that freeze are to hear of all of them, also of those that are counted with their like: the fewest that one
-/// of them waits for, but not so few that every single one is an event; 0 where there is no such rule.
-fn burst(policy: &Policy) -> u64 {
-    let alarms = policy.alarms.iter();
-    let own = alarms.clone().flat_map(|alarms| &alarms.rules);
-    let own = own.filter(|rule| rule.event == "egress_refused" && rule.then == Consequence::Freeze);
-    let counts = own.map(|rule| rule.count.max(FEWEST_REFUSALS));
-    let limit = policy.egress.limits.refusals_before_freeze;
-    let counts = counts.chain(alarms.map(|alarms| alarms.escapes)).chain([limit]);
-    counts.filter(|count| *count > 0).min().unwrap_or_default().into()
+fn is_verdict(body: &EventBody) -> bool {
+    matches!(body.in_part().1, EventBody::Examined { .. })
 }
 
 /// Returns at a time of the log's clock; never if there is none.

@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
-    Ended, Parts, StopSignal, Watch, WorkerError, leftovers,
+    Ended, Parts, StopSignal, Watch, WorkerError, layers, leftovers,
     log::now,
     patience::{Passing as _, Pause, patiently},
     purses::Purses,
@@ -54,6 +54,8 @@ pub enum ServiceNews<'a> {
     Failed(SessionId),
     /// Another worker has a session now.
     Overtaken(SessionId),
+    /// A session was deleted while it was worked on; nothing of it is left here.
+    Deleted(SessionId),
     /// The store cannot be asked for more at present.
     StoreFailed(&'a StoreError),
     /// It was silent for too long: all its sessions belong to others, and it begins anew.
@@ -224,6 +226,7 @@ impl Service {
             watch: self.options.watch.clone(),
             grace: self.options.grace,
             crashes: taken.crashes,
+            family: None,
         };
         let worked =
             AssertUnwindSafe(Box::pin(work_on(job, None, self.drain.subscribe()))).catch_unwind().await;
@@ -239,8 +242,11 @@ impl Service {
             Ok(Ok(Worked { left: Left::TakenBack, .. })) => {
                 (Release::HandOver, ServiceNews::TakenBack(session))
             }
-            Ok(Err(WorkerError::Store(StoreError::Fenced { .. } | StoreError::UnknownSession(_)))) => {
+            Ok(Err(WorkerError::Store(StoreError::Fenced { .. }))) => {
                 return self.tell(ServiceNews::Overtaken(session));
+            }
+            Ok(Err(WorkerError::Store(StoreError::UnknownSession(gone)))) if *gone == session => {
+                return self.erase(session).await;
             }
             Ok(Err(error)) => (again(crashes, with_causes(error)), ServiceNews::Failed(session)),
             Err(panic) => {
@@ -256,12 +262,20 @@ impl Service {
         }
         match self.give_back(&taken, &release).await {
             Ok(()) => self.tell(news),
-            Err(StoreError::Fenced { .. } | StoreError::UnknownSession(_)) => {
-                self.tell(ServiceNews::Overtaken(session));
-            }
+            Err(StoreError::Fenced { .. }) => self.tell(ServiceNews::Overtaken(session)),
+            Err(StoreError::UnknownSession(_)) => self.erase(session).await,
             // It is given to others once this worker is gone.
             Err(error) => self.tell(ServiceNews::StoreFailed(&error)),
         }
+    }
+
+    /// Removes what a session has left here that was deleted while it was worked on: whoever deleted it could not remove what was still being
+    /// written.
+    async fn erase(&self, session: SessionId) {
+        if let Err(error) = layers::erase(&self.parts.data, session).await {
+            self.tell(ServiceNews::Because(session, &error.in_own_words()));
+        }
+        self.tell(ServiceNews::Deleted(session));
     }
 
     /// Gives a session back, however long the store cannot be written: nobody else may take it before, and this worker does not work on it.

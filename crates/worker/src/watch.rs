@@ -10,6 +10,9 @@ pub trait Watch: Send + Sync {
     /// An event is in the log.
     fn event(&self, event: &Event);
 
+    /// An event was written in a session that works for the one that is watched.
+    fn below(&self, _: &Event) {}
+
     /// Something is under way that is not an event yet, and may never become one.
     fn live(&self, live: Live<'_>);
 

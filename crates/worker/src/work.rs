@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cofferdam_agent::{Network, PromptInput};
+use cofferdam_agent::{Agent, Network, PromptInput};
 use cofferdam_domain::{
-    EventBody, Outcome, Owner, Policy, Seq, SessionId, Timestamp, WaitingFor, Wishes, event::Fixed,
+    EventBody, Outcome, Owner, Policy, Seq, SessionId, Timestamp, UnderReview, WaitingFor, Wishes,
+    egress::EgressPolicy,
+    event::{Fixed, ModelInfo, ModelRole},
+    foreign::Foreign,
 };
 use cofferdam_model::Model;
 use cofferdam_sandbox::{System, WORKSPACE};
@@ -13,7 +16,9 @@ use cofferdam_tools::Toolbox;
 use tokio::sync::watch;
 
 use crate::{
-    Nobody, Parts, Watch, WorkerError, layers,
+    Nobody, Parts, Watch, WorkerError,
+    delegate::{self, Family},
+    layers,
     log::{SessionLog, now},
     patience::patiently,
     purses::Purses,
@@ -47,6 +52,8 @@ pub(crate) struct Job<'c> {
     pub(crate) grace: Duration,
     /// How many workers in a row have died with it.
     pub(crate) crashes: u32,
+    /// What it has of the session that it works for, if it does.
+    pub(crate) family: Option<Arc<Family>>,
 }
 
 /// What became of a job.
@@ -82,6 +89,7 @@ pub async fn work(
             watch: watch.clone(),
             grace: Duration::ZERO,
             crashes: 0,
+            family: None,
         };
         match work_on(job, model.take(), stop.clone()).await?.left {
             Left::Ended(ended) => return Ok(ended),
@@ -98,8 +106,12 @@ pub(crate) async fn work_on(
 ) -> Result<Worked, WorkerError> {
     let Job { parts, claim, watch, .. } = &job;
     let mut log = SessionLog::open(parts.store.clone(), watch.clone(), claim).await?;
+    delegate::end(parts, log.given_up().to_vec()).await?;
     if let Some(left) = at_once(&job, &mut log).await? {
         return Ok(Worked { left, seen: log.last() });
+    }
+    if let Some(parent) = log.agent().parent().filter(|_| job.family.is_none()) {
+        return Err(WorkerError::Subagent(parent.session));
     }
     let (model, fixed) = match provide(&job, &log, model).await {
         Ok(provided) => provided,
@@ -109,14 +121,14 @@ pub(crate) async fn work_on(
         }
         Err(error) => return Err(error),
     };
-    let Job { parts, owner, purses, watch, grace, .. } = job;
+    let Job { parts, owner, purses, watch, grace, family, .. } = job;
     let news = parts.store.follow(log.session(), log.last()).await?;
-    let (session, data) = (log.session(), parts.data.clone());
-    let scene = Scene { parts, watch, owner, purses, grace };
+    let machine = parts.clone();
+    let scene = Scene { parts, watch, owner, purses, grace, family };
     let mut run = Run::new(scene, log, model, fixed);
     let left = run.finish(news, stop).await?;
-    if matches!(left, Left::Ended(Ended::Over(_))) && !run.agent().keeps_workspace() {
-        layers::forget(&data, session).await?;
+    if matches!(left, Left::Ended(Ended::Over(_))) {
+        clean_up(&machine, run.agent()).await?;
     }
     Ok(Worked { left, seen: run.seen() })
 }
@@ -126,9 +138,7 @@ async fn at_once(job: &Job<'_>, log: &mut SessionLog<'_>) -> Result<Option<Left>
     let agent = log.agent();
     if let Some(outcome) = agent.outcome().cloned().filter(|_| !agent.resumable()) {
         // Whoever saw it end may have been killed before it could clean up.
-        if !agent.keeps_workspace() {
-            layers::forget(&job.parts.data, log.session()).await?;
-        }
+        clean_up(&job.parts, agent).await?;
         return Ok(Some(Left::Ended(Ended::Over(outcome))));
     }
     if let Some(waiting) = agent.waits_at(now()) {
@@ -164,11 +174,22 @@ async fn give_up(job: &Job<'_>, log: &mut SessionLog<'_>, reason: String) -> Res
 }
 
 async fn over(job: &Job<'_>, log: &SessionLog<'_>) -> Result<Left, WorkerError> {
-    if !log.agent().keeps_workspace() {
-        layers::forget(&job.parts.data, log.session()).await?;
-    }
+    clean_up(&job.parts, log.agent()).await?;
     let outcome = log.agent().outcome().cloned().ok_or(WorkerError::Log("it has not ended"))?;
     Ok(Left::Ended(Ended::Over(outcome)))
+}
+
+/// Removes what a session that is over needs no more, and ends those that work for it. What a subagent has made is still to be taken over: whoever
+/// does that removes it.
+async fn clean_up(parts: &Arc<Parts>, agent: &Agent) -> Result<(), WorkerError> {
+    if agent.keeps_workspace() {
+        return Ok(());
+    }
+    delegate::end(parts, agent.subagents().collect()).await?;
+    match agent.parent() {
+        Some(_) => Ok(()),
+        None => layers::forget(&parts.data, agent.session()).await,
+    }
 }
 
 fn claimed(job: &Job<'_>) -> EventBody {
@@ -198,9 +219,24 @@ async fn provide(
     };
     let model = match model {
         Some(model) if agent.other_model().is_none() => model,
-        _ => parts.models.open(agent.other_model().or(wishes.model.as_deref())).await?,
+        _ => {
+            let reviewer = agent.review().and_then(|_| parts.models.route(ModelRole::Review));
+            let name = agent.other_model().or(wishes.model.as_deref()).or(reviewer.as_deref());
+            parts.models.open(name).await?
+        }
     };
-    let fixed = fix(policy, &*model, parts.system, wishes.plan_first);
+    let foreign = match (agent.fixed(), agent.task()) {
+        (Some(fixed), _) => fixed.foreign.clone(),
+        (None, Some(task)) if agent.review().is_none() => {
+            parts.foreign(job.owner.org, &task.addresses(), policy.servers.as_deref()).await?
+        }
+        (None, _) => Foreign::default(),
+    };
+    let mut fixed = match agent.review() {
+        Some(review) => fix_review(policy, review, &*model, parts.system),
+        None => fix(policy, &*model, parts.system, wishes.plan_first, foreign),
+    };
+    fixed.routes = parts.routes().await?;
     Ok((Some(model), fixed))
 }
 
@@ -219,13 +255,37 @@ async fn policy(job: &Job<'_>, wishes: &Wishes) -> Result<Policy, WorkerError> {
 
 /// What a new session is given: the policy, the model, and the prompt and tools that fit it and the system of its sandboxes.
 #[must_use]
-pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool) -> Fixed {
-    let info = model.info().clone();
-    let toolbox = Toolbox::standard(info.edits)
+pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool, foreign: Foreign) -> Fixed {
+    let toolbox = Toolbox::standard(model.info().edits)
         .with_access(policy.egress.access)
         .with_system(system)
-        .with_plan_first(plan_first);
-    let mut policy = policy;
+        .with_plan_first(plan_first)
+        .with_skills(policy.instructions.is_used())
+        .with_subagents(policy.delegation > 0)
+        .with_foreign(&foreign);
+    Fixed { foreign, ..fixed(policy, model.info().clone(), &toolbox, cofferdam_agent::system_prompt) }
+}
+
+/// The same for one that reviews. What comes from another repository is run by nobody who trusts it: nothing is let out, whatever the policy lets
+/// out of other sessions, and so no credential is anywhere near it.
+fn fix_review(mut policy: Policy, review: &UnderReview, model: &dyn Model, system: System) -> Fixed {
+    if review.foreign {
+        policy.egress = EgressPolicy::default();
+    }
+    let toolbox = Toolbox::standard(model.info().edits)
+        .with_access(policy.egress.access)
+        .with_system(system)
+        .with_skills(policy.instructions.is_used())
+        .reviewing(true);
+    fixed(policy, model.info().clone(), &toolbox, cofferdam_agent::review_prompt)
+}
+
+pub(crate) fn fixed(
+    mut policy: Policy,
+    model: ModelInfo,
+    toolbox: &Toolbox,
+    prompt: impl Fn(&PromptInput<'_>) -> String,
+) -> Fixed {
     policy.alarms.get_or_insert_default();
     let tools = toolbox.specs();
     let network = if policy.egress.is_closed() { Network::Off } else { Network::Door };
@@ -236,19 +296,35 @@ pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool) 
         questions: policy.questions,
         network,
     };
-    let prompt = cofferdam_agent::system_prompt(&input);
-    Fixed { policy, model: info, system: prompt, tools, version: env!("CARGO_PKG_VERSION").to_owned() }
+    let system = prompt(&input);
+    Fixed {
+        policy,
+        model,
+        system,
+        tools,
+        foreign: Foreign::default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        rules: cofferdam_agent::RULES,
+        routes: Default::default(),
+    }
 }
 
-/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation), without any effect.
+/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation), without any effect, and those that work
+/// for it with it. What they have on disk goes when a worker starts there.
 ///
 /// # Errors
 /// When another process has the session, or the store fails.
 pub async fn settle(store: Arc<dyn Store>, session: SessionId, worker: &str) -> Result<(), WorkerError> {
     let claim = store.claim(session, worker).await?;
-    let mut log = SessionLog::open(store, Arc::new(Nobody), &claim).await?;
+    let mut log = SessionLog::open(store.clone(), Arc::new(Nobody), &claim).await?;
     if log.agent().outcome().is_none() && log.agent().cancelled() {
         log.record(Vec::new(), None).await?;
+    }
+    if log.agent().outcome().is_some() {
+        let below: Vec<SessionId> = log.agent().subagents().chain(log.given_up().iter().copied()).collect();
+        for session in below {
+            delegate::conclude(&store, session, worker).await?;
+        }
     }
     Ok(())
 }

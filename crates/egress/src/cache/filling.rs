@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    CacheKey, run,
+    CacheKey, Checked, run,
     shelf::{Entry, Shelf},
 };
 
@@ -75,8 +75,8 @@ impl Filling {
         Digest::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Keeps it, and whether it was compared with its index, unless something of it could not be written. Only for an answer with status 200 whose body came to its
-    /// proper end; an empty one is no artefact.
+    /// Keeps it, and how far it was held against its index, unless something of it could not be written. Only for an answer with status 200
+    /// whose body came to its proper end; an empty one is no artefact.
     ///
     /// # Errors
     /// When it cannot be put in its place.
@@ -84,7 +84,7 @@ impl Filling {
         self,
         content_type: Option<&str>,
         published: Option<Timestamp>,
-        checked: bool,
+        checked: Checked,
     ) -> io::Result<Filled> {
         let Self { shelf, key, hasher, size, draft } = self;
         let digest = Digest::from_bytes(hasher.finalize().into());

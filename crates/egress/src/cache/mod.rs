@@ -23,6 +23,7 @@ use std::{
 };
 
 use cofferdam_domain::{Digest, Timestamp, egress::RequestPath};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Mutex as Turn, OwnedMutexGuard},
     task::spawn_blocking,
@@ -63,8 +64,21 @@ pub struct Cached {
     pub content_type: Option<String>,
     /// When the version was published, where that was known.
     pub published: Option<Timestamp>,
-    /// Whether it was compared with its registry's index, or there is nothing there to compare it with.
-    pub checked: bool,
+    /// How far it was held against its registry's index.
+    pub checked: Checked,
+}
+
+/// How far an artefact was held against its registry's index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checked {
+    /// Not at all.
+    #[default]
+    Not,
+    /// There was nothing there to compare it with.
+    Nothing,
+    /// It is what that names, by its digest.
+    Compared,
 }
 
 /// What somebody who wants an artefact is to do.
@@ -218,7 +232,11 @@ mod tests {
         for chunk in content.chunks(1000) {
             filling.write(chunk).unwrap();
         }
-        filling.finish(Some("application/java-archive"), Some(Timestamp(7)), true).await.unwrap().digest
+        filling
+            .finish(Some("application/java-archive"), Some(Timestamp(7)), Checked::Compared)
+            .await
+            .unwrap()
+            .digest
     }
 
     async fn content(cache: &PackageCache, key: CacheKey) -> Option<Vec<u8>> {
@@ -305,7 +323,7 @@ mod tests {
             })
             .collect();
         filling.write(b"one download").unwrap();
-        filling.finish(None, None, true).await.unwrap();
+        filling.finish(None, None, Checked::Nothing).await.unwrap();
         for waiter in waiting {
             assert_eq!(waiter.await.unwrap().as_deref(), Some(b"one download".as_slice()));
         }
@@ -355,7 +373,7 @@ mod tests {
         // It is hashed to its end, and nobody waits for that.
         filling.write(&[1; 1_000]).unwrap();
         let Claim::Missing(_) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
-        let digest = filling.finish(None, None, true).await.unwrap().digest;
+        let digest = filling.finish(None, None, Checked::Nothing).await.unwrap().digest;
         assert_eq!((digest, cache.size()), (Digest::of(&[1; 11_001]), 0));
     }
 
@@ -365,7 +383,7 @@ mod tests {
         let cache = PackageCache::open(folder.path(), 10_000).unwrap();
         let Claim::Missing(filling) = cache.claim(key("lib")).await.unwrap() else { panic!("it is there") };
         assert_eq!(written(folder.path()), 0);
-        filling.finish(None, None, true).await.unwrap();
+        filling.finish(None, None, Checked::Nothing).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await, None, "nothing is no artefact");
     }
 
@@ -385,10 +403,10 @@ mod tests {
             async move { content(&cache, key("lib")).await }
         });
         second.write(b"the same").unwrap();
-        second.finish(None, None, true).await.unwrap();
+        second.finish(None, None, Checked::Nothing).await.unwrap();
         assert_eq!(third.await.unwrap().as_deref(), Some(b"the same".as_slice()));
         slow.write(b"same").unwrap();
-        slow.finish(None, None, true).await.unwrap();
+        slow.finish(None, None, Checked::Nothing).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"the same".as_slice()));
     }
 
@@ -403,7 +421,7 @@ mod tests {
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"bad".as_slice()));
         let mut whole = cache.replace(key("lib"));
         whole.write(b"good").unwrap();
-        whole.finish(None, None, true).await.unwrap();
+        whole.finish(None, None, Checked::Nothing).await.unwrap();
         assert_eq!(content(&cache, key("lib")).await.as_deref(), Some(b"good".as_slice()));
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{CacheKey, Cached, entry, object};
+use super::{CacheKey, Cached, Checked, entry, object};
 
 /// The most bytes of an entry.
 const MAX_ENTRY: u64 = 4096;
@@ -33,7 +33,7 @@ pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) published: Option<Timestamp>,
     #[serde(default)]
-    pub(super) checked: bool,
+    pub(super) checked: Checked,
 }
 
 impl Shelf {

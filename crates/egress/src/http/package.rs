@@ -21,7 +21,7 @@ use tokio::{
 
 use super::request::Wanted;
 use crate::{
-    cache::{CacheKey, Cached, Claim, Filling, PackageCache},
+    cache::{CacheKey, Cached, Checked, Claim, Filling, PackageCache},
     clock::now,
     decide::Denied,
     door::Shared,
@@ -93,10 +93,10 @@ pub(super) async fn course(
     };
     let (mut published, checked) = match &claim {
         Some(Claim::Here(cached)) => (cached.published, cached.checked),
-        Some(Claim::Missing(_)) | None => (None, false),
+        Some(Claim::Missing(_)) | None => (None, Checked::Not),
     };
     // Nothing leaves for what is here and known to be right.
-    let unsure = !checked && packages.rules.asks_index(reading);
+    let unsure = checked == Checked::Not && packages.rules.asks_index(reading);
     let mut checksum = None;
     if (unsure || published.is_none() && packages.rules.asks_age(reading))
         && let Some(registry) = registry
@@ -122,6 +122,7 @@ pub(super) async fn course(
         size,
         published,
         cached,
+        compared: checksum.is_some() || checked == Checked::Compared,
     };
     Ok(match claim {
         Some(Claim::Here(cached)) => {
@@ -289,7 +290,8 @@ impl Arriving {
             Keeping::Cache(filling) => {
                 let digest = filling.digest();
                 // What could not be kept has come all the same.
-                filling.finish(content_type.as_deref(), fetched.published, true).await.ok();
+                let checked = if fetched.compared { Checked::Compared } else { Checked::Nothing };
+                filling.finish(content_type.as_deref(), fetched.published, checked).await.ok();
                 digest
             }
         };

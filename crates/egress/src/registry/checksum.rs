@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::module_zip::{self, ModuleZip};
+
 /// What an artefact hashes to, as its registry's index says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum {
@@ -18,6 +20,8 @@ pub struct Checksum {
 enum Function {
     Sha256,
     Sha512,
+    /// Of the list of a Go module's files.
+    GoModule,
 }
 
 impl Checksum {
@@ -41,12 +45,19 @@ impl Checksum {
         word(Function::Sha512, "sha512-", 64).or_else(|| word(Function::Sha256, "sha256-", 32))
     }
 
+    /// As checksum databases of Go modules have it: `h1:` and base64.
+    #[must_use]
+    pub fn go_module(text: &str) -> Option<Self> {
+        Some(Self { function: Function::GoModule, bits: module_zip::bits(text)? })
+    }
+
     /// Hashes what is to be compared.
     #[must_use]
     pub fn begin(self) -> Comparison {
         let hash = match self.function {
             Function::Sha256 => Hash::Sha256(Sha256::new()),
             Function::Sha512 => Hash::Sha512(Sha512::new()),
+            Function::GoModule => Hash::GoModule(Box::new(ModuleZip::new())),
         };
         Comparison { expected: self, hash }
     }
@@ -78,6 +89,7 @@ pub struct Comparison {
 enum Hash {
     Sha256(Sha256),
     Sha512(Sha512),
+    GoModule(Box<ModuleZip>),
 }
 
 impl Comparison {
@@ -86,6 +98,7 @@ impl Comparison {
         match &mut self.hash {
             Hash::Sha256(hash) => hash.update(bytes),
             Hash::Sha512(hash) => hash.update(bytes),
+            Hash::GoModule(zip) => zip.take(bytes),
         }
     }
 
@@ -95,6 +108,7 @@ impl Comparison {
         match &self.hash {
             Hash::Sha256(hash) => hash.clone().finalize().starts_with(&self.expected.bits),
             Hash::Sha512(hash) => hash.clone().finalize().starts_with(&self.expected.bits),
+            Hash::GoModule(zip) => zip.sum() == Some(self.expected.bits),
         }
     }
 }

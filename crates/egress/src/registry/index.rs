@@ -2,7 +2,7 @@
 //!
 //! Each kind says it in its own way: npm in the packument's `time`, the simple API in `upload-time` (PEP 700), Go's proxy
 //! in `.info`, newer cargo indexes in `pubtime`. What an artefact hashes to is in cargo's `cksum`, the simple API's `hashes` or
-//! the fragment of a link, and npm's `integrity`.
+//! the fragment of a link, npm's `integrity`, and what checksum databases of Go modules have for `go.sum`.
 
 use std::{
     collections::BTreeMap,
@@ -179,6 +179,21 @@ fn read_info(version: &str, body: impl Read) -> Result<Listing, &'static str> {
     }
     let published = info.time.as_deref().and_then(time);
     Ok(Listing::from([(info.version, Listed { published, checksum: None })]))
+}
+
+/// What a checksum database of Go modules says of one version: a record's number, its lines for `go.sum`, and its signed tree, which is for
+/// clients to follow.
+pub(super) fn read_sums(name: &str, version: &str, body: impl Read) -> Result<Listing, &'static str> {
+    const ODD: &str = "it is not what checksum databases answer";
+    let mut text = String::new();
+    body.take(LONGEST_LINE as u64).read_to_string(&mut text).map_err(|_| ODD)?;
+    let fields = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut sums = fields.filter_map(|fields| match fields[..] {
+        [module, of, sum] if module == name && of == version => Checksum::go_module(sum),
+        _ => None,
+    });
+    let checksum = Some(sums.next().ok_or(ODD)?);
+    Ok(Listing::from([(version.to_owned(), Listed { published: None, checksum })]))
 }
 
 /// An object or a list of which each entry says something of a version, not more than [`MOST`] of them.

@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
@@ -19,7 +19,12 @@ use cofferdam_domain::{
 use http::{Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
-use super::{Listed, Listing, Part, Reading, Registry, RegistryKind, ask::Asker, grammar, index::read};
+use super::{
+    Checksum, Listed, Listing, Part, Reading, Registry, RegistryKind,
+    ask::Asker,
+    grammar,
+    index::{read, read_sums},
+};
 use crate::meter::Meter;
 
 /// The most bytes of an index. The packuments of packages with thousands of versions have tens of megabytes.
@@ -44,6 +49,8 @@ pub struct Listings {
     meter: Option<Arc<Meter>>,
     kept: Mutex<HashMap<String, Kept>>,
     reading: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// Checksum databases that did not answer, and since when.
+    silent: Mutex<HashMap<String, Instant>>,
 }
 
 /// What is known of an index, and since when.
@@ -93,8 +100,8 @@ impl ListingProblem {
 impl Listings {
     /// In these registries.
     pub(crate) fn new(registries: Vec<Registry>, asker: Asker, ages: bool, turns: Arc<Semaphore>) -> Self {
-        let (kept, reading) = (Mutex::default(), Mutex::default());
-        Self { registries, asker, ages, turns, meter: None, kept, reading }
+        let (kept, reading, silent) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { registries, asker, ages, turns, meter: None, kept, reading, silent }
     }
 
     /// For the indexes that all sessions read.
@@ -130,11 +137,15 @@ impl Listings {
         let mut problem = ListingProblem::NotListed { name: name.clone(), version: version.clone() };
         for index in self.indexes(*kind, registry) {
             match self.look_up(index, name, version, &key).await {
-                Ok(Some(Listed { published: None, checksum })) if self.ages => {
-                    let published = self.last_modified(registry, path, name).await?;
-                    return Ok(Listed { published, checksum });
+                Ok(Some(mut listed)) => {
+                    if *kind == RegistryKind::Go {
+                        listed.checksum = self.sum(registry, name, version).await;
+                    }
+                    if self.ages && listed.published.is_none() {
+                        listed.published = self.last_modified(registry, path, name).await?;
+                    }
+                    return Ok(listed);
                 }
-                Ok(Some(listed)) => return Ok(listed),
                 Ok(None) => {}
                 Err(error) => problem = error,
             }
@@ -164,6 +175,44 @@ impl Listings {
         Ok(self.listing(index, name, version).await?.get(key).copied())
     }
 
+    /// What a checksum database says of a Go module's version, if there is one that may be asked: one that is where the proxy is, on the
+    /// internet or in a company's network. What somebody needs a credential for, or has from within, is not for the public to hear of. Where
+    /// it does not answer, the proxy may pass it on (go.dev/ref/mod#checksum-database); where that does not either, there is Go's own
+    /// comparison, and the record says that there was none here.
+    async fn sum(&self, registry: &Registry, name: &str, version: &str) -> Option<Checksum> {
+        let sums = self.registries.iter().find(|other| {
+            other.kind == RegistryKind::Go
+                && other.part == Part::Sums
+                && other.addresses == registry.addresses
+                && registry.credential.is_none()
+        })?;
+        let by_proxy = Registry {
+            part: Part::Sums,
+            base: format!("{}/sumdb/{}", registry.base, sums.host),
+            ..registry.clone()
+        };
+        for place in [sums, &by_proxy] {
+            let url = place.url();
+            if self.is_silent(&url) {
+                continue;
+            }
+            match self.listing(place, name, version).await {
+                Ok(listing) => return listing.get(version)?.checksum,
+                Err(_) => self.silent().insert(url, Instant::now()).map_or((), drop),
+            }
+        }
+        None
+    }
+
+    /// Whether a checksum database did not answer a short while ago, and need not be waited for again.
+    fn is_silent(&self, url: &str) -> bool {
+        self.silent().get(url).is_some_and(|since| since.elapsed() < KEPT)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The places that have the index for what is read here.
     fn indexes<'a>(
         &'a self,
@@ -185,7 +234,10 @@ impl Listings {
         version: &str,
     ) -> Result<Arc<Listing>, ListingProblem> {
         let unreadable = |reason: String| ListingProblem::Unreadable { name: name.to_owned(), reason };
-        let below = below(index.kind, name, version);
+        let below = match index.part {
+            Part::Sums => format!("lookup/{}@{}", grammar::go_escaped(name), grammar::go_escaped(version)),
+            Part::Whole | Part::Index | Part::Files | Part::Crates(_) => below(index.kind, name, version),
+        };
         let key = format!("{} {}", index.url(), below);
         let turn = self.turn(&key);
         let _turn = turn.lock().await;
@@ -195,12 +247,17 @@ impl Listings {
         let path: RequestPath = format!("{}/{below}", index.base)
             .parse()
             .map_err(|_| unreadable("its path is not in canonical form".to_owned()))?;
-        let known = self.ask(index, path, version).await.map(Arc::new);
+        let known = self.ask(index, path, (name, version)).await.map(Arc::new);
         self.keep(key, known.clone());
         known.map_err(unreadable)
     }
 
-    async fn ask(&self, index: &Registry, path: RequestPath, version: &str) -> Result<Listing, String> {
+    async fn ask(
+        &self,
+        index: &Registry,
+        path: RequestPath,
+        (name, version): (&str, &str),
+    ) -> Result<Listing, String> {
         let accept = match index.kind {
             RegistryKind::Pip => "application/vnd.pypi.simple.v1+json, text/html;q=0.1",
             // Without times it is a tenth as long.
@@ -212,7 +269,11 @@ impl Listings {
         };
         let _turn = self.turns.acquire().await.map_err(|_| "the door is closed".to_owned())?;
         let (kind, version, page) = (index.kind, version.to_owned(), path.as_str().to_owned());
+        let module = (index.part == Part::Sums).then(|| name.to_owned());
         let answer = self.asker.read(index, (&path, accept, MAX_INDEX), self.meter.clone(), move |body| {
+            if let Some(module) = module {
+                return read_sums(&module, &version, body);
+            }
             let listing = read(kind, &version, body)?;
             if kind != RegistryKind::Pip {
                 return Ok(listing);

@@ -10,6 +10,7 @@ mod discover;
 mod grammar;
 mod index;
 mod listing;
+mod module_zip;
 mod named;
 mod packages;
 mod page;

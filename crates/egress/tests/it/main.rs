@@ -12,7 +12,9 @@ mod clients;
 mod credentials;
 // What the rules decide, without a socket.
 mod decisions;
+mod ech;
 mod framing;
+mod go_sums;
 mod host;
 mod hosts;
 mod inside;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_domain::egress::{EgressPolicy, Registries};
+use cofferdam_domain::egress::{EgressPolicy, Fetched, Registries};
 use cofferdam_egress::{
     BuiltIn, CredentialHost, Credentials, Discovery, DoorwayOptions, HostFiles, PackageCache, RegistryKind,
     Roots, discover,
@@ -136,8 +136,8 @@ impl Desk {
     }
 
     /// Waits until a package has come through.
-    async fn fetched(&self, name: &str) {
-        self.scene.log.wait_for_package_named(name).await;
+    async fn fetched(&self, name: &str) -> Fetched {
+        self.scene.log.wait_for_package_named(name).await
     }
 }
 
@@ -247,7 +247,7 @@ async fn go_downloads() {
     );
     let own = [("GOTOOLCHAIN", "local"), ("GOFLAGS", "-modcacherw -mod=mod")];
     desk.check(&desk.run("go", &["mod", "download", "github.com/google/uuid@v1.6.0"], &own).await);
-    desk.fetched("github.com/google/uuid").await;
+    assert!(desk.fetched("github.com/google/uuid").await.compared, "with the checksum database");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::ready::register;
+use super::ready::{register, room};
 use crate::SandboxError;
 
 /// How long a hand may take to answer what it can do at once. Generous, because the machine may be very busy.
@@ -73,7 +73,7 @@ impl Connection {
     pub(super) fn open(socket: OwnedFd, life: impl Into<Life>) -> io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let connection = Arc::new(Self {
-            socket: register(socket, Interest::READABLE | Interest::WRITABLE)?,
+            socket: register(socket, Interest::READABLE)?,
             life: life.into(),
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
@@ -146,10 +146,9 @@ impl Connection {
 
     async fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
         loop {
-            let mut ready = self.socket.writable().await?;
             match channel::send(self.socket.get_ref(), request, descriptors) {
                 Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready.clear_ready()
+                    room(self.socket.get_ref().as_fd()).await?;
                 }
                 done => return done,
             }

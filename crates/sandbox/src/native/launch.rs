@@ -9,7 +9,7 @@ use cofferdam_hand::protocol::message::{ReplyBody, RequestBody, RequestId, Start
 
 use super::{
     command::{Ends, problem},
-    connection::{ANSWER, Connection, wrong_reply},
+    connection::{Connection, wrong_reply},
     process::{NativeProcess, Watch},
 };
 use crate::SandboxError;
@@ -28,7 +28,7 @@ pub(super) async fn launch(
     let program = start.program.as_os_str().to_string_lossy().into_owned();
     let sent: Vec<BorrowedFd<'_>> = ends.command.iter().map(|end| end.as_fd()).collect();
     let asked = connection.request_as(id, RequestBody::Start(start), &sent).await;
-    let mut replies = asked.map_err(|error| {
+    let replies = asked.map_err(|error| {
         // The one thing about a request that is the caller's doing.
         if let SandboxError::Setup { source, .. } = &error {
             problem(&program, &source.to_string())
@@ -40,15 +40,17 @@ pub(super) async fn launch(
     let Ends { host, command: theirs } = ends;
     // Or the end of the output would never come.
     drop(theirs);
-    let reply = replies.next(ANSWER).await?;
-    if let ReplyBody::NotStarted(why) = reply {
+    let setup = |source| SandboxError::Setup { step: format!("prepare the output of {program}"), source };
+    let watched = NativeProcess::watch(Arc::clone(connection), replies, host, watch);
+    let (process, answered) = watched.map_err(setup)?;
+    // The task that answers ends without an answer only with the runtime.
+    let answer = answered.await.unwrap_or_else(|_| Err(connection.gone()))?;
+    if let ReplyBody::NotStarted(why) = answer {
         return Err(problem(&program, &why.to_string()));
-    } else if let ReplyBody::Refused(notice) = reply {
+    } else if let ReplyBody::Refused(notice) = answer {
         return Err(problem(&program, notice.as_str()));
-    } else if reply != ReplyBody::Started {
+    } else if answer != ReplyBody::Started {
         return Err(wrong_reply(connection));
     }
-    let step = format!("prepare the output of {program}");
-    NativeProcess::watch(Arc::clone(connection), replies, host, watch)
-        .map_err(|source| SandboxError::Setup { step, source })
+    Ok(process)
 }

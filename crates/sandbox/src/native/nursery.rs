@@ -36,7 +36,7 @@ struct Present {
 }
 
 impl Nursery {
-    /// Starts the first one. Blocks; must be called in a tokio runtime.
+    /// Starts the first one. Blocks.
     pub(super) fn new(needs: Needs, groups: Arc<Groups>) -> Result<Self, SandboxError> {
         let zygote = Arc::new(start(&needs, &groups)?);
         Ok(Self { needs, groups, present: Mutex::new(Present { zygote, closed: false }) })

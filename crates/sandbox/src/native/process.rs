@@ -1,13 +1,17 @@
 //! A started command: its output as it comes, its end, its limits in time.
 //!
-//! One task per command owns the host's end of its output. It reads what comes, waits for the hand's word that the command has ended, takes the
+//! One task per command reads its output as it comes, waits for the hand's word that the command has ended, takes the
 //! rest that is in the pipe by then, and goes on reading for what the command left running. The hand's word about the exit status is taken for what
 //! it is: the status of an untrusted program.
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,6 +73,8 @@ pub(super) struct NativeProcess {
     stage: watch::Receiver<Stage>,
     host: Arc<AsyncFd<OwnedFd>>,
     terminal: bool,
+    /// Whether something of it may still run.
+    left: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -92,13 +98,13 @@ enum Stage {
 }
 
 impl NativeProcess {
-    /// Watches a command that has just been started.
+    /// Watches a command that the hand has been told to start. The other value is the hand's first answer, which says whether it did.
     pub(super) fn watch(
         connection: Arc<Connection>,
         replies: Replies,
         host: OwnedFd,
         watch: Watch,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, oneshot::Receiver<Answer>)> {
         let Watch { timeout, output_limit, terminal, memory } = watch;
         let interest = if terminal { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let host = Arc::new(register(host, interest)?);
@@ -106,12 +112,10 @@ impl NativeProcess {
             all: Bounded::new(output_limit),
             untaken: Bounded::new(output_limit),
         }));
-        let more = Arc::new(Notify::new());
+        let (more, left) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(true)));
         let (sender, stage) = watch::channel(Stage::Running);
         let id = replies.id;
-        let (ended_in, ended) = oneshot::channel();
-        let follow =
-            Follow { connection: Arc::clone(&connection), replies, started: Instant::now(), timeout, memory };
+        let (answer, answered) = oneshot::channel();
         let reader = Reader {
             host: Arc::clone(&host),
             shared: Arc::clone(&shared),
@@ -119,10 +123,18 @@ impl NativeProcess {
             turn: 0,
             since: Instant::now(),
         };
-        let collect = Collect { reader, stage: sender };
-        tokio::spawn(follow.run(ended_in));
-        tokio::spawn(collect.run(ended));
-        Ok(Self { connection, id, shared, more, stage, host, terminal })
+        let follow = Follow {
+            connection: Arc::clone(&connection),
+            replies,
+            timeout,
+            memory,
+            reader,
+            stage: sender,
+            left: Arc::clone(&left),
+        };
+        // There already when the command starts, so that it does not take time from it.
+        tokio::spawn(follow.run(answer));
+        Ok((Self { connection, id, shared, more, stage, host, terminal, left }, answered))
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -130,46 +142,77 @@ impl NativeProcess {
     }
 }
 
-/// Follows what the hand says of a command.
+/// What the hand says when it is told to start a command.
+pub(super) type Answer = Result<ReplyBody, SandboxError>;
+
+/// Follows a command: what the hand says of it, and what it prints.
 struct Follow {
     connection: Arc<Connection>,
     replies: Replies,
-    started: Instant,
     timeout: Duration,
     memory: OutOfMemory,
+    reader: Reader,
+    stage: watch::Sender<Stage>,
+    left: Arc<AtomicBool>,
 }
 
 impl Follow {
-    async fn run(mut self, ended: oneshot::Sender<Stage>) {
-        let deadline = self.started.checked_add(self.timeout);
-        let reply = tokio::select! {
-            reply = self.replies.wait() => reply,
-            () = until(deadline) => return self.time_out(ended).await,
-        };
-        let stage = match reply {
-            Some(ReplyBody::Exited(exited)) => self.ended(exit(exited)),
-            Some(_) => {
-                wrong_reply(&self.connection);
-                Stage::Gone
-            }
-            None => Stage::Gone,
-        };
+    async fn run(mut self, answer: oneshot::Sender<Answer>) {
+        let first = self.replies.next(ANSWER).await;
+        let runs = matches!(first, Ok(ReplyBody::Started));
+        self.left.store(runs, Ordering::Relaxed);
         // Fails when nobody wants to know any more.
-        ended.send(stage).ok();
-        // Keeps the place of the last reply: that nothing of it is left.
-        while self.replies.wait().await.is_some() {}
+        answer.send(first).ok();
+        if !runs {
+            return;
+        }
+        let (last, mut open) = self.until_it_ends().await;
+        if open {
+            open = self.reader.read_rest();
+        }
+        self.stage.send(last).ok();
+        let Self { mut replies, mut reader, stage, left, .. } = self;
+        let mut more_replies = true;
+        while open {
+            tokio::select! {
+                () = stage.closed() => break,
+                more = reader.read_some() => open = more,
+                reply = replies.wait(), if more_replies => more_replies = reply.is_some(),
+            }
+        }
+        // Whoever still writes learns that nobody reads.
+        drop(reader);
+        // The last reply: that nothing of it is left.
+        while more_replies {
+            more_replies = replies.wait().await.is_some();
+        }
+        left.store(false, Ordering::Relaxed);
     }
 
-    async fn time_out(mut self, ended: oneshot::Sender<Stage>) {
-        let killed = kill(&self.connection, self.replies.id).await;
-        let stage = if killed.is_ok() { self.ended(Exit::TimedOut) } else { Stage::Gone };
-        ended.send(stage).ok();
-        while self.replies.wait().await.is_some() {}
-    }
-
-    fn ended(&self, exit: Exit) -> Stage {
+    /// Reads what it prints until it has ended; says how, and whether there may be more to read.
+    async fn until_it_ends(&mut self) -> (Stage, bool) {
+        let started = Instant::now();
+        let mut deadline = pin!(until(started.checked_add(self.timeout)));
+        let mut open = true;
+        let exit = loop {
+            tokio::select! {
+                reply = self.replies.wait() => match reply {
+                    Some(ReplyBody::Exited(exited)) => break exit(exited),
+                    Some(_) => {
+                        wrong_reply(&self.connection);
+                        return (Stage::Gone, open);
+                    }
+                    None => return (Stage::Gone, open),
+                },
+                () = &mut deadline => match kill(&self.connection, self.replies.id).await {
+                    Ok(()) => break Exit::TimedOut,
+                    Err(_) => return (Stage::Gone, open),
+                },
+                more = self.reader.read_some(), if open => open = more,
+            }
+        };
         let out_of_memory = exit != Exit::Code(0) && self.memory.happened();
-        Stage::Ended { exit, elapsed: self.started.elapsed(), out_of_memory }
+        (Stage::Ended { exit, elapsed: started.elapsed(), out_of_memory }, open)
     }
 }
 
@@ -199,36 +242,6 @@ async fn kill(connection: &Arc<Connection>, id: RequestId) -> Result<(), Sandbox
     }
     connection.end(&format!("{survivors} processes could not be killed"));
     Err(connection.gone())
-}
-
-/// Collects output, until it ends or nobody wants it.
-struct Collect {
-    reader: Reader,
-    stage: watch::Sender<Stage>,
-}
-
-impl Collect {
-    async fn run(self, mut ended: oneshot::Receiver<Stage>) {
-        let Self { mut reader, stage } = self;
-        let mut open = true;
-        let last = loop {
-            tokio::select! {
-                last = &mut ended => break last.unwrap_or(Stage::Gone),
-                more = reader.read_some(), if open => open = more,
-            }
-        };
-        if open {
-            open = reader.read_rest();
-        }
-        // Fails when nobody wants to know any more.
-        stage.send(last).ok();
-        while open {
-            tokio::select! {
-                () = stage.closed() => return,
-                more = reader.read_some() => open = more,
-            }
-        }
-    }
 }
 
 /// Reads output.
@@ -377,6 +390,9 @@ impl Process for NativeProcess {
 
 impl Drop for NativeProcess {
     fn drop(&mut self) {
+        if !self.left.load(Ordering::Relaxed) {
+            return;
+        }
         let (connection, id) = (Arc::clone(&self.connection), self.id);
         // Without a runtime the worker is ending, and every sandbox with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

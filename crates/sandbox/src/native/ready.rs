@@ -1,6 +1,9 @@
 //! Descriptors that tokio waits for.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -14,4 +17,11 @@ use tokio::io::{Interest, unix::AsyncFd};
 )]
 pub(super) fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, interest)
+}
+
+/// Waits until there is room in a socket, which there nearly always is. Whoever keeps one registered for that is woken whenever the other side
+/// has taken something from it, and that takes time on both sides.
+pub(super) async fn room(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let socket = register(socket.try_clone_to_owned()?, Interest::WRITABLE)?;
+    socket.writable().await.map(drop)
 }

@@ -18,6 +18,7 @@ use cofferdam_hand::protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     net::sockopt::{Timeout, set_socket_timeout},
     process::{Pid, PidfdFlags, pidfd_open},
 };
@@ -26,7 +27,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{cgroup::SandboxGroup, hand, network, probe::namespaces_remedy, ready::register};
+use super::{
+    cgroup::SandboxGroup,
+    hand, network,
+    probe::namespaces_remedy,
+    ready::{register, room},
+};
 use crate::{DoorListeners, SandboxError};
 
 /// How long the zygote may take for one answer. It does a few dozen system calls.
@@ -35,7 +41,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// A process that makes sandboxes. It ends, and with it all that it made, when this is dropped.
 #[derive(Debug)]
 pub(super) struct Zygote {
-    socket: AsyncFd<OwnedFd>,
+    socket: OwnedFd,
     /// Readable once its process has ended (pidfd_open(2)).
     process: OwnedFd,
     child: Launched,
@@ -122,7 +128,7 @@ impl Zygote {
         }
     }
 
-    /// Starts a zygote and has it prepare itself. Blocks; must be called in a tokio runtime.
+    /// Starts a zygote and has it prepare itself. Blocks.
     pub(super) fn start(prepare: Prepare, groups: &[BorrowedFd<'_>]) -> Result<Self, SandboxError> {
         let (child, socket) = Self::launch()?;
         let (capture, landlock) = match exchange(&socket, &Request::Prepare(prepare), groups)? {
@@ -131,7 +137,6 @@ impl Zygote {
             Reply::Probed(_) => return Err(out_of_order()),
         };
         rustix::io::ioctl_fionbio(&socket, true).map_err(|errno| setup("watch the zygote")(errno.into()))?;
-        let socket = register(socket, Interest::WRITABLE).map_err(setup("watch the zygote"))?;
         let process = child.handle().map_err(setup("watch the zygote"))?;
         Ok(Self { socket, process, child, next: AtomicU64::new(0), capture, landlock })
     }
@@ -185,10 +190,9 @@ impl Zygote {
     async fn tell(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
         let send = async {
             loop {
-                let mut ready = self.socket.writable().await?;
-                match channel::send(self.socket.get_ref(), request, descriptors) {
+                match channel::send(&self.socket, request, descriptors) {
                     Err(ChannelError::System(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                        ready.clear_ready();
+                        room(self.socket.as_fd()).await?;
                     }
                     done => return done.map_err(io::Error::other),
                 }
@@ -223,7 +227,7 @@ impl Zygote {
 impl Zygote {
     /// Has it end, and with it all that it made. The other end sees the end of the connection, clears up and exits.
     pub(super) fn shut_down(&self) {
-        rustix::net::shutdown(self.socket.get_ref(), rustix::net::Shutdown::Both).ok();
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).ok();
     }
 }
 
@@ -282,6 +286,11 @@ fn host_problem(failure: &Failure) -> SandboxError {
 }
 
 fn setup_failure(failure: Failure) -> SandboxError {
+    // Ids are given by user namespaces, and what is used up there is those, not the disk: see unshare(2).
+    if failure.errno == Errno::NOSPC.raw_os_error() && failure.step.contains("user ids") {
+        let missing = "no further user namespace may be made (user.max_user_namespaces)".to_owned();
+        return SandboxError::Host { missing, remedy: namespaces_remedy() };
+    }
     SandboxError::Setup { step: failure.step, source: io::Error::from_raw_os_error(failure.errno) }
 }
 

@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    Asked, EventBody, Label, Origin, Outcome, Owner, PullRequest, Secret, SessionId, Source, Subject, Task,
-    Thread, Wishes,
+    About, Asked, EventBody, Label, Origin, Outcome, Owner, PullRequest, Secret, SessionId, Source, Subject,
+    Task, Thread, Wishes,
 };
 use cofferdam_forge::{
     Authorship, Forge, ForgeError, Forges, Git, LocalForge, NewPullRequest, ObjectId, Push, RemoteForge,
@@ -24,7 +24,11 @@ use cofferdam_store::{Placement, Store as _, Ticket};
 use cofferdam_testkit::{GitServer, Manner};
 use cofferdam_worker::now;
 
-use crate::{desk::Desk, scene::Scene, service::Hall};
+use crate::{
+    desk::Desk,
+    scene::Scene,
+    service::{Hall, Running},
+};
 
 /// A first turn, and one that notes what it finds.
 const TWICE: &str = r#"
@@ -66,12 +70,17 @@ async fn write(hall: &Hall, session: SessionId) {
 
 /// Somebody commits to a branch of a repository, to places that the agent may not touch.
 fn commit(scene: &Scene, repository: &Path, branch: &str) -> String {
+    commit_once_more(scene, repository, branch, 0)
+}
+
+/// The same, and each time something else.
+fn commit_once_more(scene: &Scene, repository: &Path, branch: &str, time: u32) -> String {
     let (place, repository) = (scene.root.join("review"), repository.to_str().unwrap());
     let review = place.to_str().unwrap();
     scene.git(&["-C", repository, "worktree", "add", "--quiet", review, branch]);
     fs::create_dir_all(place.join(".github/workflows")).unwrap();
     fs::write(place.join(".github/workflows/theirs.yml"), "on: push\n").unwrap();
-    fs::write(place.join("theirs"), "by hand\n").unwrap();
+    fs::write(place.join("theirs"), format!("by hand {time}\n")).unwrap();
     scene.git(&["-C", review, "add", "--all"]);
     scene.git(&["-C", review, "commit", "--quiet", "--message=Theirs"]);
     let commit = scene.git(&["-C", review, "rev-parse", "HEAD"]);
@@ -156,11 +165,12 @@ async fn a_branch_that_was_deleted_is_made_again_when_somebody_asks_once_more() 
     hall.check(session).await;
 }
 
-/// A forge on which somebody commits right before the second push.
+/// A forge on which somebody commits right before the second push, and before so many of the next ones.
 struct Meddled {
     inner: LocalForge,
     scene: Scene,
     pushes: AtomicU32,
+    more: u32,
 }
 
 #[async_trait]
@@ -190,8 +200,10 @@ impl Forge for Meddled {
     }
 
     async fn push(&self, push: &Push<'_>) -> Result<String, ForgeError> {
-        if self.pushes.fetch_add(1, Ordering::Relaxed) == 1 {
-            commit(&self.scene, &self.scene.repository(), &branch_of(push.session));
+        let push_before = self.pushes.fetch_add(1, Ordering::Relaxed);
+        if (1..=1 + self.more).contains(&push_before) {
+            let branch = branch_of(push.session);
+            commit_once_more(&self.scene, &self.scene.repository(), &branch, push_before);
         }
         self.inner.push(push).await
     }
@@ -218,27 +230,162 @@ impl Forge for Meddled {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_people_push_while_the_agent_works_is_kept_and_nothing_of_its_work_is_lost() {
-    let hall = Hall::open(Some(&thrice("was put on top of that"))).await;
-    let Some(mut parts) = hall.parts().await else { return };
+/// A turn in which nothing more is to be done.
+const AGAIN: &str = r#"
+[[step]]
+call = [{ tool = "shell", args = { command = "ls" } }]
+
+[[step]]
+call = [{ tool = "finish", args = { outcome = "done", title = "Add, with a note", summary = "A note." } }]
+"#;
+
+/// A session whose second turn others are quicker than, so many times more than once.
+async fn meddled(more: u32, transcript: &str) -> Option<(Hall, SessionId, Running)> {
+    let hall = Hall::open(Some(transcript)).await;
+    let mut parts = hall.parts().await?;
     let scene = Scene { root: hall.scene.root.clone() };
-    let meddled = Meddled { inner: hall.scene.forge(), scene, pushes: AtomicU32::new(0) };
+    let meddled = Meddled { inner: hall.scene.forge(), scene, pushes: AtomicU32::new(0), more };
     parts.forges = Forges::new(Arc::new(meddled), Vec::new());
     let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
     let mut running = hall.start(parts);
     running.hear("Over(Succeeded)").await;
     write(&hall, session).await;
-    let told = running.hear("Over(Failed").await;
-    assert!(told.contains("somebody changed it") && told.contains("write to the session"), "{told}");
-    assert_eq!(subjects(&hall.scene, session)[0], "Ann: Theirs");
-    write(&hall, session).await;
+    Some((hall, session, running))
+}
+
+async fn overtaken(hall: &Hall, session: SessionId) -> usize {
+    let log = hall.store.log(session).await.unwrap();
+    log.iter().filter(|event| matches!(event.body, EventBody::Overtaken { .. })).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_push_while_the_agent_works_is_built_on_at_once() {
+    let Some((hall, session, mut running)) = meddled(0, &thrice("was put on top of that")).await else {
+        return;
+    };
     running.hear("Over(Succeeded)").await;
     running.stop().await;
+    assert_eq!(overtaken(&hall, session).await, 1);
     let subjects = subjects(&hall.scene, session);
     assert_eq!((subjects.len(), subjects[1].as_str()), (4, "Ann: Theirs"), "{subjects:?}");
     let note = hall.scene.git(&["show", &format!("{}:NOTE", branch_of(session))]);
     assert!(note.contains("sum.sh"), "{note}");
+    hall.check(session).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_pushes_again_and_again_is_asked_to_let_it_be_and_nothing_is_lost() {
+    let transcript = format!("{TWICE}{}", AGAIN.repeat(4));
+    let Some((hall, session, mut running)) = meddled(3, &transcript).await else {
+        return;
+    };
+    let told = running.hear("Over(Failed").await;
+    assert!(told.contains("somebody changed it") && told.contains("write to the session"), "{told}");
+    assert_eq!(overtaken(&hall, session).await, 3);
+    assert_eq!(subjects(&hall.scene, session)[0], "Ann: Theirs");
+    write(&hall, session).await;
+    running.hear("Over(Succeeded)").await;
+    running.stop().await;
+    let note = hall.scene.git(&["show", &format!("{}:NOTE", branch_of(session))]);
+    assert!(note.contains("sum.sh"), "{note}");
+    hall.check(session).await;
+}
+
+/// Somebody commits to the branch that pull requests are meant for.
+fn commit_to_main(scene: &Scene, file: &str, text: &str) -> String {
+    fs::write(scene.repository().join(file), text).unwrap();
+    scene.git(&["add", "--all"]);
+    scene.git(&["commit", "--quiet", "--message=Meanwhile"]);
+    scene.git(&["rev-parse", "HEAD"]).trim().to_owned()
+}
+
+/// Somebody asks on the forge that it be taken in.
+async fn ask_for_base(hall: &Hall, session: SessionId, comment: u64) {
+    let thread =
+        Thread { forge: "works".into(), repository: 12, path: "acme/site".into(), subject: Subject::Pull(1) };
+    let about = Some(Box::new(About::Comment { thread, comment, base: true }));
+    let (from, text) = ("ann".to_owned(), "@agent merge main".to_owned());
+    hall.append(session, EventBody::MessageReceived { from, text, label: Label::REQUESTER, about }).await;
+}
+
+const MERGES: &str = r#"
+name = "merges"
+after = "repeat"
+
+[[step]]
+call = [{ tool = "shell", args = { command = "sed -i 's/- [$]2/+ $2/' sum.sh" } }]
+
+[[step]]
+call = [{ tool = "finish", args = { outcome = "done", title = "Add", summary = "The sign." } }]
+
+# The model is asked before the sandbox is there: what the platform says of that comes with the first result.
+[[step]]
+call = [{ tool = "shell", args = { command = "ls" } }]
+
+[[step]]
+expect.contains = ["with conflicts", "sum.sh"]
+call = [{ tool = "shell", args = { command = "grep -q '<<<<<<<' sum.sh && echo 'echo $(( $1 + $2 )) # of both' > sum.sh && cat gained" } }]
+
+[[step]]
+expect.contains = ["more of it"]
+call = [{ tool = "finish", args = { outcome = "done", title = "Add", summary = "The sign, and both sides." } }]
+
+[[step]]
+call = [{ tool = "shell", args = { command = "cat later" } }]
+
+[[step]]
+expect.contains = ["without conflicts"]
+call = [{ tool = "finish", args = { outcome = "nothing_to_do", title = "Add", summary = "All is well." } }]
+
+[[step]]
+call = [{ tool = "shell", args = { command = "ls" } }]
+
+[[step]]
+expect.contains = ["there is nothing to take in"]
+call = [{ tool = "finish", args = { outcome = "nothing_to_do", title = "Add", summary = "All is well." } }]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_base_has_gained_is_taken_in_when_somebody_asks() {
+    let hall = Hall::open(Some(MERGES)).await;
+    let Some(parts) = hall.parts().await else { return };
+    let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
+    let mut running = hall.start(parts);
+    running.hear("Over(Succeeded)").await;
+    let branch = branch_of(session);
+    let parents = || hall.scene.git(&["log", "-1", "--format=%P", &branch]).trim().to_owned();
+    let show = |file: &str| hall.scene.git(&["show", &format!("{branch}:{file}")]);
+    let published = || hall.scene.git(&["rev-parse", &branch]).trim().to_owned();
+
+    // The same line on both sides, beside something new.
+    fs::write(hall.scene.repository().join("gained"), "more of it\n").unwrap();
+    let main = commit_to_main(&hall.scene, "sum.sh", "echo $(( $1 - $2 )) # of two\n");
+    let before = published();
+    ask_for_base(&hall, session, 70).await;
+    running.hear("Over(Succeeded)").await;
+    assert_eq!(parents(), format!("{before} {main}"));
+    assert_eq!(show("sum.sh"), "echo $(( $1 + $2 )) # of both\n");
+    assert_eq!(show("gained"), "more of it\n");
+    let agent = hall.agent(session).await;
+    assert_eq!(agent.repository().unwrap().base_commit, main, "the base from now on");
+    assert_eq!((agent.merged(), agent.base_wanted()), (None, false));
+    let runs: Vec<_> = agent.evidence().iter().map(|run| run.exit.success()).collect();
+    assert_eq!(runs.len(), 2, "tested anew");
+
+    // Where they go together, it is a merge and no more; the agent need not change anything.
+    let main = commit_to_main(&hall.scene, "later", "later\n");
+    let before = published();
+    ask_for_base(&hall, session, 71).await;
+    running.hear("Over(Succeeded)").await;
+    assert_eq!((parents(), show("later")), (format!("{before} {main}"), "later\n".to_owned()));
+    assert_eq!(show("sum.sh"), "echo $(( $1 + $2 )) # of both\n");
+
+    // And where there is nothing, nothing.
+    let before = published();
+    ask_for_base(&hall, session, 72).await;
+    running.hear("Over(Succeeded)").await;
+    running.stop().await;
+    assert_eq!(published(), before);
     hall.check(session).await;
 }
 

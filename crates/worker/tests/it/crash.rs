@@ -99,16 +99,28 @@ fn role() {
     });
 }
 
-/// Works on the session once. How many moments that took, unless it was killed.
+/// Works on the session once, with people about. How many moments that took, unless it was killed.
 fn live(scene: &Scene, session: SessionId, last_moment: u32) -> Option<u32> {
-    let output = Command::new(std::env::current_exe().unwrap())
+    lived(worker(scene, session, last_moment).env(PEOPLE, "1"))
+}
+
+/// The same with nobody about.
+pub(crate) fn live_alone(scene: &Scene, session: SessionId, last_moment: u32) -> Option<u32> {
+    lived(&mut worker(scene, session, last_moment))
+}
+
+fn worker(scene: &Scene, session: SessionId, last_moment: u32) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "crash::role", "--ignored", "--nocapture"])
         .env(ROOT, &scene.root)
         .env(SESSION, session.to_string())
-        .env(LAST, last_moment.to_string())
-        .env(PEOPLE, "1")
-        .output()
-        .unwrap();
+        .env(LAST, last_moment.to_string());
+    command
+}
+
+fn lived(command: &mut Command) -> Option<u32> {
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.signal() == Some(9) {
         return None;

@@ -108,6 +108,10 @@ impl Store for FatalStore {
         self.inner.sessions(filter).await
     }
 
+    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
+        self.inner.horizon(filter).await
+    }
+
     async fn session(
         &self,
         org: Option<OrgId>,

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy,
+    EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy, foreign::Foreign,
 };
 use cofferdam_forge::{Forge, Forges, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
@@ -129,11 +129,13 @@ impl Scene {
             driver: Arc::new(NativeDriver::new(options).await?),
             doorways: Arc::new(NoDoorways),
             mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
+            sparse: Vec::new(),
             git,
             forges: Forges::new(forge, Vec::new()),
             models: Arc::new(Recorded(self.root.join("transcript.toml"))),
             policy,
             policies: Arc::new(OwnPolicy),
+            mcp: cofferdam_worker::Mcp::none(),
             ledger: None,
             entrances: Arc::new(NoEntrance),
             read_only: Vec::new(),
@@ -171,7 +173,13 @@ impl Scene {
         let task = self.task(Wishes::default()).await;
         let model = Recorded(self.root.join("transcript.toml")).open(None).await.unwrap();
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
-        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(policy, &*model, System::ReadOnly, false)))];
+        let fixed = vec![EventBody::PolicyFixed(Box::new(fix(
+            policy,
+            &*model,
+            System::ReadOnly,
+            false,
+            Foreign::default(),
+        )))];
         let session = SessionId::generate();
         store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();
         session

@@ -2,7 +2,6 @@
 
 use std::{
     num::{NonZeroU32, NonZeroUsize},
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,26 +12,21 @@ use std::{
 use async_trait::async_trait;
 use cofferdam_agent::{Agent, replay};
 use cofferdam_domain::{
-    Event, EventBody, Label, OrgId, Outcome, Owner, PullRequestState, Secret, Seq, SessionId, Timestamp,
-    Wishes,
+    Event, EventBody, Label, Outcome, Owner, PullRequestState, Secret, Seq, SessionId, Wishes,
     effective::{Fork, checkpoints, fork},
     event::PlanDecision,
     policy::Questions,
 };
 use cofferdam_forge::Mirrors;
-use cofferdam_sandbox::Sandbox;
 use cofferdam_store::{
-    BucketOptions, DayBudget, Depth, Ledger, Placement, Presence, Purse, Queue, Release, Shares, Spending,
-    SqliteStore, Standing, Store, StoreError, Taken, Ticket, Writer,
+    BucketOptions, Depth, Placement, Presence, Queue, Release, Shares, SqliteStore, Standing, Store,
+    StoreError, Taken, Ticket, Writer,
 };
 use cofferdam_testkit::Objects;
-use cofferdam_worker::{
-    Entrance, Entrances, NoEntrance, Nobody, Parts, Service, ServiceNews, ServiceOptions, Visitor,
-    WorkerError, now,
-};
+use cofferdam_worker::{Nobody, Parts, Service, ServiceNews, ServiceOptions, WorkerError, now};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
@@ -125,7 +119,7 @@ impl Hall {
         replay(&self.events(session).await).unwrap();
     }
 
-    fn in_branch(&self, session: SessionId, path: &str) -> String {
+    pub(crate) fn in_branch(&self, session: SessionId, path: &str) -> String {
         self.scene.git(&["show", &format!("cofferdam/{session}:{path}")])
     }
 
@@ -285,7 +279,7 @@ async fn people_decide_answer_write_and_merge() {
 }
 
 /// A directory is made twice only if what was taken back is gone.
-const BACK: &str = r#"
+pub(crate) const BACK: &str = r#"
 name = "there and back"
 
 [[step]]
@@ -364,7 +358,7 @@ async fn a_session_that_is_paused_while_it_works_needs_no_worker() {
     hall.check(session).await;
 }
 
-const SLOW: &str = r#"
+pub(crate) const SLOW: &str = r#"
 name = "slow"
 
 [[step]]
@@ -500,163 +494,8 @@ async fn a_worker_that_was_silent_for_too_long_drops_everything_and_begins_anew(
     hall.check(session).await;
 }
 
-/// Says that nothing is left until somebody looks away.
-struct Empty(AtomicU32);
-
-#[async_trait]
-impl Ledger for Empty {
-    async fn set_budget(&self, _: OrgId, _: Purse, _: DayBudget) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn budget(&self, _: OrgId, _: Purse) -> Result<DayBudget, StoreError> {
-        Ok(DayBudget { tokens: Some(1), ..DayBudget::default() })
-    }
-
-    async fn spent(&self, _: OrgId, _: Purse, _: Timestamp) -> Result<Spending, StoreError> {
-        Ok(Spending::default())
-    }
-
-    async fn exceeded(&self, _: Owner, _: Timestamp) -> Result<Option<String>, StoreError> {
-        // The first answer of the model costs the one token that there is.
-        let asked = self.0.fetch_add(1, Ordering::SeqCst);
-        Ok((asked > 0).then(|| "the day's tokens are used up".to_owned()))
-    }
-
-    async fn deliveries_exceeded(&self, _: Owner, _: Timestamp) -> Result<Option<String>, StoreError> {
-        Ok(None)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_budget_that_is_used_up_stops_the_session_until_somebody_continues_it() {
-    let hall = Hall::open(None).await;
-    let Some(mut parts) = hall.parts().await else { return };
-    parts.ledger = Some(Arc::new(Empty(AtomicU32::new(0))));
-    let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
-    let mut running = hall.start(parts);
-    running.hear("Waiting(Budget)").await;
-    let asked = |events: &[Event]| {
-        events.iter().filter(|event| matches!(event.body, EventBody::ModelAsked { .. })).count()
-    };
-    let events = hall.events(session).await;
-    assert_eq!(asked(&events), 1, "its own spending counts at once");
-    hall.append(session, EventBody::ContinueAsked { by: "ann".to_owned() }).await;
-    running.hear("Over(Succeeded)").await;
-    running.stop().await;
-    hall.check(session).await;
-    assert!(Path::new(&hall.scene.data()).exists());
-}
-
-/// A day on which no pull request may be opened any more.
-struct Full;
-
-#[async_trait]
-impl Ledger for Full {
-    async fn set_budget(&self, _: OrgId, _: Purse, _: DayBudget) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn budget(&self, _: OrgId, _: Purse) -> Result<DayBudget, StoreError> {
-        Ok(DayBudget::default())
-    }
-
-    async fn spent(&self, _: OrgId, _: Purse, _: Timestamp) -> Result<Spending, StoreError> {
-        Ok(Spending::default())
-    }
-
-    async fn exceeded(&self, _: Owner, _: Timestamp) -> Result<Option<String>, StoreError> {
-        Ok(None)
-    }
-
-    async fn deliveries_exceeded(&self, _: Owner, _: Timestamp) -> Result<Option<String>, StoreError> {
-        Ok(Some("the organisation has opened 3 of 3 pull requests today".to_owned()))
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_days_pull_requests_are_used_up_a_finished_change_waits() {
-    let hall = Hall::open(None).await;
-    let Some(mut parts) = hall.parts().await else { return };
-    parts.ledger = Some(Arc::new(Full));
-    let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
-    let mut running = hall.start(parts);
-    running.hear("Waiting(Budget)").await;
-    let has = |events: &[Event], name: &str| events.iter().any(|event| event.body.name() == name);
-    let events = hall.events(session).await;
-    assert!(has(&events, "examined") && has(&events, "budget_exceeded") && !has(&events, "pushed"));
-    hall.append(session, EventBody::ContinueAsked { by: "ann".to_owned() }).await;
-    running.hear("Over(Succeeded)").await;
-    running.stop().await;
-    hall.check(session).await;
-}
-
-/// Lets one visitor in.
-struct OneDoor(std::sync::Mutex<Option<mpsc::Receiver<Box<dyn Visitor>>>>);
-
-impl Entrances for OneDoor {
-    fn open(&self, session: SessionId, directory: &Path) -> Entrance {
-        match self.0.lock().unwrap().take() {
-            Some(visitors) => Entrance { visitors, hold: Box::new(()) },
-            None => NoEntrance.open(session, directory),
-        }
-    }
-}
-
-/// Writes a file, and stays until it is told to go.
-struct Guest(Option<oneshot::Receiver<()>>, Option<oneshot::Sender<()>>);
-
-#[async_trait]
-impl Visitor for Guest {
-    fn name(&self) -> String {
-        "bob".to_owned()
-    }
-
-    async fn visit(mut self: Box<Self>, sandbox: &dyn Sandbox) -> Vec<u8> {
-        sandbox.write("by-hand", b"x", None).await.unwrap();
-        self.1.take().unwrap().send(()).unwrap();
-        self.0.take().unwrap().await.unwrap();
-        b"what was seen".to_vec()
-    }
-
-    async fn refuse(self: Box<Self>, reason: String) {
-        panic!("{reason}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_works_in_the_sandbox_while_the_agent_waits() {
-    let hall = Hall::open(Some(SLOW)).await;
-    let Some(mut parts) = hall.parts().await else { return };
-    let (come, visitors) = mpsc::channel(1);
-    parts.entrances = Arc::new(OneDoor(std::sync::Mutex::new(Some(visitors))));
-    let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
-    let mut running = hall.start(parts);
-    hall.until(session, |body| matches!(body, EventBody::ToolStarted { .. })).await;
-    let ((go, going), (there, arrived)) = (oneshot::channel(), oneshot::channel());
-    let guest: Box<dyn Visitor> = Box::new(Guest(Some(going), Some(there)));
-    come.send(guest).await.map_err(|_| "closed").unwrap();
-    arrived.await.unwrap();
-    let names = |events: &[Event]| events.iter().map(|event| event.body.name()).collect::<Vec<_>>();
-    let events = hall.events(session).await;
-    let last = &names(&events)[events.len() - 2..];
-    assert_eq!(
-        last,
-        ["terminal_opened", "tool_finished"],
-        "the call that ran has ended, and nothing is asked"
-    );
-    go.send(()).unwrap();
-    let closed = hall.until(session, |body| matches!(body, EventBody::TerminalClosed { .. })).await;
-    let EventBody::TerminalClosed { recording, .. } = closed.body else { panic!() };
-    assert_eq!(hall.store.blob(recording.digest).await.unwrap(), b"what was seen");
-    running.hear("Over(Succeeded)").await;
-    running.stop().await;
-    assert_eq!(hall.in_branch(session, "by-hand"), "x");
-    hall.check(session).await;
-}
-
 /// A bucket of this object store.
-fn bucket(objects: &Objects) -> BucketOptions {
+pub(crate) fn bucket(objects: &Objects) -> BucketOptions {
     objects.bucket("files");
     let options = BucketOptions::parse("s3://files/of/sessions").unwrap().at(&objects.endpoint()).unwrap();
     let settings = [

@@ -4,6 +4,9 @@
 //! copied, all else has one more link there, so that the cost is that of looking at what the sandbox has written, and of what is new. The
 //! copy is a layer of its own, over the same frozen parts, with one snapshot: other layers are made from it by [`LayerStack::fork`].
 //!
+//! Places beside the workspace in which there is nothing but directories, as preparing a sandbox leaves them, are not copied: a directory costs
+//! more than a link, and the next sandbox makes them again.
+//!
 //! Whether a file has changed is told by its inode number, size and time of change, which nobody inside can set. The trees are
 //! not trusted: every step is relative to an open directory and follows no link, and entries, bytes and depth are bounded.
 
@@ -22,11 +25,11 @@ use rustix::{
 };
 
 use super::{
-    LayerStack,
+    LayerStack, WORKSPACE,
     error::{LayerError, failed},
     history::mark,
     make,
-    merge::{below, copy_attributes, copy_directory, copy_entry, like, names, open, system},
+    merge::{below, copy_attributes, copy_directory, copy_entry, is_opaque, like, names, open, system},
     stack::{MOST_FROZEN, Part, SnapshotId, Stack},
     uppers,
 };
@@ -93,7 +96,7 @@ impl LayerCopies {
         let _changes = layer.lock_changes()?;
         let origin = Stack::read(&layer.path)?;
         let top = uppers(&origin.top()).map_err(failed("read the part of a layer that is written to"))?;
-        let found = look(&top, bounds)?;
+        let (found, top) = look(top, bounds)?;
         if self.last.is_some() && found == self.known {
             return Ok(None);
         }
@@ -146,12 +149,17 @@ fn finish(origin: &Stack, new: &Path, part: Part) -> Result<(), LayerError> {
     stack.used().iter().try_for_each(|used| mark(used, &stack)).map_err(failed("mark a part as used"))
 }
 
-/// All entries below these places.
-fn look(top: &[(PathBuf, PathBuf)], bounds: CopyBounds) -> Result<HashMap<PathBuf, Known>, LayerError> {
+/// The places of a part, each with the directory there.
+type Places = Vec<(PathBuf, PathBuf)>;
+
+/// All entries below these places, and the places in which there is something to be copied.
+fn look(top: Places, bounds: CopyBounds) -> Result<(HashMap<PathBuf, Known>, Places), LayerError> {
     let mut found = HashMap::new();
+    let mut worth_copying = Vec::new();
     for (place, upper) in top {
-        let root = open(upper).map_err(system("open a part of a layer"))?;
+        let root = open(&upper).map_err(system("open a part of a layer"))?;
         let mut waiting = vec![PathBuf::new()];
+        let mut is_bare = !place.starts_with(WORKSPACE);
         while let Some(path) = waiting.pop() {
             let directory = match below(&root, &path) {
                 Ok(directory) => directory,
@@ -159,6 +167,7 @@ fn look(top: &[(PathBuf, PathBuf)], bounds: CopyBounds) -> Result<HashMap<PathBu
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 Err(errno) => return Err(system("open a directory of a layer")(errno)),
             };
+            is_bare &= !is_opaque(&directory);
             for name in names(&directory).map_err(system("read a directory of a layer"))? {
                 let Ok(status) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
                 let path = path.join(OsStr::from_bytes(name.to_bytes()));
@@ -167,12 +176,17 @@ fn look(top: &[(PathBuf, PathBuf)], bounds: CopyBounds) -> Result<HashMap<PathBu
                 }
                 if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
                     waiting.push(path.clone());
+                } else {
+                    is_bare = false;
                 }
                 found.insert(place.join(path), Known::of(&status));
             }
         }
+        if !is_bare {
+            worth_copying.push((place, upper));
+        }
     }
-    Ok(found)
+    Ok((found, worth_copying))
 }
 
 struct Copy<'c> {
@@ -191,12 +205,18 @@ impl Copy<'_> {
         let mut waiting = vec![PathBuf::new()];
         while let Some(path) = waiting.pop() {
             let (Ok(from), Ok(to)) = (below(&root, &path), below(&target, &path)) else { continue };
+            let before = self.before.as_ref().and_then(|before| below(before, &path).ok());
             for name in names(&from).map_err(system("read a directory of a layer"))? {
                 let path = path.join(OsStr::from_bytes(name.to_bytes()));
                 // What came since it was looked at is for the next copy.
-                let Some(seen) = self.found.get(&place.join(&path)) else { continue };
-                let unchanged = seen.file && self.known.get(&place.join(&path)) == Some(seen);
-                if unchanged && self.link(&path, &to, &name) {
+                let full = place.join(&path);
+                let Some(seen) = self.found.get(&full) else { continue };
+                let unchanged = seen.file && self.known.get(&full) == Some(seen);
+                let linked = before
+                    .as_ref()
+                    .filter(|_| unchanged)
+                    .is_some_and(|before| linkat(before, &name, &to, &name, AtFlags::empty()).is_ok());
+                if linked {
                     continue;
                 }
                 match self.entry(&from, &to, &name) {
@@ -209,13 +229,6 @@ impl Copy<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Links a file from the copy before. Whether that could be done.
-    fn link(&self, path: &Path, to: &OwnedFd, name: &CStr) -> bool {
-        let above = path.parent().unwrap_or(Path::new(""));
-        let before = self.before.as_ref().and_then(|before| below(before, above).ok());
-        before.is_some_and(|before| linkat(before, name, to, name, AtFlags::empty()).is_ok())
     }
 
     /// Copies an entry, of a directory only itself. Says what it is.
@@ -258,7 +271,7 @@ impl Copy<'_> {
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
-    use super::*;
+    use super::{super::merge::OPAQUE, *};
 
     const BOUNDS: CopyBounds = CopyBounds { entries: 100, bytes: 1 << 20 };
 
@@ -329,6 +342,35 @@ mod tests {
         assert!(has(0, "a") && has(1, "b"));
         super::super::remove_layer(&fork.path).unwrap();
         assert!(!layer.path.exists() && !copy.path.exists());
+    }
+
+    #[test]
+    fn a_home_of_directories_alone_is_not_copied_and_any_other_is() {
+        let (_place, layer, workspace, directory) = scene();
+        let home = layer.path.join("0/home/upper");
+        fs::create_dir_all(home.join(".cargo/registry")).unwrap();
+        fs::create_dir(workspace.join("empty")).unwrap();
+        let mut copies = LayerCopies::default();
+        let mut take =
+            || directory.join(copies.take(&layer, &directory, BOUNDS).unwrap().unwrap().to_string());
+        let bare = take();
+        assert!(!bare.join("0/home").exists() && bare.join("0/workspace/upper/empty").is_dir());
+        fs::write(home.join(".cargo/config"), "x").unwrap();
+        let with_file = take();
+        assert!(with_file.join("0/home/upper/.cargo/registry").is_dir());
+        assert_eq!(fs::read_to_string(with_file.join("0/home/upper/.cargo/config")).unwrap(), "x");
+        fs::remove_file(home.join(".cargo/config")).unwrap();
+        assert!(!take().join("0/home").exists());
+        // What hides something below is something.
+        symlink("nowhere", home.join("link")).unwrap();
+        assert!(take().join("0/home/upper/link").is_symlink());
+        fs::remove_file(home.join("link")).unwrap();
+        let opaque = fs::File::open(home.join(".cargo")).unwrap();
+        if let Err(errno) = rustix::fs::fsetxattr(&opaque, OPAQUE, b"y", rustix::fs::XattrFlags::empty()) {
+            eprintln!("SKIPPED: this filesystem has no user attributes: {errno}");
+            return;
+        }
+        assert!(take().join("0/home/upper/.cargo").is_dir());
     }
 
     #[test]
