@@ -18,6 +18,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
                       manifest-src 'self'";
 
+/// The same for a page with a form that leads to another origin, and to that one alone.
+pub(crate) fn policy_with_form_to(origin: &str) -> String {
+    POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}"))
+}
+
 /// On every answer. An answer that has one of them keeps its own.
 const HEADERS: [(&str, &str); 8] = [
     ("content-security-policy", POLICY),

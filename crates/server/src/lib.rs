@@ -17,6 +17,7 @@ mod api;
 mod client;
 mod cursor;
 mod desk;
+mod forges;
 mod headers;
 mod hooks;
 mod limits;
@@ -37,12 +38,15 @@ mod tail;
 
 pub use access::{Admit, InvalidOpenId, OpenId, OpenIdSettings, Who};
 pub use act::Act;
+pub use actions::sealed_as;
 pub use client::{Client, ClientError};
 pub use desk::{Desk, Link, Refusal};
+pub use forges::{AppForm, AppSeen, AppWish, BudgetSeen, ForgeSeen, Forges, NewApp, NoNewApp};
 pub use hooks::{Hooks, Posted};
 pub use limits::Limits;
 pub use numbers::serve_numbers;
 pub use origin::{InvalidOrigin, Origin};
 pub use server::{
-    Choices, Clock, Eraser, Numbers, Repositories, SealError, SecretSeal, Server, ServerParts, Threads,
+    AuditKey, Choices, Clock, Eraser, Numbers, Repositories, SealError, SecretSeal, Server, ServerParts,
+    Threads,
 };

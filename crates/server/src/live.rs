@@ -30,10 +30,21 @@ pub(crate) async fn session_events(
     signed: Signed,
     session: SessionId,
     after: Seq,
-) -> Result<impl Stream<Item = Live<Frame>> + Send + use<>, Problem> {
+) -> Result<BoxStream<'static, Live<Frame>>, Problem> {
+    let shared = signed.shared.clone();
+    let tenant = signed.tenant.clone();
+    session_frames(signed, session, async move { shared.tails().watch(tenant, session, after).await }).await
+}
+
+/// What is sent of a session, for as long as it may be seen.
+pub(crate) async fn session_frames(
+    signed: Signed,
+    session: SessionId,
+    frames: impl Future<Output = Result<BoxStream<'static, Frame>, Problem>> + Send,
+) -> Result<BoxStream<'static, Live<Frame>>, Problem> {
     let open = slot(&signed)?;
-    let frames = signed.shared.tails().watch(signed.tenant.clone(), session, after).await?;
-    Ok(Watched::new(signed, Some(session), frames.boxed(), open).stream())
+    let frames = frames.await?;
+    Ok(Watched::new(signed, Some(session), frames, open).stream().boxed())
 }
 
 /// The sessions that whoever asks may see, each time that one has changed.

@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Link,
     /// A sign-in by OpenID Connect that a browser has begun.
     Attempt,
+    /// An app of a forge that a browser has begun to make.
+    App,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
             Self::Cookie => "cfc_",
             Self::Link => "cfl_",
             Self::Attempt => "cfo_",
+            Self::App => "cfg_",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{Router, body::Body, extract::Request, middleware};
 use cofferdam_domain::{OrgId, Secret, SessionId, Thread, Timestamp};
-use cofferdam_store::Everything;
+use cofferdam_store::{CheckpointKey, Everything};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Hooks, Limits, OpenId, Origin, api, headers, hooks,
+    Forges, Hooks, Limits, OpenId, Origin, api, headers, hooks,
     limits::{MAX_FIELDS, MAX_HEAD, POSTED_AT_ONCE, Streams},
     metrics::Metrics,
     pages, patience,
@@ -28,6 +28,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// More numbers of this process, in the text format of Prometheus.
 pub type Numbers = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Gives the key that signs where audit logs end.
+pub type AuditKey =
+    Arc<dyn Fn() -> Result<CheckpointKey, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
 /// Encrypts what is kept for an organisation. Whoever puts secrets in cannot get them out again.
 #[async_trait]
@@ -124,12 +128,16 @@ pub struct ServerParts {
     pub eraser: Option<Box<dyn Eraser>>,
     /// Takes what other programs post; nobody does where nothing is configured to be posted.
     pub hooks: Option<Box<dyn Hooks>>,
+    /// Knows the forges; there are no pages about them where nobody does.
+    pub forges: Option<Box<dyn Forges>>,
     /// Says what time it is.
     pub clock: Clock,
     /// What clients may take.
     pub limits: Limits,
     /// What else `/metrics` shows.
     pub numbers: Numbers,
+    /// Signs where audit logs end.
+    pub audit_key: AuditKey,
 }
 
 /// The server.
@@ -142,8 +150,20 @@ impl Server {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: ServerParts) -> Self {
-        let ServerParts { store, origin, choices, seal, openid, eraser, hooks, clock, limits, numbers } =
-            parts;
+        let ServerParts {
+            store,
+            origin,
+            choices,
+            seal,
+            openid,
+            eraser,
+            hooks,
+            forges,
+            clock,
+            limits,
+            numbers,
+            audit_key,
+        } = parts;
         let inside = Inside {
             store,
             origin,
@@ -152,9 +172,11 @@ impl Server {
             openid,
             eraser,
             hooks,
+            forges,
             clock,
             limits,
             numbers,
+            audit_key,
             streams: Streams::default(),
             posted: Arc::new(Semaphore::new(POSTED_AT_ONCE)),
             tails: Tails::default(),

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use cofferdam_domain::Timestamp;
-use cofferdam_store::Everything;
+use cofferdam_store::{CheckpointKey, Everything};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     access::OpenId,
+    forges::Forges,
     hooks::Hooks,
     limits::{Limits, Streams},
     metrics::Metrics,
     origin::Origin,
-    server::{Choices, Clock, Eraser, Numbers, SecretSeal},
+    server::{AuditKey, Choices, Clock, Eraser, Numbers, SecretSeal},
     tail::Tails,
 };
 
@@ -34,9 +35,11 @@ pub(crate) struct Inside {
     pub(crate) openid: Option<OpenId>,
     pub(crate) eraser: Option<Box<dyn Eraser>>,
     pub(crate) hooks: Option<Box<dyn Hooks>>,
+    pub(crate) forges: Option<Box<dyn Forges>>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) numbers: Numbers,
+    pub(crate) audit_key: AuditKey,
     pub(crate) streams: Streams,
     /// A permit for each byte that is posted by other programs and held at once.
     pub(crate) posted: Arc<Semaphore>,
@@ -81,6 +84,10 @@ impl Shared {
         self.0.hooks.as_deref()
     }
 
+    pub(crate) fn forges(&self) -> Option<&dyn Forges> {
+        self.0.forges.as_deref()
+    }
+
     pub(crate) fn posted(&self) -> &Arc<Semaphore> {
         &self.0.posted
     }
@@ -92,6 +99,11 @@ impl Shared {
     /// What else this process counts, in the text format of Prometheus.
     pub(crate) fn numbers(&self) -> String {
         (self.0.numbers)()
+    }
+
+    /// What signs where audit logs end.
+    pub(crate) fn audit_key(&self) -> Result<CheckpointKey, Box<dyn std::error::Error + Send + Sync>> {
+        (self.0.audit_key)()
     }
 
     pub(crate) fn streams(&self) -> &Streams {

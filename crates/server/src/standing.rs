@@ -1,8 +1,8 @@
 //! How a session stands: what its log says is asked, decided and done. No I/O.
 
 use cofferdam_domain::{
-    BlobRef, CallId, Digest, Event, EventBody, EvidenceRun, Finding, Outcome, PullRequest, PullRequestState,
-    SandboxId, Seq, Task, Timestamp, Verdict, WaitingFor,
+    BlobRef, CallId, Digest, Event, EventBody, EvidenceRun, Finding, Outcome, Part, PullRequest,
+    PullRequestState, SandboxId, Seq, Task, Timestamp, Verdict, WaitingFor,
     effective::effective,
     egress::{Access, AccessAsk},
     event::PlanDecision,
@@ -64,6 +64,8 @@ pub(crate) struct Standing {
     pub(crate) accesses: Vec<AccessStanding>,
     pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) pull_request: Option<PullRequest>,
+    /// Those in other repositories of the session.
+    pub(crate) beside: Vec<(Part, PullRequest)>,
     /// What was asked about the pull request and is not done yet.
     pub(crate) asked_of_forge: bool,
     /// The latest change as text.
@@ -148,11 +150,13 @@ impl Standing {
             EventBody::PullRequestClosed { state } => self.closed(state),
             EventBody::MergeAsked { .. } | EventBody::CloseAsked { .. } => self.asked_of_forge = true,
             EventBody::MergeFailed { .. } => self.asked_of_forge = false,
+            EventBody::Beside { part, body } => self.beside(*part, body),
             EventBody::Claimed { .. }
             | EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
+            | EventBody::InstructionsFound(_)
             | EventBody::ModelAsked { .. }
             | EventBody::ModelAnswered { .. }
             | EventBody::ModelFailed { .. }
@@ -170,6 +174,8 @@ impl Standing {
             | EventBody::WorkFinished { .. }
             | EventBody::NothingChanged
             | EventBody::Pushed { .. }
+            | EventBody::Overtaken { .. }
+            | EventBody::Delegated { .. }
             | EventBody::RolledBack { .. }
             | EventBody::Forked { .. }
             | EventBody::CheckpointStored { .. }
@@ -239,6 +245,26 @@ impl Standing {
         }
     }
 
+    /// What concerns another one of the session's repositories: its pull request.
+    fn beside(&mut self, part: Part, body: &EventBody) {
+        if let EventBody::PullRequestOpened(opened) = body {
+            self.beside.retain(|(known, _)| *known != part);
+            self.beside.push((part, (**opened).clone()));
+        } else if let EventBody::PullRequestClosed { state } = body {
+            self.asked_of_forge = false;
+            for (_, opened) in self.beside.iter_mut().filter(|(known, _)| *known == part) {
+                opened.state = state.clone();
+            }
+        } else if let EventBody::MergeFailed { .. } = body {
+            self.asked_of_forge = false;
+        }
+    }
+
+    /// The pull requests in all its repositories.
+    pub(crate) fn pull_requests(&self) -> impl Iterator<Item = &PullRequest> {
+        self.pull_request.iter().chain(self.beside.iter().map(|(_, opened)| opened))
+    }
+
     /// The request for access to exactly this: one that is open before one that is decided.
     pub(crate) fn asked(&self, rule: Digest) -> Option<&AccessStanding> {
         let mut found = None;
@@ -255,7 +281,7 @@ impl Standing {
 
     /// The pull request, while it waits for a reviewer.
     pub(crate) fn open_pull_request(&self) -> Option<&PullRequest> {
-        self.pull_request.as_ref().filter(|pull_request| pull_request.state == PullRequestState::Open)
+        self.pull_requests().find(|pull_request| pull_request.state == PullRequestState::Open)
     }
 }
 

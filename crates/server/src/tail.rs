@@ -1,19 +1,20 @@
-//! The end of a log that is watched: its latest events, written out once for all who watch.
+//! The end of a log that is watched: what is sent of it, written out once for all who watch.
 //!
-//! One task follows the log for as long as there is a watcher, and keeps the last events as they are sent, up to a number of bytes. Each watcher has a
-//! place of its own; who is behind what is kept reads the store until it has caught up. So many watchers cost one reading, and a slow one costs
-//! nobody else anything.
+//! One task follows the log for as long as there is a watcher, and keeps the last of what is sent (events, or what they change on a page), up to a
+//! number of bytes. Each watcher has a place of its own; who is behind what is kept catches up alone ([`CatchUp`]). So many watchers cost one reading
+//! and one writing, and a slow one costs nobody else anything.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use cofferdam_domain::{Event, Seq, SessionId};
-use cofferdam_store::{StoreError, Tenant};
+use cofferdam_store::Tenant;
 use futures_util::{
-    Stream, StreamExt as _,
+    StreamExt as _,
     stream::{self, BoxStream},
 };
 use serde::Serialize;
@@ -21,16 +22,16 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::problem::Problem;
 
-/// Bytes of events that are kept for each session that is watched. The last event is kept however long it is.
+/// Bytes that are kept for each session that is watched. The last frame is kept however long it is.
 const KEPT: usize = 256 << 10;
 
 /// Events that a watcher who is behind reads at once.
 const PAGE: u32 = 64;
 
-/// An event as a stream of server-sent events has it (HTML Living Standard, "Server-sent events").
+/// A message of a stream of server-sent events (HTML Living Standard, "Server-sent events").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// The event's place in the log.
+    /// The place in the log up to which it tells.
     pub(crate) seq: Seq,
     /// What is sent.
     pub(crate) bytes: Bytes,
@@ -56,13 +57,13 @@ pub(crate) fn message(id: Option<Seq>, value: &impl Serialize) -> Bytes {
     }
 }
 
-/// The last events of a log.
+/// The last frames of a log.
 #[derive(Debug)]
 struct Kept {
-    /// In order, without a gap, up to the last one there is.
+    /// In order, up to the last one there is. Each tells of all events after the one before it.
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// The event before the first that is kept.
+    /// The last event of which the first that is kept does not tell.
     before: Seq,
 }
 
@@ -92,9 +93,11 @@ impl Kept {
     }
 
     fn next(&self, place: Seq) -> Next {
-        let Some(index) = place.0.checked_sub(self.before.0) else { return Next::Older };
-        let frame = usize::try_from(index).ok().and_then(|index| self.frames.get(index));
-        frame.cloned().map_or(Next::Nothing, Next::Frame)
+        if place < self.before {
+            return Next::Older;
+        }
+        let index = self.frames.partition_point(|frame| frame.seq <= place);
+        self.frames.get(index).cloned().map_or(Next::Nothing, Next::Frame)
     }
 }
 
@@ -106,12 +109,11 @@ struct Tail {
 }
 
 impl Tail {
-    fn follow(mut events: BoxStream<'static, Result<Event, StoreError>>, after: Seq) -> Self {
+    fn follow(mut frames: BoxStream<'static, Frame>, after: Seq) -> Self {
         let (keep, kept) = watch::channel(Kept::after(after));
         let follower = tokio::spawn(async move {
             // When nothing more can be heard, watchers learn it from the end of this.
-            while let Some(Ok(event)) = events.next().await {
-                let frame = Frame::of(&event);
+            while let Some(frame) = frames.next().await {
                 keep.send_modify(|kept| kept.push(frame));
             }
         });
@@ -129,6 +131,13 @@ impl Drop for Tail {
     }
 }
 
+/// How somebody who is behind what is kept comes to where the others are.
+#[async_trait]
+pub(crate) trait CatchUp: Send {
+    /// What is to be sent of the events after a place, in order; not all of it at once if it is much. `None` when it cannot be had.
+    async fn after(&mut self, place: Seq) -> Option<Vec<Frame>>;
+}
+
 /// The ends of all logs that are watched.
 #[derive(Debug, Default)]
 pub(crate) struct Tails(Mutex<HashMap<SessionId, Weak<Tail>>>);
@@ -144,18 +153,39 @@ impl Tails {
         tenant: Tenant,
         session: SessionId,
         after: Seq,
-    ) -> Result<impl Stream<Item = Frame> + Send + use<>, Problem> {
+    ) -> Result<BoxStream<'static, Frame>, Problem> {
         let last = tenant.session(session).await?.last;
+        let reader = Reader { tenant: tenant.clone(), session };
+        let follow = async move {
+            let events = tenant.follow(session, last).await?;
+            let events = events.take_while(|event| std::future::ready(event.is_ok()));
+            Ok(events.filter_map(async |event| Some(Frame::of(&event.ok()?))).boxed())
+        };
+        self.join(session, (last, after), follow, reader).await
+    }
+
+    /// What is sent of a session after a place. Where nobody watches it yet, `follow` gives what is sent after its `last` event.
+    ///
+    /// # Errors
+    /// What `follow` says.
+    pub(crate) async fn join<C: CatchUp + 'static>(
+        &self,
+        session: SessionId,
+        (last, after): (Seq, Seq),
+        follow: impl Future<Output = Result<BoxStream<'static, Frame>, Problem>> + Send,
+        catch_up: C,
+    ) -> Result<BoxStream<'static, Frame>, Problem> {
         let tail = match self.known(session) {
             Some(tail) => tail,
-            None => self.keep(session, Tail::follow(tenant.follow(session, last).await?, last)),
+            None => self.keep(session, Tail::follow(follow.await?, last)),
         };
         let kept = tail.kept.clone();
-        let watcher = Watcher { tenant, session, kept, place: after, read: VecDeque::new(), _tail: tail };
-        Ok(stream::unfold(watcher, |mut watcher| async move {
+        let watcher = Watcher { catch_up, kept, place: after, read: VecDeque::new(), _tail: tail };
+        let frames = stream::unfold(watcher, |mut watcher| async move {
             let frame = watcher.next().await?;
             Some((frame, watcher))
-        }))
+        });
+        Ok(frames.boxed())
     }
 
     fn known(&self, session: SessionId) -> Option<Arc<Tail>> {
@@ -179,19 +209,32 @@ impl Tails {
     }
 }
 
-/// Somebody who watches.
-struct Watcher {
+/// Reads events from the store.
+struct Reader {
     tenant: Tenant,
     session: SessionId,
+}
+
+#[async_trait]
+impl CatchUp for Reader {
+    async fn after(&mut self, place: Seq) -> Option<Vec<Frame>> {
+        let events = self.tenant.read(self.session, place, PAGE).await.ok()?;
+        Some(events.iter().map(Frame::of).collect())
+    }
+}
+
+/// Somebody who watches.
+struct Watcher<C> {
+    catch_up: C,
     kept: watch::Receiver<Kept>,
-    /// The last event that they have.
+    /// The last event that they know of.
     place: Seq,
-    /// Events that were read from the store.
+    /// Frames that are theirs alone.
     read: VecDeque<Frame>,
     _tail: Arc<Tail>,
 }
 
-impl Watcher {
+impl<C: CatchUp> Watcher<C> {
     async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.read.pop_front() {
@@ -205,8 +248,7 @@ impl Watcher {
                     return Some(frame);
                 }
                 Next::Older => {
-                    let events = self.tenant.read(self.session, self.place, PAGE).await.ok()?;
-                    self.read = events.iter().map(Frame::of).collect();
+                    self.read = self.catch_up.after(self.place).await?.into();
                     // They were there when they were kept, and are not now.
                     self.read.front()?;
                 }
@@ -237,6 +279,12 @@ mod tests {
         assert_eq!(kept.next(Seq(7)), Next::Frame(frame(8, 5)));
         assert_eq!(kept.next(Seq(9)), Next::Frame(frame(10, 5)));
         assert_eq!((kept.next(Seq(6)), kept.next(Seq(10))), (Next::Older, Next::Nothing));
+        // One that tells of several events is for all who do not know the last of them.
+        kept.push(frame(15, 5));
+        for place in [10, 12, 14] {
+            assert_eq!(kept.next(Seq(place)), Next::Frame(frame(15, 5)));
+        }
+        assert_eq!(kept.next(Seq(15)), Next::Nothing);
     }
 
     #[test]

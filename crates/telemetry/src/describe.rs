@@ -212,6 +212,8 @@ pub(crate) fn ended(span: &mut Span, outcome: &Outcome, content: Content) {
             span.fail("failed", content.text(reason));
         }
         Outcome::Succeeded
+        | Outcome::Reviewed
+        | Outcome::Answered
         | Outcome::NothingToDo
         | Outcome::Stopped { .. }
         | Outcome::Held { .. }

@@ -9,8 +9,8 @@ mod pieces;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_domain::{
-    CallId, Cost, Event, EventBody, EventId, SessionId, Side, Stage, Timestamp, ToolCall, Usage, WaitingFor,
-    event::ModelInfo,
+    CallId, Cost, Event, EventBody, EventId, Part, SessionId, Side, Stage, Timestamp, ToolCall, Usage,
+    WaitingFor, event::ModelInfo,
 };
 
 use crate::{Content, Span, describe};
@@ -44,7 +44,10 @@ pub struct Fold {
     calls: BTreeMap<CallId, Span>,
     /// The calls of the last answer, for their arguments, where those are told.
     asked: Vec<ToolCall>,
-    stages: Vec<(Stage, Span)>,
+    /// Those of the worker's own work, each on one of the session's repositories.
+    stages: Vec<(Part, Stage, Span)>,
+    /// What the event at hand is about.
+    part: Part,
     done: Vec<Span>,
 }
 
@@ -69,6 +72,7 @@ impl Fold {
             calls: BTreeMap::new(),
             asked: Vec::new(),
             stages: Vec::new(),
+            part: Part::FIRST,
             done: Vec::new(),
         }
     }
@@ -132,9 +136,16 @@ impl Fold {
                 self.close_stage(Stage::Evidence { side: Side::Base }, |_, _| ());
                 self.close_stage(Stage::Evidence { side: Side::Head }, |_, _| ());
             }
-            EventBody::Pushed { .. } => self.close_stage(Stage::Push, |_, _| ()),
+            EventBody::Pushed { .. } | EventBody::Overtaken { .. } => {
+                self.close_stage(Stage::Push, |_, _| ());
+            }
             EventBody::PullRequestOpened(opened) => {
                 self.close_stage(Stage::PullRequest, |span, _| describe::pull_request(span, opened));
+            }
+            EventBody::Beside { part, body } => {
+                self.part = *part;
+                self.apply(body);
+                self.part = Part::FIRST;
             }
             EventBody::SessionEnded { outcome } => self.ended(outcome),
             EventBody::MergeFailed { reason } => self.stage_failed(&[Stage::Merge, Stage::Close], reason),
@@ -147,10 +158,12 @@ impl Fold {
             | EventBody::AccessDecided(_)
             | EventBody::Compacted { .. }
             | EventBody::Nudged { .. }
+            | EventBody::Delegated { .. }
             | EventBody::LimitReached { .. }
             | EventBody::Checkpointed { .. }
             | EventBody::CheckpointStored { .. }
             | EventBody::FilesDeleted { .. }
+            | EventBody::InstructionsFound(_)
             | EventBody::CancelAsked { .. }
             | EventBody::MergeAsked { .. }
             | EventBody::CloseAsked { .. } => {}

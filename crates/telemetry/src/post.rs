@@ -8,7 +8,7 @@ use reqwest::{
 };
 use tokio::time::timeout;
 
-use crate::{Settings, wire};
+use crate::{Settings, answer};
 
 /// The most bytes of an answer that are read.
 const MOST_ANSWER: usize = 64 * 1024;
@@ -67,7 +67,7 @@ async fn heard(mut response: Response) -> Delivery {
                 }
             }
             answer.truncate(MOST_ANSWER);
-            Delivery::Taken(wire::rejected(&answer))
+            Delivery::Taken(answer::rejected(&answer))
         }
         status => Delivery::Refused(status.as_u16()),
     }

@@ -160,6 +160,8 @@ pub enum GivenBack {
     Failed,
     /// Another worker has it.
     Overtaken,
+    /// It was deleted.
+    Deleted,
 }
 
 /// Counts what happens in one process.
@@ -204,6 +206,7 @@ impl Tally {
             GivenBack::HandedOver => "handed_over",
             GivenBack::Failed => "failed",
             GivenBack::Overtaken => "overtaken",
+            GivenBack::Deleted => "deleted",
         };
         self.one(Counter::GivenBack, "why", why);
         self.state().held.remove(&session);
@@ -255,7 +258,8 @@ impl Tally {
 
     /// An event is in the log.
     pub fn event(&self, event: &Event) {
-        match &event.body {
+        // One of several repositories counts like the only one.
+        match event.body.in_part().1 {
             EventBody::Claimed { .. } => self.state().forget(event.session),
             EventBody::StageStarted { stage: Stage::Sandbox } => {
                 self.state().making.insert(event.session, event.at);
@@ -294,11 +298,13 @@ impl Tally {
                 self.one(Counter::Ended, "outcome", outcome.name());
                 self.state().forget(event.session);
             }
-            EventBody::TaskAccepted { .. }
+            EventBody::Beside { .. }
+            | EventBody::TaskAccepted { .. }
             | EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
+            | EventBody::InstructionsFound(_)
             | EventBody::ModelAsked { .. }
             | EventBody::ModelFailed { .. }
             | EventBody::Nudged { .. }
@@ -329,6 +335,8 @@ impl Tally {
             | EventBody::Pushed { .. }
             | EventBody::MergeAsked { .. }
             | EventBody::CloseAsked { .. }
+            | EventBody::Overtaken { .. }
+            | EventBody::Delegated { .. }
             | EventBody::MergeFailed { .. } => {}
         }
     }

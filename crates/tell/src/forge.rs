@@ -9,24 +9,29 @@
 //! say is made inert by the gate and stands in a quotation below the facts.
 
 mod comment;
+mod hunks;
 mod replies;
+mod review;
 mod status;
-mod story;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cofferdam_domain::{About, NoticeKind, SessionId, Subject, Thread};
+use cofferdam_domain::{About, NoticeKind, Subject, Thread};
 use cofferdam_forge::remote::{At, Mark, Reacted, Reaction, Remarked, Site, Talk, TalkError};
 use cofferdam_store::{Everything, StoreError};
-use tokio::sync::Mutex as Turn;
 
-use self::{replies::Answer, story::Story};
-use crate::{Channel, Failed, Message, Route, teller::now};
+pub(crate) use self::replies::{Answer, Remark, Replied};
+use self::{
+    hunks::Shown,
+    review::{Review, without_lines},
+};
+use crate::{
+    Channel, Failed, Message, Route,
+    story::Story,
+    teller::now,
+    turns::{self, Turns},
+};
 
 /// The most remarks of one review that are reacted to: each is a request.
 const MOST_REACTIONS: usize = 20;
@@ -36,8 +41,7 @@ pub struct ForgeChannel {
     site: Site,
     talk: Arc<dyn Talk>,
     store: Arc<dyn Everything>,
-    /// One letter of a session at a time: two at once would both find nothing said yet.
-    turns: Mutex<HashMap<SessionId, Weak<Turn<()>>>>,
+    turns: Turns,
 }
 
 impl std::fmt::Debug for ForgeChannel {
@@ -56,19 +60,8 @@ impl ForgeChannel {
             kinds: NoticeKind::ALL.to_vec(),
             organisations: Vec::new(),
             projects: Vec::new(),
-            channel: Arc::new(Self { site: site.clone(), talk, store, turns: Mutex::default() }),
+            channel: Arc::new(Self { site: site.clone(), talk, store, turns: Turns::default() }),
         }
-    }
-
-    fn turn(&self, session: SessionId) -> Arc<Turn<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let known = turns.get(&session).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let turn = Arc::new(Turn::new(()));
-            turns.insert(session, Arc::downgrade(&turn));
-            turn
-        })
     }
 }
 
@@ -76,15 +69,10 @@ impl ForgeChannel {
 impl Channel for ForgeChannel {
     async fn tell(&self, message: &Message) -> Result<(), Failed> {
         let Some(session) = message.session else { return Ok(()) };
-        let turn = self.turn(session);
+        let turn = self.turns.of(session);
         // The log is read in it: whoever comes later says what is later.
         let _turn = turn.lock().await;
-        let events = match self.store.log(session).await {
-            Ok(events) => events,
-            // It was forgotten meanwhile, as somebody wished.
-            Err(StoreError::UnknownSession(_)) => return Ok(()),
-            Err(error) => return Err(Failed::for_now(format!("the session's log cannot be read ({error})"))),
-        };
+        let Some(events) = turns::log(&*self.store, session).await? else { return Ok(()) };
         let story = Story::of(session, &events);
         let Some(place) = story.place(self.site.name()) else { return Ok(()) };
         let mut telling = Telling {
@@ -99,6 +87,7 @@ impl Channel for ForgeChannel {
         telling.comment().await?;
         telling.status().await?;
         telling.answer(message).await?;
+        telling.review(&*self.store).await?;
         telling.lost.map_or(Ok(()), Err)
     }
 }
@@ -110,21 +99,23 @@ struct Telling<'a> {
     story: &'a Story,
     at: At,
     page: Option<&'a str>,
-    /// What could not be said and never will be: the first. The rest is said all the same.
+    /// What could not be said until a person does something about it, or never will be. The rest is said all the same.
     lost: Option<Failed>,
 }
 
 impl Telling<'_> {
-    /// Goes on after what will never work, and stops at what may work later.
+    /// Goes on after what will never work or waits for a person, and stops at what may work later.
     fn note<T>(&mut self, done: Result<T, TalkError>) -> Result<(), Failed> {
-        match done.map_err(|error| failed(&error)) {
-            Ok(_) => Ok(()),
-            Err(now @ Failed::ForNow { .. }) => Err(now),
-            Err(good @ Failed::ForGood { .. }) => {
-                self.lost.get_or_insert(good);
-                Ok(())
-            }
+        let Err(error) = done else { return Ok(()) };
+        let failed = failed(&error);
+        if !error.needs_a_person() {
+            return Err(failed);
         }
+        // What may be said once somebody has mended it keeps the letter, whatever else is lost.
+        if self.lost.is_none() || matches!(failed, Failed::ForNow { .. }) {
+            self.lost = Some(failed);
+        }
+        Ok(())
     }
 
     /// Whoever asked sees at once that it was heard.
@@ -160,14 +151,16 @@ impl Telling<'_> {
     /// What there is of a message to react to. Forges have no reactions to a review as a whole, nor to checks.
     fn heard(&self, about: &About) -> Vec<Reacted> {
         match about {
-            About::Comment { thread, comment } if self.is_here(thread) => {
+            About::Comment { thread, comment, .. } if self.is_here(thread) => {
                 vec![Reacted::Comment(thread.subject, *comment)]
             }
             About::Review { thread, remarks, .. } if self.is_here(thread) => {
                 let line = |remark: &cofferdam_domain::Remark| Reacted::Line(thread.subject, remark.comment);
                 remarks.iter().take(MOST_REACTIONS).map(line).collect()
             }
-            About::Comment { .. } | About::Review { .. } | About::Check { .. } => Vec::new(),
+            About::Comment { .. } | About::Review { .. } | About::Check { .. } | About::Said { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -216,6 +209,27 @@ impl Telling<'_> {
         Ok(())
     }
 
+    /// The review, if that is what the session was for. Where the forge does not take what is said of lines, it stands in the text.
+    async fn review(&mut self, store: &dyn Everything) -> Result<(), Failed> {
+        let Some(review) = Review::of(self.story) else { return Ok(()) };
+        let patch = match self.story.agent.received().and_then(|received| received.patch) {
+            None => Vec::new(),
+            Some(patch) => match store.blob(patch.digest).await {
+                Ok(patch) => patch,
+                // It has expired.
+                Err(StoreError::UnknownBlob(_)) => Vec::new(),
+                Err(error) => return Err(Failed::for_now(format!("the patch cannot be read ({error})"))),
+            },
+        };
+        let wanted = review.wanted(&Shown::of(&patch), self.page);
+        let mark = self.mark(format!("review-{}", review.number));
+        let mut done = self.talk.review(&self.at, review.pull, &mark, &wanted).await;
+        if let (Err(TalkError::Refused { .. }), false) = (&done, wanted.lines.is_empty()) {
+            done = self.talk.review(&self.at, review.pull, &mark, &without_lines(wanted)).await;
+        }
+        self.note(done)
+    }
+
     fn mark(&self, what: String) -> Mark {
         Mark { session: self.story.session(), what }
     }
@@ -225,9 +239,9 @@ impl Telling<'_> {
 fn failed(error: &TalkError) -> Failed {
     let reason = error.to_string();
     match error {
-        TalkError::Forbidden { .. } | TalkError::Missing { .. } | TalkError::Refused { .. } => {
-            Failed::ForGood { reason }
-        }
+        TalkError::Missing { .. } | TalkError::Refused { .. } => Failed::ForGood { reason },
+        // A token that was revoked is replaced, a right that is missing is given.
+        TalkError::Forbidden { .. } => Failed::ForNow { reason, rest: None },
         TalkError::ForNow { again, .. } => {
             let rest = again.map(|again| Duration::from_millis(again.millis_since(now())));
             Failed::ForNow { reason, rest }

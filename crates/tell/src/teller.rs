@@ -9,7 +9,7 @@ use std::{
 };
 
 use cofferdam_domain::{NoticeKind, Timestamp};
-use cofferdam_store::{Delivery, Everything, Letter, Sent, StoreError};
+use cofferdam_store::{Delivery, Everything, Letter, Sent, StoreError, while_held};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
@@ -120,7 +120,7 @@ impl Teller {
         mut posted: BoxStream<'static, ()>,
         pause: &mut Duration,
     ) -> StoreError {
-        let lease = u64::try_from(self.patience.lease.as_millis()).unwrap_or(u64::MAX);
+        let lease = millis(self.patience.lease);
         let mut under_way = JoinSet::new();
         let mut look = true;
         loop {
@@ -156,8 +156,15 @@ impl Teller {
             (None, _) => self.address(&delivery, &names).await,
             (Some(_), Some(route)) => {
                 let message = Message::new(&delivery.letter, &names, self.origin.as_deref());
-                let told = route.channel.tell(&message).await;
-                self.note(&delivery, self.outcome(&delivery, told)).await
+                let lease = self.patience.lease;
+                let renew = || self.store.hold(&delivery, millis(lease));
+                match while_held(route.channel.tell(&message), lease, renew).await {
+                    Some(told) => self.note(&delivery, self.outcome(&delivery, told)).await,
+                    None => {
+                        tracing::warn!(letter = %delivery.letter.id, "somebody else tells it meanwhile");
+                        Ok(())
+                    }
+                }
             }
             (Some(_), None) => Ok(()),
         };

@@ -9,7 +9,7 @@ use cofferdam_domain::LetterId;
 pub struct Patience {
     /// One try by a webhook, from the first to the last byte.
     pub request: Duration,
-    /// How long a letter is taken for: longer than the longest try. Whoever dies with one keeps it so long from others.
+    /// How long a letter is taken for, again and again while it is told: whoever dies with one keeps it so long from others.
     pub lease: Duration,
     /// The wait after the first failure. Each further one is twice to five times as long.
     pub first: Duration,
@@ -21,7 +21,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(15),
-            lease: Duration::from_secs(90),
+            lease: Duration::from_secs(15),
             first: Duration::from_secs(5),
             give_up: Duration::from_secs(24 * 60 * 60),
         }

@@ -25,7 +25,7 @@ const MAX_POLICY: usize = 256 << 10;
 const MAX_SECRET: usize = 64 << 10;
 
 /// Writes down what was done.
-async fn note(
+pub(super) async fn note(
     signed: &Signed,
     action: &str,
     subject: &str,

@@ -1,9 +1,9 @@
 //! Sessions begin: from a task, or from a place in another session's log.
 
 use cofferdam_domain::{
-    EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, TraceParent, effective,
+    Also, EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, TraceParent, effective,
     effective::{Fork, NoWayBack},
-    task::{Wishes, is_base},
+    task::{Wishes, is_base, is_below},
 };
 use cofferdam_store::{NewSession as Queued, StoreError, TenantError};
 use url::Url;
@@ -22,6 +22,8 @@ pub(crate) struct NewSession {
     pub(crate) repository: String,
     /// The ref to start from.
     pub(crate) base: Option<String>,
+    /// The repositories that it is about beside that one.
+    pub(crate) also: Vec<Also>,
     /// How it is to be worked on.
     pub(crate) wishes: Wishes,
     /// In which project; the organisation's default where it is not said.
@@ -36,15 +38,22 @@ pub(crate) struct NewSession {
 
 /// Accepts a task and queues it.
 pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<SessionId, Problem> {
-    let NewSession { id, prompt, repository, base, mut wishes, project, priority, source, trace } = wanted;
+    let NewSession { id, prompt, repository, base, also, mut wishes, project, priority, source, trace } =
+        wanted;
     // Workers need not know which are on offer.
     wishes.model = wishes.model.or_else(|| signed.shared.choices().models.first().cloned());
     let is_local = signed.actor().org == Owner::LOCAL.org;
     check_repository(&signed.shared.choices().repositories, is_local, &repository)?;
     check_base(base.as_deref())?;
+    // Whoever may have work begun on one may have it begun on each by itself too, and on no other.
+    for one in &also {
+        check_repository(&signed.shared.choices().repositories, is_local, &one.repository)?;
+        check_base(one.base.as_deref())?;
+    }
     check_wishes(signed, &wishes).await?;
     let task = Task::new(prompt, repository, base, signed.name(), source)
         .and_then(|task| task.with(wishes))
+        .and_then(|task| task.and_also(also))
         .map_err(|invalid| meaningless(invalid.to_string()))?
         .traced(trace);
     let accepted = EventBody::TaskAccepted { task };
@@ -158,12 +167,6 @@ fn check_repository(permitted: &Repositories, is_local: bool, repository: &str) 
 fn is_here(repository: &str) -> bool {
     // Nothing but loopback is reached by plain HTTP.
     ["/", "file:", "http:"].iter().any(|start| repository.starts_with(start))
-}
-
-/// Whether an address is a place, or in it.
-fn is_below(repository: &str, place: &str) -> bool {
-    let place = place.trim_end_matches('/');
-    repository.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What becomes of a session's pull request, and of the session when it is over.
 
-use cofferdam_domain::{EventBody, Seq, SessionId};
+use cofferdam_domain::{EventBody, PullRequest, PullRequestState, Seq, SessionId};
 
 use super::{append, conflict, standing};
 use crate::{access::Signed, problem::Problem, standing::Standing};
@@ -8,8 +8,11 @@ use crate::{access::Signed, problem::Problem, standing::Standing};
 /// Asks that the pull request be merged, if its head is still this commit.
 pub(crate) async fn merge(signed: &Signed, session: SessionId, commit: String) -> Result<Seq, Problem> {
     let standing = standing(signed, session).await?;
-    let head = open_pull_request(&standing, session)?;
-    if *head != commit {
+    open_pull_request(&standing, session)?;
+    let is_it = |pull_request: &PullRequest| {
+        pull_request.head_commit == commit && pull_request.state == PullRequestState::Open
+    };
+    if !standing.pull_requests().any(is_it) {
         return Err(conflict("the pull request has another head by now: look at that before you merge"));
     }
     append(signed, session, EventBody::MergeAsked { by: signed.name(), commit }).await
@@ -21,11 +24,11 @@ pub(crate) async fn close(signed: &Signed, session: SessionId) -> Result<Seq, Pr
     append(signed, session, EventBody::CloseAsked { by: signed.name() }).await
 }
 
-/// The head of the pull request about which something can be decided now.
-fn open_pull_request(standing: &Standing, session: SessionId) -> Result<&String, Problem> {
-    let Some(pull_request) = &standing.pull_request else {
+/// Whether something can be decided about the pull request now, or about one of several.
+fn open_pull_request(standing: &Standing, session: SessionId) -> Result<(), Problem> {
+    if standing.pull_requests().next().is_none() {
         return Err(conflict(format!("{session} has no pull request")));
-    };
+    }
     if standing.open_pull_request().is_none() {
         return Err(conflict(format!("the pull request of {session} is merged or closed already")));
     }
@@ -37,7 +40,7 @@ fn open_pull_request(standing: &Standing, session: SessionId) -> Result<&String,
     if standing.asked_of_forge {
         return Err(conflict(format!("the pull request of {session} is being merged or closed already")));
     }
-    Ok(&pull_request.head_commit)
+    Ok(())
 }
 
 /// Puts a session away that is over, or takes it out again.
@@ -49,19 +52,18 @@ pub(crate) async fn archive(signed: &Signed, session: SessionId, archived: bool)
     Ok(signed.tenant.set_archived(session, archived).await?)
 }
 
-/// Deletes a session that is over, with all that only it refers to, and what it has left on this machine. Other machines remove what they have
-/// when their workers start.
+/// Deletes a session, wherever it stands, with all that only it refers to, and what it has left on this machine. A worker that has it hears of it
+/// and stops; other machines remove what they have when they hear of it, or when their workers start.
 pub(crate) async fn delete(signed: &Signed, session: SessionId) -> Result<(), Problem> {
-    if standing(signed, session).await?.outcome.is_none() {
-        return Err(conflict(format!("{session} has not ended: cancel it first")));
-    }
     signed.tenant.forget(session, signed.now()).await?;
+    // Whoever watches it live is told nothing more.
+    signed.shared.rights_changed();
     if let Some(eraser) = signed.shared.eraser()
         && let Err(error) = eraser.erase(session).await
     {
-        // It is gone from the store: there is nothing to ask for again, and the next start of the worker tries again.
+        // It is gone from the store: there is nothing to ask for again. The worker that had it tries again, and its next start does.
         let error = cofferdam_domain::causes::with_causes(&*error);
-        tracing::warn!(%session, error, "what it left on disk is removed when the worker starts next");
+        tracing::warn!(%session, error, "what it left on disk is removed when its worker stops or starts");
     }
     Ok(())
 }

@@ -3,8 +3,10 @@
 
 mod administer;
 mod begin;
+mod connect;
 mod decide;
 mod deliver;
+mod skills;
 mod steer;
 
 pub(crate) use administer::{
@@ -12,8 +14,11 @@ pub(crate) use administer::{
     remove_credential, remove_member, remove_policy, revoke_token, set_budget, set_rank,
 };
 pub(crate) use begin::{NewSession, create, fork};
+pub use connect::sealed_as;
+pub(crate) use connect::{Connected, connect, connected, disconnect, is_code, is_state};
 pub(crate) use decide::{Decision, answer, decide_access, decide_plan};
 pub(crate) use deliver::{archive, close, delete, merge};
+pub(crate) use skills::{add_skill, approve_skill, revoke_skill};
 pub(crate) use steer::{cancel, freeze, go_on, message, pause, release, roll_back};
 
 use cofferdam_domain::{Event, EventBody, Seq, SessionId, hidden::Hidden};

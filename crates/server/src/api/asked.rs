@@ -4,7 +4,6 @@ use axum::{Json, http::StatusCode};
 use cofferdam_domain::{Digest, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Body, Named, NoQuery},
@@ -14,11 +13,11 @@ use crate::{
     access::Signed,
     actions::{self, Decision},
     problem::Problem,
-    shared::Shared,
 };
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_access)).routes(routes!(decide_access))
+super::resources! {
+    (list_access),
+    (decide_access),
 }
 
 /// All requests of a session.

@@ -5,16 +5,15 @@ use cofferdam_domain::{SessionId, Timestamp};
 use cofferdam_store::Arrived;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::Asked,
     paging::{self, Paged},
 };
-use crate::{access::Signed, cursor, problem::Problem, shared::Shared};
+use crate::{access::Signed, cursor, problem::Problem};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_deliveries))
+super::resources! {
+    (list_deliveries),
 }
 
 /// Something that was sent here.

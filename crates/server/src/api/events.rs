@@ -13,7 +13,6 @@ use cofferdam_domain::{Event, Seq, SessionId};
 use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Asked, Named},
@@ -24,20 +23,18 @@ use crate::{
     access::Signed,
     live::{self, Live},
     problem::{Kind, Problem},
-    shared::Shared,
     standing::Standing,
-    tail::message,
+    tail::{Frame, message},
 };
 
 /// The most events of one page.
 const MAX_PAGE: u32 = 1000;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(list_events))
-        .routes(routes!(follow_events))
-        .routes(routes!(follow_sessions))
-        .routes(routes!(list_checkpoints))
+super::resources! {
+    (list_events),
+    (follow_events),
+    (follow_sessions),
+    (list_checkpoints),
 }
 
 /// Which events to list.
@@ -126,10 +123,15 @@ async fn follow_events(
         None => place(from.after.unwrap_or(0))?,
     };
     let events = live::session_events(signed, session, after).await?;
-    Ok(stream(events.map(|item| match item {
+    Ok(frames(events))
+}
+
+/// Frames as an answer.
+pub(crate) fn frames(items: impl Stream<Item = Live<Frame>> + Send + 'static) -> Response {
+    stream(items.map(|item| match item {
         Live::Item(frame) => frame.bytes,
         Live::Here => HERE,
-    })))
+    }))
 }
 
 /// A comment.

@@ -5,7 +5,6 @@ use cofferdam_domain::{LetterId, Rank, SessionId, Timestamp, ids::LetterKind};
 use cofferdam_store::Posted;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::Asked,
@@ -15,11 +14,10 @@ use crate::{
     access::Signed,
     cursor,
     problem::{Kind, Problem},
-    shared::Shared,
 };
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_letters))
+super::resources! {
+    (list_letters),
 }
 
 /// Something that one channel is told.

@@ -3,13 +3,13 @@
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{body::NoQuery, view::Whoami};
-use crate::{access::Signed, problem::Problem, shared::Shared};
+use crate::{access::Signed, problem::Problem};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(whoami)).routes(routes!(choices))
+super::resources! {
+    (whoami),
+    (choices),
 }
 
 /// See who you are

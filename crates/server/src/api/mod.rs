@@ -1,6 +1,7 @@
 //! The HTTP API, version 1. One file for each kind of thing. Routes parse and show; what is done is done in [`crate::actions`].
 
 mod asked;
+mod audit;
 pub(crate) mod body;
 mod deliveries;
 pub(crate) mod events;
@@ -11,9 +12,11 @@ mod once;
 mod openapi;
 pub(crate) mod paging;
 mod people;
+mod resources;
 mod results;
 mod rules;
 mod sessions;
+mod skills;
 mod steering;
 mod traced;
 pub(crate) mod view;
@@ -23,7 +26,10 @@ pub(crate) use deliveries::state as delivery_state;
 pub(crate) use letters::state as letter_state;
 
 use axum::Router;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
+
+use resources::resources;
 
 use crate::{
     problem::{Kind, Problem},
@@ -33,26 +39,34 @@ use crate::{
 /// Where the API is.
 pub(crate) const BASE: &str = "/api/v1";
 
-/// All routes, with their description.
-fn routes() -> OpenApiRouter<Shared> {
-    let v1 = OpenApiRouter::new()
-        .merge(sessions::routes())
-        .merge(steering::routes())
-        .merge(events::routes())
-        .merge(results::routes())
-        .merge(asked::routes())
-        .merge(people::routes())
-        .merge(rules::routes())
-        .merge(letters::routes())
-        .merge(deliveries::routes())
-        .merge(me::routes());
-    OpenApiRouter::with_openapi(openapi::frame()).nest(BASE, v1)
+/// Merges what each file of routes has under this name.
+macro_rules! all {
+    ($new:expr, $what:ident) => {
+        $new.merge(sessions::$what())
+            .merge(steering::$what())
+            .merge(events::$what())
+            .merge(results::$what())
+            .merge(asked::$what())
+            .merge(people::$what())
+            .merge(rules::$what())
+            .merge(skills::$what())
+            .merge(audit::$what())
+            .merge(letters::$what())
+            .merge(deliveries::$what())
+            .merge(me::$what())
+    };
 }
 
 /// The API's routes, its description, and what is for whoever watches over the server.
 pub(crate) fn router() -> Router<Shared> {
-    let (router, description) = routes().split_for_parts();
-    router.merge(openapi::router(description)).merge(health::router())
+    let v1 = all!(Router::new(), router);
+    Router::new().nest(BASE, v1).merge(openapi::router()).merge(health::router())
+}
+
+/// The description of all routes.
+fn description() -> OpenApi {
+    let v1 = all!(OpenApiRouter::<Shared>::new(), described);
+    OpenApiRouter::with_openapi(openapi::frame()).nest(BASE, v1).into_openapi()
 }
 
 /// There is nothing here.

@@ -1,6 +1,9 @@
 //! The API's description (OpenAPI 3.1), made from the routes themselves, and the page that shows it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
@@ -101,16 +104,30 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
-/// The description, at `/openapi.json` and to be read at `/docs`. It is kept as it is sent: taken apart it is twenty times as large.
-pub(super) fn router(mut description: OpenApi) -> Router<Shared> {
+/// As it is sent. It is kept so: taken apart it is twenty times as large.
+#[derive(Clone)]
+struct Written {
+    json: Bytes,
+    page: Bytes,
+}
+
+/// The description, at `/openapi.json` and to be read at `/docs`, made when somebody asks for it first.
+pub(super) fn router() -> Router<Shared> {
+    let written = Arc::new(LazyLock::new(write));
+    let for_people = written.clone();
+    let as_json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Router::new()
+        .route("/openapi.json", get(async move || (as_json, written.json.clone())))
+        .route("/docs", get(async move || Html(for_people.page.clone())))
+}
+
+fn write() -> Written {
+    let mut description = super::description();
     complete(&mut description);
     let page = Bytes::from(page(&description).into_string());
     // It is made of texts and numbers: there is nothing in it that could not be written.
     let json = Bytes::from(serde_json::to_vec(&description).unwrap_or_default());
-    let as_json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Router::new()
-        .route("/openapi.json", get(async move || (as_json, json)))
-        .route("/docs", get(async move || Html(page)))
+    Written { json, page }
 }
 
 /// The description for people: one page, without scripts.

@@ -4,7 +4,6 @@ use axum::{Json, http::StatusCode, response::Response};
 use cofferdam_domain::{ProjectId, Timestamp, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Body, Named, NoQuery},
@@ -15,17 +14,15 @@ use crate::{
     access::Signed,
     actions::{self, Invitee, NewTokenWish},
     problem::Problem,
-    shared::Shared,
 };
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(list_projects, create_project))
-        .routes(routes!(list_members, invite_member))
-        .routes(routes!(rank_member, remove_member))
-        .routes(routes!(link_member))
-        .routes(routes!(list_tokens, create_token))
-        .routes(routes!(revoke_token))
+super::resources! {
+    (list_projects, create_project),
+    (list_members, invite_member),
+    (rank_member, remove_member),
+    (link_member),
+    (list_tokens, create_token),
+    (revoke_token),
 }
 
 /// A project.

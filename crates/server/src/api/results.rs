@@ -7,17 +7,15 @@ use axum::{
 use cofferdam_domain::{Digest, EvidenceRun, SessionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::body::Named;
-use crate::{access::Signed, actions::standing, problem::Problem, shared::Shared};
+use crate::{access::Signed, actions::standing, problem::Problem};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(get_diff))
-        .routes(routes!(get_evidence))
-        .routes(routes!(get_pull_request))
-        .routes(routes!(get_blob))
+super::resources! {
+    (get_diff),
+    (get_evidence),
+    (get_pull_request),
+    (get_blob),
 }
 
 /// See what a session changed

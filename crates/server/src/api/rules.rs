@@ -1,31 +1,24 @@
-//! An organisation's named policies, credentials and budgets, what was spent, and what was written down.
+//! An organisation's named policies, credentials and budgets, and what was spent.
 
 use axum::{Json, http::StatusCode};
-use cofferdam_domain::{ProjectId, Rank, Secret, Timestamp, UserId, ids::AuditKind};
-use cofferdam_store::{AuditEntry, DayBudget, Purse, Spending};
+use cofferdam_domain::{ProjectId, Secret, Timestamp, UserId};
+use cofferdam_store::{DayBudget, Purse, Spending};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    body::{Asked, Body, Named, NoQuery},
-    paging,
-};
+use super::body::{Asked, Body, Named, NoQuery};
 use crate::{
     access::Signed,
-    actions, cursor,
+    actions,
     problem::{Kind, Problem},
-    shared::Shared,
 };
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(get_policy, put_policy, delete_policy))
-        .routes(routes!(list_credentials))
-        .routes(routes!(put_credential, delete_credential))
-        .routes(routes!(get_usage))
-        .routes(routes!(get_budget, put_budget))
-        .routes(routes!(list_audit))
+super::resources! {
+    (get_policy, put_policy, delete_policy),
+    (list_credentials),
+    (put_credential, delete_credential),
+    (get_usage),
+    (get_budget, put_budget),
 }
 
 /// A named policy.
@@ -275,70 +268,4 @@ async fn put_budget(
     let budget = DayBudget { cost, tokens, sandbox_ms, concurrent, pull_requests };
     actions::set_budget(&signed, whose.purse()?, budget).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Which entries to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Wanted {
-    /// Where the page begins, as the page before said
-    #[param(max_length = 100)]
-    cursor: Option<String>,
-    /// At most this many; 100 where it is not said
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-}
-
-/// Something that was written down.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AuditEntry)]
-struct EntryView {
-    /// Its id
-    #[schema(value_type = String)]
-    id: cofferdam_domain::AuditId,
-    /// When, in milliseconds since 1970
-    #[schema(value_type = u64)]
-    at: Timestamp,
-    /// Who
-    by: String,
-    /// What was done or tried
-    action: String,
-    /// To what
-    subject: String,
-    /// More
-    #[schema(value_type = Object)]
-    detail: serde_json::Value,
-}
-
-/// A page of the audit log.
-#[derive(Debug, Serialize, ToSchema)]
-struct AuditPage {
-    /// The newest first
-    entries: Vec<EntryView>,
-    /// Where the next page begins; nothing at the end
-    next: Option<String>,
-}
-
-/// List what was written down
-///
-/// What happened outside of the sessions' own logs: who signed in, who changed what, who tried what they may not.
-#[utoipa::path(get, path = "/audit", tag = "Rules", params(Wanted), responses((status = 200, description = "The newest first", body = AuditPage)))]
-async fn list_audit(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json<AuditPage>, Problem> {
-    if !signed.actor().may(Rank::Admin) {
-        return Err(Problem::new(Kind::Forbidden, "the audit log is for admins"));
-    }
-    let limit = paging::limit(wanted.limit, 100, 500, "entries")?;
-    let before = wanted.cursor.as_deref().map(cursor::read::<AuditKind>).transpose()?;
-    let entries = signed.tenant.audited(before, limit).await?;
-    let next = paging::next(&entries, limit, |entry| cursor::after(entry.id));
-    let view = |entry: AuditEntry| EntryView {
-        id: entry.id,
-        at: entry.at,
-        by: entry.by,
-        action: entry.action,
-        subject: entry.subject,
-        detail: serde_json::from_str(&entry.detail).unwrap_or(serde_json::Value::Null),
-    };
-    Ok(Json(AuditPage { entries: entries.into_iter().map(view).collect(), next }))
 }

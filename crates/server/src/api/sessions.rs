@@ -1,11 +1,10 @@
 //! Sessions: begin, list, see, delete.
 
 use axum::{Json, http::StatusCode, response::Response};
-use cofferdam_domain::{ProjectId, Seq, SessionId, Source, UserId, ids::SessionKind, task::Wishes};
+use cofferdam_domain::{Also, ProjectId, Seq, SessionId, Source, UserId, ids::SessionKind, task::Wishes};
 use cofferdam_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Asked, Body, Named, NoQuery},
@@ -19,17 +18,15 @@ use crate::{
     actions::{self, NewSession},
     cursor,
     problem::Problem,
-    shared::Shared,
 };
 
 /// The most sessions of one page.
 const MAX_PAGE: u32 = 200;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(list_sessions, create_session))
-        .routes(routes!(get_session, delete_session))
-        .routes(routes!(fork_session))
+super::resources! {
+    (list_sessions, create_session),
+    (get_session, delete_session),
+    (fork_session),
 }
 
 /// A task.
@@ -45,6 +42,10 @@ struct NewTask {
     /// Branch, tag or commit to start from; the repository's default branch where it is not said
     #[schema(max_length = 250)]
     base: Option<String>,
+    /// Other repositories that the task is about: each gets a branch and a pull request of its own, and they are linked
+    #[serde(default)]
+    #[schema(max_items = 5, example = json!([]))]
+    also: Vec<AlsoRepository>,
     /// The model, one of those that `/choices` lists
     #[schema(max_length = 200)]
     model: Option<String>,
@@ -54,6 +55,10 @@ struct NewTask {
     /// Whether the agent may change nothing before somebody has approved its plan
     #[serde(default)]
     plan_first: bool,
+    /// Directories to have in the workspace, of a repository that is not wanted whole; the others stay as they are
+    #[serde(default)]
+    #[schema(max_items = 50, example = json!([]))]
+    sparse: Vec<String>,
     /// The project; the organisation's default where it is not said
     #[schema(value_type = Option<String>)]
     project: Option<ProjectId>,
@@ -61,6 +66,18 @@ struct NewTask {
     #[serde(default)]
     #[schema(minimum = -100, maximum = 100)]
     priority: i16,
+}
+
+/// Another repository of a task.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AlsoRepository {
+    /// An absolute path on the workers' machines, or a URL
+    #[schema(min_length = 1, max_length = 1000, example = "https://forge.example.com/team/library.git")]
+    repository: String,
+    /// Branch, tag or commit to start from; the repository's default branch where it is not said
+    #[schema(max_length = 250)]
+    base: Option<String>,
 }
 
 /// Accept a task
@@ -85,13 +102,18 @@ async fn create_session(
 ) -> Result<Response, Problem> {
     let Body { value, request } = body;
     once(signed, key, request, move |signed, id| async move {
-        let NewTask { prompt, repository, base, model, policy, plan_first, project, priority } = value;
+        let NewTask { prompt, repository, base, also, model, policy, plan_first, sparse, project, priority } =
+            value;
         let wanted = NewSession {
             id,
             prompt,
             repository,
             base,
-            wishes: Wishes { model, policy, plan_first },
+            also: also
+                .into_iter()
+                .map(|AlsoRepository { repository, base }| Also { repository, base })
+                .collect(),
+            wishes: Wishes { model, policy, plan_first, sparse },
             project,
             priority: priority.clamp(-100, 100),
             source: Source::Api,
@@ -162,7 +184,7 @@ struct Wanted {
     user: Option<UserId>,
     /// Only those that were put away, or only those that were not
     archived: Option<bool>,
-    /// Only those with this text in their title or repository
+    /// Only those with this text in their title or repository. 5,000 sessions are looked through for one page, which may then have few: the next goes on
     #[param(max_length = 200)]
     text: Option<String>,
     /// Where the page begins, as the page before said
@@ -210,8 +232,8 @@ async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<J
         limit,
         ..SessionFilter::default()
     };
-    let rows = signed.tenant.sessions(filter).await?;
-    let next = paging::next(&rows, limit, |row| cursor::after(row.id));
+    let (rows, next) = signed.tenant.page(filter).await?;
+    let next = next.map(cursor::after);
     Ok(Json(SessionPage { sessions: rows.into_iter().map(Into::into).collect(), next }))
 }
 
@@ -229,7 +251,7 @@ async fn get_session(signed: Signed, Named(session): Named<SessionId>) -> Result
 
 /// Delete a session
 ///
-/// Its events, and the contents that only it refers to, are gone for good. It must have ended.
+/// Its events, and the contents that only it refers to, are gone for good. A worker that has it stops. What it has pushed stays on the forge.
 #[utoipa::path(
     delete,
     path = "/sessions/{id}",

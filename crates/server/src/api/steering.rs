@@ -4,28 +4,26 @@ use axum::{Json, http::StatusCode};
 use cofferdam_domain::{CallId, Digest, Seq, SessionId, event::PlanDecision};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Body, Named, NoQuery},
     view::Written,
 };
-use crate::{access::Signed, actions, problem::Problem, shared::Shared};
+use crate::{access::Signed, actions, problem::Problem};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(send_message))
-        .routes(routes!(pause_session))
-        .routes(routes!(continue_session))
-        .routes(routes!(cancel_session))
-        .routes(routes!(roll_back_session))
-        .routes(routes!(freeze_session))
-        .routes(routes!(release_session))
-        .routes(routes!(answer_question))
-        .routes(routes!(decide_plan))
-        .routes(routes!(archive_session))
-        .routes(routes!(merge_pull_request))
-        .routes(routes!(close_pull_request))
+super::resources! {
+    (send_message),
+    (pause_session),
+    (continue_session),
+    (cancel_session),
+    (roll_back_session),
+    (freeze_session),
+    (release_session),
+    (answer_question),
+    (decide_plan),
+    (archive_session),
+    (merge_pull_request),
+    (close_pull_request),
 }
 
 type Done = Result<(StatusCode, Json<Written>), Problem>;

@@ -258,4 +258,5 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(() => localise(document), 30000);
   const place = document.querySelector("[data-live]");
   if (place) live(place.dataset.live, byId("timeline"));
+  document.querySelector("form[data-go]")?.requestSubmit();
 });

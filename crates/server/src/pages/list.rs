@@ -123,6 +123,7 @@ pub(crate) fn page(listed: &[Listed], asked: &Asked, now: Timestamp) -> Markup {
                 (search(asked))
             }
             @if listed.is_empty() && !searched { (welcome()) }
+            @else if listed.is_empty() && asked.next.is_some() { p.empty { "None of those that were looked through fits." } }
             @else if listed.is_empty() { p.empty { "No session fits. " a href="/" { "All sessions" } } }
             @if searched {
                 ul.sessions data-rows="always" { @for one in listed { (item(one, now)) } }

@@ -11,6 +11,7 @@ mod assets;
 mod deliveries;
 mod diff;
 mod evidence;
+mod forges;
 mod list;
 mod markdown;
 mod new;

@@ -9,6 +9,9 @@ use super::{
     words::{ago, millis, time},
 };
 
+/// What a name may be that stands in a path. Browsers read patterns with the flag `v`, under which a `-` is escaped.
+const PATH_NAME: &str = r"[a-z0-9][a-z0-9._\-]*";
+
 /// Something that was written down.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -255,7 +258,7 @@ fn policies(settings: &Settings) -> Markup {
             }
             form.administer.stack method="post" action="/settings/policies" {
                 label for="policy-name" { "Name" }
-                input #policy-name name="name" required maxlength="80" autocomplete="off" pattern="[a-z0-9][a-z0-9._-]*";
+                input #policy-name name="name" required maxlength="80" autocomplete="off" pattern=(PATH_NAME);
                 label for="policy-text" { "Text, in JSON" }
                 textarea.code #policy-text name="text" rows="5" required spellcheck="false" { "{}" }
                 div.row { button.primary type="submit" { "Add a policy" } }
@@ -278,7 +281,7 @@ fn credentials(settings: &Settings, now: Timestamp) -> Markup {
                 }
             }
             form.inline.administer method="post" action="/settings/credentials" {
-                div { label for="credential-name" { "Name" } input #credential-name name="name" required maxlength="80" autocomplete="off" pattern="[a-z0-9][a-z0-9._-]*"; }
+                div { label for="credential-name" { "Name" } input #credential-name name="name" required maxlength="80" autocomplete="off" pattern=(PATH_NAME); }
                 div { label for="credential-secret" { "Secret" } input #credential-secret name="secret" type="password" required maxlength="65536" autocomplete="new-password"; }
                 button.primary type="submit" { "Keep" }
             }

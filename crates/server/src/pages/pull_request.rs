@@ -18,9 +18,11 @@ const BODY: usize = 128 * 1024;
 pub(crate) fn page(row: &Row, facts: &Facts) -> Markup {
     let content = html! {
             @match &facts.standing.pull_request {
+                None if !facts.standing.beside.is_empty() => {}
                 None => p.empty { "There is no pull request yet. It is opened when the gate has looked at the change and the tests have run." },
                 Some(opened) => (opened_page(row, facts, opened)),
             }
+            @for (_, opened) in &facts.standing.beside { (beside(row, facts, opened)) }
     };
     ResultPage::PullRequest.around(row, facts, &content)
 }
@@ -40,6 +42,34 @@ fn opened_page(row: &Row, facts: &Facts, opened: &PullRequest) -> Markup {
                 }
             }
             aside.rail aria-label="Decision" { (decision(row, facts, opened)) (what(facts, opened)) }
+        }
+    }
+}
+
+/// One in another repository of the session.
+fn beside(row: &Row, facts: &Facts, opened: &PullRequest) -> Markup {
+    let (tone, state) = state(&opened.state, opened.draft);
+    let may = opened.state == PullRequestState::Open
+        && row.state == SessionState::Ended
+        && !facts.standing.asked_of_forge;
+    html! {
+        article.card.pull-request {
+            h2 { (line(&opened.title, 200)) " " span.quiet { "#" (opened.number) } }
+            p.sub {
+                span.pill.(tone.class()) { (state) }
+                " of " code { (line(&opened.repository, 200)) }
+                ": " code { (line(&opened.branch, 120)) } " into " code { (line(&opened.base_branch, 120)) }
+            }
+            @if may {
+                form.act method="post" action=(format!("/sessions/{}/merge", row.id)) {
+                    input type="hidden" name="commit" value=(cut(&opened.head_commit, 64));
+                    div.row { button type="submit" { "Merge " (cut(&opened.head_commit, 12).trim_end_matches('…')) } }
+                }
+            }
+            details data-key=(format!("beside-{}", opened.number)) {
+                summary { "Its text" }
+                (prose_of(&opened.body, BODY))
+            }
         }
     }
 }

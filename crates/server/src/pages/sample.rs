@@ -2,18 +2,21 @@
 
 use cofferdam_domain::{
     About, Answer, Asked, BlobRef, Block, CallId, Cost, Digest, Event, EventBody, EventId, EvidenceRun,
-    Finding, Label, Origin, Outcome, Policy, PullRequest, Remark, SandboxId, Seq, SessionId, Severity, Side,
-    Source, Spent, Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome, ToolStatus,
-    Usage, Verdict,
+    Finding, Label, Origin, Outcome, Part, Policy, PullRequest, Remark, SandboxId, Seq, SessionId, Severity,
+    Side, Source, Spent, Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome,
+    ToolStatus, Usage, Verdict,
     change::{DiffStat, Received},
     egress::{Access, AccessAsk, EgressRule, Operation, Passed, Refusal, Refused, Scheme},
-    event::{EditFormat, Fixed, ModelInfo, NudgeReason, PlanDecision, Repository},
+    event::{
+        Applies, EditFormat, Fixed, Giver, Instruction, InstructionKind, Instructions, ModelInfo,
+        NudgeReason, PlanDecision, Repository,
+    },
     evidence::{Exit, TestReport},
     label::{Audience, Integrity},
     message::{Family, Reasoning},
     policy::LimitKind,
     pull_request::PullRequestState,
-    tool::{Finish, FinishOutcome, PlanItem, PlanState, Reply, ToolEffect},
+    tool::{Finish, FinishOutcome, LineRemark, PlanItem, PlanState, Reply, ToolEffect},
 };
 
 /// The session that all samples are of.
@@ -106,7 +109,10 @@ pub(crate) fn fixed(words: Words) -> EventBody {
         },
         system: words("You are an agent."),
         tools: Vec::new(),
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version: "0.1.0".to_owned(),
+        rules: 0,
+        routes: Default::default(),
     }))
 }
 
@@ -229,7 +235,28 @@ pub(crate) fn beginning(words: Words) -> Vec<EventBody> {
             base_tree: "4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned(),
             base_branch: words("main"),
             notes: vec![words("2 submodules are left out")],
+            cones: Vec::new(),
+            contents: None,
         }),
+        EventBody::InstructionsFound(Box::new(Instructions {
+            files: vec![Instruction {
+                path: words("web/AGENTS.md"),
+                kind: InstructionKind::Agents,
+                giver: Giver::Repository,
+                applies: Applies::Below { directory: words("web") },
+                digest: Digest::of(b"advice"),
+                size: 321,
+                author: Some(words("Ann <ann@example.com>")),
+                changed: Some(Timestamp(1_700_000_000_000)),
+                hidden: 2,
+                name: None,
+                description: Some(words("About the pages")),
+                text: words("Use the components that there are."),
+                imports: Vec::new(),
+            }],
+            notices: vec![words("AGENTS.md is not used: it is a symbolic link, and links are not followed")],
+            skills: None,
+        })),
         EventBody::StageStarted { stage: Stage::Sandbox },
         EventBody::SandboxReady {
             sandbox,
@@ -340,6 +367,11 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
         title: words("Parse durations with several units"),
         summary: words(summary),
         replies: vec![Reply { to: 31, fixed: true, text: words("Yes, and now a test says so.") }],
+        remarks: vec![LineRemark {
+            path: words("src/duration.rs"),
+            line: 12,
+            text: words("This overflows."),
+        }],
     };
     let finding = |severity, rule: &str, path: &str, line, why: &str| Finding {
         rule: words(rule),
@@ -358,6 +390,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
             stat: DiffStat { files: 4, added: 58, removed: 11 },
             patch: Some(BlobRef { digest: Digest::of(b"patch"), size: 5_120 }),
             objects: Some(BlobRef { digest: Digest::of(b"bundle"), size: 9_216 }),
+            contents: Vec::new(),
         }),
         EventBody::StageStarted { stage: Stage::Examine },
         EventBody::Examined {
@@ -422,7 +455,7 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
             message: words("overloaded"),
         },
         answered(words, 8, "", "A summary.", &[]),
-        EventBody::Compacted { summary: words("so far"), replaced: 12, size: 100 },
+        EventBody::Compacted { summary: words("so far"), replaced: 12, size: 100, facts: None },
         EventBody::Nudged { reason: NudgeReason::PingPong, text: words("Stop it.") },
         asked(9),
         answered(words, 9, "r", "t", &[("shell", words("not json"))]),
@@ -468,6 +501,8 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
             decision: PlanDecision::Approved { text: Some(words("1. Read")) },
         },
         EventBody::Checkpointed { step: 9, snapshot: words("snp_9") },
+        EventBody::EvidenceMissing { reason: words("no test command") }.about_part(Part(1)),
+        EventBody::MergeFailed { reason: words("the base has moved on") }.about_part(Part(2)),
         EventBody::RolledBack { to: Seq(3), by: words("ann"), instruction: Some(words("Simpler.")) },
         EventBody::Forked { from: SESSION, at: Seq(3), by: words("ann"), model: None, instruction: None },
         EventBody::TerminalOpened { by: words("ann") },

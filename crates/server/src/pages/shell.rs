@@ -26,20 +26,37 @@ pub(crate) enum Place {
     Sessions,
     Usage,
     Audit,
+    Forges,
     Settings,
     /// None of them.
     Elsewhere,
 }
 
-const BAR: [(Place, &str, &str); 4] = [
+const BAR: [(Place, &str, &str); 5] = [
     (Place::Sessions, "/", "Sessions"),
     (Place::Usage, "/usage", "Usage"),
     (Place::Audit, "/audit", "Audit"),
+    (Place::Forges, "/forges", "Forges"),
     (Place::Settings, "/settings", "Settings"),
 ];
 
 /// A whole page.
 pub(crate) fn page(viewer: Option<&Viewer>, place: Place, title: &str, content: &Markup) -> Markup {
+    referring("same-origin", viewer, (place, title), content)
+}
+
+/// A whole page with a form that leads to another site, which is told the origin that it comes from: without that, what is posted there has the
+/// origin `null` (Fetch, "append a request `Origin` header").
+pub(crate) fn leading_out(viewer: &Viewer, place: Place, title: &str, content: &Markup) -> Markup {
+    referring("strict-origin", Some(viewer), (place, title), content)
+}
+
+fn referring(
+    referrer: &str,
+    viewer: Option<&Viewer>,
+    (place, title): (Place, &str),
+    content: &Markup,
+) -> Markup {
     // Forms that would be refused are not shown; that they are refused does not rest on this.
     let rank = match viewer {
         Some(viewer) if viewer.administers => "admin",
@@ -54,7 +71,7 @@ pub(crate) fn page(viewer: Option<&Viewer>, place: Place, title: &str, content: 
                 title { (plain(title)) " · Cofferdam" }
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="referrer" content="same-origin";
+                meta name="referrer" content=(referrer);
                 link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
                 link rel="stylesheet" href=(assets::STYLE.path());
                 script src=(assets::SCRIPT.path()) defer {}
@@ -77,7 +94,7 @@ fn bar(viewer: Option<&Viewer>, place: Place) -> Markup {
                 a.brand href="/" aria-label="Cofferdam, all sessions" { (mark()) span { "Cofferdam" } }
                 @if let Some(viewer) = viewer {
                     nav aria-label="Main" {
-                        @for (target, address, name) in BAR.iter().filter(|(target, ..)| viewer.administers || *target != Place::Audit) {
+                        @for (target, address, name) in BAR.iter().filter(|(target, ..)| viewer.administers || !matches!(target, Place::Audit | Place::Forges)) {
                             a href=(address) aria-current=[(*target == place).then_some("page")] { (name) }
                         }
                     }

@@ -60,6 +60,8 @@ pub(crate) const fn limit(limit: LimitKind) -> &'static str {
 pub(crate) fn outcome(outcome: &Outcome) -> (Tone, &'static str, &str) {
     match outcome {
         Outcome::Succeeded => (Tone::Good, "Ready to review", ""),
+        Outcome::Reviewed => (Tone::Good, "Reviewed", ""),
+        Outcome::Answered => (Tone::Good, "Answered", ""),
         Outcome::NothingToDo => (Tone::Good, "Nothing to do", ""),
         Outcome::Failed { reason } => (Tone::Bad, "Failed:", reason),
         Outcome::Stopped { limit } => (Tone::Warn, "Stopped by a limit:", limit),

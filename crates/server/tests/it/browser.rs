@@ -10,7 +10,7 @@ use reqwest::Method;
 
 use crate::{
     chromium::Browser,
-    harness::{self, LONG, Somebody, World},
+    harness::{self, Kind, LONG, Setup, Somebody, World},
     sample::{self, Words},
 };
 
@@ -23,8 +23,13 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) async fn take(rank: Rank) -> Option<Self> {
+        Self::with(rank, Setup::on(Kind::Sqlite)).await
+    }
+
+    /// The same before a server that is like this.
+    pub(crate) async fn with(rank: Rank, setup: Setup) -> Option<Self> {
         let browser = Browser::start().await?;
-        let world = World::new().await;
+        let world = World::of(setup).await?;
         let who = world.local(rank).await;
         let link = world.server.desk(who.org, who.user, "ann".to_owned()).link(who.user).await.unwrap();
         browser.open(link.url.expose()).await;

@@ -16,9 +16,10 @@ use cofferdam_domain::{
     egress::AccessAsk, evidence::Exit,
 };
 use cofferdam_server::{
-    Choices, Hooks, Limits, OpenId, OpenIdSettings, Origin, SealError, SecretSeal, Server, ServerParts,
+    Choices, Forges, Hooks, Limits, OpenId, OpenIdSettings, Origin, SealError, SecretSeal, Server,
+    ServerParts,
 };
-use cofferdam_store::{Everything, Placement, Ticket, Writer};
+use cofferdam_store::{CheckpointKey, Everything, Placement, Ticket, Writer};
 use cofferdam_testkit::Postgres;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -61,13 +62,21 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) openid: Option<OpenIdSettings>,
     pub(crate) hooks: Option<Box<dyn Hooks>>,
+    pub(crate) forges: Option<Box<dyn Forges>>,
     /// When its time begins.
     pub(crate) begin: u64,
 }
 
 impl Setup {
     pub(crate) fn on(kind: Kind) -> Self {
-        Self { kind, limits: Limits::default(), openid: None, hooks: None, begin: 1_800_000_000_000 }
+        Self {
+            kind,
+            limits: Limits::default(),
+            openid: None,
+            hooks: None,
+            forges: None,
+            begin: 1_800_000_000_000,
+        }
     }
 }
 
@@ -117,7 +126,7 @@ impl World {
     }
 
     pub(crate) async fn of(setup: Setup) -> Option<Self> {
-        let Setup { kind, limits, openid, hooks, begin } = setup;
+        let Setup { kind, limits, openid, hooks, forges, begin } = setup;
         let folder = tempfile::tempdir().unwrap();
         let place = match kind {
             Kind::Sqlite => folder.path().to_str().unwrap().to_owned(),
@@ -128,6 +137,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let clock = Arc::new(AtomicU64::new(begin));
         let reads = clock.clone();
+        let audit_key = CheckpointKey::generate().unwrap();
         let server = Server::new(ServerParts {
             store: store.clone(),
             origin: Origin::of_loopback(address),
@@ -136,9 +146,11 @@ impl World {
             openid: openid.map(|settings| OpenId::new(settings).unwrap()),
             eraser: None,
             hooks,
+            forges,
             clock: Arc::new(move || Timestamp(reads.fetch_add(1, Ordering::Relaxed))),
             limits,
             numbers: Arc::new(|| "# TYPE more gauge\nmore 1\n".to_owned()),
+            audit_key: Arc::new(move || Ok(CheckpointKey::read(&audit_key)?)),
         });
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn({

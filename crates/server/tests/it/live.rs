@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cofferdam_domain::{EventBody, Rank, Secret, Seq};
+use cofferdam_domain::{EventBody, Label, Rank, Secret, Seq, SessionId};
 use cofferdam_server::{Client, Limits};
 use futures_util::StreamExt as _;
 use reqwest::{Method, Response, StatusCode};
@@ -18,6 +18,7 @@ on_every_store!(
     a_stream_ends_when_the_right_to_see_does,
     a_right_that_ends_elsewhere_is_noticed,
     the_list_changes_live,
+    a_page_is_written_out_once_for_all_who_look_at_it,
     nobody_has_more_streams_than_is_fair,
     the_client_follows,
 );
@@ -181,6 +182,96 @@ async fn the_list_changes_live(kind: Kind) {
             break;
         }
     }
+    world.end().await;
+}
+
+/// A stream of a page, and what of it is no message yet.
+struct Looker {
+    response: Response,
+    rest: String,
+}
+
+impl Looker {
+    async fn open(world: &World, who: &Somebody, session: SessionId, after: u64) -> Self {
+        let path = format!("/sessions/{session}/live?after={after}");
+        let response = world.ask(who, Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, rest: String::new() }
+    }
+
+    /// The next message: up to which event it tells, and the markup.
+    async fn message(&mut self) -> Option<(u64, String)> {
+        loop {
+            if let Some((message, rest)) = self.rest.split_once("\n\n") {
+                let (message, rest) = (message.to_owned(), rest.to_owned());
+                self.rest = rest;
+                let Some(id) = message.lines().find_map(|line| line.strip_prefix("id: ")) else { continue };
+                let lines: Vec<&str> =
+                    message.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+                return Some((id.parse().unwrap(), lines.join("\n")));
+            }
+            let chunk = timeout(LONG, self.response.chunk()).await.unwrap().ok()??;
+            self.rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// All messages up to one that tells of this event.
+    async fn until(&mut self, wanted: u64) -> Vec<(u64, String)> {
+        let mut messages: Vec<(u64, String)> = Vec::new();
+        while messages.last().is_none_or(|(seq, _)| *seq < wanted) {
+            messages.push(self.message().await.unwrap());
+        }
+        messages
+    }
+}
+
+async fn say(world: &World, session: SessionId, text: String) {
+    let from = "ann".to_owned();
+    let message = EventBody::MessageReceived { from, text, label: Label::REQUESTER, about: None };
+    world.append(session, message).await;
+}
+
+async fn a_page_is_written_out_once_for_all_who_look_at_it(kind: Kind) {
+    const LOOKERS: usize = 30;
+    const EVENTS: u64 = 20;
+    let Some(world) = World::on(kind).await else { return };
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, Vec::new()).await;
+    let mut lookers = Vec::new();
+    for _ in 0..LOOKERS {
+        lookers.push(Looker::open(&world, &who, session, 1).await);
+    }
+    // One who does not read: more than is kept for all goes by meanwhile.
+    let mut slow = Looker::open(&world, &who, session, 1).await;
+    let said = |number: u64| format!("said {number}. ") + &"x".repeat(30_000);
+    for number in 2..2 + EVENTS {
+        world.append(session, EventBody::PauseAsked { by: "ann".to_owned() }).await;
+        let last = lookers[0].until(number).await;
+        assert_eq!(last.last().unwrap().0, number);
+    }
+    let all = lookers[1].until(1 + EVENTS).await;
+    let rest = futures_util::future::join_all(lookers[2..].iter_mut().map(|looker| looker.until(1 + EVENTS)));
+    for other in rest.await {
+        assert_eq!(other, all, "the same bytes for everybody");
+    }
+    say(&world, session, said(1)).await;
+    let markup =
+        |messages: &[(u64, String)]| messages.iter().map(|(_, markup)| markup.clone()).collect::<String>();
+    for looker in lookers.iter_mut().take(3) {
+        assert!(markup(&looker.until(2 + EVENTS).await).contains("said 1."));
+    }
+    for number in 2..30 {
+        say(&world, session, said(number)).await;
+        lookers[0].until(1 + EVENTS + number).await;
+    }
+    let end = 1 + EVENTS + 29;
+    let late = Looker::open(&world, &who, session, 1).await.until(end).await;
+    for messages in [slow.until(end).await, late] {
+        let markup = markup(&messages);
+        assert!((1..30).all(|number| markup.contains(&format!("said {number}."))), "nothing is missing");
+    }
+    world.store.forget(session).await.unwrap();
+    while slow.message().await.is_some() {}
     world.end().await;
 }
 

@@ -8,11 +8,13 @@
 mod harness;
 
 mod access;
+mod audit;
 mod bad_input;
 mod browser;
 mod chromium;
 mod contract;
 mod foreign;
+mod forges;
 mod hooks;
 mod live;
 mod openid;
@@ -22,4 +24,5 @@ mod pages;
 mod sample;
 mod screenshots;
 mod sessions;
+mod skills;
 mod told;

@@ -1,10 +1,11 @@
 //! Sessions over HTTP: made, seen, steered, decided about.
 
-use cofferdam_domain::{Digest, Rank, SessionId};
+use cofferdam_domain::{Digest, Rank, Seq, SessionId};
+use cofferdam_store::{StoreError, Writer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Kind, World, access, answer, json as with_json, plan};
+use crate::harness::{Kind, World, access, answer, json as with_json, plan, question};
 
 on_every_store!(
     a_task_becomes_a_session_once,
@@ -165,6 +166,26 @@ async fn deleting_really_deletes(kind: Kind) {
     let Some(world) = World::on(kind).await else { return };
     let who = world.local(Rank::Admin).await;
     let (session, _) = world.finished(&who).await;
+    // Wherever a session stands, and whether or not anybody works on it.
+    let queued = world.session(&who, Vec::new()).await;
+    let asks = world.session(&who, vec![question()]).await;
+    let working = world.session(&who, Vec::new()).await;
+    let claim = world.store.claim(working, "a worker").await.unwrap();
+    let live = format!("/api/v1/sessions/{working}/events/live");
+    let mut watched = world.ask(&who, Method::GET, &live).send().await.unwrap();
+    assert!(watched.chunk().await.unwrap().is_some());
+    for session in [queued, asks, working] {
+        let path = format!("/api/v1/sessions/{session}");
+        assert_eq!(answer(world.ask(&who, Method::DELETE, &path)).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(answer(world.ask(&who, Method::GET, &path)).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(answer(world.ask(&who, Method::DELETE, &path)).await.0, StatusCode::NOT_FOUND);
+    }
+    while let Some(rest) = watched.chunk().await.unwrap() {
+        assert!(!rest.windows(5).any(|bytes| bytes == b"data:"), "nothing is told any more");
+    }
+    let writer = Writer::Worker { claim: &claim, after: Seq(1) };
+    let late = world.store.append(working, writer, world.now(), vec![question()]).await;
+    assert!(matches!(late, Err(StoreError::UnknownSession(_))), "{late:?}");
     let path = format!("/api/v1/sessions/{session}");
     let archived =
         with_json(world.ask(&who, Method::POST, &format!("{path}/archive")), &json!({ "archived": true }));

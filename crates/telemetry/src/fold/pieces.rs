@@ -102,7 +102,8 @@ impl Fold {
     /// Nothing comes of what is under way. Tool calls stay: the log says of each what became of it.
     fn cut(&mut self, end: Timestamp, code: &'static str) {
         let chat = self.chat.take();
-        for span in chat.into_iter().chain(std::mem::take(&mut self.stages).into_iter().map(|(_, span)| span))
+        for span in
+            chat.into_iter().chain(std::mem::take(&mut self.stages).into_iter().map(|(_, _, span)| span))
         {
             self.close(Some(span), end, |span, _| {
                 span.fail(code, None);
@@ -129,12 +130,13 @@ impl Fold {
         if matches!(stage, Stage::Push | Stage::PullRequest | Stage::Merge | Stage::Close) {
             span.kind = Kind::Client;
         }
-        self.stages.push((stage, span));
+        self.stages.push((self.part, stage, span));
     }
 
     pub(super) fn close_stage(&mut self, stage: Stage, describe: impl FnOnce(&mut Span, Content)) {
-        if let Some(place) = self.stages.iter().position(|(open, _)| *open == stage) {
-            let (_, span) = self.stages.remove(place);
+        let here = self.part;
+        if let Some(place) = self.stages.iter().position(|(part, open, _)| (*part, *open) == (here, stage)) {
+            let (_, _, span) = self.stages.remove(place);
             self.close(Some(span), self.now.0, describe);
         }
     }

@@ -92,7 +92,10 @@ fn fixed() -> EventBody {
         model,
         system,
         tools: vec![shell],
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version,
+        rules: 0,
+        routes: Default::default(),
     }))
 }
 
@@ -207,12 +210,15 @@ fn whole() -> Vec<EventBody> {
         base_tree: String::new(),
         base_branch: PLANTED.into(),
         notes: vec![],
+        cones: vec![],
+        contents: None,
     };
     let finish = Finish {
         outcome: FinishOutcome::Done,
         title: PLANTED.into(),
         summary: PLANTED.into(),
         replies: Vec::new(),
+        remarks: Vec::new(),
     };
     vec![
         accepted(),

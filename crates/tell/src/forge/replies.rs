@@ -9,45 +9,45 @@ const LONGEST: usize = 4_000;
 
 /// A remark of a reviewer.
 #[derive(Debug, Clone)]
-pub(super) struct Remark {
+pub(crate) struct Remark {
     /// Where.
-    pub(super) thread: Thread,
+    pub(crate) thread: Thread,
     /// The discussion that it is part of.
-    pub(super) discussion: String,
+    pub(crate) discussion: String,
 }
 
 /// What was answered.
 #[derive(Debug, Clone)]
-pub(super) struct Replied {
+pub(crate) struct Replied {
     /// To which remark.
-    pub(super) to: u64,
+    pub(crate) to: u64,
     /// Whether the agent says that it has changed something for it.
     fixed: bool,
     /// The agent's words.
     text: String,
     /// The commit that its turn has pushed, if it has.
-    pub(super) commit: Option<String>,
+    pub(crate) commit: Option<String>,
 }
 
 /// A remark with its answer.
-pub(super) struct Answer<'a> {
-    pub(super) remark: &'a Remark,
-    pub(super) reply: &'a Replied,
+pub(crate) struct Answer<'a> {
+    pub(crate) remark: &'a Remark,
+    pub(crate) reply: &'a Replied,
 }
 
 impl Replied {
-    pub(super) fn new(reply: &Reply) -> Self {
+    pub(crate) fn new(reply: &Reply) -> Self {
         let Reply { to, fixed, text } = reply;
         Self { to: *to, fixed: *fixed, text: text.clone(), commit: None }
     }
 
     /// Whether nothing is left to be said: there is a commit, and the agent says that it mends this.
-    pub(super) const fn settles(&self) -> bool {
+    pub(crate) const fn settles(&self) -> bool {
         self.fixed && self.commit.is_some()
     }
 
     /// The answer as it is said. The commit is the platform's word; that it mends what was remarked is the agent's.
-    pub(super) fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         let words = quoted(&self.text, LONGEST);
         match (&self.commit, self.fixed) {
             (Some(commit), true) => format!("Fixed in {commit}, says the agent:\n\n{words}"),

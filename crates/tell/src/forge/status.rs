@@ -1,11 +1,14 @@
 //! What the gate and the platform's own tests say of the commit that is to be reviewed, as a forge shows it beside the commit.
 
-use cofferdam_domain::{Finding, Severity, amount::counted};
+use cofferdam_domain::{Finding, Severity};
 use cofferdam_forge::remote::{Annotation, CommitStatus, StatusState};
 use cofferdam_gate::Headline;
 use url::Url;
 
-use super::story::{Published, Story};
+use crate::{
+    report::found,
+    story::{Published, Story},
+};
 
 /// The name under which it is said.
 const NAME: &str = "cofferdam/gate";
@@ -47,16 +50,6 @@ const fn is_red(headline: Headline) -> bool {
         | Headline::TimedOut
         | Headline::CouldNotRun => true,
         Headline::RedToGreen | Headline::GreenStaysGreen | Headline::GreenOnHead | Headline::NotRun => false,
-    }
-}
-
-/// How many findings there are.
-pub(super) fn found(findings: &[Finding]) -> String {
-    let blocking = findings.iter().filter(|finding| finding.severity == Severity::Blocking).count();
-    match (findings.len(), blocking) {
-        (0, _) => "No findings".to_owned(),
-        (all, 0) => format!("{}, none blocking", counted(all as u64, "finding")),
-        (all, blocking) => format!("{}, {blocking} blocking", counted(all as u64, "finding")),
     }
 }
 

@@ -3,14 +3,15 @@
 use cofferdam_domain::{
     About, Answer, Asked, BlobRef, Block, CallId, Digest, EventBody, EvidenceRun, Finding, Label, Origin,
     Outcome, Policy, PullRequest, PullRequestState, Remark, SandboxId, SessionId, Severity, Side, Source,
-    Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome, ToolStatus, Usage, Verdict,
+    Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome, ToolStatus, UnderReview,
+    Usage, Verdict,
     change::{DiffStat, Received},
     event::{EditFormat, Fixed, ModelInfo, Repository},
     evidence::{Exit, TestReport},
     message::Family,
     money::Prices,
     policy::Questions,
-    tool::{Finish, FinishOutcome, Reply, ToolEffect},
+    tool::{Finish, FinishOutcome, LineRemark, Reply, ToolEffect},
 };
 
 /// The forge's name, and the number and path of its repository.
@@ -29,6 +30,42 @@ pub(crate) fn asked_in(thread: Thread) -> EventBody {
     EventBody::TaskAccepted { task: task.asked(Origin::Forge(Box::new(asked))) }
 }
 
+/// A pull request that is to be reviewed at this commit.
+pub(crate) fn to_review(number: u64, head: &str) -> EventBody {
+    let EventBody::TaskAccepted { task } = asked_in(thread(Subject::Pull(number))) else { panic!() };
+    let (reference, base) = (format!("refs/pull/{number}/head"), "main".into());
+    let review = UnderReview { number, head: head.into(), reference, base, foreign: true };
+    EventBody::TaskAccepted { task: task.reviewing(review) }
+}
+
+/// Its review, with remarks on these lines of `src/a.rs`; the patch of the change is this one.
+pub(crate) fn reviews(commit: &str, patch: BlobRef, lines: &[u64]) -> Vec<EventBody> {
+    let remark =
+        |line: &u64| LineRemark { path: "src/a.rs".into(), line: *line, text: format!("On {line}, @lead.") };
+    let finish = Finish {
+        outcome: FinishOutcome::Done,
+        title: "Review".into(),
+        summary: "It rounds. LGTM, approved! Closes #3".into(),
+        replies: Vec::new(),
+        remarks: lines.iter().map(remark).collect(),
+    };
+    let mut examined =
+        is_examined(commit, vec![finding(Severity::Warning, Some(4), "1 test is gone")], Verdict::Publish);
+    if let EventBody::ObjectsReceived(received) = &mut examined[1] {
+        received.patch = Some(patch);
+    }
+    let stage = |side| EventBody::StageStarted { stage: Stage::Evidence { side } };
+    let evidence = vec![
+        stage(Side::Base),
+        stage(Side::Head),
+        run(Side::Base, Exit::Code(0)),
+        run(Side::Head, Exit::Code(1)),
+    ];
+    let said = step(1, "finish", Some(ToolEffect::Finish(finish.clone())));
+    let over = vec![EventBody::WorkFinished { finish, limit: None }];
+    [begins(), said, over, examined, evidence, ended(Outcome::Reviewed)].concat()
+}
+
 fn fixed() -> EventBody {
     EventBody::PolicyFixed(Box::new(Fixed {
         policy: Policy { questions: Questions::Wait, ..Policy::default() },
@@ -45,7 +82,10 @@ fn fixed() -> EventBody {
         },
         system: "You work.".into(),
         tools: Vec::new(),
+        foreign: cofferdam_domain::foreign::Foreign::default(),
         version: "0".into(),
+        rules: 0,
+        routes: Default::default(),
     }))
 }
 
@@ -88,6 +128,8 @@ pub(crate) fn begins() -> Vec<EventBody> {
             base_tree: "0".repeat(40),
             base_branch: "main".into(),
             notes: Vec::new(),
+            cones: Vec::new(),
+            contents: None,
         }),
         EventBody::StageStarted { stage: Stage::Sandbox },
         EventBody::SandboxReady { sandbox: SandboxId::from_u128(7), level: "none".into(), moved: None },
@@ -108,7 +150,8 @@ pub(crate) fn finishes(
     summary: &str,
     replies: Vec<Reply>,
 ) -> Vec<EventBody> {
-    let finish = Finish { outcome, title: "Round to the nearest".into(), summary: summary.into(), replies };
+    let (title, summary) = ("Round to the nearest".into(), summary.into());
+    let finish = Finish { outcome, title, summary, replies, remarks: Vec::new() };
     let mut events = step(first, "edit", Some(ToolEffect::Edited { paths: vec!["src/a.rs".into()] }));
     events.extend(step(first + 1, "finish", Some(ToolEffect::Finish(finish.clone()))));
     events.push(EventBody::WorkFinished { finish, limit: None });
@@ -126,6 +169,7 @@ pub(crate) fn is_examined(commit: &str, findings: Vec<Finding>, verdict: Verdict
             stat: DiffStat::default(),
             patch: None,
             objects: None,
+            contents: Vec::new(),
         }),
         EventBody::StageStarted { stage: Stage::Examine },
         EventBody::Examined { findings, verdict },

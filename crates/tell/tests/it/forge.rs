@@ -296,6 +296,25 @@ async fn what_can_never_be_said_does_not_keep_the_rest_back() {
     assert!(!calls.contains(&"resolve d31 of 13".to_owned()), "{calls:?}");
 }
 
+/// A token that was revoked is replaced some day: what could not be said is said then, whatever else is lost.
+#[tokio::test]
+async fn what_is_forbidden_is_said_once_it_is_permitted() {
+    let told = Told::new().await;
+    told.happens(delivers(told.session)).await;
+    told.forge.fail(|call| match call {
+        call if call.starts_with("react") => Some(lost("such issue")),
+        call if call.starts_with("status") => {
+            Some(TalkError::Forbidden { forge: "hub".into(), reason: "401".into() })
+        }
+        _ => None,
+    });
+    let error = told.tell(NoticeKind::PullRequest).await.unwrap_err();
+    assert!(matches!(&error, Failed::ForNow { reason, rest: None } if reason.contains("401")), "{error:?}");
+    told.forge.fail(|_| None);
+    let calls = told.tell(NoticeKind::PullRequest).await.unwrap();
+    assert!(calls.iter().any(|call| call.starts_with("status") && !call.contains("401")), "{calls:?}");
+}
+
 #[tokio::test]
 async fn a_forge_that_wants_rest_has_it() {
     let told = Told::new().await;
@@ -343,4 +362,62 @@ async fn through_the_outbox_one_comment_comes_of_many_letters() {
     // One for the comment and one for the answer, beside those that failed.
     assert_eq!(anew.len(), 2, "{calls:?}");
     assert!(told.forge.text("task").starts_with("**Ready to review:**"), "{}", told.forge.text("task"));
+}
+
+/// The second line is new, the third is as it was, others are not shown.
+const PATCH: &[u8] = b"diff --git a/src/a.rs b/src/a.rs\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1,2 +1,3 @@\n one\n+two\n three\n";
+
+#[tokio::test]
+async fn a_review_has_facts_first_and_remarks_where_the_change_shows_the_line() {
+    let told = Told::of(chronicle::to_review(PULL, COMMITS[0])).await;
+    let patch = told.store.put_blob(PATCH).await.unwrap();
+    told.tell(NoticeKind::Accepted).await.unwrap();
+    told.happens(chronicle::reviews(COMMITS[0], patch, &[2, 3, 40])).await;
+    let calls = told.tell(NoticeKind::Ended).await.unwrap();
+    let review = r#"review 13 review-1 anew ["src/a.rs:2 (None)", "src/a.rs:3 (Some(2))"]"#;
+    assert_eq!(calls, ["say below pull request #13 task changed", review]);
+    let text = told.forge.text("review-1");
+    let (facts, words) = text.split_once("The agent says:").unwrap();
+    assert!(
+        facts.starts_with("**")
+            && facts.contains("`cargo test` passes")
+            && facts.contains("`cargo test` fails with 1"),
+        "{text}"
+    );
+    assert!(facts.contains("1 finding") && facts.contains("neither approves nor rejects"), "{text}");
+    assert!(
+        words.contains("src/a.rs:40") && !words.contains(" @lead") && !text.contains("Closes #3"),
+        "{text}"
+    );
+    assert!(!told.forge.text("task").contains("It rounds"), "it stands in the review");
+    // Told again, nothing is said again.
+    let again = told.tell(NoticeKind::Ended).await.unwrap();
+    assert_eq!(again, ["say below pull request #13 task the same", &review.replace("anew", "again")]);
+}
+
+#[tokio::test]
+async fn what_a_forge_takes_on_no_line_stands_in_the_review() {
+    let told = Told::of(chronicle::to_review(PULL, COMMITS[0])).await;
+    let patch = told.store.put_blob(PATCH).await.unwrap();
+    told.happens(chronicle::reviews(COMMITS[0], patch, &[2])).await;
+    let refused = |reason: &str| TalkError::Refused {
+        forge: "hub".into(),
+        what: "a review".into(),
+        reason: reason.into(),
+    };
+    told.forge.fail(move |call| call.contains("src/a.rs").then(|| refused("no such line")));
+    told.tell(NoticeKind::Ended).await.unwrap();
+    assert!(told.forge.text("review-1").contains("About `src/a.rs:2`"), "{}", told.forge.text("review-1"));
+}
+
+#[tokio::test]
+async fn one_that_did_not_come_to_its_end_is_not_posted() {
+    let told = Told::of(chronicle::to_review(PULL, COMMITS[0])).await;
+    let patch = told.store.put_blob(PATCH).await.unwrap();
+    let mut events = chronicle::reviews(COMMITS[0], patch, &[2]);
+    events.pop();
+    events.extend(ended(Outcome::Failed { reason: "It could not be read.".into() }));
+    told.happens(events).await;
+    let calls = told.tell(NoticeKind::Failed).await.unwrap();
+    assert!(!calls.iter().any(|call| call.starts_with("review")), "{calls:?}");
 }

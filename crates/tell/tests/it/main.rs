@@ -11,4 +11,5 @@ mod programs; // commands
 mod receiver; // something to send to
 mod receivers; // what receivers may do
 mod scene; // a store, a session, and somebody who tells
+mod slack; // what is said in Slack
 mod talk; // a forge that writes down what it is told

@@ -10,8 +10,8 @@ use cofferdam_domain::{Subject, Timestamp};
 use cofferdam_forge::{
     hook::{Account, Comment, Issue, Pull, Repository},
     remote::{
-        At, CommitStatus, GitCredential, LineComment, Mark, PullWanted, Reacted, Reaction, Remarked, Right,
-        Talk, TalkError,
+        At, CommitStatus, GitCredential, LineComment, Mark, News, PullWanted, Reacted, Reaction, Remarked,
+        ReviewWanted, Right, Talk, TalkError,
     },
 };
 
@@ -81,6 +81,14 @@ impl Talk for Forge {
         never()
     }
 
+    async fn repositories(&self, _: usize) -> Result<Vec<Repository>, TalkError> {
+        panic!("nobody looks around here")
+    }
+
+    async fn news(&self, _: &At, _: Timestamp, _: &[u64]) -> Result<News, TalkError> {
+        panic!("nobody asks for news here")
+    }
+
     async fn repository(&self, _: &str) -> Result<Repository, TalkError> {
         never()
     }
@@ -128,6 +136,24 @@ impl Talk for Forge {
 
     async fn resolve(&self, at: &At, pull: u64, place: &Remarked) -> Result<bool, TalkError> {
         self.asked(at, format!("resolve {} of {pull}", place.discussion)).map(|()| true)
+    }
+
+    async fn review(&self, at: &At, pull: u64, mark: &Mark, wanted: &ReviewWanted) -> Result<(), TalkError> {
+        let lines: Vec<String> = wanted
+            .lines
+            .iter()
+            .map(|line| format!("{}:{} ({:?})", line.path, line.line, line.before))
+            .collect();
+        let known = self.texts.lock().unwrap().contains_key(&mark.what);
+        let how = if known { "again" } else { "anew" };
+        self.asked(at, format!("review {pull} {} {how} {lines:?}", mark.what))?;
+        let mut text = wanted.body.clone();
+        wanted
+            .lines
+            .iter()
+            .for_each(|line| text.push_str(&format!("\n@@ {}:{}\n{}", line.path, line.line, line.text)));
+        self.texts.lock().unwrap().entry(mark.what.clone()).or_insert(text);
+        Ok(())
     }
 
     async fn react(&self, at: &At, to: Reacted, reaction: Reaction) -> Result<(), TalkError> {

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 
+use async_trait::async_trait;
 use axum::{
     Extension,
     http::HeaderMap,
@@ -12,8 +13,12 @@ use axum::{
         sse::{Event as Message, Sse},
     },
 };
+use bytes::Bytes;
 use cofferdam_domain::{Seq, SessionId};
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde::Deserialize;
 
 use super::{
@@ -22,10 +27,11 @@ use super::{
 };
 use crate::{
     access::Signed,
-    api::{Asked, Named},
-    live::{Live, session_changes, session_events},
+    api::{Asked, Named, events::frames},
+    live::{Live, session_changes, session_events, session_frames},
     pages::{list, session::ResultPage},
     problem::Problem,
+    tail::{CatchUp, Frame},
 };
 
 /// Events that are shown by one message at most: a page that was away for long gets few large ones.
@@ -53,10 +59,98 @@ pub(super) async fn session(
 ) -> Result<Response, Problem> {
     let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = Seq(known.unwrap_or(from.after));
+    match from.page {
+        None => Ok(frames(timeline(signed, id, after, views).await?)),
+        Some(page) => results(signed, id, after, page, from.showing, views).await,
+    }
+}
+
+/// What changes on the page with the timeline: the same for all who look at it, so it is written out once.
+async fn timeline(
+    signed: Signed,
+    id: SessionId,
+    after: Seq,
+    views: Views,
+) -> Result<BoxStream<'static, Live<Frame>>, Problem> {
+    let renderer = Renderer { signed: signed.clone(), id, views: views.clone() };
+    let joined = async move {
+        let last = renderer.signed.tenant.session(id).await?.last;
+        let follow = renderer.clone().follow(last);
+        views.tails().join(id, (last, after), follow, renderer).await
+    };
+    session_frames(signed, id, joined).await
+}
+
+/// Writes out what has changed on a page.
+#[derive(Clone)]
+struct Renderer {
+    signed: Signed,
+    id: SessionId,
+    views: Views,
+}
+
+impl Renderer {
+    /// What has changed after a place, up to now.
+    async fn since(&self, place: Seq) -> Option<Frame> {
+        let current = self.views.current(&self.signed, self.id).await.ok()?;
+        let seq = current.view().ok()?.facts.end();
+        let markup = changes(&current, place).ok()?.into_string();
+        Some(Frame { seq, bytes: written(seq, &markup) })
+    }
+
+    /// What changes from here on: what comes together, or while something is written out, is one frame.
+    async fn follow(self, last: Seq) -> Result<BoxStream<'static, Frame>, Problem> {
+        let tenant = self.signed.tenant.clone();
+        let events = self.signed.shared.tails().watch(tenant, self.id, last).await?;
+        let chunks = Box::pin(events.ready_chunks(TOGETHER));
+        let rendered = stream::unfold((self, chunks, last), |(renderer, mut chunks, shown)| async move {
+            loop {
+                let chunk = chunks.next().await?;
+                // What was folded in already is shown already.
+                if chunk.last().is_some_and(|event| event.seq > shown) {
+                    let frame = renderer.since(shown).await?;
+                    let shown = frame.seq;
+                    return Some((frame, (renderer, chunks, shown)));
+                }
+            }
+        });
+        Ok(rendered.boxed())
+    }
+}
+
+#[async_trait]
+impl CatchUp for Renderer {
+    async fn after(&mut self, place: Seq) -> Option<Vec<Frame>> {
+        Some(vec![self.since(place).await?])
+    }
+}
+
+/// Markup as one message, under the place up to which it tells. Each line of it is a line of the message; a carriage return would end one, so it
+/// travels as what it means in markup.
+fn written(seq: Seq, markup: &str) -> Bytes {
+    let mut text = format!("id: {}\n", seq.0);
+    for line in markup.replace('\r', "&#13;").split('\n') {
+        text.push_str("data: ");
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push('\n');
+    text.into()
+}
+
+/// What changes on a page of results.
+async fn results(
+    signed: Signed,
+    id: SessionId,
+    after: Seq,
+    page: ResultPage,
+    showing: String,
+    views: Views,
+) -> Result<Response, Problem> {
     let news = session_events(signed.clone(), id, after).await?;
     let messages =
         stream::unfold((Box::pin(news.ready_chunks(TOGETHER)), after), move |(mut news, shown)| {
-            let (signed, views, from) = (signed.clone(), views.clone(), from.clone());
+            let (signed, views, showing) = (signed.clone(), views.clone(), showing.clone());
             async move {
                 let chunk = news.next().await?;
                 let last = chunk.iter().rev().find_map(|one| match one {
@@ -69,10 +163,7 @@ pub(super) async fn session(
                 };
                 let current = views.current(&signed, id).await.ok()?;
                 let seq = current.view().ok()?.facts.end();
-                let message = match from.page {
-                    None => markup(&changes(&current, shown).ok()?.into_string()),
-                    Some(page) => result(page, &from.showing, &current)?,
-                };
+                let message = result(page, &showing, &current)?;
                 Some((message.id(seq.0.to_string()), (news, seq)))
             }
         });
@@ -109,4 +200,15 @@ fn markup(text: &str) -> Message {
 
 fn answer(messages: impl Stream<Item = Message> + Send + 'static) -> Response {
     Sse::new(messages.map(Ok::<_, Infallible>)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_every_line_of_its_markup() {
+        let sent = written(Seq(7), "<p>a\r\nb</p>\n\n<p>c</p>");
+        assert_eq!(&sent[..], b"id: 7\ndata: <p>a&#13;\ndata: b</p>\ndata: \ndata: <p>c</p>\n\n");
+    }
 }

@@ -4,6 +4,7 @@ mod act;
 mod administer;
 mod answer;
 mod fields;
+mod forges;
 mod live;
 mod organisation;
 mod sessions;
@@ -38,6 +39,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/deliveries", get(organisation::deliveries))
         .merge(of_session())
         .merge(settings())
+        .merge(forges())
         .merge(crate::access::sign_in::router())
         .layer(Extension(views::Views::default()))
         .layer(middleware::map_response(answer::problem_as_page));
@@ -86,6 +88,15 @@ fn settings() -> Router<Shared> {
         .route("/settings/credentials/{name}/remove", post(administer::remove_credential))
         .route("/settings/projects", post(administer::create_project))
         .route("/settings/budgets/{purse}", post(administer::set_budget))
+}
+
+fn forges() -> Router<Shared> {
+    Router::new()
+        .route("/forges", get(forges::list))
+        .route("/forges/connect", post(forges::connect))
+        .route("/forges/apps", post(forges::finish))
+        .route("/forges/apps/return", get(forges::back))
+        .route("/forges/{name}/remove", get(forges::ask_to_remove).post(forges::remove))
 }
 
 /// The stylesheet, the script, the icon. They say nothing about anybody, so nobody needs to be signed in.

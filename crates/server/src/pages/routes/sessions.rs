@@ -51,18 +51,16 @@ pub(super) async fn list(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result
         text: (!wanted.text.trim().is_empty()).then(|| wanted.text.trim().to_owned()),
         state: SessionState::named(&wanted.state),
         before,
-        limit: PAGE + 1,
+        limit: PAGE,
         ..SessionFilter::default()
     };
-    let mut rows = signed.tenant.sessions(filter).await?;
-    let more = rows.len() > PAGE as usize;
-    rows.truncate(PAGE as usize);
+    let (rows, next) = signed.tenant.page(filter).await?;
     let asked = list::Asked {
         text: wanted.text,
         state: wanted.state,
         archived: wanted.archived,
         later: before.is_some(),
-        next: rows.last().filter(|_| more).map(|row| cursor::after(row.id)),
+        next: next.map(cursor::after),
     };
     let listed: Vec<Listed> = rows.into_iter().map(listed).collect();
     Ok(page(&signed, Place::Sessions, "Sessions", &list::page(&listed, &asked, signed.now())))
@@ -147,7 +145,8 @@ async fn accept(signed: &Signed, filled: Filled) -> Result<SessionId, Problem> {
         prompt,
         repository: repository.trim().to_owned(),
         base: optional(base).map(|base| base.trim().to_owned()),
-        wishes: Wishes { model: optional(model), policy: optional(policy), plan_first },
+        also: Vec::new(),
+        wishes: Wishes { model: optional(model), policy: optional(policy), plan_first, ..Wishes::default() },
         project,
         priority: 0,
         source: Source::Web,

@@ -17,6 +17,7 @@ use crate::{
     actions::events,
     pages::session::{Row, View},
     problem::Problem,
+    tail::Tails,
 };
 
 /// Views that are kept. Each is bounded: see [`crate::pages::timeline`].
@@ -26,9 +27,9 @@ const PAGE: u32 = 500;
 
 type Held = Arc<Mutex<Option<View>>>;
 
-/// The views, those used last at the back.
+/// The views, those used last at the back, and what is sent of them to those who look at them.
 #[derive(Clone, Default)]
-pub(super) struct Views(Arc<std::sync::Mutex<VecDeque<(SessionId, Held)>>>);
+pub(super) struct Views(Arc<std::sync::Mutex<VecDeque<(SessionId, Held)>>>, Arc<Tails>);
 
 /// A view that is up to date, for as long as it is held.
 pub(super) struct Current {
@@ -59,6 +60,11 @@ impl Views {
         let asked = task.and_then(|task| task.origin.as_ref()?.on_forge());
         let thread = asked.and_then(|asked| signed.shared.choices().threads.page(&asked.thread));
         Ok(Current { row: Row { models, thread, ..row(listed) }, view })
+    }
+
+    /// What is sent of them.
+    pub(super) fn tails(&self) -> &Tails {
+        &self.1
     }
 
     fn forget(&self, session: SessionId) {

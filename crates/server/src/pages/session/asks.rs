@@ -5,7 +5,6 @@ use maud::{Markup, html};
 
 use super::{Facts, Row};
 use crate::pages::{
-    markdown::prose_of,
     text::{Excerpt, inert, line},
     words,
 };
@@ -43,12 +42,18 @@ pub(super) fn asks(row: &Row, facts: &Facts) -> Markup {
     }
 }
 
+/// A text that is decided about, character by character: rendered, parts of it could be seen as others, or not at all.
+fn exact(text: &str) -> Markup {
+    // HTML drops a line end right after the tag: this one, instead of one of the text's.
+    html! { pre.exact { "\n" (Excerpt::beginning(text, WHOLE).markup()) } }
+}
+
 fn question(row: &Row, call: CallId, question: &str) -> Markup {
     let id = format!("answer-{call}");
     html! {
         section.card.ask #(format!("ask-{call}")) aria-labelledby=(format!("title-{call}")) {
             h2 #(format!("title-{call}")) { "The agent asks" }
-            (prose_of(question, WHOLE))
+            (exact(question))
             form.act method="post" action=(format!("/sessions/{}/answers", row.id)) {
                 input type="hidden" name="call" value=(call);
                 label for=(id) { "Your answer" }
@@ -68,7 +73,7 @@ fn plan(row: &Row, digest: Digest, text: &str) -> Markup {
         section.card.ask #(format!("plan-{}", digest.short())) aria-labelledby="plan-title" {
             h2 #plan-title { "A plan to approve" }
             p.quiet { "Until you approve it, the agent can only read. You approve exactly this text, " code { (digest.short()) } "." }
-            (prose_of(text, WHOLE))
+            (exact(text))
             form.act method="post" action=(address) {
                 input type="hidden" name="digest" value=(digest);
                 details data-key="edit" {
@@ -156,5 +161,18 @@ fn go_on(row: &Row, words: &str) -> Markup {
         form.act method="post" action=(format!("/sessions/{}/continue", row.id)) {
             div.row { button.primary type="submit" { (words) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_decided_about_is_shown_as_it_is() {
+        let text = "\n{\"to\":\"[a](https://a.example 'b')\",\"sum\":\"\\*1\\*\"}  <b>\u{202e}";
+        let shown = exact(text).into_string();
+        let whole = "<pre class=\"exact\">\n\n{&quot;to&quot;:&quot;[a](https://a.example 'b')&quot;,&quot;sum&quot;:&quot;\\*1\\*&quot;}  &lt;b&gt;<span";
+        assert!(shown.starts_with(whole) && shown.contains("U+202E"), "{shown}");
     }
 }

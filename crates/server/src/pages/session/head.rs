@@ -56,23 +56,31 @@ fn origin(row: &Row, facts: &Facts) -> Markup {
     match origin {
         None => html! {},
         Some(Origin::Forge(asked)) => {
-            let concealed: u64 = asked.concealed.iter().map(|(_, characters)| *characters).sum();
-            let ways: Vec<String> =
-                asked.concealed.iter().map(|(way, characters)| format!("{characters} {way}")).collect();
             let named = asked.thread.to_string();
             html! {
                 " in "
                 @if let Some(page) = &row.thread { a href=(plain(page)) rel="noreferrer" { (line(&named, 160)) } }
                 @else { (line(&named, 160)) }
-                @if concealed > 0 {
-                    " " span.tag.warn title=(plain(&cut(&ways.join("; "), 600))) { (counted(concealed, "character")) " not as written" }
-                }
+                (concealed(&asked.concealed))
             }
         }
-        Some(Origin::Chat { chat, .. }) => html! { " in the chat " (line(chat, 60)) },
+        Some(Origin::Chat(spoken)) => html! {
+            " in the chat " (line(&spoken.conversation.chat, 60)) (concealed(&spoken.concealed))
+        },
         Some(Origin::Hook { hook, .. }) => html! { " through the webhook " (line(hook, 60)) },
         Some(Origin::Schedule { schedule, due }) => {
             html! { " by the schedule " (line(schedule, 60)) " for " (time(*due)) }
+        }
+    }
+}
+
+/// How much of what was asked is not as it was written.
+fn concealed(concealed: &[(String, u64)]) -> Markup {
+    let characters: u64 = concealed.iter().map(|(_, characters)| *characters).sum();
+    let ways: Vec<String> = concealed.iter().map(|(way, characters)| format!("{characters} {way}")).collect();
+    html! {
+        @if characters > 0 {
+            " " span.tag.warn title=(plain(&cut(&ways.join("; "), 600))) { (counted(characters, "character")) " not as written" }
         }
     }
 }

@@ -104,7 +104,11 @@ fn ended(facts: &Facts) -> (Tone, String) {
                 Outcome::Stopped { .. } => "Stopped by a limit",
                 Outcome::Held { .. } => "Held for a person",
                 Outcome::Failed { .. } => "Failed",
-                Outcome::Succeeded | Outcome::NothingToDo | Outcome::Cancelled => words,
+                Outcome::Succeeded
+                | Outcome::Reviewed
+                | Outcome::Answered
+                | Outcome::NothingToDo
+                | Outcome::Cancelled => words,
             };
             (tone, short.to_owned())
         }

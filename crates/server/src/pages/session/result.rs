@@ -63,6 +63,10 @@ fn over(row: &Row, facts: &Facts) -> Markup {
                         p.quiet { "To remark " (reply.to) @if reply.fixed { ", which it says is mended" } ":" }
                         (prose(&reply.text))
                     }
+                    @for remark in &finish.remarks {
+                        p.quiet { "On " code { (line(&remark.path, 200)) ":" (remark.line) } ":" }
+                        (prose(&remark.text))
+                    }
                 }
             }
         }
@@ -73,9 +77,13 @@ fn reason(outcome: &Outcome) -> Markup {
     match outcome {
         Outcome::Failed { reason } | Outcome::Held { reason } => html! { p { (line(reason, 800)) } },
         Outcome::Stopped { limit } => {
-            html! { p { "The limit: " (line(limit, 200)) ". What there was by then is kept." } }
+            html! { p { "The limit: " (line(limit, 200)) ". What there was by then is kept: a message here goes on with it, and so does " code { "cofferdam continue" } "." } }
         }
-        Outcome::Succeeded | Outcome::NothingToDo | Outcome::Cancelled => html! {},
+        Outcome::Succeeded
+        | Outcome::Reviewed
+        | Outcome::Answered
+        | Outcome::NothingToDo
+        | Outcome::Cancelled => html! {},
     }
 }
 

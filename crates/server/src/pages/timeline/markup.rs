@@ -1,7 +1,7 @@
 //! Entries as markup. The same for the first load and for a live update.
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Seq, SessionId, Severity, ToolStatus, Verdict,
+    EvidenceRun, Finding, Part, Seq, SessionId, Severity, ToolStatus, Verdict,
     amount::counted,
     tool::{PlanItem, PlanState},
 };
@@ -280,6 +280,13 @@ fn traffic(traffic: &Traffic) -> Markup {
 }
 
 fn stage(session: SessionId, entry: &StageEntry) -> Markup {
+    html! {
+        @if entry.part != Part::FIRST { p.line.quiet { "Repository " (entry.part.to_string()) ":" } }
+        (result(session, entry))
+    }
+}
+
+fn result(session: SessionId, entry: &StageEntry) -> Markup {
     match &entry.result {
         None => html! { p.line { span.working { (words::stage(entry.stage)) } } },
         Some(StageResult::Told(told)) => html! { p.line { (note(told)) } },

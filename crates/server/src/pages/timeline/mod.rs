@@ -14,8 +14,8 @@ mod markup;
 use std::collections::VecDeque;
 
 use cofferdam_domain::{
-    BlobRef, CallId, Cost, Event, EvidenceRun, Finding, Seq, Stage, Timestamp, ToolStatus, Usage, Verdict,
-    tool::PlanItem,
+    BlobRef, CallId, Cost, Event, EvidenceRun, Finding, Part, Seq, Stage, Timestamp, ToolStatus, Usage,
+    Verdict, tool::PlanItem,
 };
 
 pub(crate) use markup::{entries, entry, findings, plan};
@@ -193,6 +193,8 @@ pub(crate) struct Ended {
 /// A piece of the worker's work.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StageEntry {
+    /// On which of the session's repositories.
+    pub(crate) part: Part,
     /// Which.
     pub(crate) stage: Stage,
     /// What came of it; `None` while it goes on.

@@ -1,29 +1,31 @@
-//! What a session's log says that a forge is told of: folded whole at each letter. No I/O.
+//! What a session's log says that people are told of where they asked for it: folded whole at each letter. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    About, Event, EventBody, EvidenceRun, Finding, Outcome, Seq, SessionId, Side, Thread,
+    About, Event, EventBody, EvidenceRun, Finding, Outcome, Seq, SessionId, Side, Spoken, Thread,
     effective::effective, event::NudgeReason, tool::Finish,
 };
 use cofferdam_gate::{EvidenceSummary, judge};
 
-use super::replies::{Answer, Remark, Replied};
+use crate::forge::{Answer, Remark, Replied};
 
-/// A session as a forge is told of it.
-pub(super) struct Story {
+/// A session as people are told of it.
+pub(crate) struct Story {
     /// How it stands.
-    pub(super) agent: Agent,
+    pub(crate) agent: Agent,
     /// What was seen of the latest change.
-    pub(super) seen: Seen,
+    pub(crate) seen: Seen,
     /// What stands on the branch.
-    pub(super) published: Option<Published>,
+    pub(crate) published: Option<Published>,
+    /// How many reviews it has ended with.
+    pub(crate) reviews: usize,
     /// Why it waits for a budget.
-    pub(super) budget: Option<String>,
+    pub(crate) budget: Option<String>,
     /// All that was remarked, by the comment's number.
     remarks: BTreeMap<u64, Remark>,
-    /// All messages that came in from forges.
+    /// All messages that came in from forges and chats.
     abouts: BTreeMap<Seq, About>,
     /// What was answered between one end of the session and the next, by where that end is.
     ended: Vec<(Seq, BTreeMap<u64, Replied>)>,
@@ -31,44 +33,58 @@ pub(super) struct Story {
     answered: BTreeMap<u64, Replied>,
     /// Of these those of the turn under way.
     open: BTreeSet<u64>,
+    /// Others have pushed before its change could be.
+    behind: bool,
 }
 
 /// What was seen of a change.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// What the gate found.
-    pub(super) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     base: Option<EvidenceRun>,
     head: Option<EvidenceRun>,
 }
 
 impl Seen {
+    /// The tests before the change.
+    pub(crate) const fn base(&self) -> Option<&EvidenceRun> {
+        self.base.as_ref()
+    }
+
+    /// The tests after it.
+    pub(crate) const fn head(&self) -> Option<&EvidenceRun> {
+        self.head.as_ref()
+    }
+
     /// What the tests show.
-    pub(super) fn evidence(&self) -> EvidenceSummary {
+    pub(crate) fn evidence(&self) -> EvidenceSummary {
         judge(self.base.as_ref(), self.head.as_ref())
     }
 }
 
 /// A commit on the branch, and what was seen of it before it was pushed.
 #[derive(Debug, Clone)]
-pub(super) struct Published {
-    pub(super) commit: String,
-    pub(super) seen: Seen,
+pub(crate) struct Published {
+    pub(crate) commit: String,
+    pub(crate) seen: Seen,
 }
 
 impl Story {
     /// What a whole log says.
-    pub(super) fn of(session: SessionId, events: &[Event]) -> Self {
+    pub(crate) fn of(session: SessionId, events: &[Event]) -> Self {
         let mut story = Self {
             agent: Agent::of(session, events),
             seen: Seen::default(),
             published: None,
+            reviews: 0,
             budget: None,
             remarks: BTreeMap::new(),
             abouts: BTreeMap::new(),
             ended: Vec::new(),
             answered: BTreeMap::new(),
             open: BTreeSet::new(),
+            behind: false,
         };
         for event in effective(events) {
             story.take(event.seq, &event.body);
@@ -95,9 +111,15 @@ impl Story {
             *side = Some(run.clone());
         } else if let EventBody::Pushed { commit, .. } = body {
             self.pushed(commit);
+        } else if let EventBody::Overtaken { .. } = body {
+            self.behind = true;
         } else if let EventBody::Nudged { reason: NudgeReason::FollowUp, .. } = body {
-            self.open.clear();
-        } else if let EventBody::SessionEnded { .. } = body {
+            // What was answered before others pushed is answered still.
+            if !std::mem::take(&mut self.behind) {
+                self.open.clear();
+            }
+        } else if let EventBody::SessionEnded { outcome } = body {
+            self.reviews += usize::from(*outcome == Outcome::Reviewed);
             self.open.clear();
             self.ended.push((seq, std::mem::take(&mut self.answered)));
         }
@@ -106,7 +128,8 @@ impl Story {
     fn heard(&mut self, seq: Seq, about: &About) {
         self.abouts.insert(seq, about.clone());
         for remark in about.remarks() {
-            let known = Remark { thread: about.thread().clone(), discussion: remark.discussion.clone() };
+            let Some(thread) = about.thread() else { continue };
+            let known = Remark { thread: thread.clone(), discussion: remark.discussion.clone() };
             self.remarks.insert(remark.comment, known);
         }
     }
@@ -129,34 +152,39 @@ impl Story {
     }
 
     /// How it ended, unless it goes on.
-    pub(super) fn outcome(&self) -> Option<&Outcome> {
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.agent.outcome().filter(|_| !self.agent.goes_on())
     }
 
     /// Which session it is.
-    pub(super) const fn session(&self) -> SessionId {
+    pub(crate) const fn session(&self) -> SessionId {
         self.agent.session()
     }
 
     /// The issue or pull request that the session was asked for in.
-    pub(super) fn asked_in(&self) -> Option<&Thread> {
+    pub(crate) fn asked_in(&self) -> Option<&Thread> {
         let asked = self.agent.task()?.origin.as_ref()?.on_forge()?;
         Some(&asked.thread)
     }
 
+    /// What it was asked for by in a chat.
+    pub(crate) fn asked_by(&self) -> Option<&Spoken> {
+        self.agent.task()?.origin.as_ref()?.in_chat()
+    }
+
     /// Where on this forge it has its place: where it was asked for, else where somebody has written to it.
-    pub(super) fn place(&self, forge: &str) -> Option<&Thread> {
-        let written = self.abouts.values().rev().map(About::thread);
+    pub(crate) fn place(&self, forge: &str) -> Option<&Thread> {
+        let written = self.abouts.values().rev().filter_map(About::thread);
         self.asked_in().into_iter().chain(written).find(|thread| thread.forge == forge)
     }
 
     /// What the message is about that this event has brought.
-    pub(super) fn about(&self, seq: Seq) -> Option<&About> {
+    pub(crate) fn about(&self, seq: Seq) -> Option<&About> {
         self.abouts.get(&seq)
     }
 
     /// The answers that are complete with the session's end at this event; none if that is no end.
-    pub(super) fn answers(&self, seq: Seq) -> impl Iterator<Item = Answer<'_>> {
+    pub(crate) fn answers(&self, seq: Seq) -> impl Iterator<Item = Answer<'_>> {
         let ended = self.ended.iter().filter(move |(end, _)| *end == seq);
         ended.flat_map(|(_, answered)| answered.values()).filter_map(|reply| {
             let remark = self.remarks.get(&reply.to)?;
@@ -165,7 +193,7 @@ impl Story {
     }
 
     /// How many remarks of the last turn the agent has left without an answer, and how many there were.
-    pub(super) fn unanswered(&self) -> Option<(usize, usize)> {
+    pub(crate) fn unanswered(&self) -> Option<(usize, usize)> {
         let (_, answered) = self.ended.last()?;
         let asked = self.agent.remarks();
         let left = asked.iter().filter(|number| !answered.contains_key(number)).count();
