@@ -6,7 +6,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -35,6 +38,7 @@ struct Desk {
     root: PathBuf,
     manner: Mutex<Manner>,
     heard: Mutex<Vec<Option<String>>>,
+    sent: AtomicU64,
 }
 
 /// How a server treats whoever comes.
@@ -60,6 +64,7 @@ impl GitServer {
             root: root.to_owned(),
             manner: Mutex::new(manner),
             heard: Mutex::new(Vec::new()),
+            sent: AtomicU64::new(0),
         });
         let router = Router::new().fallback(serve).with_state(desk.clone());
         let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
@@ -82,6 +87,12 @@ impl GitServer {
     pub fn heard(&self) -> Vec<Option<String>> {
         self.desk.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Bytes of all that git has answered.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.desk.sent.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for GitServer {
@@ -96,9 +107,7 @@ async fn serve(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     desk.heard.lock().unwrap_or_else(PoisonError::into_inner).push(presented.clone());
     let manner = desk.manner.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match manner {
-        Manner::Expects(expected) if presented.as_ref() == Some(&expected) => {
-            backend(&desk.root, request).await
-        }
+        Manner::Expects(expected) if presented.as_ref() == Some(&expected) => backend(&desk, request).await,
         Manner::Expects(_) => Response::builder()
             .status(StatusCode::UNAUTHORIZED)
             .header(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")
@@ -118,7 +127,7 @@ async fn serve(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 /// Has git answer, as a web server does (git-http-backend(1), RFC 3875).
-async fn backend(root: &Path, request: Request) -> Response {
+async fn backend(desk: &Desk, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LONGEST).await.unwrap();
     let text = |headers: &HeaderMap, name: &str| {
@@ -129,7 +138,7 @@ async fn backend(root: &Path, request: Request) -> Response {
         .arg("http-backend")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_PROJECT_ROOT", &desk.root)
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("REMOTE_USER", "somebody")
         .env("REMOTE_ADDR", "127.0.0.1")
@@ -147,7 +156,9 @@ async fn backend(root: &Path, request: Request) -> Response {
     let mut stdin = child.stdin.take().unwrap();
     let feed = async move { drop(stdin.write_all(&body).await) };
     let ((), output) = tokio::join!(feed, child.wait_with_output());
-    answer(&output.unwrap().stdout)
+    let printed = output.unwrap().stdout;
+    desk.sent.fetch_add(printed.len() as u64, Ordering::Relaxed);
+    answer(&printed)
 }
 
 /// The response that a program prints: header lines, an empty line, the body.

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "only tests use it, and they fail by panicking")]
 
 mod program;
+mod reader;
 mod runner;
 
 use std::{
@@ -26,6 +27,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
+use crate::port::Port;
+
 /// Starts the server (`$@`) with its own process id told, waits until standard input is closed, ends the server and removes its folder.
 const WATCH: &str = r#""$@" >&2 & echo "server $!"; exec 2> /dev/null; cat > /dev/null; kill -KILL $!; wait $!; rm -rf "$FOLDER""#;
 /// How long the server may take until it answers.
@@ -37,7 +40,7 @@ const PASSWORD: &str = "a password of the tests";
 pub struct Gitea {
     program: PathBuf,
     folder: PathBuf,
-    port: u16,
+    port: Port,
     watch: Child,
     process: i32,
     /// The administrator's token.
@@ -80,32 +83,20 @@ impl Gitea {
             }
         };
         let folder = tempfile::tempdir().map(TempDir::keep).unwrap();
-        for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            fs::write(folder.join("app.ini"), settings(&program, &folder, port)).unwrap();
-            let (watch, process) = run(&program, &folder);
-            let mut gitea = Self {
-                program: program.clone(),
-                folder: folder.clone(),
-                port,
-                watch,
-                process,
-                token: String::new(),
-                names: AtomicU32::new(0),
-            };
-            if gitea.answers().await {
-                gitea.token = gitea.administrator();
-                return Some(gitea);
-            }
-            gitea.end();
-        }
-        panic!("Gitea does not start in {}", folder.display());
+        let port = Port::take();
+        fs::write(folder.join("app.ini"), settings(&program, &folder, port.number())).unwrap();
+        let (watch, process) = run(&program, &folder);
+        let mut gitea =
+            Self { program, folder, port, watch, process, token: String::new(), names: AtomicU32::new(0) };
+        assert!(gitea.answers().await, "Gitea does not start in {}", gitea.folder.display());
+        gitea.token = gitea.administrator();
+        Some(gitea)
     }
 
     /// Its address, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port.number())
     }
 
     /// A token of its administrator, who may do everything.
@@ -176,6 +167,27 @@ impl Gitea {
         let path = format!("/users/{login}/tokens");
         let made = self.must(&format!("{login}:{PASSWORD}"), "POST", &path, Some(&wanted)).await;
         made["sha1"].as_str().unwrap().to_owned()
+    }
+
+    /// What Gitea's own client for Go reads of an issue and a pull request of a repository; `None` where it cannot be built, which is said loudly.
+    ///
+    /// # Panics
+    /// When it does not get on with the server.
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    pub async fn read_by_its_client(&self, path: &str, issue: u64, pull: u64) -> Option<Value> {
+        let program = match tokio::task::spawn_blocking(reader::reader).await.unwrap() {
+            Ok(program) => program,
+            Err(why) => {
+                eprintln!("SKIPPED: Gitea's client for Go is built by Go: {why}");
+                return None;
+            }
+        };
+        let (owner, name) = path.split_once('/').unwrap();
+        let mut reading = tokio::process::Command::new(program);
+        reading.args([&self.url(), self.token(), owner, name, &issue.to_string(), &pull.to_string()]);
+        let read = reading.kill_on_drop(true).output().await.unwrap();
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        Some(serde_json::from_slice(&read.stdout).unwrap())
     }
 
     /// Makes a repository with one commit on `main`, and gives back its number and its path.
@@ -250,7 +262,7 @@ impl Gitea {
         // First the watch, which would remove the folder.
         drop((self.watch.kill(), self.watch.wait()));
         kill_process(Pid::from_raw(self.process).unwrap(), Signal::KILL).unwrap();
-        while TcpListener::bind(("127.0.0.1", self.port)).is_err() {
+        while TcpListener::bind(("127.0.0.1", self.port.number())).is_err() {
             thread::yield_now();
         }
     }
@@ -350,6 +362,8 @@ DISABLE_SSH = true
 OFFLINE_MODE = true
 STATIC_ROOT_PATH = {program}
 APP_DATA_PATH = {folder}/data
+LFS_START_SERVER = true
+LFS_JWT_SECRET = YS1zZWNyZXQtb2YtdGhlLXRlc3RzLTMyLWJ5dGVzISE
 [database]
 DB_TYPE = sqlite3
 PATH = {folder}/gitea.db

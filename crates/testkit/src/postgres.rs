@@ -6,12 +6,11 @@
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
-    net::TcpListener,
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -20,6 +19,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
+
+use crate::port::Port;
 
 /// `nobody`, on every Linux: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -33,7 +34,7 @@ const WATCH: &str = r#""$@" & echo "server $!" >&2; exec 2> /dev/null; cat > /de
 pub struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
-    port: u16,
+    port: Arc<Port>,
     watch: Child,
     process: i32,
     databases: AtomicU32,
@@ -70,10 +71,10 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        (0..5).find_map(|_| Self::run(&programs, &folder, free_port()))
+        Self::run(&programs, &folder, &Arc::new(Port::take()))
     }
 
-    fn run(programs: &Path, folder: &Path, port: u16) -> Option<Self> {
+    fn run(programs: &Path, folder: &Path, port: &Arc<Port>) -> Option<Self> {
         let server = as_nobody(&programs.join("postgres"));
         let mut watch = Command::new("sh")
             .args(["-c", WATCH, "sh"])
@@ -83,7 +84,7 @@ impl Postgres {
             .arg(folder.join("data"))
             .arg("-k")
             .arg(folder)
-            .args(["-p", &port.to_string(), "-h", "127.0.0.1"])
+            .args(["-p", &port.number().to_string(), "-h", "127.0.0.1"])
             .args(["-c", "shared_buffers=32MB", "-c", "max_connections=300", "-c", "fsync=on"])
             .env("FOLDER", folder)
             .current_dir(folder)
@@ -101,7 +102,7 @@ impl Postgres {
         }
         // What it says from now on is read, so that it can go on saying it.
         thread::spawn(move || lines.for_each(drop));
-        let (programs, folder) = (programs.to_owned(), folder.to_owned());
+        let (programs, folder, port) = (programs.to_owned(), folder.to_owned(), Arc::clone(port));
         Some(Self { programs, folder, port, watch, process, databases: AtomicU32::new(0) })
     }
 
@@ -128,7 +129,7 @@ impl Postgres {
         // Its processes need a moment to notice that they are alone; until then it does not start.
         let next = (0..200).find_map(|_| {
             thread::sleep(Duration::from_millis(50));
-            Self::run(&self.programs, &self.folder, self.port)
+            Self::run(&self.programs, &self.folder, &self.port)
         });
         let mut old = std::mem::replace(self, next.unwrap());
         self.databases = AtomicU32::new(*old.databases.get_mut());
@@ -140,7 +141,7 @@ impl Postgres {
     /// The address of one of its databases.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port.number())
     }
 
     /// The process id of the server itself, the parent of all its others.
@@ -157,7 +158,7 @@ impl Postgres {
     pub fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let made = Command::new(self.programs.join("createdb"))
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), &name])
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.number().to_string(), &name])
             .current_dir("/")
             .output()
             .unwrap();
@@ -182,10 +183,6 @@ fn as_nobody(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
     command
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The folder with the server's programs, which are installed if need be and if this may be done.

@@ -226,10 +226,12 @@ fn fronting() -> Vec<Case> {
             "{probe} http --sni api.test --header 'host: api.test' https://allowed.test/repos/ours/x",
             &[Mismatch, Malformed],
         )
+        .tries("{probe} http --ech evil.test https://allowed.test/public/a", &[Protocol])
         .tries("{probe} h2 --authority evil.test https://allowed.test/public/a", &[Mismatch, Malformed])
         .tries("{probe} h2 --authority api.test https://allowed.test/repos/ours/x", &[Mismatch, Malformed])
         .tries("{probe} h2 --header 'host: evil.test' https://allowed.test/public/a", &[Mismatch, Malformed])
         .works("{probe} h2 https://allowed.test/public/a", "LAB-REACHED")
+        .works("{probe} http --ech made-up https://allowed.test/public/a", "LAB-REACHED")
         .covering(&["SB-37", "SB-38", "SB-39"])
         .cases()
 }

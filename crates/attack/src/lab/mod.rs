@@ -119,9 +119,7 @@ impl Lab {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         self.servers.push((Server::Udp, udp.local_addr()?));
         self.tasks.push(tokio::spawn(sink::datagrams(udp, self.visits.clone())));
-        // The resolver answers over TCP and UDP at one port.
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
+        let (tcp, udp) = one_port().await?;
         self.servers.push((Server::Dns, tcp.local_addr()?));
         self.tasks.push(tokio::spawn(dns::over_udp(udp, self.zone.clone(), self.visits.clone())));
         let (zone, visits) = (self.zone.clone(), self.visits.clone());
@@ -162,6 +160,19 @@ impl Drop for Lab {
             task.abort();
         }
     }
+}
+
+/// A port for TCP and UDP, as a resolver has it. A port that is free for one may be taken for the other, so several are tried.
+async fn one_port() -> io::Result<(TcpListener, UdpSocket)> {
+    let mut last = io::Error::other("no port was tried");
+    for _ in 0..50 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        match UdpSocket::bind(tcp.local_addr()?).await {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Serves each connection in a task of its own, which end with the one that accepts.

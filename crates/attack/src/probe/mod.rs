@@ -3,6 +3,7 @@
 //! It is the product's own executable, given to the sandbox read-only, so it needs nothing installed there. It has no other purpose than to
 //! say plainly what happened to each try; whether that is good or bad is judged outside, where it cannot lie about it.
 
+mod ech;
 mod h2;
 mod plain;
 pub(crate) mod syscalls;

@@ -1,7 +1,7 @@
 //! Tries over HTTP/1.1 (RFC 9112), encrypted or not, well-formed or not.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::TcpStream,
     sync::Arc,
 };
@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{Options, Outcome, connect_to, shown, unescaped};
+use super::{Options, Outcome, connect_to, ech, shown, unescaped};
 
 /// What is read of an answer.
 const MOST: usize = 1 << 20;
@@ -23,7 +23,7 @@ pub(super) trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
 /// A request to the URL that is the target: `--method`, `--header` (any number), `--body`; `--at` connects elsewhere, `--sni` greets
-/// otherwise, `--proxy` asks a proxy for a tunnel, `--via` asks one for the request itself.
+/// otherwise, `--ech` hides that name behind the other one (or nothing, with `made-up`), `--proxy` asks a proxy for a tunnel, `--via` asks one for the request itself.
 pub(super) fn request(options: &Options) -> Outcome {
     let url = Url::parse(&options.target)?;
     let method = options.get("method").unwrap_or("GET");
@@ -50,7 +50,7 @@ pub(super) fn request(options: &Options) -> Outcome {
 pub(super) fn verbatim(options: &Options) -> Outcome {
     let stream = connect_to(&options.target)?;
     let mut stream: Box<dyn Stream> = match options.get("sni") {
-        Some(name) => encrypted(stream, name, b"http/1.1")?,
+        Some(name) => encrypted(stream, name, None, b"http/1.1")?,
         None => Box::new(stream),
     };
     stream.write_all(&unescaped(options.get("send").unwrap_or_default()))?;
@@ -111,27 +111,37 @@ pub(super) fn open(
         }
     }
     if url.encrypted {
-        encrypted(stream, options.get("sni").unwrap_or(&url.host), protocol)
+        encrypted(stream, options.get("sni").unwrap_or(&url.host), options.get("ech"), protocol)
     } else {
         Ok(Box::new(stream))
     }
 }
 
 fn encrypted(
-    stream: TcpStream,
+    mut stream: TcpStream,
     name: &str,
+    hidden: Option<&str>,
     protocol: &[u8],
 ) -> Result<Box<dyn Stream>, Box<dyn std::error::Error>> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous))
-        .with_no_client_auth();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = match hidden {
+        Some(hidden) => builder.with_ech(ech::mode(hidden, name)?)?,
+        None => builder.with_safe_default_protocol_versions()?,
+    };
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous)).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     // Without a name where none is wanted.
     config.enable_sni = name != "none";
     let name = if config.enable_sni { name } else { "none.test" };
-    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned())?)?;
+    // What is shown is in the configuration then.
+    let name = hidden.filter(|hidden| *hidden != ech::MADE_UP).unwrap_or(name);
+    let mut connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned())?)?;
+    if let Err(error) = connection.complete_io(&mut stream) {
+        // Whoever is at the other end may look at it first.
+        io::copy(&mut stream, &mut io::sink()).ok();
+        return Err(error.into());
+    }
     Ok(Box::new(StreamOwned::new(connection, stream)))
 }
 

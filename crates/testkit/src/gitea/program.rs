@@ -3,12 +3,9 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use serde_json::Value;
-
-use crate::kept::{kept, succeeds};
+use crate::kept::{build, kept};
 
 /// The newest version of which the Go module proxy has all modules.
 pub(super) const VERSION: &str = "1.26.0";
@@ -30,42 +27,12 @@ pub(super) fn program() -> Result<PathBuf, String> {
 }
 
 fn make(folder: &Path) -> Result<(), String> {
-    if !succeeds(Command::new("go").arg("version")) {
-        return Err("there is no `go`".to_owned());
-    }
-    let mut download = Command::new("go");
-    download.args(["mod", "download", "-json", &format!("{MODULE}@v{VERSION}")]).current_dir(folder);
-    let output = download.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    let found: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-    let Some(source) = found["Dir"].as_str() else {
-        return Err(format!("{MODULE} cannot be downloaded: {}", found["Error"]));
-    };
-    let mut build = Command::new("go");
-    build
-        .args([
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-mod=readonly",
-            "-tags",
-            "sqlite sqlite_unlock_notify",
-        ])
-        .arg(format!("-ldflags=-s -w -X main.Version={VERSION}"))
-        .arg("-o")
-        .arg(folder.join("gitea"))
-        .arg(".")
-        .current_dir(source)
-        .env("CGO_ENABLED", "1")
-        .env("GOFLAGS", "");
-    let output = build.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.starts_with("go: downloading")).unwrap_or_default();
-        return Err(format!("{MODULE} cannot be built: {last}"));
-    }
+    let flags =
+        ["-tags", "sqlite sqlite_unlock_notify", &format!("-ldflags=-s -w -X main.Version={VERSION}")];
+    let source = build(&format!("{MODULE}@v{VERSION}"), "1", &flags, &folder.join("gitea"))?;
     FILES
         .into_iter()
-        .try_for_each(|name| copy(&Path::new(source).join(name), &folder.join(name)))
+        .try_for_each(|name| copy(&source.join(name), &folder.join(name)))
         .map_err(|error| error.to_string())
 }
 

@@ -15,7 +15,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Exchange, GitHub, corrected, lacking};
+use super::{Exchange, GitHub, corrected, lacking, manifest};
 
 /// What a request came with.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ impl Asked {
     pub(super) fn since(&self) -> Option<String> {
         let query = self.query.trim_start_matches('?');
         let since = query.split('&').find_map(|pair| pair.strip_prefix("since="))?;
-        Some(since.replace("%3A", ":"))
+        let since = since.replace("%3A", ":");
+        // Compared as texts with the emulator's times, which have milliseconds.
+        Some(if since.contains('.') { since } else { since.replace('Z', ".000Z") })
     }
 
     pub(super) fn json(&self) -> Value {
@@ -88,6 +90,10 @@ pub(super) struct State {
     pub(super) resolved: BTreeSet<u64>,
     pub(super) logs: HashMap<u64, String>,
     pub(super) log_requests: Vec<HeaderMap>,
+    /// The manifests of apps that were posted, and the codes that were not exchanged yet, with the place of each one's manifest.
+    pub(super) manifests: Vec<Value>,
+    pub(super) codes: HashMap<String, usize>,
+    pub(super) app_key: String,
 }
 
 impl Shared {
@@ -126,7 +132,8 @@ impl Shared {
         let (head, body) = request.into_parts();
         let asked = Asked {
             method: head.method,
-            path: head.uri.path().to_owned(),
+            // Where Enterprise Server has its API.
+            path: head.uri.path().strip_prefix("/api/v3").unwrap_or(head.uri.path()).to_owned(),
             query: head.uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
             headers: head.headers,
             body: to_bytes(body, usize::MAX).await.unwrap(),
@@ -147,6 +154,9 @@ impl Shared {
 
     /// As somebody else asks, which is not recorded.
     pub(super) async fn look(&self, asked: &Asked) -> Response {
+        if let Some(response) = manifest::answer(self, asked) {
+            return response;
+        }
         match lacking::answer(self, asked).await {
             Some(response) => response,
             None => self.pass_on(asked).await,
@@ -169,7 +179,9 @@ impl Shared {
 
     /// Asks the emulator.
     pub(super) async fn pass_on(&self, asked: &Asked) -> Response {
-        let address = format!("{}{}{}", self.upstream, asked.path, asked.query);
+        // The emulator compares times as texts, and writes its own with milliseconds.
+        let query: Vec<String> = asked.query.split('&').map(with_milliseconds).collect();
+        let address = format!("{}{}{}", self.upstream, asked.path, query.join("&"));
         let mut request = self.client.request(asked.method.clone(), address).body(asked.body.clone());
         for name in [header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT] {
             if let Some(value) = asked.headers.get(&name) {
@@ -183,6 +195,7 @@ impl Shared {
         let text = text.replace(&self.upstream, &self.own);
         let mut response = match serde_json::from_str(&text) {
             Ok(value) => {
+                let value = self.with_pulls(asked, value).await;
                 let value = corrected::corrected(self, asked, status, value);
                 conditional(asked, status, &value)
             }
@@ -194,6 +207,50 @@ impl Shared {
             }
         }
         response
+    }
+
+    /// Keeps a manifest, and gives back the code for its app.
+    pub(super) fn manifest_posted(&self, manifest: Value) -> String {
+        let mut state = self.state();
+        state.manifests.push(manifest);
+        let place = state.manifests.len() - 1;
+        let code = format!("a180b1a3d263c81bc6441d7b990bae27d4c106{place:02}");
+        state.codes.insert(code.clone(), place);
+        code
+    }
+
+    /// The manifest of a code, once, and the app's key.
+    pub(super) fn manifest_of(&self, code: &str) -> Option<(Value, String)> {
+        let mut state = self.state();
+        let place = state.codes.remove(code)?;
+        Some((state.manifests.get(place)?.clone(), state.app_key.clone()))
+    }
+
+    /// An address of this GitHub.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.own)
+    }
+
+    /// To GitHub, and not to the emulator, pull requests are issues as well
+    /// (<https://docs.github.com/en/rest/issues/issues#list-repository-issues>).
+    async fn with_pulls(&self, asked: &Asked, mut issues: Value) -> Value {
+        let parts: Vec<&str> = asked.path.split('/').skip(1).collect();
+        let ("GET", ["repos", owner, name, "issues"], Some(list)) =
+            (asked.method.as_str(), &*parts, issues.as_array_mut())
+        else {
+            return issues;
+        };
+        let path = format!("/repos/{owner}/{name}/pulls?state=all&per_page=100");
+        let pulls = self.get(&path, asked.token()).await;
+        for pull in pulls.as_array().into_iter().flatten() {
+            let since = asked.since().unwrap_or_default();
+            if pull["updated_at"].as_str().is_some_and(|updated| *updated >= *since) {
+                let mut issue = pull.clone();
+                issue["pull_request"] = json!({ "url": pull["url"] });
+                list.push(issue);
+            }
+        }
+        issues
     }
 
     /// Where the log of a check is, on another host.
@@ -210,6 +267,13 @@ impl Shared {
             Some(text) => text.clone().into_response(),
             None => StatusCode::NOT_FOUND.into_response(),
         }
+    }
+}
+
+fn with_milliseconds(pair: &str) -> String {
+    match pair.trim_start_matches('?').strip_prefix("since=").and_then(|time| time.strip_suffix('Z')) {
+        Some(time) if !time.contains('.') => format!("{}.000Z", pair.trim_end_matches('Z')),
+        Some(_) | None => pair.to_owned(),
     }
 }
 

@@ -42,6 +42,12 @@ pub(super) async fn answer(shared: &Shared, asked: &Asked) -> Option<Response> {
             let there = all.as_array().into_iter().flatten().any(|one| one["login"] == *login);
             Some(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }.into_response())
         }
+        ("GET", ["installation", "repositories"]) => {
+            let owner = format!("/users/{}/repos?per_page=100", GitHub::OWNER.0);
+            let all = shared.get(&owner, Some(GitHub::OWNER.1)).await;
+            let count = all.as_array().map_or(0, Vec::len);
+            Some(in_json(StatusCode::OK, &json!({ "total_count": count, "repositories": all })))
+        }
         ("GET", ["user", number]) => {
             let number = number.parse::<u64>().ok()?;
             let all = shared.get("/users?per_page=100", asked.token()).await;

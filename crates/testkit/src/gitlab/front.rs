@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::{
     commits,
-    request::{Given, Parameters, Refusal, forbidden, missing, not_allowed, refusal},
+    request::{
+        Given, Kind as Holds, Parameter, Parameters, Refusal, forbidden, missing, not_allowed, refusal,
+    },
     state::{Kind, Project, State, User},
     things,
 };
@@ -118,6 +120,13 @@ impl Arrived {
                     json!({ "id": user.id, "name": "platform", "revoked": false, "scopes": ["api"] });
                 asked.parameters.only(&[]).map(|_| Reply::ok(scopes))
             }
+            ["projects"] if asked.method != "GET" => not_allowed(),
+            ["projects"] => {
+                let given = asked.parameters.of_list(&PROJECTS)?;
+                let least = given.number("min_access_level").unwrap_or(0);
+                let mine = state.projects.iter().filter(|project| project.level(&user) >= least);
+                Ok(Reply::list(&given, mine.map(Project::shown).collect()))
+            }
             ["projects", name, rest @ ..] => of_project(state, &user, &asked, name, rest),
             _ => missing("Page"),
         }
@@ -176,6 +185,10 @@ impl Arrived {
         response
     }
 }
+
+/// <https://docs.gitlab.com/api/projects/#list-all-projects>
+const PROJECTS: [Parameter; 2] =
+    [("membership", Holds::Truth, false), ("min_access_level", Holds::Number, false)];
 
 fn of_project(state: &mut State, user: &User, asked: &Asked, name: &str, rest: &[&str]) -> Answer {
     let is_it = |project: &Project| project.id.to_string() == name || project.path == name;

@@ -95,6 +95,16 @@ pub(super) struct Thing {
     pub(super) merged_as: Option<String>,
     pub(super) notes: Vec<Note>,
     pub(super) awards: Vec<Award>,
+    pub(super) events: Vec<Event>,
+}
+
+/// That it was given a label, or closed.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) id: u64,
+    pub(super) at: Timestamp,
+    pub(super) by: User,
+    pub(super) label: Option<String>,
 }
 
 impl Thing {
@@ -229,6 +239,7 @@ impl Project {
             merged_as: None,
             notes: Vec::new(),
             awards: Vec::new(),
+            events: Vec::new(),
         };
         self.things.entry((kind, iid)).or_insert(thing)
     }
@@ -274,6 +285,8 @@ impl Project {
                 shown["source_project_id"] = self.id.into();
                 shown["target_project_id"] = self.id.into();
                 shown["sha"] = json!(sha);
+                let base = self.branches.get(target);
+                shown["diff_refs"] = json!({ "base_sha": base, "start_sha": base, "head_sha": sha });
                 shown["draft"] = thing.is_draft().into();
                 shown["merge_commit_sha"] = json!(thing.merged_as);
                 shown["squash_commit_sha"] = Value::Null;

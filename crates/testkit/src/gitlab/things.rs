@@ -7,7 +7,7 @@ use super::{
     below::{self, Who},
     front::{Answer, Asked, Reply},
     request::{Given, Kind as Holds, Parameter, forbidden, missing, not_allowed, refusal},
-    state::{Kind, Project, User, now},
+    state::{Event, Kind, Project, User, now, number},
 };
 
 const NEW_ISSUE: [Parameter; 3] =
@@ -27,7 +27,8 @@ const CHANGES: [Parameter; 5] = [
     ("target_branch", Holds::Text, false),
     ("state_event", Holds::OneOf(&["close", "reopen"]), false),
 ];
-const LISTED: [Parameter; 5] = [
+const LISTED: [Parameter; 6] = [
+    ("updated_after", Holds::Text, false),
     ("state", Holds::OneOf(&["all", "opened", "closed", "locked", "merged"]), false),
     ("source_branch", Holds::Text, false),
     ("target_branch", Holds::Text, false),
@@ -82,6 +83,7 @@ fn all(project: &mut Project, kind: Kind, user: &User, asked: &Asked) -> Answer 
                 .filter(|((known, _), thing)| {
                     *known == kind
                         && (given.text("state") == Some("all") || wanted("state", thing.state))
+                        && given.text("updated_after").is_none_or(|after| *thing.updated.utc() >= *after)
                         && wanted("source_branch", &thing.branches.0)
                         && wanted("target_branch", &thing.branches.1)
                 })
@@ -159,10 +161,20 @@ fn one(project: &mut Project, kind: Kind, user: &User, asked: &Asked, iid: u64) 
             if let Some(target) = given.text("target_branch") {
                 target.clone_into(&mut thing.branches.1);
             }
+            let before = thing.labels.clone();
             label(&mut thing.labels, &given);
+            for added in thing.labels.iter().filter(|label| !before.contains(label)) {
+                thing.events.push(Event {
+                    id: number(),
+                    at: now(),
+                    by: user.clone(),
+                    label: Some(added.clone()),
+                });
+            }
             match (given.text("state_event"), thing.state) {
                 (Some("close"), "opened") => {
                     thing.state = "closed";
+                    thing.events.push(Event { id: number(), at: now(), by: user.clone(), label: None });
                     thing.last = head.get(&thing.branches.0).cloned();
                 }
                 (Some("reopen"), "closed") => {

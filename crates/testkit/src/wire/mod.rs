@@ -151,7 +151,7 @@ mod tests {
                 ],
             }),
             Family::OpenaiResponses => json!({
-                "model": "m", "max_output_tokens": 99, "stream": true, "store": false, "prompt_cache_key": "k",
+                "model": "gpt-5", "max_output_tokens": 99, "stream": true, "store": false, "prompt_cache_key": "k",
                 "include": ["reasoning.encrypted_content"], "instructions": "s",
                 "tools": [{"type": "function", "name": "t", "parameters": schema}],
                 "input": [
