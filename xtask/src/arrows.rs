@@ -12,10 +12,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cofferdam-egress", &["cofferdam-domain"]),
     ("cofferdam-store", &["cofferdam-domain"]),
     ("cofferdam-model", &["cofferdam-domain"]),
-    ("cofferdam-forge", &["cofferdam-domain"]),
+    ("cofferdam-forge", &["cofferdam-domain", "cofferdam-instructions"]),
+    ("cofferdam-instructions", &["cofferdam-domain"]),
+    ("cofferdam-mcp", &["cofferdam-domain"]),
     ("cofferdam-gate", &["cofferdam-domain"]),
     ("cofferdam-tools", &["cofferdam-domain", "cofferdam-sandbox"]),
-    ("cofferdam-agent", &["cofferdam-domain"]),
+    ("cofferdam-agent", &["cofferdam-domain", "cofferdam-instructions"]),
     ("cofferdam-attack", &["cofferdam-domain"]),
     (
         "cofferdam-worker",
@@ -25,13 +27,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-egress",
             "cofferdam-forge",
             "cofferdam-gate",
+            "cofferdam-instructions",
+            "cofferdam-mcp",
             "cofferdam-model",
             "cofferdam-sandbox",
             "cofferdam-store",
             "cofferdam-tools",
         ],
     ),
-    ("cofferdam-server", &["cofferdam-domain", "cofferdam-gate", "cofferdam-store"]),
+    (
+        "cofferdam-server",
+        &["cofferdam-domain", "cofferdam-gate", "cofferdam-instructions", "cofferdam-store"],
+    ),
     ("cofferdam-telemetry", &["cofferdam-domain"]),
     (
         "cofferdam-tell",
@@ -60,7 +67,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-egress",
             "cofferdam-forge",
             "cofferdam-gate",
+            "cofferdam-instructions",
             "cofferdam-intake",
+            "cofferdam-mcp",
             "cofferdam-model",
             "cofferdam-sandbox",
             "cofferdam-sandbox-docker",
@@ -91,16 +100,17 @@ const KEPT_IN: &[(&str, &[&str])] = &[
             "cofferdam-testkit",
         ],
     ),
+    ("rmcp", &["cofferdam-mcp"]),
     ("clap", &["cofferdam"]),
     ("bollard", &["cofferdam-sandbox-docker"]),
-    ("axum", &["cofferdam-server", "cofferdam-testkit"]),
+    ("axum", &["cofferdam-server", "cofferdam-testkit", "cofferdam-bench"]),
     ("utoipa", &["cofferdam-server"]),
     ("maud", &["cofferdam-server"]),
     ("grep-searcher", &["cofferdam-hand"]),
 ];
 
 /// Libraries that a pure crate may not know.
-const PURE: &[&str] = &["cofferdam-domain", "cofferdam-agent", "cofferdam-gate"];
+const PURE: &[&str] = &["cofferdam-domain", "cofferdam-instructions", "cofferdam-agent", "cofferdam-gate"];
 const IMPURE: &[&str] = &["tokio", "reqwest", "sqlx", "rustix", "libc", "axum"];
 
 /// Every arrow that the table does not allow.

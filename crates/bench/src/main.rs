@@ -10,7 +10,9 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+mod model_server;
 mod options;
+mod peers;
 mod process;
 mod sandbox;
 mod service;
@@ -29,10 +31,13 @@ const USE: &str = "use: cofferdam-bench BENCHMARK [--option value]…
             --only cold|warm|pool|layers|idle|neighbours
   loop      the loop's own time, processor time and memory per step                    --runs 5  --steps 10,50,200  --wire anthropic
             --program FILE (default: built by cargo)  --dir DIRECTORY (default: the system's temporary directory)
-  service   the whole service: tasks accepted beside the database's own inserts,       --rounds 400  --waiting 1000,100000  --sessions 24
+  peers     the loop beside other agents', each with the same steps, asked by the   --runs 3  --steps 10,50,200
+            same recorded model                                                        --only cofferdam,codex,opencode,mini-swe-agent,openhands
+                                                                                       --program FILE  --python FILE  --dir DIRECTORY
+  service   the whole service: tasks and deliveries accepted beside the database,      --rounds 400  --waiting 1000,100000  --sessions 24
             the queue when many wait, sessions a minute, the time to the first         --running 1,4,16,64  --watchers 1000
             model call, memory, watchers, long pages                                   --program FILE  --dir DIRECTORY
-            --only accept|queue|work|begin|memory|live|page
+            --only accept|deliveries|acknowledge|queue|work|begin|memory|live|page
   size      the program's size and its parts                                           --program FILE
 
 The event log's append rate: cargo bench -p cofferdam-store --bench append";
@@ -57,6 +62,9 @@ fn start(mut arguments: impl Iterator<Item = String>) -> Result<()> {
         "loop" => session::measure(arguments),
         session::SERVE => session::serve(arguments),
         sandbox::ROUNDS => sandbox::rounds(arguments),
+        service::SERVE => service::serve(),
+        "peers" => peers::measure(arguments),
+        peers::SERVE => peers::serve(arguments),
         "service" => service::measure(arguments),
         "size" => size::measure(arguments),
         "help" | "--help" | "-h" => {

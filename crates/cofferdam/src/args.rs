@@ -1,7 +1,9 @@
 //! The command line, as close to what was typed as can be. Meaning comes in the commands.
 
+mod mcp;
 mod sandbox;
 mod service;
+mod skill;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,6 +11,7 @@ use crate::config::Limits;
 use clap::{Args, Parser, Subcommand};
 use cofferdam_domain::{CallId, Cost, Digest, SessionId, egress::Method};
 
+pub(crate) use self::mcp::{McpApproveArguments, McpArguments, McpCommand, McpListArguments};
 pub(crate) use self::sandbox::{
     KeepArguments, Origin, SandboxArgument, SandboxBenchArguments, SandboxCommand, SandboxDestroyArguments,
     SandboxExecArguments, SandboxExportArguments, SandboxForkArguments, SandboxImportArguments,
@@ -17,9 +20,12 @@ pub(crate) use self::sandbox::{
 };
 pub(crate) use self::service::{
     AdminCommand, AnswerArguments, AttachArguments, AuditCommand, CheckArguments, CheckpointArguments,
-    ExportArguments, ForgeCheckArguments, ForgeCommand, ForkArguments, LinkArguments, MessageArguments,
-    NamedSession, OrgArguments, PlanArguments, RetentionArguments, RollbackArguments, TokenArguments,
-    UpArguments, UserArguments, VerifyArguments,
+    CheckpointsArguments, ExportArguments, ForgeCheckArguments, ForgeCommand, ForkArguments, LinkArguments,
+    MessageArguments, NamedSession, OrgArguments, PlanArguments, RetentionArguments, RollbackArguments,
+    SlackCheckArguments, SlackCommand, TokenArguments, UpArguments, UserArguments, VerifyArguments,
+};
+pub(crate) use self::skill::{
+    SkillAddArguments, SkillApproveArguments, SkillArguments, SkillCommand, SkillListArguments,
 };
 
 /// A coding agent that works alone in a sandbox and leaves you a pull request to review.
@@ -81,6 +87,8 @@ pub(crate) enum Command {
     Rollback(RollbackArguments),
     /// Make a session that goes on from an event of another one
     Fork(ForkArguments),
+    /// List the places that a session can be taken back to, or compare the files at two of them
+    Checkpoints(CheckpointsArguments),
     /// Start everything on this machine: the API, the pages and a worker
     Up(UpArguments),
     /// Start the API and the pages
@@ -112,6 +120,15 @@ pub(crate) enum Command {
     /// Look over the forges on which people ask for work
     #[command(subcommand)]
     Forge(ForgeCommand),
+    /// Look over the workspaces of Slack in which people ask for work
+    #[command(subcommand)]
+    Slack(SlackCommand),
+    /// Look over the skills that an organisation gives its sessions, and approve them
+    #[command(subcommand)]
+    Skill(SkillCommand),
+    /// Look over the MCP servers whose tools sessions may call, and approve them
+    #[command(subcommand)]
+    Mcp(McpCommand),
     /// Say what this host offers, what is missing, and how to mend it
     Doctor(JsonFlag),
     /// Attack this program on this machine, in every way that the catalogue of hostile cases has; fails if one case does not hold
@@ -160,9 +177,15 @@ pub(crate) struct RunArguments {
     /// Branch, tag or commit to start from [default: the repository's default branch]
     #[arg(long, value_name = "REF")]
     pub(crate) base: Option<String>,
+    /// Another repository that the task is about; may be given several times, each gets a pull request of its own
+    #[arg(long, value_name = "PATH|URL[#REF]")]
+    pub(crate) also: Vec<String>,
     /// The model, as `provider/name`, or a transcript file as `scripted:FILE` [default: see `cofferdam models`]
     #[arg(long, env = "COFFERDAM_MODEL", hide_env_values = true, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// A directory to have in the workspace instead of the whole repository; may be given several times
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) sparse: Vec<String>,
     /// The command that tests the repository [default: found out from its files]
     #[arg(long, value_name = "COMMAND")]
     pub(crate) test: Option<String>,

@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{Digest, Event, OrgId, Owner, Policy, Seq, SessionId, policy::Narrowing};
+use cofferdam_domain::{
+    Digest, Event, OrgId, Owner, Policy, Seq, SessionId, event::ModelRole, policy::Narrowing,
+};
 use cofferdam_egress::Record;
 use cofferdam_forge::{Forges, Git, Identity, LocalForge, Mirrors, SigningKey};
 use cofferdam_model::{BlobSource, KeyState, Model, ModelsConfig};
@@ -21,15 +23,18 @@ use cofferdam_server::{
     Choices, Client, Eraser, Hooks, Limits as ServerLimits, OpenId, Origin, Repositories, Server,
     ServerParts, Threads,
 };
-use cofferdam_store::{Everything, SessionFilter, Store, StoreError};
+use cofferdam_store::{ApprovedServer, Everything, KeptSkill, SessionFilter, Store, StoreError};
 use cofferdam_telemetry::Tally;
 use cofferdam_tell::{Patience, Route, TellSettings};
-use cofferdam_worker::{Doorways as _, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError};
+use cofferdam_worker::{
+    Approvals, Approved, Doorways as _, Mcp, Models, OpenDoor, Parts, Policies, StopSignal, WorkerError,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    apps::{self, KeptForges},
     args::{Arguments, Command},
-    commands::sandbox::Sockets,
+    commands::{audit::own_key, sandbox::Sockets},
     config::{self, CONTAINERS, Config, DriverName, Isolation, Limits},
     doorway,
     secrets::{Seal, Secrets},
@@ -59,6 +64,8 @@ pub(crate) struct Facing {
     pub(crate) openid: Option<OpenId>,
     /// Takes what other programs post.
     pub(crate) hooks: Option<Box<dyn Hooks>>,
+    /// Knows the forges.
+    pub(crate) forges: Option<Box<dyn cofferdam_server::Forges>>,
     /// Finds the pages of issues and pull requests.
     pub(crate) threads: Threads,
 }
@@ -66,7 +73,14 @@ pub(crate) struct Facing {
 impl Facing {
     /// One that nobody reaches but this process.
     pub(crate) fn alone(origin: Origin) -> Self {
-        Self { origin, models: Vec::new(), openid: None, hooks: None, threads: Threads::default() }
+        Self {
+            origin,
+            models: Vec::new(),
+            openid: None,
+            hooks: None,
+            forges: None,
+            threads: Threads::default(),
+        }
     }
 }
 
@@ -223,6 +237,12 @@ impl App {
         let data = &self.config.data;
         let Host { git, driver, doorways } = host;
         doorway::check(&policy.egress, &self.config.credentials)?;
+        for settings in &self.config.mcp {
+            let rules = settings.door().map_err(anyhow::Error::msg);
+            rules
+                .and_then(|rules| doorway::check(&rules, &self.config.credentials))
+                .with_context(|| format!("[[mcp]] of {}", settings.name))?;
+        }
         doorways.open(self.secrets(&store));
         let driver = driver.await.context("preparing sandboxes failed")??;
         let models = Configured {
@@ -234,13 +254,17 @@ impl App {
             store: store.clone(),
             driver,
             doorways,
-            mirrors: Mirrors::new(git.clone(), data.join("mirrors")),
-            forges: self.forges(&git, &*store).await?,
+            mirrors: Mirrors::new(git.clone(), data.join("mirrors"))
+                .whole_up_to(self.config.repositories.whole_up_to)
+                .lfs(self.config.repositories.lfs()),
+            sparse: self.config.repositories.sparse(),
+            forges: self.forges(&git, &store).await?,
             signing: self.signing(&git).await?,
             git,
             models: Arc::new(models),
             policy,
             policies: Arc::new(Named(store.clone())),
+            mcp: Mcp { servers: self.config.mcp.clone(), approvals: Arc::new(Named(store.clone())) },
             ledger: Some(store),
             entrances: Arc::new(Sockets {
                 user: self.user(),
@@ -260,9 +284,12 @@ impl App {
     }
 
     /// Where branches and pull requests go.
-    pub(crate) async fn forges(&self, git: &Git, store: &dyn Everything) -> Result<Forges> {
-        let remote = self.remote_forges(git, store).await?;
-        Ok(Forges::new(Arc::new(self.local_forge(git)), remote))
+    pub(crate) async fn forges(&self, git: &Git, store: &Arc<dyn Everything>) -> Result<Forges> {
+        let remote = self.remote_forges(git, &**store).await?;
+        let forges = Forges::new(Arc::new(self.local_forge(git)), remote);
+        let kept = KeptForges::open(self, store).await?.now().borrow().clone();
+        forges.learn(apps::remote(git, &kept));
+        Ok(forges)
     }
 
     /// What signs the platform's commits, if that is configured.
@@ -318,7 +345,7 @@ impl App {
         let facing = Facing { models: settings.models.clone(), ..Facing::alone(origin) };
         let server = self.server(store.clone(), self.secrets(&store), facing);
         let git = Git::find()?;
-        let forges = match self.forges(&git, &*store).await {
+        let forges = match self.forges(&git, &store).await {
             Ok(forges) => forges,
             // Sessions can be looked at without them.
             Err(error) => {
@@ -352,7 +379,7 @@ impl App {
 
     /// The API and the pages on this store.
     pub(crate) fn server(&self, store: Arc<dyn Everything>, secrets: Arc<Secrets>, facing: Facing) -> Server {
-        let Facing { origin, models, openid, hooks, threads } = facing;
+        let Facing { origin, models, openid, hooks, forges, threads } = facing;
         let settings = &self.config.server;
         let repositories = match &settings.repositories[..] {
             // Whoever comes from other machines is not whoever owns this one's files.
@@ -361,17 +388,20 @@ impl App {
             places => Repositories::Below(places.to_vec()),
         };
         let choices = Choices { models, repositories, threads };
+        let data = self.config.data.clone();
         Server::new(ServerParts {
             store,
             origin,
             choices,
             seal: Box::new(Seal(secrets)),
             openid,
-            eraser: Some(Box::new(Disk(self.config.data.clone()))),
+            eraser: Some(Box::new(Disk(data.clone()))),
             hooks,
+            forges,
             clock: Arc::new(cofferdam_worker::now),
             limits: ServerLimits::default(),
             numbers: self.counted.numbers(),
+            audit_key: Arc::new(move || Ok(own_key(&data)?)),
         })
     }
 
@@ -494,6 +524,24 @@ impl Policies for Named {
         // It was checked when it was kept: one that does not parse is of a newer version.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
+
+    async fn skills(&self, org: OrgId) -> Result<Vec<KeptSkill>, WorkerError> {
+        let skills = self.0.skills(org).await?;
+        Ok(skills.into_iter().filter(|skill| skill.approved.is_some()).collect())
+    }
+}
+
+#[async_trait]
+impl Approvals for Named {
+    async fn approved(&self, org: OrgId) -> Result<Vec<Approved>, WorkerError> {
+        let approved = self.0.approved_servers(org).await?;
+        // One that does not parse was approved by a newer version, and is not used by this one.
+        let read = |server: ApprovedServer| {
+            let catalogue = serde_json::from_str(&server.tools).ok()?;
+            Some(Approved { server: server.name, digest: server.digest, catalogue })
+        };
+        Ok(approved.into_iter().filter_map(read).collect())
+    }
 }
 
 /// Models as the configuration and the environment name them.
@@ -509,6 +557,10 @@ impl Models for Configured {
         let blobs = Arc::new(StoredPictures(self.store.clone()));
         let model = cofferdam_model::open(&self.config, &environment, name, blobs).await?;
         Ok(Box::new(CountedModel { model, tally: self.tally.clone() }))
+    }
+
+    fn route(&self, role: ModelRole) -> Option<String> {
+        self.config.route.get(&role).cloned()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cofferdam_domain::{Policy, egress::EgressPolicy};
 use cofferdam_egress::Credential;
-use cofferdam_intake::{ForgeSettings, HookSettings, ScheduleSettings};
+use cofferdam_intake::{ForgeSettings, HookSettings, ScheduleSettings, SlackSettings};
 use cofferdam_model::ModelsConfig;
 use cofferdam_sandbox::{IsolationLevel, LimitLevel, ReadOnly, System};
 use cofferdam_sandbox_docker::DockerOptions;
@@ -20,11 +20,14 @@ use serde::Deserialize;
 
 use crate::toml_file;
 
+mod mcp;
 mod openid;
+mod repositories;
 mod service;
 mod telemetry;
 
 use openid::OpenIdTable;
+pub(crate) use repositories::RepositoriesSettings;
 use service::KeyPlace;
 pub(crate) use service::{RetentionSettings, SecretsSettings, ServerSettings, StoreSettings, WorkerSettings};
 pub(crate) use telemetry::TelemetrySettings;
@@ -44,6 +47,7 @@ struct File {
     policy: Policy,
     models: ModelsConfig,
     sandbox: SandboxFile,
+    repositories: RepositoriesSettings,
     identity: Identity,
     commits: Commits,
     credentials: Vec<Credential>,
@@ -58,6 +62,8 @@ struct File {
     forge: Vec<ForgeSettings>,
     hook: Vec<HookSettings>,
     schedule: Vec<ScheduleSettings>,
+    slack: Vec<SlackSettings>,
+    mcp: Vec<cofferdam_mcp::ServerSettings>,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -243,6 +249,8 @@ pub(crate) struct Config {
     pub(crate) system: System,
     /// Host directories that every sandbox may read.
     pub(crate) read_only: Vec<ReadOnly>,
+    /// How repositories are copied and checked out.
+    pub(crate) repositories: RepositoriesSettings,
     /// Under whose name the platform commits.
     pub(crate) identity: Identity,
     /// The SSH key that signs the platform's commits.
@@ -267,8 +275,12 @@ pub(crate) struct Config {
     pub(crate) tell: Vec<TellSettings>,
     /// Forges on which people ask for work and get it.
     pub(crate) forges: Vec<ForgeSettings>,
+    /// Workspaces of Slack in which people ask for work.
+    pub(crate) slacks: Vec<SlackSettings>,
     /// Other programs that post what is to be worked on.
     pub(crate) hooks: Vec<HookSettings>,
+    /// Other programs whose tools sessions may call.
+    pub(crate) mcp: Vec<cofferdam_mcp::ServerSettings>,
     /// What begins at set times.
     pub(crate) schedules: Vec<ScheduleSettings>,
 }
@@ -316,6 +328,7 @@ impl Config {
             policy: file.policy,
             models: file.models,
             read_only,
+            repositories: file.repositories.checked()?,
             identity: file.identity,
             signing_key: file.commits.signing_key.map(|key| key.file),
             credentials: file.credentials,
@@ -330,6 +343,8 @@ impl Config {
             forges: file.forge,
             hooks: file.hook,
             schedules: file.schedule,
+            mcp: mcp::checked(file.mcp)?,
+            slacks: file.slack,
         })
     }
 }
@@ -444,6 +459,8 @@ mod tests {
         let secret = |_: &str| Some("0123456789abcdef".to_owned());
         assert_eq!(HookSettings::hooks(&config.hooks, &secret).unwrap().len(), 1);
         assert_eq!(ScheduleSettings::schedules(&config.schedules, now()).unwrap().len(), 1);
+        assert_eq!(config.slacks.len(), 1);
+        assert_eq!(config.mcp.len(), 2);
         assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
@@ -492,6 +509,9 @@ mod tests {
             ("[[forge]]\nname = \"a\"\nkind = \"githup\"\n", "did you mean `github`"),
             ("[[hook]]\nname = \"a\"\nproof = { kind = \"hmac\" }\n", "hmac-sha256"),
             ("[[schedule]]\nname = \"a\"\ncorn = \"0 3 * * *\"\n", "did you mean `cron`"),
+            ("[[mcp]]\nname = \"Docs\"\ncommand = [\"x\"]\n", "lower-case"),
+            ("[[mcp]]\nname = \"docs\"\n", "`command`"),
+            ("[[mcp]]\nname = \"docs\"\ncommands = []\n", "did you mean `command`"),
             ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),

@@ -27,7 +27,7 @@ impl Exit {
     /// The exit status of a session that ended like this.
     pub(crate) const fn of(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Succeeded => Self::Success,
+            Outcome::Succeeded | Outcome::Reviewed | Outcome::Answered => Self::Success,
             Outcome::NothingToDo => Self::NothingToDo,
             Outcome::Failed { .. } => Self::Failed,
             Outcome::Stopped { .. } => Self::Limit,

@@ -9,10 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod args;
 mod commands;
 mod compose;
 mod config;
+mod desk;
 mod doorway;
 mod exit;
 mod log_lines;
@@ -32,7 +34,10 @@ use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    args::{AccessCommand, Arguments, AttackCommand, Command, ForgeCommand, PolicyCommand, ScheduleCommand},
+    args::{
+        AccessCommand, Arguments, AttackCommand, Command, ForgeCommand, PolicyCommand, ScheduleCommand,
+        SlackCommand,
+    },
     compose::App,
     exit::Exit,
 };
@@ -98,9 +103,12 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Plan(arguments) => commands::steer::plan(&app, arguments).await,
         Command::Rollback(arguments) => commands::steer::rollback(&app, arguments).await,
         Command::Fork(arguments) => commands::steer::fork(&app, arguments).await,
-        Command::Up(arguments) => commands::up::up(&app, arguments).await,
-        Command::Server(arguments) => commands::up::server(&app, arguments).await,
-        Command::Worker => commands::up::worker(&app).await,
+        Command::Checkpoints(arguments) => {
+            Box::pin(commands::checkpoints::checkpoints(&app, arguments)).await
+        }
+        Command::Up(arguments) => Box::pin(commands::up::up(&app, arguments)).await,
+        Command::Server(arguments) => Box::pin(commands::up::server(&app, arguments)).await,
+        Command::Worker => Box::pin(commands::up::worker(&app)).await,
         Command::Admin(command) => commands::admin::admin(&app, command).await,
         Command::Audit(command) => commands::audit::audit(&app, command).await,
         Command::Models(arguments) => commands::models::models(&app, arguments).await,
@@ -113,6 +121,9 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Schedule(ScheduleCommand::List(arguments)) => commands::schedule::list(&app, arguments),
         Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
         Command::Forge(ForgeCommand::Check(arguments)) => commands::forge::check(&app, arguments).await,
+        Command::Slack(SlackCommand::Check(arguments)) => commands::slack::check(&app, arguments).await,
+        Command::Skill(command) => Box::pin(commands::skill::skill(&app, command)).await,
+        Command::Mcp(command) => Box::pin(commands::mcp::mcp(&app, command)).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&app, arguments).await,
         Command::Attack(arguments) => commands::attack::attack(&app, arguments).await,
     }

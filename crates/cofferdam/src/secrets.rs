@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use cofferdam_domain::{OrgId, Secret};
 use cofferdam_server::{SealError, SecretSeal};
 use cofferdam_store::{
-    Everything,
+    Everything, Sealed,
     seal::{KeySource, MasterKey, MasterKeys, SealError as StoreSealError, Sealer},
 };
 use tokio::sync::Mutex;
@@ -95,17 +95,24 @@ impl Secrets {
                 "keeps nothing called {name:?} for this organisation: one of its admins puts it there, in the settings or by the API"
             ));
         };
+        self.unsealed(org, &sealed).await
+    }
+
+    /// What is kept encrypted, decrypted. Otherwise why it cannot be had and what to do, to be read after "the store".
+    pub(crate) async fn unsealed(&self, org: OrgId, sealed: &Sealed) -> Result<Secret, String> {
+        let name = &sealed.name;
+        let failed = |error: StoreSealError| format!("does not give {name:?}: {error}");
         match self.sealer().await.map_err(failed)? {
-            Some(sealer) => match sealer.open(org, &sealed).await {
+            Some(sealer) => match sealer.open(org, sealed).await {
                 // The key may have been changed since it was read.
                 Err(StoreSealError::OtherMaster { .. }) => {
                     let sealer = self.read_again().await.map_err(failed)?;
-                    sealer.open(org, &sealed).await.map_err(failed)
+                    sealer.open(org, sealed).await.map_err(failed)
                 }
                 opened => opened.map_err(failed),
             },
             None => Err(format!(
-                "has {name:?}, and this worker no key for it: set [secrets] key as for the server"
+                "has {name:?}, and this process no key for it: set [secrets] key as for the server"
             )),
         }
     }

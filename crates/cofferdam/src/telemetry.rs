@@ -71,6 +71,7 @@ pub(crate) fn count(tally: &Tally, news: ServiceNews<'_>) {
         ServiceNews::Released(session, _) => tally.given_back(session, GivenBack::Done),
         ServiceNews::Failed(session) => tally.given_back(session, GivenBack::Failed),
         ServiceNews::Overtaken(session) => tally.given_back(session, GivenBack::Overtaken),
+        ServiceNews::Deleted(session) => tally.given_back(session, GivenBack::Deleted),
         ServiceNews::Lost => tally.lost(),
         ServiceNews::StoreFailed(_) => tally.store_failed(),
         ServiceNews::Entered(_) | ServiceNews::Because(..) | ServiceNews::Draining(_) => {}
@@ -201,6 +202,10 @@ impl Watch for Telling {
         }
     }
 
+    fn below(&self, event: &Event) {
+        self.event(event);
+    }
+
     fn live(&self, _: Live<'_>) {}
 
     fn written(&self, took: Duration) {
@@ -215,6 +220,11 @@ impl Watch for Both {
     fn event(&self, event: &Event) {
         self.0.event(event);
         self.1.event(event);
+    }
+
+    fn below(&self, event: &Event) {
+        self.0.below(event);
+        self.1.below(event);
     }
 
     fn live(&self, live: Live<'_>) {

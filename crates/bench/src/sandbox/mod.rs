@@ -38,14 +38,16 @@ pub(crate) fn measure(arguments: impl Iterator<Item = String>) -> Result<()> {
     let options = Options::parse(arguments, &["rounds", "warm", "files", "idle", "only", "dir"])?;
     let (cold_rounds, warm_rounds) = (options.count("rounds", 100)?, options.count("warm", 500)?);
     let (files, idle) = (options.counts("files", &[1000, 10_000, 100_000])?, options.count("idle", 200)?);
-    let only = options.text("only");
-    ensure!(only.is_none_or(|part| PARTS.contains(&part)), "--only must be one of {}", PARTS.join(", "));
-    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    let only = options.text("only").map(str::to_owned);
+    let known = only.as_deref().is_none_or(|part| PARTS.contains(&part));
+    ensure!(known, "--only must be one of {}", PARTS.join(", "));
     let parent = options.path("dir").unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(parent)?;
     // As `cofferdam` has it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    // On the runtime's own threads, where the worker carries out what its sessions do.
+    let measured = runtime.spawn(async move {
+        let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
         let place = Arc::new(Place::new(folder.path(), 0).await?);
         say(place.driver.level());
         if wanted("cold") {
@@ -67,7 +69,8 @@ pub(crate) fn measure(arguments: impl Iterator<Item = String>) -> Result<()> {
             crowd::neighbours(&place, folder.path()).await?;
         }
         Ok(remove_layer(&place.layer)?)
-    })
+    });
+    runtime.block_on(measured)?
 }
 
 /// A driver, and what its sandboxes start from.

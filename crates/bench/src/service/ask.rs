@@ -12,6 +12,8 @@ use tokio::{
 
 /// The longest head or body that is read, in bytes.
 const MOST: usize = 64 << 20;
+/// How the first line of an answer begins that is no refusal.
+const GOOD: &str = "http/1.1 2";
 
 /// A connection of somebody's.
 pub(crate) struct Client {
@@ -45,7 +47,14 @@ impl Client {
         Ok(answer["id"].as_str().context("the answer has no id")?.to_owned())
     }
 
-    async fn send(&mut self, method: &str, path: &str, more: &str, body: &str) -> Result<u64> {
+    /// Posts something that is to be kept, with more headers.
+    pub(crate) async fn post(&mut self, path: &str, headers: &str, body: &str) -> Result<()> {
+        let length = usize::try_from(self.send("POST", path, headers, body, "http/1.1 202").await?)?;
+        self.stream.read_exact(&mut vec![0; length.min(MOST)]).await?;
+        Ok(())
+    }
+
+    async fn send(&mut self, method: &str, path: &str, more: &str, body: &str, good: &str) -> Result<u64> {
         let (host, token, length) = (&self.host, &self.token, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
@@ -67,7 +76,7 @@ impl Client {
                 length = value.trim().parse()?;
             }
         }
-        if !status.starts_with("http/1.1 2") {
+        if !status.starts_with(good) {
             let mut body = String::new();
             (&mut self.stream).take(length).read_to_string(&mut body).await?;
             anyhow::bail!("{method} {path}: {status}: {body}");
@@ -76,22 +85,16 @@ impl Client {
     }
 
     async fn ask(&mut self, method: &str, path: &str, more: &str, body: &str) -> Result<Vec<u8>> {
-        let length = usize::try_from(self.send(method, path, more, body).await?)?;
+        let length = usize::try_from(self.send(method, path, more, body, GOOD).await?)?;
         ensure!(length < MOST, "{method} {path}: an answer of {length} bytes");
         let mut answer = vec![0; length];
         self.stream.read_exact(&mut answer).await?;
         Ok(answer)
     }
 
-    /// Follows a session's events after a place, and tells when each is there, until nobody listens any more.
-    pub(crate) async fn watch(
-        mut self,
-        session: &str,
-        after: u64,
-        heard: UnboundedSender<Instant>,
-    ) -> Result<()> {
-        let path = format!("/api/v1/sessions/{session}/events/live?after={after}");
-        self.send("GET", &path, "", "").await?;
+    /// Follows a stream of server-sent events, and tells when each is there, until nobody listens any more.
+    pub(crate) async fn watch(mut self, path: String, heard: UnboundedSender<Instant>) -> Result<()> {
+        self.send("GET", &path, "", "", GOOD).await?;
         tokio::spawn(async move {
             let mut line = Vec::new();
             while let Ok(1..) = self.stream.read_until(b'\n', &mut line).await {

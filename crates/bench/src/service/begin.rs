@@ -23,7 +23,12 @@ pub(crate) async fn measure(ground: &Ground, rounds: usize) -> Result<()> {
     for kind in ground.kinds() {
         let provider =
             FakeProvider::start(Family::Anthropic, Transcript::parse(&quick(Duration::ZERO)?)?).await?;
-        let settings = Settings { slots: SLOTS, recordings: vec![busy()?], asked: Some(provider.base_url()) };
+        let settings = Settings {
+            slots: SLOTS,
+            recordings: vec![busy()?],
+            asked: Some(provider.base_url()),
+            ..Settings::idle()
+        };
         let place = ground.place(kind, &settings)?;
         let token = place.token("local")?;
         let up = place.serve("up")?;

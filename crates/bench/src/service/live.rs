@@ -28,6 +28,31 @@ const SESSIONS: usize = 100;
 /// Bytes of text in an event: a usual answer of a model.
 const TEXT: usize = 1500;
 
+/// What is watched of a session.
+#[derive(Clone, Copy)]
+enum Watched {
+    /// Its events, by a program.
+    Events,
+    /// Its page, in a browser.
+    Page,
+}
+
+impl Watched {
+    fn path(self, session: &str) -> String {
+        match self {
+            Self::Events => format!("/api/v1/sessions/{session}/events/live?after=0"),
+            Self::Page => format!("/sessions/{session}/live?after=0"),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Page => "pages",
+        }
+    }
+}
+
 /// On each database: all watch one session, then they are spread over many.
 pub(crate) async fn measure(ground: &Ground, watchers: usize) -> Result<()> {
     title(&format!(
@@ -38,15 +63,18 @@ pub(crate) async fn measure(ground: &Ground, watchers: usize) -> Result<()> {
         "", "p50 µs", "p99 µs", "append µs", "a watcher kB", "CPU µs an event", "CPU µs each"
     ));
     for kind in ground.kinds() {
-        for sessions in [1, SESSIONS] {
+        for (sessions, what) in
+            [(1, Watched::Events), (SESSIONS, Watched::Events), (1, Watched::Page), (SESSIONS, Watched::Page)]
+        {
             let place = ground.place(kind, &Settings::idle())?;
-            watch(&place, &format!("{}, {sessions} sessions", kind.name()), sessions, watchers).await?;
+            let name = format!("{}, {} of {sessions}", kind.name(), what.name());
+            watch(&place, &name, what, sessions, watchers).await?;
         }
     }
     Ok(())
 }
 
-async fn watch(place: &Place, name: &str, sessions: usize, watchers: usize) -> Result<()> {
+async fn watch(place: &Place, name: &str, what: Watched, sessions: usize, watchers: usize) -> Result<()> {
     let users = watchers.div_ceil(OF_ONE);
     let mut tokens = vec![place.token("local")?];
     for number in 1..users {
@@ -62,7 +90,7 @@ async fn watch(place: &Place, name: &str, sessions: usize, watchers: usize) -> R
     let connecting = (0..watchers).map(|number| {
         let (token, session) = (&tokens[number / OF_ONE], &given[number % sessions]);
         let (tell, address) = (tell.clone(), &server.address);
-        async move { Client::connect(address, token).await?.watch(session, 0, tell).await }
+        async move { Client::connect(address, token).await?.watch(what.path(session), tell).await }
     });
     for one in try_join_all(connecting).await? {
         // Each has the first event at once.

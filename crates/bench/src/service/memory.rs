@@ -68,7 +68,7 @@ fn heading() {
 }
 
 async fn waiting(ground: &Ground) -> Result<()> {
-    let settings = Settings { slots: 1, recordings: vec![busy()?], asked: None };
+    let settings = Settings { slots: 1, recordings: vec![busy()?], ..Settings::idle() };
     let place = ground.place(Kind::Sqlite, &settings)?;
     let token = place.token("local")?;
     let up = place.serve("up")?;
@@ -99,7 +99,7 @@ async fn waiting(ground: &Ground) -> Result<()> {
 
 async fn run(ground: &Ground, running: &[usize]) -> Result<()> {
     let most = running.iter().copied().max().unwrap_or(1);
-    let settings = Settings { slots: most, recordings: vec![busy()?], asked: None };
+    let settings = Settings { slots: most, recordings: vec![busy()?], ..Settings::idle() };
     let place = ground.place(Kind::Sqlite, &settings)?;
     let token = place.token("local")?;
     let up = place.serve("up")?;

@@ -3,8 +3,10 @@
 //! Everything runs in one process each, as it is released; this program is the clients, the model where one is timed, and the reader of `/proc`.
 
 mod accept;
+mod acknowledge;
 mod ask;
 mod begin;
+mod deliveries;
 mod floor;
 mod live;
 mod memory;
@@ -16,11 +18,13 @@ mod work;
 
 use anyhow::{Result, ensure};
 
+pub(crate) use self::deliveries::{SERVE, serve};
 use self::place::Ground;
 use crate::{figures::say, options::Options, session::program};
 
 /// What there is to measure, in this order.
-const PARTS: [&str; 7] = ["accept", "queue", "work", "begin", "memory", "live", "page"];
+const PARTS: [&str; 9] =
+    ["accept", "deliveries", "acknowledge", "queue", "work", "begin", "memory", "live", "page"];
 
 /// Measures the parts that are wanted.
 pub(crate) fn measure(arguments: impl Iterator<Item = String>) -> Result<()> {
@@ -41,6 +45,8 @@ pub(crate) fn measure(arguments: impl Iterator<Item = String>) -> Result<()> {
         for part in PARTS.into_iter().filter(|part| only.is_none_or(|only| only == *part)) {
             match part {
                 "accept" => accept::measure(&ground, rounds).await?,
+                "deliveries" => deliveries::measure(&ground, rounds).await?,
+                "acknowledge" => acknowledge::measure(&ground, rounds).await?,
                 "queue" => queue::measure(&ground, &waiting).await?,
                 "work" => work::measure(&ground, sessions).await?,
                 "begin" => begin::measure(&ground, sessions).await?,

@@ -54,6 +54,10 @@ pub(crate) struct Settings {
     pub(crate) recordings: Vec<String>,
     /// A model that is asked over HTTP, before the recorded ones.
     pub(crate) asked: Option<String>,
+    /// What the deliveries of a forge called `work` are proved with.
+    pub(crate) forge: Option<&'static str>,
+    /// Where that forge is, and the account's token; nobody is there where it is not said.
+    pub(crate) at: Option<(String, String)>,
 }
 
 impl Settings {
@@ -63,6 +67,8 @@ impl Settings {
             slots: 1,
             recordings: vec!["name = \"none\"\n[[step]]\ntext = \"x\"\n".to_owned()],
             asked: None,
+            forge: None,
+            at: None,
         }
     }
 }
@@ -126,7 +132,10 @@ impl Place {
         }
         let many = 100_000;
         let store = self.url.as_ref().map_or_else(|| json!({}), |url| json!({ "url": url }));
+        let forges: Vec<Value> =
+            settings.forge.iter().map(|secret| self.forge(secret, settings)).collect::<Result<_>>()?;
         let configuration = json!({
+            "forge": forges,
             "policy": { "test_command": "sh test.sh" },
             "sandbox": { "limits": "weak" },
             "server": { "models": self.models },
@@ -137,6 +146,18 @@ impl Place {
             "models": { "providers": providers },
         });
         Ok(fs::write(self.folder.join("cofferdam.toml"), toml::to_string(&configuration)?)?)
+    }
+
+    fn forge(&self, secret: &str, settings: &Settings) -> Result<Value> {
+        let (url, token) =
+            settings.at.clone().unwrap_or_else(|| ("http://127.0.0.1:9".into(), secret.into()));
+        let (secret_file, token_file) = (self.folder.join("forge-secret"), self.folder.join("forge-token"));
+        fs::write(&secret_file, secret)?;
+        fs::write(&token_file, token)?;
+        Ok(json!({
+            "name": "work", "kind": "gitea", "url": url, "plain_http": true,
+            "token": { "file": token_file }, "hook_secret": { "file": secret_file },
+        }))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

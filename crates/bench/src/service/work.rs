@@ -38,7 +38,7 @@ pub(crate) async fn measure(ground: &Ground, sessions: usize) -> Result<()> {
     for (what, thought) in
         [("a model that answers at once", Duration::ZERO), ("a model that takes a second", THOUGHT)]
     {
-        let settings = Settings { slots: SLOTS, recordings: vec![quick(thought)?], asked: None };
+        let settings = Settings { slots: SLOTS, recordings: vec![quick(thought)?], ..Settings::idle() };
         let mut crews = vec![(Kind::Sqlite, Crew::Up, "up, SQLite")];
         if ground.kinds().contains(&Kind::Postgres) {
             crews.push((Kind::Postgres, Crew::Up, "up, PostgreSQL"));

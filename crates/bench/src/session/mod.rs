@@ -19,11 +19,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::{
     floors::{APPENDS, Floors},
     program::{Memory, Run},
-    world::Kind,
 };
 pub(crate) use self::{
-    server::{SERVE, serve},
-    world::World,
+    program::Watched,
+    server::{SERVE, now, serve},
+    world::{Kind, World, file, replacement},
 };
 
 use crate::{

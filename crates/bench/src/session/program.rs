@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
@@ -10,9 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::{
-    server::{Seen, Server, now},
+    server::{self, Seen, now},
     world::World,
 };
 use crate::process::{TICKS, children, field, path};
@@ -49,9 +50,8 @@ pub(crate) struct Memory {
 
 /// Runs a session of `steps` steps with the real program.
 pub(crate) fn run(program: &Path, world: &World, wire: &str, steps: usize) -> Result<Run> {
-    let server = Server::start(wire, &world.recording(steps)?)?;
+    let server = server::start(wire, &world.recording(steps)?)?;
     world.configure(wire, &server.base_url)?;
-    let before = children_cpu()?;
     let mut command = Command::new(program);
     command
         .args(["run", "--json", "--model", "bench/recorded", "--repo"])
@@ -62,29 +62,76 @@ pub(crate) fn run(program: &Path, world: &World, wire: &str, steps: usize) -> Re
         .env("BENCH_KEY", "a key for nobody")
         // With it, looking for the place of an error that is dealt with reads symbols, which stay resident.
         .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
-        .stdout(File::create(world.output())?)
-        .stderr(Stdio::piped());
-    let started = now();
-    let child = command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
-    let watcher = Watcher::start(child.id());
-    let output = child.wait_with_output()?;
-    let ended = now();
-    let (mut memory, looks) = watcher.finish();
-    let cpu = children_cpu()? - before;
-    ensure!(
-        output.status.success(),
-        "a session of {steps} steps ended with {}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-        last_lines(&world.output())?,
-    );
-    let seen = server.finish()?;
+        .stdin(Stdio::null());
+    let watched =
+        Watched::run(command, &world.output()).with_context(|| format!("a session of {steps} steps"))?;
+    let Watched { started, ended, cpu, mut memory, looks, .. } = watched;
+    let seen: Seen = server.finish()?;
     ensure!(seen.broken.is_empty(), "requests broke the rules: {}", seen.broken.join("\n"));
     ensure!(seen.asked.len() == steps + 1, "{} requests for {steps} steps", seen.asked.len());
     let last = seen.answered.last().copied().unwrap_or(ended);
     memory.steps = looks.iter().take_while(|(at, _)| *at <= last).map(|(_, kb)| *kb).max().unwrap_or(0);
     Ok(Run { started, ended, cpu, memory, seen })
+}
+
+/// A program that was run to its end, and watched.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// When it was started, in nanoseconds of the monotonic clock.
+    pub(crate) started: u64,
+    /// When it had ended.
+    pub(crate) ended: u64,
+    /// Processor seconds of it and everything that it started and waited for.
+    pub(crate) cpu: f64,
+    pub(crate) memory: Memory,
+    looks: Vec<Look>,
+    output: PathBuf,
+}
+
+impl Watched {
+    /// Runs a program, with what it says going to a file. Whatever it leaves behind is ended, where that becomes this process's child.
+    pub(crate) fn run(mut command: Command, output: &Path) -> Result<Self> {
+        let program = command.get_program().to_owned();
+        let others = children(std::process::id());
+        let before = children_cpu()?;
+        command.stdout(File::create(output)?).stderr(Stdio::piped());
+        let started = now();
+        let child = command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
+        let watcher = Watcher::start(child.id());
+        let said = child.wait_with_output()?;
+        let ended = now();
+        let (memory, looks) = watcher.finish();
+        end_leftovers(&others)?;
+        let cpu = children_cpu()? - before;
+        let watched = Self { started, ended, cpu, memory, looks, output: output.to_owned() };
+        let errors = String::from_utf8_lossy(&said.stderr);
+        ensure!(
+            said.status.success(),
+            "{} ended with {}: {errors}\n{}",
+            program.display(),
+            said.status,
+            watched.last_lines()?,
+        );
+        Ok(watched)
+    }
+
+    /// The end of what it said.
+    pub(crate) fn last_lines(&self) -> Result<String> {
+        let text = fs::read_to_string(&self.output)?;
+        let lines: Vec<&str> = text.lines().rev().take(3).collect();
+        Ok(lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// Ends the children of this process that were not there before: orphans that it has adopted.
+fn end_leftovers(before: &[u32]) -> Result<()> {
+    for pid in children(std::process::id()).into_iter().filter(|pid| !before.contains(pid)) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+        // It may just have ended; then there is only its status to collect.
+        kill_process(pid, Signal::KILL).ok();
+        waitpid(Some(pid), WaitOptions::empty())?;
+    }
+    Ok(())
 }
 
 /// How long the program takes to start and end when it has nothing to do.
@@ -93,12 +140,6 @@ pub(crate) fn version(program: &Path) -> Result<Duration> {
     let output = Command::new(program).arg("--version").output()?;
     ensure!(output.status.success(), "{} --version failed", program.display());
     Ok(Duration::from_nanos(now() - started))
-}
-
-fn last_lines(path: &Path) -> Result<String> {
-    let text = fs::read_to_string(path)?;
-    let lines: Vec<&str> = text.lines().rev().take(3).collect();
-    Ok(lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
 }
 
 /// Processor seconds of all children that have been waited for, and theirs (proc_pid_stat(5), `cutime` and `cstime`).

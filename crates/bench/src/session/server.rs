@@ -4,15 +4,15 @@
 //! between is the program's. Clocks are `CLOCK_MONOTONIC`, which is the same in all processes.
 
 use std::{
+    ffi::OsStr,
     fs,
-    io::{BufRead as _, BufReader, Read as _},
+    io::Read as _,
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use cofferdam_domain::message::Family;
 use cofferdam_model::Transcript;
 use cofferdam_testkit::FakeProvider;
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::prefix;
-use crate::{figures::say, options::Options};
+use crate::{figures::say, model_server::ModelServer, options::Options};
 
 /// The name of the hidden benchmark that is the server.
 pub(crate) const SERVE: &str = "serve-model";
@@ -56,54 +56,10 @@ pub(crate) fn now() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// A model server in another process. Dropping it ends the process.
-#[derive(Debug)]
-pub(crate) struct Server {
-    child: Child,
-    /// What to configure as the provider's `base_url`.
-    pub(crate) base_url: String,
-}
-
-impl Server {
-    /// Starts one that plays the transcript.
-    pub(crate) fn start(wire: &str, transcript: &Path) -> Result<Self> {
-        let ourselves = std::env::current_exe().context("failed to find this program")?;
-        let mut child = Command::new(ourselves)
-            .args([SERVE, "--wire", wire, "--transcript"])
-            .arg(transcript)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("failed to start the model server")?;
-        let mut base_url = String::new();
-        if let Some(stdout) = &mut child.stdout {
-            // One byte at a time: what follows the line is for later.
-            let mut byte = [0];
-            while stdout.read(&mut byte)? == 1 && byte != *b"\n" {
-                base_url.push(char::from(byte[0]));
-            }
-        }
-        ensure!(base_url.starts_with("http"), "the model server did not start");
-        Ok(Self { child, base_url })
-    }
-
-    /// Ends it and gives what it saw.
-    pub(crate) fn finish(mut self) -> Result<Seen> {
-        drop(self.child.stdin.take());
-        let mut line = String::new();
-        if let Some(stdout) = self.child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        serde_json::from_str(&line).context("the model server did not say what it saw")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already; then there is only its status to collect.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+/// Starts one that plays the transcript.
+pub(crate) fn start(wire: &str, transcript: &Path) -> Result<ModelServer> {
+    let told = [SERVE, "--wire", wire, "--transcript"].map(OsStr::new);
+    ModelServer::start(told.into_iter().chain([transcript.as_os_str()]))
 }
 
 /// Is the server: serves until standard input ends, then tells what it saw.

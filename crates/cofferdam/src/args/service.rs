@@ -33,6 +33,23 @@ pub(crate) struct ForgeCheckArguments {
     pub(crate) json: bool,
 }
 
+/// `cofferdam slack …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SlackCommand {
+    /// Say whether the workspaces of Slack can be worked with, and whether the app may do more there than it needs
+    Check(SlackCheckArguments),
+}
+
+/// `cofferdam slack check`.
+#[derive(Debug, Args)]
+pub(crate) struct SlackCheckArguments {
+    /// Only the workspace of this name
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `cofferdam admin …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
@@ -136,7 +153,7 @@ pub(crate) enum AuditCommand {
     Verify(VerifyArguments),
     /// Write down, signed, where all logs end: kept elsewhere, it shows later that nothing of them was taken away or made anew
     Checkpoint(CheckpointArguments),
-    /// Write a session's log as it is kept, to be checked without the store
+    /// Write a session's log, or an organisation's audit log, as it is kept, to be checked without the store
     Export(ExportArguments),
     /// Check an export: no store is needed
     Check(CheckArguments),
@@ -151,13 +168,20 @@ pub(crate) struct CheckpointArguments {
     /// Where to write it [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Only the audit log of this organisation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: Option<String>,
 }
 
 /// `cofferdam audit export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
     /// The session
-    pub(crate) session: SessionId,
+    #[arg(required_unless_present = "org", conflicts_with = "org")]
+    pub(crate) session: Option<SessionId>,
+    /// The organisation whose audit log it is to be
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: Option<String>,
     /// Where to write it [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -260,6 +284,16 @@ pub(crate) struct RollbackArguments {
     /// What the agent is to do instead
     #[arg(long, value_name = "TEXT")]
     pub(crate) instruction: Option<String>,
+}
+
+/// `cofferdam checkpoints`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointsArguments {
+    /// The session [default: the latest]
+    pub(crate) session: Option<SessionId>,
+    /// Show what differs between the files at one checkpoint and at another, or at the last one, by their numbers
+    #[arg(long, num_args = 1..=2, value_names = ["FROM", "TO"])]
+    pub(crate) diff: Vec<u64>,
 }
 
 /// `cofferdam fork`.

@@ -3,11 +3,13 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use cofferdam_domain::{AuditId, LetterId, NoticeKind, OrgId, Owner, Rank, Seq, UserId, amount::counted};
+use cofferdam_domain::{LetterId, NoticeKind, OrgId, Owner, Rank, Seq, UserId, amount::counted};
 use cofferdam_server::{Link, Origin, Server};
-use cofferdam_store::{AuditEntry, Everything, Letter, Member, Retention};
+use cofferdam_store::{Everything, Letter, Member, Retention};
 use cofferdam_tell::{Message, Names};
+use serde_json::json;
 
+use super::accounted::account;
 use crate::{
     args::{AdminCommand, LinkArguments, OrgArguments, RetentionArguments, TokenArguments, UserArguments},
     compose::{App, Facing},
@@ -105,15 +107,8 @@ async fn org(app: &App, store: &dyn Everything, server: &Server, arguments: &Org
 /// Another master key for the secrets in the store. Servers and workers go on meanwhile.
 async fn rotate_key(app: &App, store: &Arc<dyn Everything>) -> Result<Exit> {
     let Rotated { keys, earlier } = app.secrets(store).rotate().await?;
-    let entry = AuditEntry {
-        id: AuditId::generate(),
-        at: cofferdam_worker::now(),
-        by: app.user(),
-        action: "master_key.rotated".to_owned(),
-        subject: counted(keys as u64, "data key"),
-        detail: "{}".to_owned(),
-    };
-    store.audit(Owner::LOCAL.org, entry).await?;
+    let what = counted(keys as u64, "data key");
+    account(app, &**store, Owner::LOCAL.org, "master_key.rotated", &what, json!({})).await?;
     let done = format!(
         "{} encrypted with the present master key; none is left under an earlier one",
         counted(keys as u64, "data key")

@@ -7,13 +7,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use cofferdam_domain::{SessionId, amount::counted};
+use cofferdam_domain::amount::counted;
 use cofferdam_store::{
-    CheckedExport, CheckpointKey, StoreError, check_checkpoint, check_export, checkpoint, export, verify_all,
+    CheckedExport, CheckpointKey, Exported, audit_checkpoint, check_checkpoint, check_export, checkpoint,
+    export, export_audit, verify_all,
 };
 
 use crate::{
     args::{AuditCommand, CheckArguments, CheckpointArguments, ExportArguments, VerifyArguments},
+    commands::admin::org_named,
     compose::App,
     exit::Exit,
     secrets::make_private,
@@ -76,14 +78,18 @@ fn counted_entries(entries: u64) -> String {
     format!("{entries} {} of the audit log", if entries == 1 { "entry" } else { "entries" })
 }
 
-/// Signs where all logs end.
+/// Signs where all logs end, or one organisation's audit log.
 async fn make_checkpoint(app: &App, arguments: &CheckpointArguments) -> Result<()> {
     let store = app.store().await?;
     let key = match &arguments.key {
         Some(file) => read_key(file)?,
-        None => own_key(app)?,
+        None => own_key(app.data()?)?,
     };
-    let text = checkpoint(&*store, &key, cofferdam_worker::now()).await?;
+    let at = cofferdam_worker::now();
+    let text = match &arguments.org {
+        Some(name) => audit_checkpoint(&*store, org_named(&*store, name).await?, &key, at).await?,
+        None => checkpoint(&*store, &key, at).await?,
+    };
     match &arguments.output {
         Some(file) => {
             std::fs::write(file, &text).with_context(|| format!("failed to write {}", file.display()))?;
@@ -99,8 +105,8 @@ async fn make_checkpoint(app: &App, arguments: &CheckpointArguments) -> Result<(
 }
 
 /// The data directory's own signing key, which is made if there is none, with the public one beside it.
-fn own_key(app: &App) -> Result<CheckpointKey> {
-    let (key, public) = (app.data()?.join(KEY), app.data()?.join(PUBLIC));
+pub(crate) fn own_key(data: &Path) -> Result<CheckpointKey> {
+    let (key, public) = (data.join(KEY), data.join(PUBLIC));
     if !key.exists() {
         make_private(&key, &hex(&CheckpointKey::generate()?))
             .with_context(|| format!("failed to make the key {}", key.display()))?;
@@ -127,25 +133,34 @@ fn read_key(file: &Path) -> Result<CheckpointKey> {
     }
 }
 
-/// Writes a session's log.
+/// Writes a session's log, or an organisation's audit log.
 async fn write_export(app: &App, arguments: &ExportArguments) -> Result<()> {
-    let store = app.store().await?;
-    let session = arguments.session;
     let Some(file) = &arguments.output else {
-        return export(&*store, session, |line| -> Result<(), StoreError> {
+        return write_lines(app, arguments, |line| {
             app.terminal.line(line);
             Ok(())
         })
-        .await
-        .map_err(Into::into);
+        .await;
     };
     let failed = || format!("failed to write {}", file.display());
     let mut to = BufWriter::new(File::create(file).with_context(failed)?);
-    export(&*store, session, |line| writeln!(to, "{line}").map_err(anyhow::Error::from))
+    write_lines(app, arguments, |line| writeln!(to, "{line}").map_err(anyhow::Error::from))
         .await
         .with_context(failed)?;
-    to.flush().with_context(failed)?;
-    Ok(())
+    to.flush().with_context(failed)
+}
+
+async fn write_lines(
+    app: &App,
+    arguments: &ExportArguments,
+    line: impl FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let store = app.store().await?;
+    match (arguments.session, &arguments.org) {
+        (Some(session), _) => export(&*store, session, line).await,
+        (None, Some(name)) => export_audit(&*store, org_named(&*store, name).await?, line).await,
+        (None, None) => bail!("name a session, or with --org an organisation"),
+    }
 }
 
 /// Checks an export without a store.
@@ -160,13 +175,16 @@ fn check(app: &App, arguments: &CheckArguments) -> Result<()> {
 }
 
 fn said(checked: &CheckedExport) -> String {
-    let CheckedExport { session, events, head, pinned } = checked;
-    let shown: &SessionId = session;
+    let CheckedExport { of, events, head, pinned } = checked;
+    let (of, amount) = match of {
+        Exported::Session(session) => (session.to_string(), counted(*events, "event")),
+        Exported::Audit(_) => (of.to_string(), counted_entries(*events)),
+    };
     let until = match pinned {
-        Some(seq) => format!("the checkpoint vouches for all up to event {}", seq.0),
+        Some(seq) => format!("the checkpoint vouches for all up to number {}", seq.0),
         None => "only a checkpoint (--checkpoint) shows that nothing is missing at the end".to_owned(),
     };
-    format!("{shown}: {} are as they were written; the last is {head}; {until}", counted(*events, "event"))
+    format!("{of}: {amount} are as they were written; the last is {head}; {until}")
 }
 
 /// The public key and the checkpoint that are named, if they are.

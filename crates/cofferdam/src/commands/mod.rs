@@ -1,15 +1,18 @@
 //! One file for each command. Each takes what was typed and the parts it needs, and says how the program ends.
 
 pub(crate) mod access;
+mod accounted;
 pub(crate) mod admin;
 pub(crate) mod attack;
 pub(crate) mod audit;
 pub(crate) mod cancel;
+pub(crate) mod checkpoints;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod forge;
 pub(crate) mod frozen;
+pub(crate) mod mcp;
 pub(crate) mod models;
 pub(crate) mod policy;
 pub(crate) mod pull_request;
@@ -20,6 +23,8 @@ pub(crate) mod sandbox;
 pub(crate) mod schedule;
 pub(crate) mod sessions;
 pub(crate) mod show;
+pub(crate) mod skill;
+pub(crate) mod slack;
 pub(crate) mod steer;
 pub(crate) mod tools;
 pub(crate) mod up;

@@ -1,7 +1,9 @@
-//! `cofferdam pr`, `merge` and `close`: the pull request of a session on the local forge.
+//! `cofferdam pr`, `merge` and `close`: the pull request of a session, or its review of somebody else's.
 
 use anyhow::{Result, bail};
-use cofferdam_domain::{PullRequest, PullRequestState};
+use cofferdam_agent::Agent;
+use cofferdam_domain::{Part, PullRequest, PullRequestState, SessionId, Side, UnderReview, tool::Finish};
+use cofferdam_gate::judge;
 
 use crate::{
     args::{PrArguments, SessionArgument},
@@ -14,13 +16,76 @@ use crate::{
 pub(crate) async fn show(app: &App, arguments: &PrArguments) -> Result<Exit> {
     let sessions = app.sessions().await?;
     let session = sessions.named_or_latest(arguments.id).await?;
-    let Some(pull_request) = sessions.pull_request(session).await? else {
-        bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+    let agent = Agent::of(session, &sessions.events(session).await?);
+    if let Some(review) = agent.review() {
+        return print_review(app, session, review, &agent, arguments.json);
+    }
+    // The log says how those of other repositories stand.
+    let others = agent.pull_requests().into_iter().filter(|(part, _)| *part != Part::FIRST);
+    let others: Vec<PullRequest> = others.map(|(_, request)| request).collect();
+    let own = match (agent.pull_request().is_none(), others.is_empty()) {
+        (true, false) => None,
+        (false, _) | (true, true) => sessions.pull_request(session).await?,
     };
-    if arguments.json {
-        app.terminal.json(&serde_json::to_string_pretty(&pull_request)?);
-    } else {
-        print(app, &pull_request);
+    let several = !others.is_empty();
+    let all: Vec<PullRequest> = own.into_iter().chain(others).collect();
+    match (all.as_slice(), arguments.json) {
+        ([], _) => {
+            bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+        }
+        ([only], true) if !several => app.terminal.json(&serde_json::to_string_pretty(only)?),
+        (all, true) => app.terminal.json(&serde_json::to_string_pretty(all)?),
+        (all, false) => {
+            for (place, pull_request) in all.iter().enumerate() {
+                if place > 0 {
+                    app.terminal.line("");
+                }
+                print(app, pull_request);
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Prints a review as it is said on the forge: the platform's facts, then the agent's words.
+fn print_review(
+    app: &App,
+    session: SessionId,
+    review: &UnderReview,
+    agent: &Agent,
+    json: bool,
+) -> Result<Exit> {
+    let Some(finish) = agent.finish() else {
+        bail!("{session} has not reviewed anything yet: `cofferdam show {session}` says how far it came")
+    };
+    let Finish { summary, remarks, .. } = finish;
+    let run = |side| agent.evidence().iter().rev().find(|run| run.side == side);
+    let evidence = judge(run(Side::Base), run(Side::Head));
+    let terminal = app.terminal;
+    if json {
+        let tests = evidence.headline.sentence();
+        let said = serde_json::json!({ "review": review, "tests": tests, "findings": agent.findings(), "summary": summary, "remarks": remarks });
+        terminal.json(&serde_json::to_string_pretty(&said)?);
+        return Ok(Exit::Success);
+    }
+    terminal.line(
+        &terminal.paint(Style::Bold, &format!("Review of #{} at {}", review.number, inert(&review.head))),
+    );
+    terminal.line(evidence.headline.sentence());
+    for finding in agent.findings() {
+        let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+        terminal.line(&format!(
+            "{} {}{line}: {}",
+            inert(&finding.rule),
+            inert(&finding.path),
+            inert(&finding.why)
+        ));
+    }
+    terminal.line("");
+    terminal.line(&inert(summary));
+    for remark in remarks {
+        let place = terminal.paint(Style::Bold, &format!("{}:{}", inert(&remark.path), remark.line));
+        terminal.line(&format!("\n{place}\n{}", inert(&remark.text)));
     }
     Ok(Exit::Success)
 }
@@ -56,10 +121,11 @@ pub(crate) fn print(app: &App, pull_request: &PullRequest) {
 pub(crate) async fn merge(app: &App, arguments: &SessionArgument) -> Result<Exit> {
     let sessions = app.sessions().await?;
     let session = sessions.named_or_latest(arguments.id).await?;
-    let merged = sessions.merge(session).await?;
-    if let PullRequestState::Merged { commit } = &merged.state {
-        let short = commit.get(..12).unwrap_or(commit);
-        app.terminal.line(&format!("merged into {} as {}", inert(&merged.base_branch), inert(short)));
+    for merged in sessions.merge(session).await? {
+        if let PullRequestState::Merged { commit } = &merged.state {
+            let short = commit.get(..12).unwrap_or(commit);
+            app.terminal.line(&format!("merged into {} as {}", inert(&merged.base_branch), inert(short)));
+        }
     }
     Ok(Exit::Success)
 }
@@ -68,7 +134,8 @@ pub(crate) async fn merge(app: &App, arguments: &SessionArgument) -> Result<Exit
 pub(crate) async fn close(app: &App, arguments: &SessionArgument) -> Result<Exit> {
     let sessions = app.sessions().await?;
     let session = sessions.named_or_latest(arguments.id).await?;
-    let closed = sessions.close(session).await?;
-    app.terminal.line(&format!("closed #{}; the branch {} stays", closed.number, inert(&closed.branch)));
+    for closed in sessions.close(session).await? {
+        app.terminal.line(&format!("closed #{}; the branch {} stays", closed.number, inert(&closed.branch)));
+    }
     Ok(Exit::Success)
 }

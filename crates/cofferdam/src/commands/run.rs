@@ -1,9 +1,11 @@
 //! `cofferdam run`: a task in, a pull request out.
 
-use std::{io::Read as _, sync::Arc};
+use std::{io::Read as _, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
-use cofferdam_domain::{Event, EventBody, Policy, Seq, SessionId, Source, Task, task::MAX_PROMPT};
+use cofferdam_domain::{
+    Also, Event, EventBody, Owner, Policy, Seq, SessionId, Source, Task, Wishes, task::MAX_PROMPT,
+};
 use cofferdam_forge::{Git, RepositoryAddress};
 use cofferdam_model::Model;
 use cofferdam_store::StoreError;
@@ -34,6 +36,8 @@ pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let host = app.host()?;
     let address = RepositoryAddress::parse(&host.git, &arguments.repo, &here).await?;
     let task = Task::new(prompt, address.to_string(), arguments.base.clone(), app.user(), Source::Cli)?;
+    let task = task.with(Wishes { sparse: arguments.sparse.clone(), ..Wishes::default() })?;
+    let task = task.and_also(also(&host.git, &here, arguments).await?)?;
     let policy = narrowed(app.config.policy.clone(), arguments);
     let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
     accept_and_work(app, host, request).await
@@ -47,13 +51,16 @@ async fn over_there(app: &App, there: &There, arguments: &RunArguments, prompt: 
         "a server's sessions have the limits and tests of its policies: leave out --max-steps, --max-cost, --max-minutes and --test"
     );
     let here = std::env::current_dir().context("the current directory is gone")?;
-    let address = RepositoryAddress::parse(&Git::find()?, &arguments.repo, &here).await?;
+    let git = Git::find()?;
+    let address = RepositoryAddress::parse(&git, &arguments.repo, &here).await?;
     let task = NewTask {
         prompt,
         repository: address.to_string(),
         base: arguments.base.clone(),
         model: arguments.model.clone(),
         plan_first: arguments.plan_first,
+        sparse: arguments.sparse.clone(),
+        also: also(&git, &here, arguments).await?,
     };
     let session = there.begin(&task).await?;
     let watch: Box<dyn Watch> = if arguments.json {
@@ -105,7 +112,10 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
     let parts = app.parts(store.clone(), host, request.policy).await?;
     // Opened before the session exists: without a model there is nothing to accept.
     let model = parts.models.open(request.model.as_deref()).await?;
-    let fixed = cofferdam_worker::fix(parts.policy.clone(), &*model, parts.system, false);
+    let (org, policy) = (Owner::LOCAL.org, parts.policy.clone());
+    let foreign = parts.foreign(org, &request.task.addresses(), policy.servers.as_deref()).await?;
+    let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign);
+    fixed.routes = parts.routes().await?;
     let accepted = EventBody::TaskAccepted { task: request.task };
     let session = SessionId::generate();
     // In one transaction: a session that exists can be resumed, whatever happens next.
@@ -173,6 +183,20 @@ pub(crate) async fn work_and_show(
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// The other repositories that the task is about.
+async fn also(git: &Git, here: &Path, arguments: &RunArguments) -> Result<Vec<Also>> {
+    let mut also = Vec::new();
+    for typed in &arguments.also {
+        let (repository, base) = match typed.rsplit_once('#') {
+            Some((repository, base)) => (repository, Some(base.to_owned())),
+            None => (typed.as_str(), None),
+        };
+        let address = RepositoryAddress::parse(git, repository, here).await?;
+        also.push(Also { repository: address.to_string(), base });
+    }
+    Ok(also)
 }
 
 fn prompt(arguments: &RunArguments) -> Result<String> {

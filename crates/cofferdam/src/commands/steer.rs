@@ -4,16 +4,19 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cofferdam_domain::{
-    CallId, Digest, Event, EventBody, Seq, SessionId, effective::effective, event::PlanDecision,
+    CallId, Digest, Event, EventBody, Seq, SessionId, SessionState, effective::effective, event::PlanDecision,
 };
 use cofferdam_server::Act;
 
 use crate::{
     args::{
-        AnswerArguments, ForkArguments, MessageArguments, NamedSession, PlanArguments, RollbackArguments,
+        AnswerArguments, ForkArguments, MessageArguments, NamedSession, PlanArguments, ResumeArguments,
+        RollbackArguments,
     },
+    commands::resume::resume,
     compose::App,
     exit::Exit,
+    sessions::Line,
     terminal::{Style, inert},
 };
 
@@ -28,9 +31,18 @@ pub(crate) async fn pause(app: &App, arguments: &NamedSession) -> Result<Exit> {
     done(app, arguments.session, Act::Pause, "it pauses when what runs has ended").await
 }
 
-/// Lets a session go on.
+/// Lets a session go on. One that a limit has stopped, and that no worker takes by itself, is worked on here and now.
 pub(crate) async fn go_on(app: &App, arguments: &NamedSession) -> Result<Exit> {
-    done(app, arguments.session, Act::Continue, "it goes on").await
+    let session = arguments.session;
+    done(app, session, Act::Continue, "it goes on").await?;
+    if app.there()?.is_some() {
+        return Ok(Exit::Success);
+    }
+    let row = app.store().await?.session(None, session).await?.map(Line::from);
+    if row.is_some_and(|row| !row.queued && !row.claimed && row.state == SessionState::Queued) {
+        return resume(app, &ResumeArguments { id: Some(session), json: false }).await;
+    }
+    Ok(Exit::Success)
 }
 
 /// Answers a session's question.

@@ -6,14 +6,15 @@ use anyhow::{Context, Result, bail};
 use cofferdam_domain::Owner;
 use cofferdam_server::{OpenId, Origin, Server, serve_numbers};
 use cofferdam_store::{Everything, Shares};
-use cofferdam_tell::{Patience, Teller};
 use cofferdam_worker::{Service, ServiceNews, ServiceOptions, StopSignal};
 use tokio::net::TcpListener;
 
 use crate::{
+    apps::KeptForges,
     args::UpArguments,
     commands::admin::org_named,
     compose::{App, Facing},
+    desk::ForgeDesk,
     exit::Exit,
     log_lines,
     telemetry::{Ear, count},
@@ -25,11 +26,11 @@ use crate::{
 pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
     let store = app.tried_store().await?;
-    let (server, listener, ways) = begin(app, &store, arguments.listen).await?;
+    let kept = KeptForges::open(app, &store).await?;
+    let (server, listener, ways) = begin(app, &store, &kept, arguments.listen).await?;
     let upkeep = app.upkeep(&store, true).run(stop.clone());
-    let telling = teller(app, &store, &listener, &ways)?.run(stop.clone());
-    let intake = ways.run(&store, stop.clone());
-    let worker = work(app, store, stop.clone());
+    let outside = ways.run(app.routes()?, told_origin(app, &listener)?, stop.clone());
+    let worker = work(app, store, &kept, stop.clone());
     let serve = async {
         server.serve(listener, stop.clone()).await.context("the server can take no more connections")
     };
@@ -41,8 +42,8 @@ pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
             upkeep.await;
             Ok(())
         },
-        done(telling),
-        done(intake)
+        done(outside),
+        done(kept.follow(stop.clone()))
     )?;
     Ok(Exit::Success)
 }
@@ -51,10 +52,11 @@ pub(crate) async fn up(app: &App, arguments: &UpArguments) -> Result<Exit> {
 pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
     let stop = app.stop_on_interrupt();
     let store = app.tried_store().await?;
-    let (server, listener, ways) = begin(app, &store, arguments.listen).await?;
+    let kept = KeptForges::open(app, &store).await?;
+    let (server, listener, ways) = begin(app, &store, &kept, arguments.listen).await?;
     let upkeep = app.upkeep(&store, false).run(stop.clone());
-    let telling = teller(app, &store, &listener, &ways)?.run(stop.clone());
-    let intake = ways.run(&store, stop.clone());
+    let outside = ways.run(app.routes()?, told_origin(app, &listener)?, stop.clone());
+    let follow = kept.follow(stop.clone());
     let serve =
         async { server.serve(listener, stop).await.context("the server can take no more connections") };
     tokio::try_join!(
@@ -63,8 +65,8 @@ pub(crate) async fn server(app: &App, arguments: &UpArguments) -> Result<Exit> {
             upkeep.await;
             Ok(())
         },
-        done(telling),
-        done(intake)
+        done(outside),
+        done(follow)
     )?;
     Ok(Exit::Success)
 }
@@ -77,7 +79,9 @@ pub(crate) async fn worker(app: &App) -> Result<Exit> {
     app.terminal.line(&format!("{} works on what is queued", app.worker_name()));
     let upkeep = app.upkeep(&store, true).run(stop.clone());
     let numbers = numbers(app, stop.clone());
-    tokio::try_join!(work(app, store, stop), numbers, async {
+    let kept = KeptForges::open(app, &store).await?;
+    let follow = kept.follow(stop.clone());
+    tokio::try_join!(work(app, store, &kept, stop), numbers, done(follow), async {
         upkeep.await;
         Ok(())
     })?;
@@ -90,16 +94,14 @@ async fn done(beside: impl Future<Output = ()>) -> Result<()> {
     Ok(())
 }
 
-/// Tells people of sessions, with links to where the pages are.
-fn teller(app: &App, store: &Arc<dyn Everything>, listener: &TcpListener, ways: &Ways) -> Result<Teller> {
-    let origin = match &app.config.server.origin {
+/// Where the pages are, for those who are told of sessions.
+fn told_origin(app: &App, listener: &TcpListener) -> Result<String> {
+    Ok(match &app.config.server.origin {
         Some(origin) => origin.clone(),
         None => {
             Origin::of_loopback(listener.local_addr().context("the listener has no address")?).to_string()
         }
-    };
-    let routes = app.routes()?.into_iter().chain(ways.routes(store)).collect();
-    Ok(Teller::new(store.clone(), routes, Some(origin), Patience::default()))
+    })
 }
 
 /// Shows the worker's numbers, if that is wanted.
@@ -120,6 +122,7 @@ async fn numbers(app: &App, stop: StopSignal) -> Result<()> {
 async fn begin(
     app: &App,
     store: &Arc<dyn Everything>,
+    kept: &Arc<KeptForges>,
     wanted: Option<SocketAddr>,
 ) -> Result<(Server, TcpListener, Ways)> {
     log_lines::to_stderr();
@@ -141,14 +144,19 @@ async fn begin(
     secrets.prepare().await?;
     let openid = openid(app, &**store).await.context("[server.openid]")?;
     let models = app.models_on_offer().await?;
-    let ways = Ways::open(app, store, models.first().cloned()).await?;
-    let facing =
-        Facing { origin: origin.clone(), models, openid, hooks: ways.hooks(store), threads: ways.threads() };
+    let ways = Ways::open(app, store, models.first().cloned(), kept.clone()).await?;
+    let forges = ForgeDesk::new(&ways, kept.clone(), origin.clone(), &settings.github_enterprise)?;
+    let (hooks, threads) = (Some(ways.hooks()), ways.threads());
+    let forges: Option<Box<dyn cofferdam_server::Forges>> = Some(Box::new(forges));
+    let facing = Facing { origin: origin.clone(), models, openid, hooks, forges, threads };
     let server = app.server(store.clone(), secrets, facing);
     app.terminal
         .line(&format!("listening on {address}: {}", app.terminal.paint(Style::Bold, &origin.to_string())));
     for name in ways.posted() {
         app.terminal.line(&format!("webhooks of {name}: {origin}/hooks/{name}"));
+    }
+    for name in ways.heard() {
+        app.terminal.line(&format!("listens to {name}"));
     }
     if !wanted.ip().is_loopback() {
         complain(&format!(
@@ -179,9 +187,10 @@ async fn nobody_has_signed_in(store: &dyn Everything) -> Result<bool> {
 }
 
 /// Works on what is queued until it is told to stop.
-async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result<()> {
+async fn work(app: &App, store: Arc<dyn Everything>, kept: &KeptForges, stop: StopSignal) -> Result<()> {
     let settings = app.config.worker;
     let parts = app.parts(store.clone(), app.host()?, app.config.policy.clone()).await?;
+    let learning = kept.teach(parts.forges.clone(), parts.git.clone(), stop.clone());
     let telling = app.telling(store.clone(), Ear::Log)?;
     let tally = app.counted.tally.clone();
     let options = ServiceOptions {
@@ -199,7 +208,7 @@ async fn work(app: &App, store: Arc<dyn Everything>, stop: StopSignal) -> Result
         },
         patience: Duration::from_secs(u64::from(settings.patience.get())),
     };
-    let worked = Service::run(parts, store, options, stop).await;
+    let (worked, ()) = tokio::join!(Service::run(parts, store, options, stop), learning);
     telling.finish().await;
     worked.context("the worker stopped; what it had goes on elsewhere, or when it is back")
 }
@@ -219,6 +228,9 @@ fn tell(news: ServiceNews<'_>) {
         }
         ServiceNews::Failed(session) => tracing::warn!(%session, "could not go on; it is tried again"),
         ServiceNews::Overtaken(session) => tracing::warn!(%session, "another worker has it"),
+        ServiceNews::Deleted(session) => {
+            tracing::info!(%session, "deleted by somebody; nothing of it is left here")
+        }
         ServiceNews::StoreFailed(error) => tracing::warn!(%error, "the store cannot be asked"),
         ServiceNews::Lost => tracing::warn!("silent for too long: others have the sessions of this worker"),
         ServiceNews::Draining(left) => tracing::info!(left, "takes no more sessions"),

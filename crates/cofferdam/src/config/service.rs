@@ -32,6 +32,8 @@ pub(crate) struct ServerSettings {
     pub(crate) models: Vec<String>,
     /// Who else says who somebody is.
     pub(crate) openid: Option<OpenIdTable>,
+    /// Addresses, beside github.com, at which admins may make apps on the pages.
+    pub(crate) github_enterprise: Vec<String>,
 }
 
 impl Default for ServerSettings {
@@ -44,6 +46,7 @@ impl Default for ServerSettings {
             repositories: Vec::new(),
             models: Vec::new(),
             openid: None,
+            github_enterprise: Vec::new(),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{Event, EventBody, OrgId, Owner, PullRequest, Seq, SessionId, SessionState};
+use cofferdam_domain::{
+    Event, EventBody, OrgId, Owner, Part, PullRequest, PullRequestState, Seq, SessionId, SessionState,
+};
 use cofferdam_forge::{Authorship, Forges, Git, Identity, LocalForge, RepositoryAddress, SigningKey};
 use cofferdam_server::{Act, Desk};
 use cofferdam_store::{Everything, SessionFilter, Writer};
@@ -33,8 +35,9 @@ pub(crate) struct Here {
     pub(crate) worker: String,
 }
 
-/// A session's pull request and where it is.
+/// A pull request of a session and where it is.
 struct Found {
+    part: Part,
     org: OrgId,
     repository: RepositoryAddress,
     pull_request: PullRequest,
@@ -46,24 +49,41 @@ impl Here {
         Ok(())
     }
 
-    /// The pull request as its forge has it.
-    async fn found(&self, session: SessionId) -> Result<Option<Found>> {
+    /// The pull requests as their forges have them.
+    async fn found(&self, session: SessionId) -> Result<Vec<Found>> {
         // Whatever is asked about a session that does not exist, that is what there is to say.
         let events = self.store.read(session, Seq::START, 1).await?;
         let Some(EventBody::TaskAccepted { task }) = events.into_iter().next().map(|event| event.body) else {
             bail!("{session} has no task: its log is damaged")
         };
         let org = self.store.session(None, session).await?.map_or(Owner::LOCAL.org, |row| row.owner.org);
-        let repository = RepositoryAddress::parse(&self.git, &task.repository, Path::new("/")).await?;
-        let pull_request = self.forges.of(org, &repository).find(&repository, session).await?;
-        Ok(pull_request.map(|pull_request| Found { org, repository, pull_request }))
+        let mut found = Vec::new();
+        for part in task.parts() {
+            let Some((repository, _)) = task.at(part) else { continue };
+            let repository = RepositoryAddress::parse(&self.git, repository, Path::new("/")).await?;
+            let pull_request = self.forges.of(org, &repository).find(&repository, session).await?;
+            found.extend(pull_request.map(|pull_request| Found { part, org, repository, pull_request }));
+        }
+        Ok(found)
     }
 
-    async fn found_for_sure(&self, session: SessionId) -> Result<Found> {
-        let found = self.found(session).await?;
-        found.with_context(|| {
-            format!("{session} has no pull request: `cofferdam show {session}` says how far it came")
-        })
+    /// Those about which something can be done; where there is none, the first, whose forge has something to say.
+    async fn open(&self, session: SessionId) -> Result<Vec<Found>> {
+        let mut found = self.found(session).await?;
+        if found.is_empty() {
+            bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+        }
+        let is_open = |found: &Found| found.pull_request.state == PullRequestState::Open;
+        match found.iter().any(is_open) {
+            true => found.retain(is_open),
+            false => found.truncate(1),
+        }
+        Ok(found)
+    }
+
+    /// Writes down what became of a pull request.
+    async fn closed(&self, session: SessionId, part: Part, state: PullRequestState) -> Result<()> {
+        self.append(session, EventBody::PullRequestClosed { state }.about_part(part)).await
     }
 }
 
@@ -91,7 +111,7 @@ impl Sessions for Here {
         if let Some(record) = self.local.record(session)? {
             return Ok(Some(record));
         }
-        Ok(self.found(session).await?.map(|found| found.pull_request))
+        Ok(self.found(session).await?.into_iter().next().map(|found| found.pull_request))
     }
 
     async fn act(&self, session: SessionId, act: Act) -> Result<()> {
@@ -124,30 +144,36 @@ impl Sessions for Here {
         Ok(Cancelled::Now)
     }
 
-    async fn merge(&self, session: SessionId) -> Result<PullRequest> {
-        let Found { org, repository, pull_request } = self.found_for_sure(session).await?;
+    async fn merge(&self, session: SessionId) -> Result<Vec<PullRequest>> {
         let signing = match &self.signing_key {
             Some(file) => Some(SigningKey::open(&self.git, file).await?),
             None => None,
         };
-        let head = pull_request.head_commit.parse()?;
-        let authorship = Authorship {
-            identity: self.identity.clone(),
-            at: cofferdam_worker::now(),
-            session,
-            co_author: None,
-            signing,
-            title: pull_request.title,
-        };
-        let merged = self.forges.of(org, &repository).merge(&repository, &head, &authorship).await?;
-        self.append(session, EventBody::PullRequestClosed { state: merged.state.clone() }).await?;
-        Ok(merged)
+        let mut all = Vec::new();
+        for Found { part, org, repository, pull_request } in self.open(session).await? {
+            let head = pull_request.head_commit.parse()?;
+            let authorship = Authorship {
+                identity: self.identity.clone(),
+                at: cofferdam_worker::now(),
+                session,
+                co_author: None,
+                signing: signing.clone(),
+                title: pull_request.title,
+            };
+            let merged = self.forges.of(org, &repository).merge(&repository, &head, &authorship).await?;
+            self.closed(session, part, merged.state.clone()).await?;
+            all.push(merged);
+        }
+        Ok(all)
     }
 
-    async fn close(&self, session: SessionId) -> Result<PullRequest> {
-        let Found { org, repository, .. } = self.found_for_sure(session).await?;
-        let closed = self.forges.of(org, &repository).close(&repository, session).await?;
-        self.append(session, EventBody::PullRequestClosed { state: closed.state.clone() }).await?;
-        Ok(closed)
+    async fn close(&self, session: SessionId) -> Result<Vec<PullRequest>> {
+        let mut all = Vec::new();
+        for Found { part, org, repository, .. } in self.open(session).await? {
+            let closed = self.forges.of(org, &repository).close(&repository, session).await?;
+            self.closed(session, part, closed.state.clone()).await?;
+            all.push(closed);
+        }
+        Ok(all)
     }
 }

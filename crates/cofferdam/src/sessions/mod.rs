@@ -56,11 +56,11 @@ pub(crate) trait Sessions: Send + Sync {
     /// Asks that it end.
     async fn cancel(&self, session: SessionId) -> Result<Cancelled>;
 
-    /// Merges its pull request.
-    async fn merge(&self, session: SessionId) -> Result<PullRequest>;
+    /// Merges its pull request, or with several repositories all that are open. What came of it; never nothing.
+    async fn merge(&self, session: SessionId) -> Result<Vec<PullRequest>>;
 
-    /// Closes its pull request without merging.
-    async fn close(&self, session: SessionId) -> Result<PullRequest>;
+    /// Closes them without merging.
+    async fn close(&self, session: SessionId) -> Result<Vec<PullRequest>>;
 }
 
 impl dyn Sessions {

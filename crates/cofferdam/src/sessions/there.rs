@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use cofferdam_domain::{Event, EventBody, PullRequest, Seq, SessionId};
+use cofferdam_agent::Agent;
+use cofferdam_domain::{Also, Event, EventBody, Part, PullRequest, PullRequestState, Seq, SessionId};
 use cofferdam_server::{Act, Client, ClientError};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub(crate) struct NewTask {
     pub(crate) base: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) plan_first: bool,
+    pub(crate) sparse: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<Also>,
 }
 
 #[derive(Deserialize)]
@@ -52,19 +56,38 @@ impl There {
         Ok(made.id)
     }
 
-    /// Waits for what a worker does about the pull request after an event.
-    async fn closed(&self, session: SessionId, after: Seq) -> Result<PullRequest> {
+    /// Waits for what a worker does about the pull request of a repository after an event.
+    async fn closed(&self, session: SessionId, part: Part, after: Seq) -> Result<()> {
         let mut events = self.client.follow(session, after);
         while let Some(event) = events.next().await {
-            let body = event?.body;
+            let event = event?;
+            let (of, body) = event.body.in_part();
+            if of != part {
+                continue;
+            }
             if let EventBody::PullRequestClosed { .. } = body {
-                return Ok(self.client.get(&format!("/sessions/{session}/pull-request")).await?);
+                return Ok(());
             }
             if let EventBody::MergeFailed { reason } = body {
                 bail!("{reason}");
             }
         }
         bail!("the server ended before it was done: `cofferdam pr {session}` says what came of it")
+    }
+
+    /// The pull requests of these parts, as the log says.
+    async fn requests(&self, session: SessionId) -> Result<Vec<(Part, PullRequest)>> {
+        let requests = Agent::of(session, &self.events(session).await?).pull_requests();
+        if requests.is_empty() {
+            bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
+        }
+        Ok(requests)
+    }
+
+    /// Those among them that became what was asked.
+    async fn among(&self, session: SessionId, asked: &[Part]) -> Result<Vec<PullRequest>> {
+        let requests = self.requests(session).await?.into_iter();
+        Ok(requests.filter(|(part, _)| asked.contains(part)).map(|(_, request)| request).collect())
     }
 
     async fn last(&self, session: SessionId) -> Result<Seq> {
@@ -142,20 +165,38 @@ impl Sessions for There {
         Ok(Cancelled::Asked)
     }
 
-    async fn merge(&self, session: SessionId) -> Result<PullRequest> {
-        let Some(pull_request) = self.pull_request(session).await? else {
-            bail!("{session} has no pull request: `cofferdam show {session}` says how far it came")
-        };
-        let before = self.last(session).await?;
-        self.client.act(session, &Act::Merge { commit: pull_request.head_commit }).await?;
-        self.closed(session, before).await
+    async fn merge(&self, session: SessionId) -> Result<Vec<PullRequest>> {
+        let requests = open_or_first(self.requests(session).await?);
+        for (part, request) in &requests {
+            let before = self.last(session).await?;
+            self.client.act(session, &Act::Merge { commit: request.head_commit.clone() }).await?;
+            self.closed(session, *part, before).await?;
+        }
+        self.among(session, &parts(&requests)).await
     }
 
-    async fn close(&self, session: SessionId) -> Result<PullRequest> {
+    async fn close(&self, session: SessionId) -> Result<Vec<PullRequest>> {
+        let requests = open_or_first(self.requests(session).await?);
         let before = self.last(session).await?;
         self.client.act(session, &Act::Close).await?;
-        self.closed(session, before).await
+        for (part, _) in &requests {
+            self.closed(session, *part, before).await?;
+        }
+        self.among(session, &parts(&requests)).await
     }
+}
+
+/// Those that are open; where none is, the first, about which the server has something to say.
+fn open_or_first(requests: Vec<(Part, PullRequest)>) -> Vec<(Part, PullRequest)> {
+    let is_open = |(_, request): &(Part, PullRequest)| request.state == PullRequestState::Open;
+    match requests.iter().any(is_open) {
+        true => requests.into_iter().filter(is_open).collect(),
+        false => requests.into_iter().take(1).collect(),
+    }
+}
+
+fn parts(requests: &[(Part, PullRequest)]) -> Vec<Part> {
+    requests.iter().map(|(part, _)| *part).collect()
 }
 
 /// What there is, or nothing.

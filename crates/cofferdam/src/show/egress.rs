@@ -74,8 +74,9 @@ pub(super) fn fetched(terminal: Terminal, detail: Detail, fetched: &Fetched) -> 
         return Vec::new();
     }
     let cached = if fetched.cached { ", from the cache" } else { "" };
+    let compared = if fetched.compared { ", as its index says" } else { "" };
     let text = format!(
-        "package {}:{} {} from {}{cached} ({})",
+        "package {}:{} {} from {}{cached} ({}{compared})",
         inert(&fetched.registry),
         inert(&fetched.name),
         inert(&fetched.version),

@@ -7,7 +7,8 @@ use crate::terminal::{Style, Terminal, inert};
 /// Characters of what people write.
 const WRITTEN: usize = 400;
 
-/// The lines for an event of this kind; none for any other. `cut` shortens long texts.
+/// The lines for an event of this kind; none for any other. `cut` shortens long texts, but for those that people decide about: they are shown as
+/// they are.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the timeline lists every event; here is one kind of them"
@@ -27,18 +28,15 @@ pub(super) fn texts(
         EventBody::PauseAsked { by: who } => by(Style::Warn, "paused", who),
         EventBody::ContinueAsked { by: who } => by(Style::Good, "continued", who),
         EventBody::QuestionAsked { call, question } => {
-            vec![format!(
-                "{} {}",
-                terminal.paint(Style::Warn, &format!("asks ({call}):")),
-                cut(question, WRITTEN)
-            )]
+            let head = terminal.paint(Style::Warn, &format!("asks ({call}):"));
+            vec![format!("{head} {}", inert(question))]
         }
         EventBody::QuestionAnswered { by: who, text, .. } => {
             with(by(Style::Good, "answered", who), told(&Some(text.clone())))
         }
         EventBody::PlanProposed { text, digest, .. } => {
             let head = format!("proposes a plan ({}):", digest.short());
-            with(vec![terminal.paint(Style::Warn, &head)], told(&Some(text.clone())))
+            vec![terminal.paint(Style::Warn, &head), inert(text)]
         }
         EventBody::PlanDecided { by: who, decision: PlanDecision::Approved { text }, .. } => {
             let changed = if text.is_some() { "plan approved with changes" } else { "plan approved" };
@@ -68,9 +66,39 @@ pub(super) fn texts(
             by(Style::Good, &format!("merge of {} asked", inert(commit.get(..12).unwrap_or(commit))), who)
         }
         EventBody::CloseAsked { by: who } => by(Style::Warn, "closing asked", who),
+        EventBody::Delegated { call, session, kind, .. } => {
+            let words = format!("{call}: {} by {session}, a session of its own", kind.name());
+            vec![terminal.paint(Style::Dim, &words)]
+        }
+        EventBody::Overtaken { found } => {
+            let words = format!("others have pushed meanwhile: {}", inert(found.get(..12).unwrap_or(found)));
+            vec![terminal.paint(Style::Warn, &words)]
+        }
         EventBody::MergeFailed { reason } => {
             vec![terminal.paint(Style::Bad, &format!("not done: {}", inert(reason)))]
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_domain::{CallId, Digest};
+
+    use super::*;
+    use crate::terminal::excerpt;
+
+    #[test]
+    fn what_people_decide_about_is_never_cut() {
+        let text = format!("May this be called? {{\"a\":\"{}  b\\n\"}}\u{202e}\n  end", "x".repeat(2_000));
+        let call = CallId { step: 1, index: 0 };
+        let digest = Digest::of(text.as_bytes());
+        for body in [
+            EventBody::QuestionAsked { call, question: text.clone() },
+            EventBody::PlanProposed { call, text: text.clone(), digest },
+        ] {
+            let lines = texts(Terminal::standard(true), &body, &excerpt).join("\n");
+            assert!(lines.ends_with(&text.replace('\u{202e}', "\\u{202e}")), "{lines}");
+        }
     }
 }

@@ -8,13 +8,12 @@ use crate::terminal::{Style, Terminal, inert};
 pub(super) fn asked(terminal: Terminal, origin: &Origin) -> Vec<String> {
     let place = match origin {
         Origin::Forge(asked) => format!("in {}", asked.thread),
-        Origin::Chat { chat, .. } => format!("in the chat {chat}"),
+        Origin::Chat(spoken) => format!("in the chat {}", spoken.conversation.chat),
         Origin::Hook { hook, .. } => format!("through the webhook {hook}"),
         Origin::Schedule { schedule, due } => format!("by the schedule {schedule} for {}", due.utc()),
     };
     let mut lines = vec![terminal.paint(Style::Dim, &format!("asked {}", inert(&place)))];
-    let concealed = origin.on_forge().map(|asked| asked.concealed.as_slice()).unwrap_or_default();
-    lines.extend(concealed.iter().map(|(way, characters)| {
+    lines.extend(origin.concealed().iter().map(|(way, characters)| {
         let words = format!("{} {}", counted(*characters, "character"), inert(way));
         terminal.paint(Style::Warn, &words)
     }));
@@ -29,6 +28,7 @@ pub(super) fn about(terminal: Terminal, about: &About, cut: &dyn Fn(&str) -> Str
         About::Check { thread, name, commit, attempt } => {
             format!("check {name} of {thread} failed on {commit}, attempt {attempt}")
         }
+        About::Said { conversation, .. } => format!("said in the chat {}", conversation.chat),
     };
     let mut lines = vec![terminal.paint(Style::Dim, &inert(&what))];
     lines.extend(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Event, EvidenceRun, Finding, SessionId, Severity, Side,
+    Event, EvidenceRun, Finding, Outcome, Part, SessionId, Severity, Side,
     amount::{counted, duration},
     event::EventBody,
     evidence::Exit,
@@ -54,6 +54,10 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
         let kind = if pull_request.draft { "draft" } else { "open" };
         row("request", &format!("#{} ({kind}) {}", pull_request.number, inert(&pull_request.title)));
     }
+    let others = agent.pull_requests().into_iter().filter(|(part, _)| *part != Part::FIRST);
+    for (_, request) in others {
+        row("request", &format!("#{} of {}", request.number, inert(&request.repository)));
+    }
     let spent = agent.spent();
     let cost = if spent.cost.0 == 0 { String::new() } else { format!(", {}", spent.cost) };
     row(
@@ -65,9 +69,15 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
             duration(Duration::from_millis(spent.wall_ms))
         ),
     );
-    if opened.is_some() {
+    if matches!(agent.outcome(), Some(Outcome::Stopped { .. })) {
+        row("go on", &format!("cofferdam continue {session}"));
+    }
+    if agent.has_pull_request() {
         row("review", &format!("cofferdam pr {session}"));
         row("then", &format!("cofferdam merge {session}, or cofferdam close {session}"));
+    } else if agent.review().is_some() {
+        row("review", &format!("cofferdam pr {session}"));
+        row("look at", &format!("cofferdam diff {session}"));
     } else if agent.received().is_some() {
         row("look at", &format!("cofferdam diff {session}"));
     }

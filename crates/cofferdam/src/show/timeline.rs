@@ -1,20 +1,22 @@
 //! Events as lines for people.
 
+mod delivery;
+mod incident;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use cofferdam_domain::{
-    Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Outcome, Severity, Side, Stage, Timestamp,
-    ToolOutcome, ToolStatus, Verdict,
+    About, Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Outcome, Part, Severity, Side,
+    Stage, Task, Timestamp, ToolOutcome, ToolStatus, Verdict,
     amount::{counted, duration},
     egress::Refused,
-    event::{Fixed, NudgeReason},
+    event::{Fixed, Instruction, Instructions, NudgeReason},
     evidence::Exit,
     policy::LimitKind,
-    pull_request::PullRequestState,
     tool::{FinishOutcome, PlanState, ToolEffect},
 };
 
-use super::{call, egress, interaction, outside, size, tokens};
+use super::{call, egress, interaction, outside, tokens};
 use crate::terminal::{Style, Terminal, cut_line, excerpt, inert};
 
 /// How much is shown of long texts.
@@ -34,6 +36,8 @@ pub(crate) struct Timeline {
     /// The tools of the calls: several run side by side, and their results say which they are of.
     tools: BTreeMap<CallId, String>,
     evidence_missing: bool,
+    /// The directories of the session's repositories, where there are several.
+    directories: Vec<String>,
     egress: egress::Passages,
 }
 
@@ -46,6 +50,7 @@ impl Timeline {
             start: None,
             tools: BTreeMap::new(),
             evidence_missing: false,
+            directories: Vec::new(),
             egress: egress::Passages::new(),
         }
     }
@@ -66,6 +71,9 @@ impl Timeline {
             Style::Dim,
             &format!("{:>9}", duration(Duration::from_millis(event.at.millis_since(start)))),
         );
+        if let EventBody::TaskAccepted { task } = &event.body {
+            self.directories = task.directories();
+        }
         let texts = self.texts(&event.body);
         let mut lines = Vec::new();
         for text in texts {
@@ -80,84 +88,46 @@ impl Timeline {
         lines
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each kind of event, in the order in which a session meets them"
-    )]
+    /// What concerns another one of the repositories, with its name.
+    fn beside(&mut self, part: Part, body: &EventBody) -> Vec<String> {
+        let name = part.beside().and_then(|place| self.directories.get(place + 1));
+        let name = name.map_or_else(|| format!("repository {part}"), |name| inert(name));
+        // Read from a log, which may hold anything: one within another says nothing.
+        if matches!(body, EventBody::Beside { .. }) {
+            return Vec::new();
+        }
+        let texts = self.texts(body).into_iter();
+        texts
+            .map(|text| format!("{} {text}", self.terminal.paint(Style::Dim, &format!("[{name}]"))))
+            .collect()
+    }
+
     fn texts(&mut self, body: &EventBody) -> Vec<String> {
         let terminal = self.terminal;
         let paint = |style, text: &str| terminal.paint(style, text);
         match body {
-            EventBody::TaskAccepted { task } => {
-                let mut lines = vec![
-                    format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
-                    paint(
-                        Style::Dim,
-                        &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester)),
-                    ),
-                ];
-                lines.extend(
-                    task.origin.as_ref().map(|origin| outside::asked(terminal, origin)).unwrap_or_default(),
-                );
-                lines
-            }
+            EventBody::TaskAccepted { task } => self.task(task),
             EventBody::Claimed { worker, fence } if *fence > 1 => {
                 vec![paint(Style::Warn, &format!("taken up again by {} (claim {fence})", inert(worker)))]
             }
             EventBody::PolicyFixed(fixed) => vec![paint(Style::Dim, &describe_model(fixed))],
-            EventBody::StageFailed { stage, reason } => {
-                vec![paint(Style::Bad, &format!("{} failed: {}", stage_name(*stage), inert(reason)))]
-            }
             EventBody::RepositoryReady(repository) => {
                 let short = repository.base_commit.get(..12).unwrap_or(&repository.base_commit);
                 let mut lines = vec![format!("base {} at {short}", inert(&repository.base_branch))];
                 lines.extend(repository.notes.iter().map(|note| paint(Style::Warn, &inert(note))));
                 lines
             }
+            EventBody::InstructionsFound(found) => instructions(terminal, found),
             EventBody::SandboxReady { level, .. } => vec![paint(Style::Dim, &format!("sandbox: {level}"))],
             EventBody::ModelAnswered { step, answer, millis } => self.answer(*step, answer, *millis),
-            EventBody::ModelFailed { message, .. } => {
-                vec![paint(Style::Bad, &format!("model: {}", inert(message)))]
-            }
-            EventBody::Nudged { reason, text } => {
-                vec![paint(Style::Warn, &format!("nudge ({}): {}", nudge_name(*reason), self.cut(text, 160)))]
-            }
             EventBody::ToolFinished { call, outcome, millis } => self.outcome(*call, outcome, *millis),
-            EventBody::ToolLost { call } => {
-                vec![paint(
-                    Style::Warn,
-                    &format!("{} was cut short; whether it had its effect is unknown", self.name(*call)),
-                )]
-            }
             EventBody::EgressAllowed(passed) => self.egress.passed(self.terminal, self.detail, passed),
             EventBody::EgressRefused(refused) => egress::refused(self.terminal, refused, self.cause(refused)),
             EventBody::PackageFetched(fetched) => egress::fetched(self.terminal, self.detail, fetched),
             EventBody::AccessAsked(ask) => egress::asked(self.terminal, ask),
             EventBody::AccessDecided(access) => egress::decided(self.terminal, access),
-            EventBody::AlarmRaised { rule, what, .. } => {
-                vec![paint(Style::Bad, &format!("alarm {}: {}", inert(rule), inert(what)))]
-            }
-            EventBody::FilesDeleted { files, of, .. } => {
-                vec![paint(Style::Warn, &format!("{files} of {of} files of the repository were deleted"))]
-            }
-            EventBody::SandboxFrozen { reason, .. } => {
-                vec![paint(Style::Bad, &format!("sandbox frozen: {}", inert(reason)))]
-            }
-            EventBody::SandboxReleased { by, .. } => {
-                vec![paint(Style::Warn, &format!("sandbox released by {}", inert(by)))]
-            }
-            EventBody::Compacted { replaced, .. } => {
-                vec![paint(Style::Dim, &format!("{replaced} earlier messages replaced by a summary"))]
-            }
             EventBody::MessageReceived { from, text, about, .. } => {
-                let mut lines = vec![format!("{} {}", paint(Style::Bold, &inert(from)), self.cut(text, 400))];
-                let about =
-                    about.as_ref().map(|about| outside::about(terminal, about, &|text| self.cut(text, 200)));
-                lines.extend(about.unwrap_or_default());
-                lines
-            }
-            EventBody::LimitReached { limit, .. } => {
-                vec![paint(Style::Warn, &format!("limit reached: {}", limit_name(*limit)))]
+                self.message(from, text, about.as_deref())
             }
             EventBody::Checkpointed { .. } | EventBody::CheckpointStored { .. }
                 if self.detail == Detail::Brief =>
@@ -179,53 +149,56 @@ impl Timeline {
             | EventBody::BudgetExceeded { .. }
             | EventBody::MergeAsked { .. }
             | EventBody::CloseAsked { .. }
+            | EventBody::Overtaken { .. }
+            | EventBody::Delegated { .. }
             | EventBody::MergeFailed { .. } => {
                 interaction::texts(terminal, body, &|text, most| self.cut(text, most))
             }
-            EventBody::CancelAsked { by } => {
-                vec![paint(Style::Warn, &format!("cancellation asked by {}", inert(by)))]
-            }
-            EventBody::WorkFinished { finish, .. } => {
-                let title = self.cut(&finish.title, 120);
-                let mut lines = vec![format!("{} {title}", paint(Style::Bold, finish_name(finish.outcome)))];
-                lines.extend(finish.replies.iter().map(|reply| {
-                    let fixed = if reply.fixed { "fixed" } else { "not changed" };
-                    format!("  to remark {}, {fixed}: {}", reply.to, self.cut(&reply.text, 200))
-                }));
-                lines
-            }
-            EventBody::ObjectsReceived(received) => vec![format!("change received: {}", size(received.stat))],
-            EventBody::NothingChanged => vec!["the workspace is as it was".to_owned()],
-            EventBody::Examined { findings, verdict } => self.findings(findings, *verdict),
-            EventBody::EvidenceRun(run) => vec![self.evidence(run)],
-            EventBody::EvidenceMissing { reason } => {
-                vec![paint(Style::Warn, &format!("no evidence: {}", inert(reason)))]
-            }
-            EventBody::Pushed { branch, commit } => {
-                vec![format!("pushed {} ({})", inert(branch), commit.get(..12).unwrap_or(commit))]
-            }
-            EventBody::PullRequestOpened(pull_request) => vec![paint(
-                Style::Bold,
-                &format!(
-                    "{} #{}: {}",
-                    if pull_request.draft { "draft pull request" } else { "pull request" },
-                    pull_request.number,
-                    inert(&pull_request.title)
-                ),
-            )],
-            EventBody::SessionEnded { outcome } => vec![self.ended(outcome)],
-            EventBody::PullRequestClosed { state } => vec![match state {
-                PullRequestState::Open => "reopened".to_owned(),
-                PullRequestState::Merged { commit } => {
-                    paint(Style::Good, &format!("merged as {}", commit.get(..12).unwrap_or(commit)))
-                }
-                PullRequestState::Closed => "closed without merging".to_owned(),
-            }],
+            EventBody::StageFailed { .. }
+            | EventBody::ModelFailed { .. }
+            | EventBody::Nudged { .. }
+            | EventBody::ToolLost { .. }
+            | EventBody::AlarmRaised { .. }
+            | EventBody::FilesDeleted { .. }
+            | EventBody::SandboxFrozen { .. }
+            | EventBody::SandboxReleased { .. }
+            | EventBody::Compacted { .. }
+            | EventBody::LimitReached { .. }
+            | EventBody::CancelAsked { .. } => self.incident(body),
+            EventBody::Beside { part, body } => self.beside(*part, body),
+            EventBody::WorkFinished { .. }
+            | EventBody::ObjectsReceived(_)
+            | EventBody::NothingChanged
+            | EventBody::Examined { .. }
+            | EventBody::EvidenceRun(_)
+            | EventBody::EvidenceMissing { .. }
+            | EventBody::Pushed { .. }
+            | EventBody::PullRequestOpened(_)
+            | EventBody::SessionEnded { .. }
+            | EventBody::PullRequestClosed { .. } => self.delivery(body),
             EventBody::Claimed { .. }
             | EventBody::StageStarted { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ToolStarted { .. } => Vec::new(),
         }
+    }
+
+    fn task(&self, task: &Task) -> Vec<String> {
+        let (terminal, paint) = (self.terminal, |style, text: &str| self.terminal.paint(style, text));
+        let mut lines = vec![
+            format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
+            paint(Style::Dim, &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester))),
+        ];
+        lines.extend(task.origin.as_ref().map(|origin| outside::asked(terminal, origin)).unwrap_or_default());
+        lines
+    }
+
+    fn message(&self, from: &str, text: &str, about: Option<&About>) -> Vec<String> {
+        let (terminal, paint) = (self.terminal, |style, text: &str| self.terminal.paint(style, text));
+        let mut lines = vec![format!("{} {}", paint(Style::Bold, &inert(from)), self.cut(text, 400))];
+        let about = about.as_ref().map(|about| outside::about(terminal, about, &|text| self.cut(text, 200)));
+        lines.extend(about.unwrap_or_default());
+        lines
     }
 
     fn cut(&self, text: &str, most: usize) -> String {
@@ -363,12 +336,25 @@ impl Timeline {
 pub(super) fn describe_outcome(outcome: &Outcome) -> (String, Style) {
     match outcome {
         Outcome::Succeeded => ("succeeded".to_owned(), Style::Good),
+        Outcome::Reviewed => ("reviewed".to_owned(), Style::Good),
+        Outcome::Answered => ("answered".to_owned(), Style::Good),
         Outcome::NothingToDo => ("nothing to do".to_owned(), Style::Good),
         Outcome::Failed { reason } => (format!("failed: {}", inert(reason)), Style::Bad),
         Outcome::Stopped { limit } => (format!("stopped by a limit: {}", inert(limit)), Style::Warn),
         Outcome::Held { reason } => (format!("held for a person: {}", inert(reason)), Style::Warn),
         Outcome::Cancelled => ("cancelled".to_owned(), Style::Warn),
     }
+}
+
+/// What advises agents, and what of it is left out.
+fn instructions(terminal: Terminal, found: &Instructions) -> Vec<String> {
+    let file = |file: &Instruction| {
+        let style = if file.hidden > 0 { Style::Warn } else { Style::Dim };
+        terminal.paint(style, &format!("advice: {}", cut_line(&inert(&file.told()), 400)))
+    };
+    let notice =
+        |notice: &String| terminal.paint(Style::Warn, &format!("advice left out: {}", inert(notice)));
+    found.files.iter().map(file).chain(found.notices.iter().map(notice)).collect()
 }
 
 fn describe_model(fixed: &Fixed) -> String {

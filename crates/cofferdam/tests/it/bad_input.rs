@@ -371,7 +371,7 @@ fn repositories_of_every_kind() {
         (&clone("shallow", &["--depth=1"]), 3, &["shallow clone"]),
         (&clone("bare.git", &["--bare"]), 3, &[]),
         (&clone("mirror.git", &["--mirror"]), 3, &[]),
-        (&lfs, 3, &["1 file is kept by Git LFS", "pointers"]),
+        (&lfs, 3, &["1 file is kept by Git LFS", "only pointers"]),
         (&submodule, 3, &["1 submodule is left out"]),
         (&hostile, 1, &["dangerous object", "gitmodules", "git fsck"]),
         (&empty, 1, &["has no commits yet", "make a first commit"]),

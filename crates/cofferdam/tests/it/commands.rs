@@ -57,6 +57,22 @@ pub(crate) fn mend() -> Value {
     )
 }
 
+/// Steps in which the model has a command run that may as well run again: whoever dies with one of them in hand loses it, and the next one does it.
+/// A step with the tool that edits would not do: who edits has read before, and another worker knows nothing of that.
+pub(crate) fn surely(command: &str) -> Vec<Value> {
+    ["", " # again", " # once more"].map(|word| shell(&format!("{command}{word}"))).into()
+}
+
+/// What is asked, as steps that somebody may die over.
+pub(crate) fn mend_surely() -> Vec<Value> {
+    surely(r#"sed -i 's/Hello, $1"/Hello, $1!"/' greet.sh"#)
+}
+
+/// The same for what is asked next.
+pub(crate) fn note_surely(words: &str) -> Vec<Value> {
+    surely(&format!("grep -q '{words}' greet.sh || echo '# {words}' >> greet.sh"))
+}
+
 /// The step with which the model ends its work.
 pub(crate) fn finish(outcome: &str) -> Value {
     let summary = "The greeting lacked its mark.";
@@ -204,6 +220,15 @@ fn stopped_by_a_limit() {
         repository.git(&["show", &format!("{}:greet.sh", pull_request.branch)]),
         GREET.replace("$1", "$1!")
     );
+    // One command goes on with it, with the same limit anew.
+    let session = pull_request.session.to_string();
+    assert!(output.stdout.contains(&format!("cofferdam continue {session}")), "{output}");
+    let again = world.run(&["continue", &session]);
+    assert_eq!(again.status, 4, "{again}");
+    let events = world.events(Some(pull_request.session));
+    let count = |name: &str| events.iter().filter(|event| event.body.name() == name).count();
+    assert_eq!((count("limit_reached"), count("continue_asked"), count("session_ended")), (2, 1, 2));
+    world.ok(&["replay", &session]);
     world.assert_nothing_is_left();
 }
 

@@ -1,8 +1,11 @@
 //! Work that is asked for on a forge, from the label to the merge: a real Gitea, the whole program, and a model that plays what was recorded.
 
+/// Pull requests of others.
+mod reviewing;
+
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -14,7 +17,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    commands::{GREET, TEST, look, mend, shell},
+    commands::{GREET, TEST, look, mend_surely, note_surely, shell},
+    front::{Front, listens},
     harness::{Output, Running, World},
 };
 
@@ -42,10 +46,14 @@ struct Scene<'w> {
     agent: GiteaAccount,
     eve: GiteaAccount,
     bot: GiteaAccount,
-    port: u16,
+    /// What the forge knows, and where the service listens now.
+    front: Front,
+    address: Option<SocketAddr>,
     steps: Vec<Value>,
     token: String,
     up: Mutex<Option<Running>>,
+    /// What of the service is started: all of it, or the server alone.
+    role: &'static str,
     /// Whether the service is killed whenever something has arrived.
     kills: bool,
 }
@@ -53,6 +61,10 @@ struct Scene<'w> {
 impl<'w> Scene<'w> {
     /// Sets it up; `None` where that cannot be, which is said loudly.
     async fn new(world: &'w World, kills: bool) -> Option<Self> {
+        Self::of(world, "up", kills).await
+    }
+
+    async fn of(world: &'w World, role: &'static str, kills: bool) -> Option<Self> {
         let gitea = Gitea::start().await?;
         let ann = gitea.account("ann").await;
         let agent = gitea.account("agent").await;
@@ -63,9 +75,9 @@ impl<'w> Scene<'w> {
         gitea.commit(&path, "main", ("test.sh", TEST)).await;
         gitea.permit(&path, &agent, "admin").await;
         gitea.permit(&path, &bot, "write").await;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        gitea.hook(&path, &format!("http://127.0.0.1:{port}/hooks/work"), SECRET).await;
-        let steps = vec![look(), mend(), finish(&json!([]))];
+        let front = Front::new();
+        gitea.hook(&path, &format!("http://{}/hooks/work", front.address()), SECRET).await;
+        let steps = [vec![look()], mend_surely(), vec![finish(&json!([]))]].concat();
         let (token, secret) = (world.file("forge.token", &agent.token), world.file("forge.hook", SECRET));
         world.add_to_configuration(&format!(
             "[policy]\ntest_command = \"sh test.sh\"\n[server]\nmodels = [{:?}]\n[[forge]]\nname = \"work\"\nkind = \"gitea\"\n\
@@ -83,10 +95,12 @@ impl<'w> Scene<'w> {
             agent,
             eve,
             bot,
-            port,
+            front,
+            address: None,
             steps,
             token,
             up: Mutex::default(),
+            role,
             kills,
         };
         scene.record(&[]);
@@ -103,9 +117,13 @@ impl<'w> Scene<'w> {
     }
 
     fn start(&mut self) {
-        let listen = format!("127.0.0.1:{}", self.port);
-        let mut up = self.world.cofferdam(&["up", "--listen", &listen]).start();
+        // It runs for as long as the test, however long that takes.
+        let up = self.world.cofferdam(&[self.role, "--listen", "127.0.0.1:0"]).patience(12 * LONG);
+        let mut up = up.start();
+        let address = listens(&mut up);
         up.until("webhooks of work: ");
+        self.address = Some(address);
+        self.front.leads_to(address);
         *self.up.lock().unwrap() = Some(up);
     }
 
@@ -178,7 +196,7 @@ impl<'w> Scene<'w> {
 
     /// One request to the service: the status and the body of its answer.
     fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
-        let host = format!("127.0.0.1:{}", self.port);
+        let host = self.address.unwrap().to_string();
         let Ok(mut stream) = TcpStream::connect(&host) else { return (0, "nobody listens".to_owned()) };
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
@@ -266,7 +284,7 @@ impl<'w> Scene<'w> {
         let seen = self.get(&format!("/pulls/{pull}/reviews/{review}/comments")).await;
         let remark = seen[0]["id"].as_u64().unwrap();
         let replies = json!([{ "to": remark, "text": "There is a word about it now.", "fixed": true }]);
-        self.record(&[shell("echo '# It greets.' >> greet.sh"), finish(&replies)]);
+        self.record(&[note_surely("It greets."), vec![finish(&replies)]].concat());
         let submitted = json!({ "event": "REQUEST_CHANGES", "body": "Almost." });
         self.post(&self.ann, &format!("/pulls/{pull}/reviews/{review}"), &submitted).await;
         remark
@@ -304,6 +322,10 @@ async fn from_label_to_merge(kills: bool) {
         })
         .await;
 
+    if !kills {
+        read_by_others(&scene, issue, number, &head).await;
+    }
+
     // A review with a remark: a new commit on the same branch, and an answer.
     let before = scene.deliveries().len();
     scene.review(number, &head).await;
@@ -325,7 +347,7 @@ async fn from_label_to_merge(kills: bool) {
         .await;
 
     // A check fails, and is mended.
-    scene.record(&[shell("echo '# The check is content.' >> greet.sh"), finish(&json!([]))]);
+    scene.record(&[note_surely("The check is content."), vec![finish(&json!([]))]].concat());
     let before = scene.deliveries().len();
     let failed = json!({ "state": "failure", "context": "ci/test", "description": "It fails" });
     scene.post(&scene.bot, &format!("/statuses/{reviewed}"), &failed).await;
@@ -366,6 +388,34 @@ async fn acknowledged(scene: &Scene<'_>, issue: u64) {
     assert!(said["body"].as_str().unwrap().contains("/sessions/ses_"), "{said}");
 }
 
+/// Gitea's own client for Go reads the same.
+async fn read_by_others(scene: &Scene<'_>, issue: u64, pull: u64, head: &str) {
+    let wanted = json!([["cofferdam/gate", "success"]]);
+    let read = scene
+        .until("status for others", LONG, async |scene| {
+            match scene.gitea.read_by_its_client(&scene.path, issue, pull).await {
+                Some(read) if read["statuses"] == wanted => Some(Some(read)),
+                Some(_) => None,
+                None => Some(None),
+            }
+        })
+        .await;
+    let Some(read) = read else { return };
+    let me = &scene.agent.login;
+    let seen = scene.get(&format!("/pulls/{pull}")).await;
+    let branch = seen["head"]["ref"].as_str().unwrap();
+    assert_eq!(
+        read["pull"],
+        json!([me, "End the greeting with a mark", branch, "main", head, false, "open"]),
+        "{read}"
+    );
+    assert!(read["body"].as_str().unwrap().contains(&format!("Closes #{issue}")), "{read}");
+    let comment = &read["comments"][0];
+    assert_eq!((&comment[0], read["comments"].as_array().unwrap().len()), (&json!(me), 1), "{read}");
+    assert!(comment[1].as_str().unwrap().contains("Ready to review"), "{read}");
+    assert_eq!((&read["reactions"], &read["remarks"]), (&json!([[me, "eyes"]]), &json!([])), "{read}");
+}
+
 /// One session, one pull request, one comment; each thing heard once, and a log that holds.
 async fn nothing_doubled(scene: &Scene<'_>, issue: u64, session: SessionId) {
     let pulls = scene.theirs(&scene.agent, "/pulls?state=all").await;
@@ -399,6 +449,20 @@ async fn an_issue_becomes_a_merged_pull_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_does_so_when_the_service_is_killed_at_every_step() {
     from_label_to_merge(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_answered_though_nobody_can_work() {
+    let world = World::new();
+    let Some(scene) = Scene::of(&world, "server", false).await else { return };
+    let issue = scene.ask(&scene.ann, "Greet louder", TASK).await;
+    // No worker is there: no copy of the repository, no sandbox and no model.
+    acknowledged(&scene, issue).await;
+    let rows = world.ok(&["sessions", "--json"]).stdout;
+    let row: Value = serde_json::from_str(rows.trim()).unwrap();
+    assert_eq!(row["state"], "queued", "{rows}");
+    let log = scene.log(row["id"].as_str().unwrap().parse().unwrap());
+    assert!(!log.iter().any(|event| matches!(event.body, EventBody::Claimed { .. })), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,18 +6,29 @@
 
 mod attach;
 mod attack;
+mod audit;
 mod bad_input;
 mod commands;
+mod connected;
 mod demo;
 mod egress;
 mod forges;
+mod front;
 mod harness;
 mod kept;
 mod lab;
+mod large;
 mod llama;
+mod long; // compactions, and what checkpoints differ in
+mod mcp; // tools of MCP servers
 mod policy;
+mod polled;
 mod private;
 mod real_projects;
+mod retention;
 mod service;
+mod several;
+mod skills;
+mod slack;
 mod telemetry;
 mod ways;

@@ -40,19 +40,19 @@ impl<'w> Service<'w> {
     }
 
     /// Runs a command as a client.
-    fn client(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn client(&self, arguments: &[&str]) -> Output {
         let invocation = self.world.cofferdam(arguments);
         invocation.env("COFFERDAM_SERVER", &self.address).env("COFFERDAM_TOKEN", &self.token).run()
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.client(arguments);
         assert_eq!(output.status, 0, "{arguments:?}: {output}");
         output.stdout
     }
 
     /// Sends one request to the API with this token, and gives the status and the body of the answer.
-    fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let host = self.address.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(host).unwrap();
         let length = body.len();
@@ -199,6 +199,55 @@ fn a_deleted_session_leaves_nothing_on_disk() {
     up.signal(Signal::TERM);
     assert_eq!(up.finish().status, 0);
     assert!(!left.exists() && other.exists(), "{left:?} is left, or {other:?} is not");
+}
+
+#[tokio::test]
+async fn the_master_key_is_replaced_while_the_server_runs() {
+    let world = World::new();
+    world.add_to_configuration("[server]\nmodels = [\"scripted/demo\"]\n");
+    let mut up = world.cofferdam(&["server", "--listen", "127.0.0.1:0"]).start();
+    let address = up.until("listening on ").trim().rsplit(' ').next().unwrap().to_owned();
+    let service = Service { world: &world, up, address, token: String::new() };
+    let token = world.ok(&["admin", "token", "local", "--rank", "admin"]).stdout.trim().to_owned();
+    let put = |name: &str| {
+        let secret = json!({ "secret": SECRET }).to_string();
+        let (status, answer) = service.ask(&token, "PUT", &format!("/credentials/{name}"), &secret);
+        assert!((200..300).contains(&status), "{status}: {answer}");
+    };
+    put("before");
+    let (key, earlier) = (world.data().join("master.key"), world.data().join("master.key.earlier"));
+    let first = fs::read_to_string(&key).unwrap();
+
+    let rotated = world.ok(&["admin", "rotate-key"]).stdout;
+    assert!(rotated.contains("1 data key encrypted with the present master key"), "{rotated}");
+    assert!(rotated.contains(earlier.to_str().unwrap()), "{rotated}");
+    assert_eq!(fs::read_to_string(&earlier).unwrap(), first);
+    let second = fs::read_to_string(&key).unwrap();
+    assert_ne!(second, first);
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    put("after");
+    // As long as the earlier one is there, another rotation makes no third.
+    world.ok(&["admin", "rotate-key"]);
+    assert_eq!(fs::read_to_string(&key).unwrap(), second);
+    fs::remove_file(&earlier).unwrap();
+    put("later");
+    let (_, audit) = service.ask(&token, "GET", "/audit", "");
+    assert!(audit.contains("master_key.rotated"), "{audit}");
+    assert_eq!(service.end().status, 0);
+
+    let store = cofferdam_store::open(world.data().to_str().unwrap()).await.unwrap();
+    let sealed = store.secrets(Owner::LOCAL.org).await.unwrap();
+    assert_eq!(sealed.len(), 3);
+    for (text, opens) in [(second, true), (first, false)] {
+        let file = world.file("key", &text);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let master = MasterKey::read(&KeySource::File(file)).await.unwrap();
+        let sealer = Sealer::new(store.clone(), MasterKeys::new(master, Vec::new()));
+        for one in &sealed {
+            let opened = sealer.open(Owner::LOCAL.org, one).await;
+            assert_eq!(opened.is_ok_and(|secret| secret.expose() == SECRET), opens);
+        }
+    }
 }
 
 #[test]

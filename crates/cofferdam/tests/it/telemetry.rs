@@ -11,11 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cofferdam_domain::{EventBody, SessionId};
+use cofferdam_domain::{EventBody, SessionId, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
+    audit::accepted,
     commands::{finish, greeter, look, mend, shell},
     harness::{Repository, World, skip},
     service::Service,
@@ -246,6 +247,22 @@ fn a_trace_is_whole_although_its_worker_was_killed() {
     let workers: BTreeSet<&str> =
         spans.iter().map(|span| span["resource"]["service.instance.id"].as_str().unwrap()).collect();
     assert_eq!(workers.len(), 2, "{workers:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_no_worker_ever_took_is_a_trace() {
+    let Some(mut collector) = Collector::start() else { return };
+    let world = World::new();
+    world.add_to_configuration(&format!("[telemetry]\nendpoint = {:?}\n", collector.address));
+    let session = accepted(&world, "Mend it", Timestamp(1_800_000_000_000), Vec::new()).await;
+    let said = world.ok(&["cancel", &session.to_string()]).stdout;
+    assert_eq!(said.trim(), format!("{session}: cancelled"));
+    let spans = collector.until_root();
+    let root = spans.iter().find(|span| span["parent"] == "").unwrap();
+    assert_eq!(root["attributes"]["gen_ai.conversation.id"], session.to_string());
+    assert_eq!(root["attributes"]["cofferdam.outcome"], "cancelled");
+    let queue = spans.iter().find(|span| span["name"] == "queue").unwrap();
+    assert_eq!(queue["parent"], root["id"]);
 }
 
 #[test]

@@ -51,7 +51,9 @@ pub(super) async fn list(app: &App, arguments: &JsonFlag) -> Result<Exit> {
 /// The sessions that have a sandbox now, or are held because it was frozen: what their logs say, which costs their workers nothing.
 pub(super) async fn of_sessions(app: &App) -> Result<Vec<(SessionRow, Agent)>> {
     let store = app.store().await?;
-    let rows = store.sessions(SessionFilter { limit: u32::MAX, ..SessionFilter::default() }).await?;
+    let rows = store
+        .sessions(SessionFilter { limit: u32::MAX, subagents: true, ..SessionFilter::default() })
+        .await?;
     let mut found = Vec::new();
     for row in rows {
         if row.state == SessionState::Ended && row.outcome.as_deref() != Some("held") {
