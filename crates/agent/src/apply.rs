@@ -57,6 +57,8 @@ impl Agent {
             }
             // Whoever writes these need not know that the session has ended; a sandbox can outlive it by a moment.
             EventBody::AccessDecided(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. }
             | EventBody::EgressAllowed(_)
             | EventBody::PackageFetched(_)
             | EventBody::SandboxFrozen { .. }
@@ -75,6 +77,8 @@ impl Agent {
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
             | EventBody::InstructionsFound(_)
+            | EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelAnswered { .. }
@@ -112,6 +116,10 @@ impl Agent {
             EventBody::StageFailed { stage, reason } => self.stage_failed(*stage, reason),
             EventBody::RepositoryReady(repository) => self.repository_ready(repository),
             EventBody::InstructionsFound(found) => self.instructions_found(found),
+            EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. } => true,
             EventBody::SandboxReady { sandbox, moved, .. } => self.sandbox_ready(*sandbox, moved.as_ref()),
             EventBody::ModelAsked { step, request, compaction } => {
                 self.model_asked(body, *step, *request, *compaction)

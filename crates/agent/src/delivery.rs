@@ -21,6 +21,7 @@ pub(crate) struct Stages {
     examine: Progress,
     base: Progress,
     head: Progress,
+    self_review: Progress,
     push: Progress,
     pull_request: Progress,
     merge: Progress,
@@ -38,6 +39,7 @@ impl Stages {
             Stage::Examine => &mut self.examine,
             Stage::Evidence { side: Side::Base } => &mut self.base,
             Stage::Evidence { side: Side::Head } => &mut self.head,
+            Stage::SelfReview => &mut self.self_review,
             Stage::Push => &mut self.push,
             Stage::PullRequest => &mut self.pull_request,
             Stage::Merge => &mut self.merge,
@@ -96,6 +98,7 @@ impl Stages {
             Stage::Examine,
             Stage::Evidence { side: Side::Base },
             Stage::Evidence { side: Side::Head },
+            Stage::SelfReview,
             Stage::Push,
             Stage::PullRequest,
             Stage::Merge,
@@ -126,13 +129,14 @@ impl Stages {
             examine,
             base,
             head,
+            self_review,
             push,
             pull_request,
             merge,
             close,
             missing: _,
         } = self;
-        [repository, sandbox, collect, examine, base, head, push, pull_request, merge, close]
+        [repository, sandbox, collect, examine, base, head, self_review, push, pull_request, merge, close]
             .into_iter()
             .any(|progress| *progress == Progress::UnderWay)
     }

@@ -133,6 +133,10 @@ fn part(body: &EventBody) -> Part {
         | EventBody::SandboxReleased { .. }
         | EventBody::RepositoryReady(_)
         | EventBody::InstructionsFound(_)
+        | EventBody::MemoriesRecalled(_)
+        | EventBody::SelfReviewed(_)
+        | EventBody::AttemptChosen { .. }
+        | EventBody::AttemptPassedOver { .. }
         | EventBody::SandboxReady { .. }
         | EventBody::ModelAnswered { .. }
         | EventBody::ModelFailed { .. }

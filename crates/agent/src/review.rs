@@ -15,7 +15,7 @@ impl Agent {
     /// Whether a stage is one that this session has.
     pub(crate) fn has_stage(&self, stage: Stage) -> bool {
         match stage {
-            Stage::Push | Stage::PullRequest | Stage::Merge | Stage::Close => {
+            Stage::SelfReview | Stage::Push | Stage::PullRequest | Stage::Merge | Stage::Close => {
                 self.review().is_none() && self.parent().is_none()
             }
             Stage::Collect | Stage::Examine | Stage::Evidence { .. } => self.parent().is_none(),

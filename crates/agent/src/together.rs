@@ -47,7 +47,12 @@ impl Agent {
                 Stage::Collect => collects == Some(place),
                 Stage::Evidence { .. } => tests == Some(place),
                 Stage::Push | Stage::PullRequest => publishes == Some(place),
-                Stage::Repository | Stage::Sandbox | Stage::Examine | Stage::Merge | Stage::Close => true,
+                Stage::Repository
+                | Stage::Sandbox
+                | Stage::Examine
+                | Stage::SelfReview
+                | Stage::Merge
+                | Stage::Close => true,
             };
             let startable = strand.stages.startable(strand.verdict.filter(|_| leaves)).into_iter();
             let startable = startable.filter(|stage| may(stage) && self.has_stage(*stage));

@@ -270,7 +270,7 @@ pub(crate) fn nudge(reason: NudgeReason) -> &'static str {
              call `finish` with the outcome `gave_up` and say why."
         }
         NudgeReason::WrapUp => "Wrap up.",
-        NudgeReason::GateFindings => "The change was sent back.",
+        NudgeReason::GateFindings | NudgeReason::SelfReview => "The change was sent back.",
         NudgeReason::FollowUp => FOLLOW_UP,
     }
 }

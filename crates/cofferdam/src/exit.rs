@@ -32,7 +32,7 @@ impl Exit {
             Outcome::Failed { .. } => Self::Failed,
             Outcome::Stopped { .. } => Self::Limit,
             Outcome::Held { .. } => Self::Held,
-            Outcome::Cancelled => Self::Interrupted,
+            Outcome::PassedOver { .. } | Outcome::Cancelled => Self::Interrupted,
         }
     }
 }

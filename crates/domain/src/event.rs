@@ -128,6 +128,8 @@ pub enum EventBody {
     RepositoryReady(Repository),
     /// What advises agents was looked for in the base commit, and something was found. No more is looked for in the session.
     InstructionsFound(Box<Instructions>),
+    /// What was noted for sessions on this repository was looked for, and something was found.
+    MemoriesRecalled(Box<crate::Memories>),
     /// A sandbox is up, with the agent's workspace in it.
     SandboxReady {
         /// Which.
@@ -411,6 +413,20 @@ pub enum EventBody {
     EvidenceMissing {
         /// Why, and how to name one.
         reason: String,
+    },
+    /// A fresh look was taken at the change before it is delivered.
+    SelfReviewed(Box<crate::SelfReview>),
+    /// This attempt is the one that is delivered.
+    AttemptChosen {
+        /// Who chose it, as text for people; a rule has a name too.
+        by: String,
+    },
+    /// Another attempt is delivered, and this one is not.
+    AttemptPassedOver {
+        /// Who chose, as text for people.
+        by: String,
+        /// Which was chosen.
+        chosen: SessionId,
     },
     /// The branch stands on the forge.
     Pushed {

@@ -56,6 +56,8 @@ kinds! {
     LetterId = LetterKind "let";
     /// A secret that is kept for an organisation.
     StoredSecretId = StoredSecretKind "sec";
+    /// A text that is kept for later sessions.
+    MemoryId = MemoryKind "mem";
 }
 
 /// An id of the kind `K`. See the module's documentation for the form.

@@ -15,6 +15,7 @@
 pub mod address;
 pub mod alarm;
 pub mod amount;
+pub mod attempt;
 pub mod causes;
 pub mod change;
 pub mod cone;
@@ -30,6 +31,7 @@ pub mod hidden;
 pub mod ids;
 pub mod label;
 pub mod loopback;
+pub mod memory;
 pub mod message;
 pub mod messages;
 pub mod money;
@@ -43,6 +45,7 @@ pub mod quote;
 pub mod readings;
 pub mod schema;
 pub mod secret;
+pub mod self_review;
 pub mod session;
 pub mod task;
 pub mod tenancy;
@@ -51,6 +54,7 @@ pub mod tool;
 pub mod trace;
 
 pub use alarm::{AlarmRule, Alarms, Consequence};
+pub use attempt::Attempt;
 pub use change::{Change, ChangeKind, FileChange, FileMode};
 pub use delegation::{Delegated, Parent, SubagentKind};
 pub use digest::{BlobRef, Digest};
@@ -58,10 +62,11 @@ pub use event::{Event, EventBody, Seq, Stage};
 pub use evidence::{EvidenceRun, Side};
 pub use finding::{Finding, Severity, Verdict};
 pub use ids::{
-    AuditId, EventId, Id, LetterId, OrgId, ProjectId, SandboxId, SessionId, SignInId, StoredSecretId,
-    TokenId, UserId, WorkerId,
+    AuditId, EventId, Id, LetterId, MemoryId, OrgId, ProjectId, SandboxId, SessionId, SignInId,
+    StoredSecretId, TokenId, UserId, WorkerId,
 };
 pub use label::{Audience, Integrity, Label};
+pub use memory::{Memories, Memory, MemoryProposal, MemorySource};
 pub use message::{Answer, Block, Message, ModelRequest, Role, StopReason, ToolCall};
 pub use messages::Messages;
 pub use money::{Cost, Usage};
@@ -72,8 +77,9 @@ pub use policy::{Budget, Policy, Spent};
 pub use pull_request::{PullRequest, PullRequestState};
 pub use schema::ResultSchema;
 pub use secret::Secret;
+pub use self_review::SelfReview;
 pub use session::{Outcome, SessionState, WaitingFor};
-pub use task::{Source, Task, UnderReview, Wishes};
+pub use task::{PlaybookUse, Source, Task, UnderReview, Wishes};
 pub use tenancy::{Access, Actor, Owner, Rank};
 pub use time::Timestamp;
 pub use tool::{CallId, ToolOutcome, ToolSpec, ToolStatus};

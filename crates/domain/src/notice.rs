@@ -147,8 +147,8 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
         Outcome::Reviewed | Outcome::Answered | Outcome::NothingToDo => (NoticeKind::Ended, None),
         Outcome::Held { reason } => (NoticeKind::Held, Some(reason)),
         Outcome::Failed { reason } => (NoticeKind::Failed, Some(reason)),
-        // Whoever cancelled it knows.
-        Outcome::Cancelled => (NoticeKind::Moved, None),
+        // Whoever cancelled it, or chose another attempt, knows.
+        Outcome::Cancelled | Outcome::PassedOver { .. } => (NoticeKind::Moved, None),
     })
 }
 

@@ -40,6 +40,42 @@ pub struct Policy {
     /// Whether what the repository and the organisation have to say to agents is shown to them.
     #[serde(skip_serializing_if = "Advice::is_used")]
     pub instructions: Advice,
+    /// Whether what was noted for later sessions is shown to the agent, and it may put forward more.
+    #[serde(skip_serializing_if = "Advice::is_used")]
+    pub memory: Advice,
+    /// How often a fresh session looks at the change before it is delivered; 0 for never.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub self_review: u8,
+    /// What is done when a session that has read what outsiders may have written, and holds what is not public, wants to change the world outside.
+    #[serde(skip_serializing_if = "Mixed::is_usual")]
+    pub mixed: Mixed,
+    /// The only models that the session may ask, as `provider/name`; `*` at the end stands for anything. `None` for all that are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+}
+
+/// What follows when untrusted words and private data have come together in a session, and a tool would act on the world outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mixed {
+    /// A person decides about each such call.
+    #[default]
+    Ask,
+    /// What the tools' own rules say holds unchanged.
+    Allow,
+}
+
+impl Mixed {
+    /// Whether it is what holds where nothing is said.
+    #[must_use]
+    pub const fn is_usual(&self) -> bool {
+        matches!(self, Self::Ask)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(rounds: &u8) -> bool {
+    *rounds == 0
 }
 
 /// A session may have subagents, and those none.
@@ -64,6 +100,10 @@ impl Default for Policy {
             servers: None,
             alarms: None,
             instructions: Advice::Use,
+            memory: Advice::Use,
+            self_review: 0,
+            mixed: Mixed::Ask,
+            models: None,
         }
     }
 }
@@ -102,6 +142,9 @@ impl Policy {
             egress,
             servers,
             instructions,
+            memory,
+            mixed,
+            models,
         } = narrowing;
         let mut policy = self.clone();
         lower(&mut policy.budget.steps, budget.steps);
@@ -120,6 +163,15 @@ impl Policy {
         policy.questions = questions.unwrap_or(policy.questions);
         if *instructions == Some(Advice::Off) {
             policy.instructions = Advice::Off;
+        }
+        if *memory == Some(Advice::Off) {
+            policy.memory = Advice::Off;
+        }
+        if *mixed == Some(Mixed::Ask) {
+            policy.mixed = Mixed::Ask;
+        }
+        if let Some(models) = models {
+            policy.models = Some(only_both(policy.models.as_deref(), models));
         }
         policy.test_command = test_command.clone().or(policy.test_command);
         policy
@@ -140,6 +192,23 @@ impl Policy {
         }
         policy
     }
+}
+
+/// Patterns for what fits both lists.
+fn only_both(had: Option<&[String]>, kept: &[String]) -> Vec<String> {
+    let Some(had) = had else { return kept.to_vec() };
+    let covers = |wide: &String, narrow: &String| match wide.strip_suffix('*') {
+        Some(start) => narrow.starts_with(start),
+        None => wide == narrow,
+    };
+    let of_both = |one: &String| {
+        kept.iter()
+            .filter_map(|other| {
+                if covers(one, other) { Some(other.clone()) } else { covers(other, one).then(|| one.clone()) }
+            })
+            .collect::<Vec<_>>()
+    };
+    had.iter().flat_map(of_both).collect()
 }
 
 fn lower<T: PartialOrd>(limit: &mut T, to: Option<T>) {
@@ -178,6 +247,15 @@ pub struct Narrowing {
     /// `off`, so that nothing is shown that advises agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Advice>,
+    /// `off`, so that nothing noted earlier is shown and nothing new is put forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Advice>,
+    /// `ask`, so that a person decides where untrusted words and private data have come together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Mixed>,
+    /// The only models that may still be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
 }
 
 /// See [`Budget`].

@@ -103,6 +103,11 @@ pub enum Outcome {
         /// Why, in one line.
         reason: String,
     },
+    /// Another attempt at the same task was chosen.
+    PassedOver {
+        /// Which.
+        chosen: crate::SessionId,
+    },
     /// Somebody cancelled it.
     Cancelled,
 }
@@ -119,6 +124,7 @@ impl Outcome {
             Self::Failed { .. } => "failed",
             Self::Stopped { .. } => "stopped",
             Self::Held { .. } => "held",
+            Self::PassedOver { .. } => "passed_over",
             Self::Cancelled => "cancelled",
         }
     }
@@ -138,6 +144,7 @@ mod tests {
             Outcome::Failed { reason: String::new() },
             Outcome::Stopped { limit: String::new() },
             Outcome::Held { reason: String::new() },
+            Outcome::PassedOver { chosen: crate::SessionId::from_u128(1) },
             Outcome::Cancelled,
         ] {
             assert_eq!(serde_json::to_value(&outcome).unwrap()["outcome"], outcome.name());

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Also, Digest, Origin, Parent, TraceParent,
+    Also, Attempt, Digest, Origin, Parent, TraceParent,
     cone::{self, InvalidCone},
     part::{self, InvalidParts},
 };
@@ -39,6 +39,12 @@ pub struct Task {
     /// The session that it works for, where a model wrote this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<Parent>>,
+    /// Which one of several attempts at it this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// The playbook whose words it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookUse>,
     /// What else was wished.
     #[serde(flatten)]
     pub wishes: Wishes,
@@ -50,6 +56,15 @@ pub struct Task {
     /// What lists call it, where the first line of what was asked is the same each time. No part of what was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+}
+
+/// The playbook that a task was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaybookUse {
+    /// Its name in the organisation.
+    pub name: String,
+    /// The digest of its text as it was then.
+    pub digest: Digest,
 }
 
 /// A pull request that is to be reviewed. Everything in it was written by whoever wanted to.
@@ -173,6 +188,8 @@ impl Task {
             origin: None,
             review: None,
             parent: None,
+            attempt: None,
+            playbook: None,
             wishes,
             content_hash: Digest::ZERO,
             trace: None,
@@ -233,6 +250,22 @@ impl Task {
         self
     }
 
+    /// The same task, as one of several attempts at it.
+    #[must_use]
+    pub fn attempted(mut self, attempt: Attempt) -> Self {
+        self.attempt = Some(attempt);
+        self.content_hash = self.hash();
+        self
+    }
+
+    /// The same task, as a playbook words it.
+    #[must_use]
+    pub fn by_playbook(mut self, playbook: PlaybookUse) -> Self {
+        self.playbook = Some(playbook);
+        self.content_hash = self.hash();
+        self
+    }
+
     /// The same task, asked for in the course of somebody's trace.
     #[must_use]
     pub const fn traced(mut self, trace: Option<TraceParent>) -> Self {
@@ -266,6 +299,10 @@ impl Task {
         parts.extend(review.iter().flat_map(|review| ["review", &**review]));
         let parent = self.parent.as_ref().and_then(|parent| serde_json::to_string(parent).ok());
         parts.extend(parent.iter().flat_map(|parent| ["parent", &**parent]));
+        let attempt = self.attempt.as_ref().and_then(|attempt| serde_json::to_string(attempt).ok());
+        parts.extend(attempt.iter().flat_map(|attempt| ["attempt", &**attempt]));
+        let playbook = self.playbook.as_ref().and_then(|playbook| serde_json::to_string(playbook).ok());
+        parts.extend(playbook.iter().flat_map(|playbook| ["playbook", &**playbook]));
         let also = |also: &'_ Also| {
             ["also".to_owned(), also.repository.clone(), also.base.clone().unwrap_or_default()]
         };

@@ -146,6 +146,15 @@ pub enum ToolEffect {
         /// Why, in the agent's words.
         reason: String,
     },
+    /// The agent wants something remembered. It is a proposal.
+    Remember(crate::MemoryProposal),
+    /// A page was looked at: the picture as it was, larger than what the model is shown.
+    Screenshot {
+        /// The picture.
+        picture: Image,
+        /// Where the page is, as text for people. Untrusted.
+        page: String,
+    },
     /// Another session did it.
     Delegated(Box<crate::Delegated>),
 }

@@ -157,6 +157,10 @@ impl Standing {
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
             | EventBody::InstructionsFound(_)
+            | EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelAnswered { .. }
             | EventBody::ModelFailed { .. }

@@ -316,6 +316,10 @@ impl Effect {
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
             | EventBody::InstructionsFound(_)
+            | EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. }
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelFailed { .. }

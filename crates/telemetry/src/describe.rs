@@ -122,6 +122,7 @@ pub(crate) const fn stage(stage: Stage) -> &'static str {
         Stage::Examine => "gate",
         Stage::Evidence { side: Side::Base } => "evidence base",
         Stage::Evidence { side: Side::Head } => "evidence head",
+        Stage::SelfReview => "self_review",
         Stage::Push => "push",
         Stage::PullRequest => "pull_request",
         Stage::Merge => "merge",
@@ -217,6 +218,7 @@ pub(crate) fn ended(span: &mut Span, outcome: &Outcome, content: Content) {
         | Outcome::NothingToDo
         | Outcome::Stopped { .. }
         | Outcome::Held { .. }
+        | Outcome::PassedOver { .. }
         | Outcome::Cancelled => {}
     }
 }

@@ -164,6 +164,10 @@ impl Fold {
             | EventBody::CheckpointStored { .. }
             | EventBody::FilesDeleted { .. }
             | EventBody::InstructionsFound(_)
+            | EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. }
             | EventBody::CancelAsked { .. }
             | EventBody::MergeAsked { .. }
             | EventBody::CloseAsked { .. } => {}

@@ -305,6 +305,10 @@ impl Tally {
             | EventBody::StageFailed { .. }
             | EventBody::RepositoryReady(_)
             | EventBody::InstructionsFound(_)
+            | EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelFailed { .. }
             | EventBody::Nudged { .. }

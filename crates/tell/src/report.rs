@@ -99,6 +99,9 @@ impl Report<'_> {
                 self.linked("its page")
             ),
             Outcome::Failed { .. } => format!("{}{there} {again}", self.strong("Failed.")),
+            Outcome::PassedOver { .. } => {
+                format!("{} another attempt at the same task.", self.strong("Chosen was"))
+            }
             Outcome::Cancelled => format!("{} by a person.", self.strong("Cancelled")),
         }
     }
@@ -186,6 +189,7 @@ impl Report<'_> {
                 | Outcome::Reviewed
                 | Outcome::Answered
                 | Outcome::Stopped { .. }
+                | Outcome::PassedOver { .. }
                 | Outcome::Cancelled,
             ) => {
                 return Vec::new();

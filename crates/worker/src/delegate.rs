@@ -433,7 +433,9 @@ fn in_words(kind: &str, ended: &Result<Outcome, String>) -> String {
             format!("The subagent ({kind}) was stopped: {limit}. This is what there is.")
         }
         Ok(Outcome::Held { .. }) => format!("The subagent ({kind}) was stopped for a person to look at."),
-        Ok(Outcome::Cancelled) => format!("The subagent ({kind}) was cancelled."),
+        Ok(Outcome::Cancelled | Outcome::PassedOver { .. }) => {
+            format!("The subagent ({kind}) was cancelled.")
+        }
         Ok(Outcome::Failed { .. } | Outcome::Succeeded | Outcome::Reviewed | Outcome::NothingToDo) => {
             format!("The subagent ({kind}) could not do it.")
         }

@@ -20,6 +20,7 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
             Stage::Collect
             | Stage::Examine
             | Stage::Evidence { .. }
+            | Stage::SelfReview
             | Stage::Push
             | Stage::PullRequest
             | Stage::Merge
@@ -33,6 +34,8 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
         Stage::Examine => collect::examine(&context).await,
         Stage::Evidence { side: Side::Base } => evidence::run(&context, Side::Base).await,
         Stage::Evidence { side: Side::Head } => evidence::run(&context, Side::Head).await,
+        // No session asks for it yet.
+        Stage::SelfReview => Ok(Done::Facts(Vec::new())),
         Stage::Push => publish::push(&context).await,
         Stage::PullRequest => publish::open(&context).await,
         Stage::Merge => publish::merge(&context).await,

@@ -104,9 +104,12 @@ impl Agent {
     pub(super) fn stage_started(&mut self, stage: Stage) -> bool {
         let in_time = match stage {
             Stage::Repository | Stage::Sandbox => self.working() && self.facts.fixed.is_some(),
-            Stage::Collect | Stage::Examine | Stage::Evidence { .. } | Stage::Push | Stage::PullRequest => {
-                self.delivering()
-            }
+            Stage::Collect
+            | Stage::Examine
+            | Stage::Evidence { .. }
+            | Stage::SelfReview
+            | Stage::Push
+            | Stage::PullRequest => self.delivering(),
             Stage::Merge | Stage::Close => self.outcome.is_some(),
         };
         in_time && self.strand.stages.start(stage)

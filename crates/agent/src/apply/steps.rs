@@ -85,7 +85,12 @@ impl Agent {
             Some(ToolEffect::Foreign(made)) => self.use_approval(Some(made.digest)),
             Some(ToolEffect::Proposal { text }) => self.plan_wanted(call, text),
             Some(ToolEffect::Delegated(done)) => self.subagent_done(call, done),
-            Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. }) => {}
+            Some(
+                ToolEffect::Question { .. }
+                | ToolEffect::Edited { .. }
+                | ToolEffect::Remember(_)
+                | ToolEffect::Screenshot { .. },
+            ) => {}
             None => called.iter().for_each(|called| self.ended_untold(called, outcome.status)),
         }
         self.subagents.close(call);

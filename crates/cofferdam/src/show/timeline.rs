@@ -118,6 +118,10 @@ impl Timeline {
                 lines
             }
             EventBody::InstructionsFound(found) => instructions(terminal, found),
+            EventBody::MemoriesRecalled(_)
+            | EventBody::SelfReviewed(_)
+            | EventBody::AttemptChosen { .. }
+            | EventBody::AttemptPassedOver { .. } => Vec::new(),
             EventBody::SandboxReady { level, .. } => vec![paint(Style::Dim, &format!("sandbox: {level}"))],
             EventBody::ModelAnswered { step, answer, millis } => self.answer(*step, answer, *millis),
             EventBody::ToolFinished { call, outcome, millis } => self.outcome(*call, outcome, *millis),
@@ -342,6 +346,7 @@ pub(super) fn describe_outcome(outcome: &Outcome) -> (String, Style) {
         Outcome::Failed { reason } => (format!("failed: {}", inert(reason)), Style::Bad),
         Outcome::Stopped { limit } => (format!("stopped by a limit: {}", inert(limit)), Style::Warn),
         Outcome::Held { reason } => (format!("held for a person: {}", inert(reason)), Style::Warn),
+        Outcome::PassedOver { chosen } => (format!("passed over: {chosen} was chosen"), Style::Warn),
         Outcome::Cancelled => ("cancelled".to_owned(), Style::Warn),
     }
 }
@@ -390,6 +395,7 @@ const fn stage_name(stage: Stage) -> &'static str {
         Stage::Collect => "taking the change out of the sandbox",
         Stage::Examine => "examining the change",
         Stage::Evidence { .. } => "running the tests",
+        Stage::SelfReview => "having the change looked at afresh",
         Stage::Push => "pushing the branch",
         Stage::PullRequest => "opening the pull request",
         Stage::Merge => "merging the pull request",
@@ -408,6 +414,7 @@ const fn nudge_name(reason: NudgeReason) -> &'static str {
         NudgeReason::Refused => "answer refused",
         NudgeReason::WrapUp => "wrap up",
         NudgeReason::GateFindings => "gate findings",
+        NudgeReason::SelfReview => "findings of a fresh look",
         NudgeReason::FollowUp => "a new turn",
     }
 }

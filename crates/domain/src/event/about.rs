@@ -15,6 +15,7 @@ impl EventBody {
             Self::StageFailed { .. } => "stage_failed",
             Self::RepositoryReady(_) => "repository_ready",
             Self::InstructionsFound(_) => "instructions_found",
+            Self::MemoriesRecalled(_) => "memories_recalled",
             Self::SandboxReady { .. } => "sandbox_ready",
             Self::ModelAsked { .. } => "model_asked",
             Self::ModelAnswered { .. } => "model_answered",
@@ -56,6 +57,9 @@ impl EventBody {
             Self::Examined { .. } => "examined",
             Self::EvidenceRun(_) => "evidence_run",
             Self::EvidenceMissing { .. } => "evidence_missing",
+            Self::SelfReviewed(_) => "self_reviewed",
+            Self::AttemptChosen { .. } => "attempt_chosen",
+            Self::AttemptPassedOver { .. } => "attempt_passed_over",
             Self::Pushed { .. } => "pushed",
             Self::Overtaken { .. } => "overtaken",
             Self::PullRequestOpened(_) => "pull_request_opened",
@@ -109,6 +113,7 @@ impl EventBody {
             | Self::Delegated { .. }
             | Self::StageFailed { .. }
             | Self::RepositoryReady(_)
+            | Self::MemoriesRecalled(_)
             | Self::SandboxReady { .. }
             | Self::ModelAsked { .. }
             | Self::ModelAnswered { .. }
@@ -144,6 +149,9 @@ impl EventBody {
             | Self::NothingChanged
             | Self::Examined { .. }
             | Self::EvidenceMissing { .. }
+            | Self::SelfReviewed(_)
+            | Self::AttemptChosen { .. }
+            | Self::AttemptPassedOver { .. }
             | Self::Pushed { .. }
             | Self::Overtaken { .. }
             | Self::PullRequestOpened(_)

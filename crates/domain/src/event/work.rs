@@ -21,6 +21,8 @@ pub enum Stage {
         /// On which tree.
         side: Side,
     },
+    /// Have the change looked at by a fresh session → `SelfReviewed`.
+    SelfReview,
     /// Push the branch → `Pushed`.
     Push,
     /// Open the pull request, or bring it up to date → `PullRequestOpened`.
@@ -67,6 +69,8 @@ pub enum NudgeReason {
     WrapUp,
     /// The gate sent the change back.
     GateFindings,
+    /// A fresh look at the change found something.
+    SelfReview,
     /// Somebody wrote while the change was being delivered: a new turn begins.
     FollowUp,
 }

@@ -23,6 +23,7 @@ pub(crate) const fn stage(stage: Stage) -> &'static str {
         Stage::Examine => "The gate examines the change",
         Stage::Evidence { side: cofferdam_domain::Side::Base } => "Running the tests without the change",
         Stage::Evidence { side: cofferdam_domain::Side::Head } => "Running the tests with the change",
+        Stage::SelfReview => "A fresh look at the change",
         Stage::Push => "Pushing the branch",
         Stage::PullRequest => "Opening the pull request",
         Stage::Merge => "Merging the pull request",
@@ -41,6 +42,7 @@ pub(crate) const fn nudge(reason: NudgeReason) -> &'static str {
         NudgeReason::Refused => "answer refused",
         NudgeReason::WrapUp => "time to wrap up",
         NudgeReason::GateFindings => "findings of the gate",
+        NudgeReason::SelfReview => "findings of a fresh look",
         NudgeReason::FollowUp => "a follow-up",
     }
 }
@@ -66,6 +68,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> (Tone, &'static str, &str) {
         Outcome::Failed { reason } => (Tone::Bad, "Failed:", reason),
         Outcome::Stopped { limit } => (Tone::Warn, "Stopped by a limit:", limit),
         Outcome::Held { reason } => (Tone::Warn, "Held for a person:", reason),
+        Outcome::PassedOver { .. } => (Tone::Quiet, "Another attempt was chosen", ""),
         Outcome::Cancelled => (Tone::Quiet, "Cancelled", ""),
     }
 }

@@ -108,6 +108,7 @@ fn ended(facts: &Facts) -> (Tone, String) {
                 | Outcome::Reviewed
                 | Outcome::Answered
                 | Outcome::NothingToDo
+                | Outcome::PassedOver { .. }
                 | Outcome::Cancelled => words,
             };
             (tone, short.to_owned())

@@ -83,6 +83,7 @@ fn reason(outcome: &Outcome) -> Markup {
         | Outcome::Reviewed
         | Outcome::Answered
         | Outcome::NothingToDo
+        | Outcome::PassedOver { .. }
         | Outcome::Cancelled => html! {},
     }
 }

@@ -36,6 +36,10 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         }
         EventBody::RepositoryReady(ready) => repository(timeline, event, ready),
         EventBody::InstructionsFound(found) => instructions(timeline, event, found),
+        EventBody::MemoriesRecalled(_)
+        | EventBody::SelfReviewed(_)
+        | EventBody::AttemptChosen { .. }
+        | EventBody::AttemptPassedOver { .. } => {}
         EventBody::SandboxReady { level, .. } => {
             done(timeline, event, Stage::Sandbox, told(Tone::Quiet, "Sandbox ready:", level));
         }
