@@ -15,8 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cofferdam-forge", &["cofferdam-domain", "cofferdam-instructions"]),
     ("cofferdam-instructions", &["cofferdam-domain"]),
     ("cofferdam-mcp", &["cofferdam-domain"]),
+    ("cofferdam-browser", &["cofferdam-domain"]),
     ("cofferdam-gate", &["cofferdam-domain"]),
-    ("cofferdam-tools", &["cofferdam-domain", "cofferdam-sandbox"]),
+    ("cofferdam-tools", &["cofferdam-browser", "cofferdam-domain", "cofferdam-sandbox"]),
     ("cofferdam-agent", &["cofferdam-domain", "cofferdam-instructions"]),
     ("cofferdam-attack", &["cofferdam-domain"]),
     (

@@ -4,16 +4,17 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use cofferdam_domain::{
-    Cost, EventBody, Message, Outcome, Part, SessionId, SessionState, Spent, Usage,
+    Cost, EventBody, Holdings, Message, Outcome, Part, SessionId, SessionState, Spent, Usage,
     event::{ModelRole, NudgeReason},
     policy::LimitKind,
     tool::Finish,
 };
 
 use crate::{
-    access::Accesses, advice::Advice, alarms::Watchman, calls::Calls, clock::WorkClock, compaction::Pressure,
-    conversation::Conversation, draft::Draft, ending::Failure, facts::Facts, history::Restore,
-    people::People, recall::Recall, remarks::Remarks, strand::Strand, stuck::Watch, subagents::Subagents,
+    access::Accesses, advice::Advice, alarms::Watchman, attempts::Choice, calls::Calls, clock::WorkClock,
+    compaction::Pressure, conversation::Conversation, draft::Draft, ending::Failure, facts::Facts,
+    history::Restore, memory::Remembered, people::People, recall::Recall, remarks::Remarks,
+    self_review::FreshLooks, strand::Strand, stuck::Watch, subagents::Subagents,
 };
 
 /// So many oddities are kept in words.
@@ -46,6 +47,8 @@ pub struct Agent {
     pub(crate) accesses: Accesses,
     /// What advises it.
     pub(crate) advice: Advice,
+    /// What was noted before it began, and what it wants noted.
+    pub(crate) memory: Remembered,
     /// Why the sandbox was frozen, until a person releases it or gives it up.
     pub(crate) frozen: Option<Arc<str>>,
     /// Holds every event against the policy's rules.
@@ -53,6 +56,10 @@ pub struct Agent {
     /// Why the sandbox is to be frozen: an alarm says so.
     pub(crate) to_freeze: Option<Arc<str>>,
     pub(crate) people: People,
+    /// What has come into it, by its labels.
+    pub(crate) holdings: Holdings,
+    /// Whether it is chosen, where it is one of several attempts.
+    pub(crate) choice: Choice,
     /// What reviewers have remarked that is to be answered.
     pub(crate) remarks: Remarks,
     /// What the next sandbox begins with, if not with what the one before has left.
@@ -76,6 +83,8 @@ pub struct Agent {
     pub(crate) calls: Calls,
     /// The sessions that work for this one.
     pub(crate) subagents: Subagents,
+    /// Fresh looks at its change before delivery.
+    pub(crate) looks: FreshLooks,
     pub(crate) pressure: Pressure,
     /// What the platform remembers itself for when the conversation is cut.
     pub(crate) recall: Recall,
@@ -173,10 +182,13 @@ impl Agent {
             here: Part::FIRST,
             accesses: Accesses::default(),
             advice: Advice::default(),
+            memory: Remembered::default(),
             frozen: None,
             watchman: Watchman::default(),
             to_freeze: None,
             people: People::default(),
+            holdings: Holdings::default(),
+            choice: Choice::default(),
             remarks: Remarks::default(),
             restore: None,
             checkpoint: None,
@@ -191,6 +203,7 @@ impl Agent {
             asked: None,
             calls: Calls::default(),
             subagents: Subagents::default(),
+            looks: FreshLooks::default(),
             pressure: Pressure::default(),
             recall: Recall::default(),
             unread: false,

@@ -23,6 +23,7 @@ impl Agent {
         let held = self.held();
         self.people.another_day(at);
         self.watchman.apply(at, body);
+        self.holdings.apply(at, body);
         let fits =
             if self.outcome.is_some() { self.apply_after_end(body) } else { self.apply_to_living(body) };
         self.keep_time(held);
@@ -50,6 +51,7 @@ impl Agent {
             EventBody::ContinueAsked { by } => self.continued_after_end(by),
             EventBody::SandboxReleased { .. } => self.released_after_end(),
             EventBody::CancelAsked { .. } => self.given_up_after_end(),
+            EventBody::AttemptPassedOver { chosen, .. } => self.attempt_passed_over(*chosen),
             EventBody::EgressRefused(refused) => self.egress_refused(refused),
             EventBody::RolledBack { by, instruction, .. } => self.rolled_back(by, instruction.as_deref()),
             EventBody::Forked { from, by, model, instruction, .. } => {
@@ -58,7 +60,6 @@ impl Agent {
             // Whoever writes these need not know that the session has ended; a sandbox can outlive it by a moment.
             EventBody::AccessDecided(_)
             | EventBody::AttemptChosen { .. }
-            | EventBody::AttemptPassedOver { .. }
             | EventBody::EgressAllowed(_)
             | EventBody::PackageFetched(_)
             | EventBody::SandboxFrozen { .. }
@@ -72,6 +73,7 @@ impl Agent {
             | EventBody::TerminalClosed { .. }
             | EventBody::BudgetExceeded { .. } => true,
             EventBody::TaskAccepted { .. }
+            | EventBody::AttemptReady { .. }
             | EventBody::PolicyFixed(_)
             | EventBody::StageStarted { .. }
             | EventBody::StageFailed { .. }
@@ -116,10 +118,11 @@ impl Agent {
             EventBody::StageFailed { stage, reason } => self.stage_failed(*stage, reason),
             EventBody::RepositoryReady(repository) => self.repository_ready(repository),
             EventBody::InstructionsFound(found) => self.instructions_found(found),
-            EventBody::MemoriesRecalled(_)
-            | EventBody::SelfReviewed(_)
-            | EventBody::AttemptChosen { .. }
-            | EventBody::AttemptPassedOver { .. } => true,
+            EventBody::MemoriesRecalled(found) => self.memories_recalled(found),
+            EventBody::SelfReviewed(review) => self.self_reviewed(review),
+            EventBody::AttemptReady { commit } => self.attempt_ready(commit),
+            EventBody::AttemptChosen { commit, .. } => self.attempt_chosen(commit),
+            EventBody::AttemptPassedOver { chosen, .. } => self.attempt_passed_over(*chosen),
             EventBody::SandboxReady { sandbox, moved, .. } => self.sandbox_ready(*sandbox, moved.as_ref()),
             EventBody::ModelAsked { step, request, compaction } => {
                 self.model_asked(body, *step, *request, *compaction)

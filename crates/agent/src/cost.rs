@@ -40,6 +40,9 @@ fn begin() -> Agent {
         notes: vec![],
         cones: vec![],
         contents: None,
+        submodules: Vec::new(),
+        tests: None,
+        public: false,
     };
     for body in [
         EventBody::TaskAccepted { task },

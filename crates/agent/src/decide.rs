@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    EventBody, Message, ModelRequest, Outcome, SessionState, event::NudgeReason, policy::LimitKind,
+    Budget, EventBody, Message, ModelRequest, Outcome, SessionState, event::NudgeReason, policy::LimitKind,
 };
 
 use crate::{
@@ -71,6 +71,9 @@ impl Agent {
             let outcome = self.strands().any(Strand::is_published).then(|| self.delivered()).flatten();
             return Some(EventBody::SessionEnded { outcome: outcome.unwrap_or(Outcome::Cancelled) });
         }
+        if let Some(passed_over) = self.decide_when_passed_over() {
+            return Some(passed_over);
+        }
         if let Some(failure) = &self.failure {
             return Some(EventBody::SessionEnded {
                 outcome: Outcome::Failed { reason: failure.reason.clone() },
@@ -102,10 +105,15 @@ impl Agent {
             }
             return Some(EventBody::SessionEnded { outcome });
         }
-        self.is_sent_back().then(|| EventBody::Nudged {
-            reason: NudgeReason::GateFindings,
-            text: wording::gate_findings(&self.all_findings()),
-        })
+        if self.is_to_be_improved() {
+            let (reason, text) = (NudgeReason::FollowUp, wording::FOLLOW_UP.to_owned());
+            return Some(EventBody::Nudged { reason, text });
+        }
+        if self.is_sent_back() {
+            let (reason, text) = (NudgeReason::GateFindings, wording::gate_findings(&self.all_findings()));
+            return Some(EventBody::Nudged { reason, text });
+        }
+        self.decide_on_look().or_else(|| self.decide_on_attempt())
     }
 
     fn decide_at_work(&self) -> Option<EventBody> {
@@ -148,17 +156,21 @@ impl Agent {
         if let Some(reason) = self.due {
             return Some(EventBody::Nudged { reason, text: wording::nudge(reason).to_owned() });
         }
-        let near = |used: u64, most: u64| used.saturating_mul(100) >= most.saturating_mul(NEAR);
-        let warn = !self.warned
-            && self.steps > 0
-            && (near(spent.steps.into(), budget.steps.into())
-                || near(spent.usage.total(), budget.tokens)
-                || near(spent.cost.0, budget.cost.0)
-                || near(spent.wall_ms, budget.wall_ms));
+        let warn = !self.warned && self.steps > 0 && self.is_nearly_used(budget);
         warn.then(|| EventBody::Nudged {
             reason: NudgeReason::WrapUp,
             text: wording::limit_near(&spent, budget),
         })
+    }
+
+    /// Whether most of a budget is used in this turn.
+    pub(crate) fn is_nearly_used(&self, budget: &Budget) -> bool {
+        let near = |used: u64, most: u64| used.saturating_mul(100) >= most.saturating_mul(NEAR);
+        let spent = self.spent_in_turn();
+        near(spent.steps.into(), budget.steps.into())
+            || near(spent.usage.total(), budget.tokens)
+            || near(spent.cost.0, budget.cost.0)
+            || near(spent.wall_ms, budget.wall_ms)
     }
 
     fn decide_after_limit(&self, limit: LimitKind) -> Option<EventBody> {

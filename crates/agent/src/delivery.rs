@@ -117,7 +117,23 @@ impl Stages {
 
     /// Whether a stage waits to be started.
     pub(crate) fn may_start(&self, stage: Stage) -> bool {
-        *self.clone().slot(stage) == Progress::Todo
+        self.progress(stage) == Progress::Todo
+    }
+
+    /// Whether a stage is under way.
+    pub(crate) fn is_under_way(&self, stage: Stage) -> bool {
+        self.progress(stage) == Progress::UnderWay
+    }
+
+    /// How far a stage is.
+    pub(crate) fn progress(&self, stage: Stage) -> Progress {
+        *self.clone().slot(stage)
+    }
+
+    /// Whether a stage is under way that has to come to its end before the session waits. A fresh look stops and goes on, as those do that work for
+    /// the session.
+    pub(crate) fn any_to_wait_for(&self) -> bool {
+        Self { self_review: Progress::Done, ..self.clone() }.any_under_way()
     }
 
     /// Whether a stage is under way.

@@ -119,10 +119,11 @@ impl Agent {
         spent.steps = spent.steps.saturating_add(self.dropped.steps);
         spent.usage += self.dropped.usage;
         spent.cost += self.dropped.cost;
-        let others = self.subagents.spent();
-        spent.steps = spent.steps.saturating_add(others.steps);
-        spent.usage += others.usage;
-        spent.cost += others.cost;
+        for others in [&self.subagents.spent(), self.looks.spent()] {
+            spent.steps = spent.steps.saturating_add(others.steps);
+            spent.usage += others.usage;
+            spent.cost += others.cost;
+        }
         spent
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cofferdam_domain::{Event, EventBody, SessionId, SessionState, effective::effective, event::ModelRole};
 
-use crate::{Agent, agent::Reopening, conversation::Conversation, routing, subagents, wording};
+use crate::{
+    Agent, agent::Reopening, attempts::Choice, conversation::Conversation, routing, subagents, wording,
+};
 
 /// What the next sandbox begins with, where that is not what the one before has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,10 @@ impl Agent {
                 agent.dropped.steps = agent.dropped.steps.saturating_add(done.spent.steps);
                 agent.dropped.usage += done.spent.usage;
                 agent.dropped.cost += done.spent.cost;
+            } else if !counts && let EventBody::SelfReviewed(review) = &event.body {
+                agent.dropped.steps = agent.dropped.steps.saturating_add(review.spent.steps);
+                agent.dropped.usage += review.spent.usage;
+                agent.dropped.cost += review.spent.cost;
             }
         }
         agent
@@ -100,7 +106,9 @@ impl Agent {
         instruction: Option<&str>,
     ) -> bool {
         self.origins.pop_front();
+        self.choice = Choice::default();
         self.subagents.leave();
+        self.looks.leave();
         self.accesses.leave();
         if let Some((kept_by, _)) = &mut self.checkpoint {
             kept_by.get_or_insert(from);

@@ -33,6 +33,7 @@ mod agent;
 mod alarms;
 mod answer;
 mod apply;
+mod attempts;
 mod calls;
 mod clock;
 mod compaction;
@@ -46,6 +47,8 @@ mod ending;
 mod excerpt;
 mod facts;
 mod history;
+mod leave;
+mod memory;
 mod people;
 mod prompt;
 mod recall;
@@ -53,6 +56,7 @@ mod remarks;
 mod replay;
 mod review;
 mod routing;
+mod self_review;
 mod strand;
 mod stuck;
 mod subagents;
@@ -63,10 +67,15 @@ pub use access::AccessRequest;
 pub use action::Action;
 pub use agent::Agent;
 pub use history::Restore;
-pub use prompt::{Network, PromptInput, review_prompt, subagent_prompt, system_prompt};
+pub use leave::{Leave, Ruling};
+pub use prompt::{
+    Brief, LookedAt, Network, PromptInput, TestsRun, review_prompt, self_review_prompt, subagent_prompt,
+    system_prompt,
+};
 pub use replay::{ReplayMismatch, Replayed, replay};
+pub use self_review::Reviewer;
 pub use subagents::Assignment;
 
 /// The version of the loop's rules and words that new sessions begin with. It rises when something is said to the model otherwise than before, so
 /// that a session which began with an earlier program goes on, and is replayed, as it began.
-pub const RULES: u16 = 1;
+pub const RULES: u16 = 2;

@@ -107,6 +107,11 @@ impl People {
         self.budget.take_if(|since| since.0 / DAY < now.0 / DAY);
     }
 
+    /// Whoever takes a session that waits for a budget sees anew whether there is one: it may have been raised.
+    pub(crate) const fn look_into_purse(&mut self) {
+        self.budget = None;
+    }
+
     /// Somebody takes the session up again from another place. If they have said what to do, that stands in the place of every answer.
     pub(crate) fn let_go(&mut self, instructed: bool) {
         self.paused = false;
@@ -132,14 +137,18 @@ impl Agent {
     pub fn waiting(&self) -> Option<WaitingFor> {
         let over =
             self.outcome.is_some() || self.cancelled || self.failure.is_some() || self.frozen.is_some();
-        if over { None } else { self.people.waiting() }
+        let over = over || self.passed_over().is_some();
+        if over { None } else { self.people.waiting().or_else(|| self.choice.waiting()) }
     }
 
-    /// The same for somebody who takes it up at this time: another day has another budget.
+    /// The same for somebody who takes it up at this time: another day has another budget, and one of today may have been raised.
     #[must_use]
     pub fn waits_at(&self, now: Timestamp) -> Option<WaitingFor> {
         let mut then = self.clone();
         then.people.another_day(now);
+        if then.rules() >= 2 {
+            then.people.look_into_purse();
+        }
         then.waiting()
     }
 
@@ -180,7 +189,8 @@ impl Agent {
     #[must_use]
     pub fn idle(&self) -> bool {
         let asked = self.asked.as_ref().is_some_and(|asked| asked.running);
-        !asked && !self.calls.any_running_here() && !self.any_stage_under_way()
+        let stages = self.strands().any(|strand| strand.stages.any_to_wait_for());
+        !asked && !self.calls.any_running_here() && !stages
     }
 
     /// Whether something of the worker's own work is.
@@ -211,6 +221,11 @@ impl Agent {
     #[must_use]
     pub fn approved(&self) -> &[Digest] {
         &self.people.approved
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared_approvals(&self) -> Arc<Vec<Digest>> {
+        Arc::clone(&self.people.approved)
     }
 
     /// A call was made, or lost: what had been approved for it is used up. Of which call one was lost is not known for sure, so all is.
@@ -374,13 +389,11 @@ impl Agent {
         self.draft.say(said);
     }
 
-    /// What is to be done about the task, as the model is told first of all, and what advises on it once that is known.
+    /// What is to be done about the task, as the model is told first of all, and what advises on it, and was noted before, once that is known.
     pub(crate) fn opening(&self) -> Option<String> {
         let asked = self.what_was_asked()?;
-        Some(match self.lasting_advice() {
-            Some(advice) => format!("{asked}\n\n{advice}"),
-            None => asked,
-        })
+        let told = [Some(asked), self.lasting_advice(), self.lasting_memories()];
+        Some(told.into_iter().flatten().collect::<Vec<_>>().join("\n\n"))
     }
 
     fn what_was_asked(&self) -> Option<String> {

@@ -2,11 +2,16 @@
 //! a task could change.
 
 mod review;
+mod self_review;
 mod subagent;
 
 use cofferdam_domain::{ToolSpec, policy::Questions};
 
-pub use self::{review::review_prompt, subagent::subagent_prompt};
+pub use self::{
+    review::review_prompt,
+    self_review::{Brief, LookedAt, TestsRun, self_review_prompt},
+    subagent::subagent_prompt,
+};
 
 /// Characters of what stands in it by configuration.
 const LONGEST: usize = 300;
@@ -159,6 +164,9 @@ mod tests {
             let review = review_prompt(&input);
             assert!(review.len() <= 4096, "{}", review.len());
             assert_eq!(review, review_prompt(&input));
+            let look = self_review_prompt(&input);
+            assert!(look.len() <= 4096, "{}", look.len());
+            assert_eq!(look, self_review_prompt(&input));
             for kind in cofferdam_domain::SubagentKind::ALL {
                 let prompt = subagent_prompt(&input, kind);
                 assert!(prompt.len() <= 4096, "{}", prompt.len());

@@ -72,6 +72,11 @@ impl Recall {
         }
     }
 
+    /// What people have said, the oldest first.
+    pub(crate) fn words(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.words.iter().map(|said| &**said)
+    }
+
     /// A call has ended.
     pub(crate) fn see(&mut self, call: &ToolCall, outcome: &ToolOutcome, test_command: Option<&str>) {
         if let Some(ToolEffect::Edited { paths }) = &outcome.effect {

@@ -112,6 +112,7 @@ fn part(body: &EventBody) -> Part {
         | EventBody::QuestionAsked { .. }
         | EventBody::Delegated { .. }
         | EventBody::PlanProposed { .. }
+        | EventBody::AttemptReady { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::SessionEnded { .. } => Part::Decision,
         EventBody::Beside { body, .. } => part(body),

@@ -128,9 +128,9 @@ impl Agent {
         self.subagents.find(call).map(|known| known.assignment)
     }
 
-    /// All sessions that this one has ever handed work to, in order.
+    /// All sessions that this one has ever handed work to, in order, and then those that looked at its change.
     pub fn subagents(&self) -> impl Iterator<Item = SessionId> {
-        self.subagents.all.iter().map(|known| known.assignment.session)
+        self.subagents.all.iter().map(|known| known.assignment.session).chain(self.looks.sessions())
     }
 
     /// Why nobody carries out a call that another session should: for the model.

@@ -27,8 +27,8 @@ impl Agent {
         actions
     }
 
-    /// The stages of delivery that may start now. None while a sandbox is still being made over the layer that is to be collected.
-    pub(crate) fn to_deliver(&self) -> Vec<Action> {
+    /// The stages of delivery that come next. None while a sandbox is still being made over the layer that is to be collected.
+    pub(crate) fn next_stages(&self) -> Vec<Action> {
         if self.strand.stages.sandbox == Progress::UnderWay {
             return Vec::new();
         }
@@ -37,7 +37,12 @@ impl Agent {
         let collects = first(|strand| strand.stages.collected());
         let leaves = self.strands().all(Strand::may_leave);
         let tests = first(|strand| strand.nothing_changed || strand.stages.tested());
-        let publishes = if leaves && tests.is_none() { self.next_to_publish() } else { None };
+        let ready = leaves && tests.is_none();
+        if ready && self.is_to_be_looked_at() {
+            // One look at the changes in all repositories, where there are several.
+            return vec![Action::Stage(Stage::SelfReview)];
+        }
+        let publishes = if ready && self.is_looked_at() { self.next_to_publish() } else { None };
         let mut actions = Vec::new();
         for (place, (part, strand)) in self.parts().zip(self.strands()).enumerate() {
             if strand.nothing_changed || strand.behind {

@@ -19,6 +19,7 @@ mod family;
 mod lab;
 mod probe;
 mod problem;
+mod service;
 mod session;
 mod suite;
 mod waiting;

@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        process::{CommandExt as _, ExitStatusExt as _},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -180,8 +183,15 @@ impl World {
         fs::write(&path, content).map_err(Problem::at(path))
     }
 
-    /// Runs the product to its end, with a canary in its environment.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output> {
+    /// Writes a file that only its user may read.
+    pub(crate) fn write_private(&self, name: &str, content: &str) -> Result<()> {
+        self.write(name, content)?;
+        let path = self.path(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(Problem::at(path))
+    }
+
+    /// The product with these arguments, with a canary in its environment.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.executable);
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         for name in ["PATH", "LANG", "RUST_BACKTRACE"] {
@@ -197,7 +207,12 @@ impl World {
             .env("NO_COLOR", "1")
             .env("COFFERDAM_CONFIG", self.path("cofferdam.toml"))
             .env("COFFERDAM_DATA", self.path("data"));
-        finished(&mut command)
+        command
+    }
+
+    /// Runs the product to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output> {
+        finished(&mut self.command(arguments))
     }
 
     /// Runs the product, which must succeed.

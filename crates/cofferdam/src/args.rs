@@ -1,6 +1,9 @@
 //! The command line, as close to what was typed as can be. Meaning comes in the commands.
 
+mod attempts;
 mod mcp;
+mod memory;
+mod playbook;
 mod sandbox;
 mod service;
 mod skill;
@@ -11,7 +14,16 @@ use crate::config::Limits;
 use clap::{Args, Parser, Subcommand};
 use cofferdam_domain::{CallId, Cost, Digest, SessionId, egress::Method};
 
+pub(crate) use self::attempts::{AttemptArguments, ChooseArguments, CompareArguments};
 pub(crate) use self::mcp::{McpApproveArguments, McpArguments, McpCommand, McpListArguments};
+pub(crate) use self::memory::{
+    MemoryAddArguments, MemoryApproveArguments, MemoryArguments, MemoryCommand, MemoryEditArguments,
+    MemoryListArguments,
+};
+pub(crate) use self::playbook::{
+    PlaybookAddArguments, PlaybookCommand, PlaybookListArguments, PlaybookRemoveArguments,
+    PlaybookRunArguments, PlaybookShowArguments,
+};
 pub(crate) use self::sandbox::{
     KeepArguments, Origin, SandboxArgument, SandboxBenchArguments, SandboxCommand, SandboxDestroyArguments,
     SandboxExecArguments, SandboxExportArguments, SandboxForkArguments, SandboxImportArguments,
@@ -87,6 +99,10 @@ pub(crate) enum Command {
     Rollback(RollbackArguments),
     /// Make a session that goes on from an event of another one
     Fork(ForkArguments),
+    /// Compare several attempts at one task by what the platform saw, the best first
+    Compare(CompareArguments),
+    /// Choose the attempt that is delivered
+    Choose(ChooseArguments),
     /// List the places that a session can be taken back to, or compare the files at two of them
     Checkpoints(CheckpointsArguments),
     /// Start everything on this machine: the API, the pages and a worker
@@ -126,6 +142,12 @@ pub(crate) enum Command {
     /// Look over the skills that an organisation gives its sessions, and approve them
     #[command(subcommand)]
     Skill(SkillCommand),
+    /// Look over what is noted for later sessions, and decide about what sessions propose
+    #[command(subcommand)]
+    Memory(MemoryCommand),
+    /// Work by tasks that somebody has worded already: see them, run them, add them
+    #[command(subcommand)]
+    Playbook(PlaybookCommand),
     /// Look over the MCP servers whose tools sessions may call, and approve them
     #[command(subcommand)]
     Mcp(McpCommand),
@@ -192,6 +214,8 @@ pub(crate) struct RunArguments {
     /// Let the agent change nothing before its plan is approved; only with a server
     #[arg(long)]
     pub(crate) plan_first: bool,
+    #[command(flatten)]
+    pub(crate) several: AttemptArguments,
     /// At most this many model answers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
@@ -229,6 +253,9 @@ pub(crate) struct SessionsArguments {
     /// Only those made before this one
     #[arg(long, value_name = "ID")]
     pub(crate) before: Option<SessionId>,
+    /// Also those that work for others
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

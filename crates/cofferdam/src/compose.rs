@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use cofferdam_domain::{
-    Digest, Event, OrgId, Owner, Policy, Seq, SessionId, event::ModelRole, policy::Narrowing,
+    Digest, Event, Memory, OrgId, Owner, Policy, Seq, SessionId,
+    event::ModelRole,
+    memory::MOST_RECALLED,
+    policy::{Narrowing, rules_out_model},
 };
 use cofferdam_egress::Record;
 use cofferdam_forge::{Forges, Git, Identity, LocalForge, Mirrors, SigningKey};
@@ -256,14 +259,17 @@ impl App {
             doorways,
             mirrors: Mirrors::new(git.clone(), data.join("mirrors"))
                 .whole_up_to(self.config.repositories.whole_up_to)
-                .lfs(self.config.repositories.lfs()),
+                .lfs(self.config.repositories.lfs())
+                .submodules(self.config.repositories.submodules()),
             sparse: self.config.repositories.sparse(),
+            tests: self.config.repositories.tests(),
             forges: self.forges(&git, &store).await?,
             signing: self.signing(&git).await?,
             git,
             models: Arc::new(models),
             policy,
             policies: Arc::new(Named(store.clone())),
+            browser: self.config.browser.program.clone(),
             mcp: Mcp { servers: self.config.mcp.clone(), approvals: Arc::new(Named(store.clone())) },
             ledger: Some(store),
             entrances: Arc::new(Sockets {
@@ -387,7 +393,8 @@ impl App {
             [] => Repositories::Any,
             places => Repositories::Below(places.to_vec()),
         };
-        let choices = Choices { models, repositories, threads };
+        let servers = self.config.mcp.iter().map(|server| server.name.to_string()).collect();
+        let choices = Choices { models, repositories, threads, servers };
         let data = self.config.data.clone();
         Server::new(ServerParts {
             store,
@@ -407,12 +414,13 @@ impl App {
 
     /// Models that a task may name: those that are configured for that, or all that are ready; the first is taken where none is named.
     pub(crate) async fn models_on_offer(&self) -> Result<Vec<String>> {
+        let only = self.config.policy.models.as_deref();
         let configured = &self.config.server.models;
         if !configured.is_empty() {
-            return Ok(configured.clone());
+            return Ok(configured.iter().filter(|name| !rules_out_model(only, name)).cloned().collect());
         }
         let mut rows = cofferdam_model::list(&self.config.models, &environment).await?;
-        rows.retain(|row| !matches!(row.key, KeyState::Missing(_)));
+        rows.retain(|row| !matches!(row.key, KeyState::Missing(_)) && !rules_out_model(only, &row.name));
         rows.sort_by_key(|row| !row.chosen);
         Ok(rows.into_iter().map(|row| row.name).collect())
     }
@@ -529,6 +537,11 @@ impl Policies for Named {
         let skills = self.0.skills(org).await?;
         Ok(skills.into_iter().filter(|skill| skill.approved.is_some()).collect())
     }
+
+    async fn memories(&self, org: OrgId, places: &[String]) -> Result<(Vec<Memory>, u32), WorkerError> {
+        let most = u32::try_from(MOST_RECALLED).unwrap_or(u32::MAX);
+        Ok(self.0.memories_about(org, places, most).await?)
+    }
 }
 
 #[async_trait]
@@ -553,9 +566,9 @@ struct Configured {
 
 #[async_trait]
 impl Models for Configured {
-    async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+    async fn open(&self, name: Option<&str>, only: Option<&[String]>) -> Result<Box<dyn Model>, WorkerError> {
         let blobs = Arc::new(StoredPictures(self.store.clone()));
-        let model = cofferdam_model::open(&self.config, &environment, name, blobs).await?;
+        let model = cofferdam_model::open_one_of(&self.config, &environment, name, only, blobs).await?;
         Ok(Box::new(CountedModel { model, tally: self.tally.clone() }))
     }
 

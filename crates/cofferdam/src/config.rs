@@ -20,12 +20,14 @@ use serde::Deserialize;
 
 use crate::toml_file;
 
+mod browser;
 mod mcp;
 mod openid;
 mod repositories;
 mod service;
 mod telemetry;
 
+pub(crate) use browser::BrowserSettings;
 use openid::OpenIdTable;
 pub(crate) use repositories::RepositoriesSettings;
 use service::KeyPlace;
@@ -64,6 +66,7 @@ struct File {
     schedule: Vec<ScheduleSettings>,
     slack: Vec<SlackSettings>,
     mcp: Vec<cofferdam_mcp::ServerSettings>,
+    browser: BrowserSettings,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -281,6 +284,8 @@ pub(crate) struct Config {
     pub(crate) hooks: Vec<HookSettings>,
     /// Other programs whose tools sessions may call.
     pub(crate) mcp: Vec<cofferdam_mcp::ServerSettings>,
+    /// The browser of sessions.
+    pub(crate) browser: BrowserSettings,
     /// What begins at set times.
     pub(crate) schedules: Vec<ScheduleSettings>,
 }
@@ -344,6 +349,7 @@ impl Config {
             hooks: file.hook,
             schedules: file.schedule,
             mcp: mcp::checked(file.mcp)?,
+            browser: file.browser.checked()?,
             slacks: file.slack,
         })
     }
@@ -440,6 +446,7 @@ mod tests {
         assert_eq!(config.secrets, SecretsSettings::default(), "the example shows the defaults");
         assert_eq!(config.telemetry, TelemetrySettings::default(), "the example shows the defaults");
         assert_eq!(config.retention, RetentionSettings::default(), "the example shows the defaults");
+        assert_eq!(config.browser, BrowserSettings::default(), "the example shows the defaults");
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 
@@ -461,6 +468,7 @@ mod tests {
         assert_eq!(ScheduleSettings::schedules(&config.schedules, now()).unwrap().len(), 1);
         assert_eq!(config.slacks.len(), 1);
         assert_eq!(config.mcp.len(), 2);
+        assert_eq!(config.browser.program.as_deref(), Some("/usr/bin/chromium"));
         assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
@@ -512,6 +520,8 @@ mod tests {
             ("[[mcp]]\nname = \"Docs\"\ncommand = [\"x\"]\n", "lower-case"),
             ("[[mcp]]\nname = \"docs\"\n", "`command`"),
             ("[[mcp]]\nname = \"docs\"\ncommands = []\n", "did you mean `command`"),
+            ("[browser]\nprogram = \"chromium\"\n", "absolute"),
+            ("[browser]\nprogramm = \"/usr/bin/chromium\"\n", "did you mean `program`"),
             ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),
             ("[[sandbox.read_only]]\nhost = \"/no/such/place\"\ninside = \"/cache\"\n", "does not exist"),

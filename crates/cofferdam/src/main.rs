@@ -103,6 +103,8 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Plan(arguments) => commands::steer::plan(&app, arguments).await,
         Command::Rollback(arguments) => commands::steer::rollback(&app, arguments).await,
         Command::Fork(arguments) => commands::steer::fork(&app, arguments).await,
+        Command::Compare(arguments) => commands::attempts::compare(&app, arguments).await,
+        Command::Choose(arguments) => Box::pin(commands::attempts::choose(&app, arguments)).await,
         Command::Checkpoints(arguments) => {
             Box::pin(commands::checkpoints::checkpoints(&app, arguments)).await
         }
@@ -122,7 +124,9 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
         Command::Forge(ForgeCommand::Check(arguments)) => commands::forge::check(&app, arguments).await,
         Command::Slack(SlackCommand::Check(arguments)) => commands::slack::check(&app, arguments).await,
+        Command::Playbook(command) => Box::pin(commands::playbook::playbook(&app, command)).await,
         Command::Skill(command) => Box::pin(commands::skill::skill(&app, command)).await,
+        Command::Memory(command) => Box::pin(commands::memory::memory(&app, command)).await,
         Command::Mcp(command) => Box::pin(commands::mcp::mcp(&app, command)).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&app, arguments).await,
         Command::Attack(arguments) => commands::attack::attack(&app, arguments).await,

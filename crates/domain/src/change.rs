@@ -137,4 +137,17 @@ pub struct Received {
     /// New contents that Git LFS is to keep, as far as some megabytes: they came out beside the bundle, and go to the forge before the branch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contents: Vec<BlobRef>,
+    /// Submodules in which the agent left other files than their commits have. Those are not delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodules: Vec<Undelivered>,
+}
+
+/// A submodule with other files than its commit has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// Where it is in the repository.
+    pub path: String,
+    /// Whether there are only files which its commit does not have at all: what tests leave behind, perhaps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_added: bool,
 }

@@ -93,6 +93,14 @@ pub struct Parent {
     pub schema: Option<ResultSchema>,
 }
 
+impl Parent {
+    /// Whether it takes a fresh look at what that session has made ([`crate::self_review`]). Then the task is in the platform's words.
+    #[must_use]
+    pub fn looks_afresh(&self) -> bool {
+        self.call == crate::self_review::NO_CALL
+    }
+}
+
 /// What came of delegated work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegated {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{BlobRef, Event, EventBody, Seq, SessionId};
+use crate::{Attempt, BlobRef, Event, EventBody, Seq, SessionId};
 
 /// Why a session cannot be taken back to a place in its log, or be forked there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,13 +65,29 @@ pub fn fork(events: &[Event], at: Seq, fork: Fork) -> Result<Vec<EventBody>, NoW
         return Err(NoWayBack::Published(published.seq));
     }
     let before = copied.get(..last).unwrap_or_default();
-    if before.iter().any(|event| matches!(event.body, EventBody::SessionEnded { .. })) {
+    let over = |event: &&Event| {
+        matches!(event.body, EventBody::SessionEnded { .. } | EventBody::AttemptReady { .. })
+    };
+    if before.iter().any(over) {
         return Err(NoWayBack::LaterTurn(at));
     }
-    let Fork { by, model, instruction } = fork;
+    let Fork { by, model, instruction, attempt } = fork;
     let forked = EventBody::Forked { from: first.session, at, by, model, instruction };
     let stored = stored_later(events, copied);
-    Ok(copied.iter().map(|event| event.body.clone()).chain(stored).chain([forked]).collect())
+    let copies = copied.iter().map(|event| copy(&event.body, attempt));
+    Ok(copies.chain(stored).chain([forked]).collect())
+}
+
+/// An event as a fork has it: which attempt a session is, is not what another one is that was forked from it.
+fn copy(body: &EventBody, attempt: Option<Attempt>) -> EventBody {
+    let EventBody::TaskAccepted { task } = body else { return body.clone() };
+    let task = task.clone();
+    EventBody::TaskAccepted {
+        task: match attempt {
+            Some(attempt) => task.attempted(attempt),
+            None => task.alone(),
+        },
+    }
 }
 
 /// What says where the files of copied checkpoints are, and is not among what is copied: it may have been said later.
@@ -104,6 +120,8 @@ pub struct Fork {
     pub model: Option<String>,
     /// What the agent is told to do instead.
     pub instruction: Option<String>,
+    /// Which one of several forks at the same place it is, of which one is to be chosen.
+    pub attempt: Option<Attempt>,
 }
 
 /// Files of a session that can be gone back to.
@@ -242,6 +260,27 @@ mod tests {
         let names: Vec<&str> = forked.iter().map(EventBody::name).collect();
         assert_eq!(names, ["cancel_asked", "checkpointed", "rolled_back", "checkpointed", "forked"]);
         assert_eq!(fork(&events, Seq(3), Fork::default()), Err(NoWayBack::Unknown(Seq(3))));
+    }
+
+    #[test]
+    fn a_fork_of_an_attempt_is_none_unless_it_is_to_be_one() {
+        use crate::{Source, Task, attempt::Choose};
+        let attempt = |number| Attempt { group: SessionId::from_u128(9), number, of: 3, choose: Choose::Ask };
+        let plain = Task::new("x".into(), "/r".into(), None, "ann".into(), Source::Api).unwrap();
+        let task = plain.clone().attempted(attempt(1));
+        let ready = EventBody::AttemptReady { commit: "c".into() };
+        let events = log(vec![EventBody::TaskAccepted { task }, checkpoint(1), ready, checkpoint(2)]);
+        let first = |fork: Result<Vec<EventBody>, NoWayBack>| fork.unwrap().remove(0);
+        assert_eq!(
+            first(fork(&events, Seq(2), Fork::default())),
+            EventBody::TaskAccepted { task: plain.clone() },
+            "as it was asked, with the hash of that"
+        );
+        let again = Fork { attempt: Some(attempt(2)), ..Fork::default() };
+        let task = plain.attempted(attempt(2));
+        assert_eq!(first(fork(&events, Seq(2), again)), EventBody::TaskAccepted { task });
+        // What was ready is not gone on from as if it had never been.
+        assert_eq!(fork(&events, Seq(4), Fork::default()), Err(NoWayBack::LaterTurn(Seq(4))));
     }
 
     #[test]

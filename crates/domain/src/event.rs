@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     fixed::{EditFormat, Fixed, ModelInfo},
     instructions::{Applies, Giver, Instruction, InstructionKind, Instructions},
-    repository::{Merged, Moved, Repository},
+    repository::{Merged, Moved, Repository, Submodule, SubmoduleReading},
     routes::{ModelRole, Routes},
     work::{ModelFailure, NudgeReason, PlanDecision, Stage},
 };
@@ -416,10 +416,17 @@ pub enum EventBody {
     },
     /// A fresh look was taken at the change before it is delivered.
     SelfReviewed(Box<crate::SelfReview>),
+    /// The change of one of several attempts is ready, and is delivered once somebody has chosen it.
+    AttemptReady {
+        /// Its head commit, object id in hexadecimal; with several repositories those of all that have changed, with `+` between them.
+        commit: String,
+    },
     /// This attempt is the one that is delivered.
     AttemptChosen {
         /// Who chose it, as text for people; a rule has a name too.
         by: String,
+        /// What was ready when it was chosen. Nothing else is delivered for that.
+        commit: String,
     },
     /// Another attempt is delivered, and this one is not.
     AttemptPassedOver {
@@ -427,6 +434,8 @@ pub enum EventBody {
         by: String,
         /// Which was chosen.
         chosen: SessionId,
+        /// What that one had ready.
+        commit: String,
     },
     /// The branch stands on the forge.
     Pushed {

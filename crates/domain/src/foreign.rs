@@ -34,6 +34,9 @@ pub struct ForeignServer {
     pub name: String,
     /// The digest of what was approved: how it is started or reached, and what it says of its tools. It must be the same when it is used.
     pub digest: Digest,
+    /// Whether the operator says that all it tells may be seen by anybody. What another one tells is taken for private.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
 }
 
 /// One tool.
@@ -45,6 +48,9 @@ pub struct ForeignTool {
     pub name: String,
     /// What the model calls it: the server's name, two underscores, the tool's.
     pub called: String,
+    /// What its server is asked for when it is called.
+    #[serde(default, skip_serializing_if = "ForeignKind::is_tool")]
+    pub kind: ForeignKind,
     /// What its server says of it. Untrusted.
     pub description: String,
     /// JSON Schema of its arguments, as its server says. Untrusted.
@@ -57,6 +63,29 @@ pub struct ForeignTool {
     /// What must be true of the arguments of a call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<ArgumentRule>,
+}
+
+/// What a server is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForeignKind {
+    /// That it does what a tool of its own does.
+    #[default]
+    Tool,
+    /// Which resources it has.
+    ListResources,
+    /// What a resource holds.
+    ReadResource,
+    /// A prompt.
+    GetPrompt,
+}
+
+impl ForeignKind {
+    /// Whether it is one of the server's own tools.
+    #[must_use]
+    pub const fn is_tool(&self) -> bool {
+        matches!(self, Self::Tool)
+    }
 }
 
 /// Whether a tool may be called.

@@ -106,9 +106,18 @@ impl Notice {
     #[must_use]
     pub fn of(body: &EventBody) -> Option<Self> {
         let (kind, text) = said_by(body)?;
-        let text = text.map(|text| text.chars().take(LONGEST_TEXT).collect());
-        Some(Self { kind, text })
+        Some(Self { kind, text: text.map(beginning) })
     }
+}
+
+/// As much of a text as a notice has, and where the rest is: nobody should take a part of what is asked for all of it.
+fn beginning(text: &str) -> String {
+    const REST: &str = " … (cut: the session has all of it)";
+    if text.chars().nth(LONGEST_TEXT).is_none() {
+        return text.to_owned();
+    }
+    let most = LONGEST_TEXT - REST.chars().count();
+    text.chars().take(most).chain(REST.chars()).collect()
 }
 
 fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
@@ -184,7 +193,12 @@ mod tests {
             EventBody::SandboxFrozen { sandbox: SandboxId::from_u128(1), reason: "ß".repeat(9_000) };
         let notice = Notice::of(&frozen).unwrap();
         assert_eq!(notice.kind, NoticeKind::Frozen);
-        assert_eq!(notice.text.unwrap().chars().count(), LONGEST_TEXT);
+        let text = notice.text.unwrap();
+        assert_eq!(text.chars().count(), LONGEST_TEXT);
+        assert!(text.ends_with("ß … (cut: the session has all of it)"), "{text}");
+        let whole =
+            EventBody::SandboxFrozen { sandbox: SandboxId::from_u128(1), reason: "ß".repeat(LONGEST_TEXT) };
+        assert_eq!(Notice::of(&whole).unwrap().text, Some("ß".repeat(LONGEST_TEXT)));
         let ended = |outcome| EventBody::SessionEnded { outcome };
         let kind = |outcome| Notice::of(&ended(outcome)).map(|notice| notice.kind);
         assert_eq!(kind(Outcome::Succeeded), Some(NoticeKind::PullRequest));

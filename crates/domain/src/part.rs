@@ -54,6 +54,18 @@ pub struct Also {
     pub base: Option<String>,
 }
 
+impl Also {
+    /// As people write it in one word: the repository, and after a `#` the ref to start from.
+    #[must_use]
+    pub fn typed(text: &str) -> Self {
+        let (repository, base) = match text.rsplit_once('#') {
+            Some((repository, base)) => (repository, Some(base.to_owned())),
+            None => (text, None),
+        };
+        Self { repository: repository.to_owned(), base }
+    }
+}
+
 /// Why repositories cannot go together in one task.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidParts {
@@ -190,6 +202,13 @@ mod tests {
         assert_eq!(plain.directories(), [] as [String; 0]);
         assert_eq!(plain.directory(Part::FIRST), None);
         assert_eq!(plain.parts().collect::<Vec<_>>(), [Part::FIRST]);
+    }
+
+    #[test]
+    fn others_are_written_in_a_word() {
+        assert_eq!(Also::typed("/r/b"), also("/r/b"));
+        let based = Also { base: Some("next".into()), ..also("https://h/a#b") };
+        assert_eq!(Also::typed("https://h/a#b#next"), based);
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub struct Policy {
     /// Whether what was noted for later sessions is shown to the agent, and it may put forward more.
     #[serde(skip_serializing_if = "Advice::is_used")]
     pub memory: Advice,
-    /// How often a fresh session looks at the change before it is delivered; 0 for never.
-    #[serde(skip_serializing_if = "is_zero")]
+    /// How often a fresh session looks at the change before it is delivered; 0 for never, at most [`MOST_ROUNDS`](crate::self_review::MOST_ROUNDS).
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "crate::self_review::rounds")]
     pub self_review: u8,
     /// What is done when a session that has read what outsiders may have written, and holds what is not public, wants to change the world outside.
     #[serde(skip_serializing_if = "Mixed::is_usual")]
@@ -143,6 +143,7 @@ impl Policy {
             servers,
             instructions,
             memory,
+            self_review,
             mixed,
             models,
         } = narrowing;
@@ -167,6 +168,8 @@ impl Policy {
         if *memory == Some(Advice::Off) {
             policy.memory = Advice::Off;
         }
+        // It permits nothing, however often it is.
+        policy.self_review = self_review.unwrap_or(policy.self_review);
         if *mixed == Some(Mixed::Ask) {
             policy.mixed = Mixed::Ask;
         }
@@ -192,6 +195,23 @@ impl Policy {
         }
         policy
     }
+}
+
+/// Whether a model, `provider/name`, is among those that may be asked; all may where there is no list.
+#[must_use]
+pub fn permits_model(only: Option<&[String]>, model: &str) -> bool {
+    let fits = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(start) => model.starts_with(start),
+        None => model == pattern,
+    };
+    only.is_none_or(|only| only.iter().any(fits))
+}
+
+/// The same of a model as somebody has named it: whether that alone rules it out. What a short name, a provider's name or a recording's stands for shows when
+/// it is opened.
+#[must_use]
+pub fn rules_out_model(only: Option<&[String]>, named: &str) -> bool {
+    named.contains('/') && !named.starts_with("scripted:") && !permits_model(only, named)
 }
 
 /// Patterns for what fits both lists.
@@ -250,6 +270,12 @@ pub struct Narrowing {
     /// `off`, so that nothing noted earlier is shown and nothing new is put forward.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Advice>,
+    /// How often a fresh session looks at the change before it is delivered; more often or less, since it permits nothing.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::self_review::rounds_if_said"
+    )]
+    pub self_review: Option<u8>,
     /// `ask`, so that a person decides where untrusted words and private data have come together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixed: Option<Mixed>,
@@ -472,6 +498,43 @@ mod tests {
         let names: Vec<&str> = narrow.egress.rules.iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, ["docs"]);
         assert!(narrow.egress.access == AccessPolicy::Refuse && !narrow.egress.registries.enabled);
+    }
+
+    #[test]
+    fn a_fresh_look_is_taken_as_often_as_is_said_within_bounds() {
+        assert_eq!(own().self_review, 0);
+        assert_eq!(narrowed(r#"{"self_review":2}"#).self_review, 2);
+        let often = Policy { self_review: 3, ..own() };
+        let none: Narrowing = serde_json::from_str(r#"{"self_review":0}"#).unwrap();
+        assert_eq!(often.narrowed_by(&none).self_review, 0);
+        assert_eq!(often.narrowed_by(&Narrowing::default()).self_review, 3);
+        for bad in ["4", "-1", "300", "true", "null"] {
+            let text = format!("{{\"self_review\":{bad}}}");
+            assert!(serde_json::from_str::<Policy>(&text).is_err(), "{bad}");
+            assert!(serde_json::from_str::<Narrowing>(&text).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_models_that_fit_may_be_asked() {
+        let only: Vec<String> = vec!["a/large".into(), "b/*".into()];
+        for (model, permitted) in [("a/large", true), ("a/large-2", false), ("b/x", true), ("bb/x", false)] {
+            assert_eq!(permits_model(Some(&only), model), permitted, "{model}");
+            assert!(permits_model(None, model) && !permits_model(Some(&[]), model));
+            assert_eq!(rules_out_model(Some(&only), model), !permitted);
+        }
+        assert!(!rules_out_model(Some(&only), "large") && !rules_out_model(Some(&only), "scripted:/a.toml"));
+        let policy = Policy { models: Some(only), ..own() };
+        let left =
+            |narrowing: &str| policy.narrowed_by(&serde_json::from_str(narrowing).unwrap()).models.unwrap();
+        assert_eq!(left(r#"{"models":["*"]}"#), ["a/large", "b/*"]);
+        assert_eq!(left(r#"{"models":["b/small","a/*","c/d"]}"#), ["a/large", "b/small"]);
+        assert_eq!(left(r#"{"models":[]}"#), [] as [String; 0]);
+        assert_eq!(narrowed(r#"{"models":["a/*"]}"#).models.unwrap(), ["a/*"]);
+        let allow = Policy { mixed: Mixed::Allow, ..own() };
+        let said = |text: &str| serde_json::from_str::<Narrowing>(text).unwrap();
+        assert_eq!(allow.narrowed_by(&said(r#"{"mixed":"ask"}"#)).mixed, Mixed::Ask);
+        assert_eq!(own().narrowed_by(&said(r#"{"mixed":"allow"}"#)).mixed, Mixed::Ask);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum WaitingFor {
     Plan,
     /// For money: for somebody to continue it, or the next day.
     Budget,
+    /// For somebody to choose among several attempts.
+    Choice,
 }
 
 impl WaitingFor {
@@ -64,13 +66,14 @@ impl WaitingFor {
             Self::Answer => "answer",
             Self::Plan => "plan",
             Self::Budget => "budget",
+            Self::Choice => "choice",
         }
     }
 
     /// The one with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Pause, Self::Answer, Self::Plan, Self::Budget]
+        [Self::Pause, Self::Answer, Self::Plan, Self::Budget, Self::Choice]
             .into_iter()
             .find(|waiting| waiting.name() == name)
     }
@@ -153,7 +156,7 @@ mod tests {
             assert_eq!(serde_json::to_value(SessionState::named(state).unwrap()).unwrap(), state);
         }
         assert_eq!(SessionState::named("paused"), None);
-        for waiting in ["pause", "answer", "plan", "budget"] {
+        for waiting in ["pause", "answer", "plan", "budget", "choice"] {
             assert_eq!(serde_json::to_value(WaitingFor::named(waiting).unwrap()).unwrap(), waiting);
         }
     }

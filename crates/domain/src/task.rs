@@ -258,6 +258,15 @@ impl Task {
         self
     }
 
+    /// The same task, as none of several attempts at it.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        if self.attempt.take().is_some() {
+            self.content_hash = self.hash();
+        }
+        self
+    }
+
     /// The same task, as a playbook words it.
     #[must_use]
     pub fn by_playbook(mut self, playbook: PlaybookUse) -> Self {

@@ -140,7 +140,7 @@ impl Door {
     /// What a sandbox needs so that its programs trust the door.
     #[must_use]
     pub fn trust(&self) -> Trust {
-        crate::authority::trust(self.0.leaves.authority().certificate(), &self.0.roots)
+        crate::authority::trust(self.0.leaves.authority(), &self.0.roots)
     }
 
     /// The certificate of the authority that its TLS is of, in DER: for a program of the worker's own that goes through it.

@@ -22,6 +22,7 @@ use crate::{
     call::{Call, Output, Transport},
     mirror::DENIALS,
     remote::{At, GitCredential, Talk, TalkError},
+    remote_forge::is_of_one_owner,
 };
 
 /// What git says, beside [`DENIALS`], when a server does not accept what is presented. Servers hide what somebody may not see: then it is
@@ -36,6 +37,8 @@ pub struct Access {
     talk: Arc<dyn Talk>,
     at: At,
     url: String,
+    /// Whether everybody on the internet may read the repository, as the forge says.
+    public: bool,
 }
 
 impl fmt::Debug for Access {
@@ -44,13 +47,25 @@ impl fmt::Debug for Access {
             .field("forge", &self.forge)
             .field("at", &self.at)
             .field("url", &self.url)
+            .field("public", &self.public)
             .finish_non_exhaustive()
     }
 }
 
 impl Access {
     pub(crate) fn new(forge: &str, org: OrgId, talk: Arc<dyn Talk>, at: At, url: String) -> Self {
-        Self { forge: forge.to_owned(), org, talk, at, url }
+        Self { forge: forge.to_owned(), org, talk, at, url, public: false }
+    }
+
+    /// The same to a repository that everybody on the internet may read, if `public`.
+    pub(crate) fn to_public(mut self, public: bool) -> Self {
+        self.public = public;
+        self
+    }
+
+    /// Whether everybody on the internet may read the repository, as far as its forge says so.
+    pub(crate) const fn is_public(&self) -> bool {
+        self.public
     }
 
     /// The forge's name in the configuration.
@@ -63,6 +78,12 @@ impl Access {
     #[must_use]
     pub fn at(&self) -> &At {
         &self.at
+    }
+
+    /// Whether another repository is of the same owner on the same forge now.
+    #[must_use]
+    pub fn is_kin(&self, other: &Self) -> bool {
+        self.forge == other.forge && self.org == other.org && is_of_one_owner(&self.at.path, &other.at.path)
     }
 
     /// Where git finds it now.

@@ -7,6 +7,7 @@ use crate::{
     advice::TreeFile,
     mirror::DETACHED_HEAD,
     objects::{self, ObjectKind},
+    submodules::{Gitlink, MOST_LINKS},
     working_copy,
 };
 
@@ -38,6 +39,12 @@ pub struct Base {
     pub notes: Vec<String>,
     /// Its files that may advise agents, by their paths.
     pub advice: Vec<TreeFile>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Its submodules, as far as they are looked at.
+    pub gitlinks: Vec<Gitlink>,
+    /// How many submodules it has.
+    pub submodules: u64,
 }
 
 impl From<&Base> for Repository {
@@ -49,6 +56,9 @@ impl From<&Base> for Repository {
             notes: base.notes.clone(),
             cones: Vec::new(),
             contents: None,
+            submodules: Vec::new(),
+            tests: None,
+            public: false,
         }
     }
 }
@@ -154,8 +164,18 @@ impl Mirror {
         let tree = objects::tree(&self.git, &self.repository(), &commit).await?;
         let history = self.history(&commit).await?;
         self.complete(&commit, history).await.map_err(Box::new)?;
-        let mut base =
-            Base { commit, tree, branch, files: 0, history, notes: Vec::new(), advice: Vec::new() };
+        let mut base = Base {
+            commit,
+            tree,
+            branch,
+            files: 0,
+            history,
+            notes: Vec::new(),
+            advice: Vec::new(),
+            bytes: 0,
+            gitlinks: Vec::new(),
+            submodules: 0,
+        };
         self.describe(&mut base).await?;
         Ok(base)
     }
@@ -281,6 +301,9 @@ impl Mirror {
         let listing = Listing::of(self, &base.tree).await?;
         base.files = listing.files;
         base.advice = listing.advice;
+        base.bytes = listing.bytes;
+        base.gitlinks = listing.gitlinks;
+        base.submodules = listing.submodules;
         let mut note = |text: String| base.notes.push(text);
         if self.is_shallow() {
             note("The repository is a shallow clone: history before its oldest commit is missing.".into());
@@ -288,12 +311,6 @@ impl Mirror {
         if let History::Recent(generations) = base.history {
             note(format!(
                 "The history is long: the sandbox has the last {generations} generations of commits."
-            ));
-        }
-        if listing.submodules > 0 {
-            note(format!(
-                "{} left out: nothing is in its place.",
-                counted_is(listing.submodules, "submodule")
             ));
         }
         if listing.files >= MANY_FILES {
@@ -320,16 +337,13 @@ impl Mirror {
     }
 }
 
-/// A number with its noun and the verb: `1 file is`, `2 files are`.
-fn counted_is(count: u64, noun: &str) -> String {
-    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
-}
-
 /// What a tree has in it.
 #[derive(Debug, Default)]
 struct Listing {
     files: u64,
+    bytes: u64,
     submodules: u64,
+    gitlinks: Vec<Gitlink>,
     advice: Vec<TreeFile>,
 }
 
@@ -343,9 +357,13 @@ impl Listing {
             let (id, size, path) = blob(entry).ok_or_else(|| output.unexpected(entry))?;
             let Some(size) = size else {
                 listing.submodules += 1;
+                if listing.gitlinks.len() < MOST_LINKS {
+                    listing.gitlinks.push(Gitlink { path: path.to_owned(), commit: id });
+                }
                 continue;
             };
             listing.files += 1;
+            listing.bytes = listing.bytes.saturating_add(size);
             if cofferdam_instructions::is_candidate(path) && listing.advice.len() < MOST_ADVICE {
                 listing.advice.extend(TreeFile::of(entry, &id, size, path));
             }

@@ -55,6 +55,14 @@ impl Forges {
         }
     }
 
+    /// Whether another repository is on the same configured forge as this one and of the same owner, as their addresses say; `None` where this
+    /// one is on none. An address may be out of date: who owns it now, [`Access::at`] says.
+    #[must_use]
+    pub fn are_kin(&self, org: OrgId, one: &RepositoryAddress, other: &RepositoryAddress) -> Option<bool> {
+        let forge = self.find(|forge| forge.owns(org, one))?;
+        Some(forge.are_kin(one, other))
+    }
+
     /// Who asked for a task, as commits name people on the forge where it was asked: from what that forge has told of the account, never from
     /// what somebody wrote.
     #[must_use]

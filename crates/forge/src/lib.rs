@@ -50,6 +50,7 @@ mod rendered;
 mod scripts;
 mod seed;
 mod signing;
+mod submodules;
 mod working_copy;
 
 pub use access::Access;
@@ -72,6 +73,12 @@ pub use quarantine::{Quarantine, ReceiveError, ReceiveLimits};
 pub use recreate::{Authorship, Identity, Joined};
 pub use remote_forge::RemoteForge;
 pub use rendered::{Concealed, Concealment, MOST_CHARACTERS, Rendered, rendered, rendered_line};
-pub use scripts::{Collected, UnknownOutput, checkout_script, collect_script, new_contents};
+pub use scripts::{
+    Collected, UnknownOutput, changed_submodules, checkout_script, collect_script, new_contents,
+    submodule_script, submodules_script,
+};
 pub use seed::Seed;
 pub use signing::{SigningError, SigningKey};
+pub use submodules::{
+    Gitlink, InvalidBeginning, ModuleName, NamedSubmodule, SubmoduleRules, SubmoduleSource, joined_url,
+};

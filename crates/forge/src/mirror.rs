@@ -23,6 +23,7 @@ use crate::{
     objects,
     partial::{self, SOURCE, checked, without_contents},
     remote::TalkError,
+    submodules::SubmoduleRules,
 };
 
 /// A first clone over the network may take this long.
@@ -151,6 +152,7 @@ pub struct Mirrors {
     directory: PathBuf,
     whole_up_to: u64,
     lfs: LfsRules,
+    submodules: SubmoduleRules,
 }
 
 /// A mirror that was up to date when it was made.
@@ -170,7 +172,13 @@ impl Mirrors {
     /// The mirrors in `directory` (absolute), which is made when it is first needed.
     #[must_use]
     pub fn new(git: Git, directory: impl Into<PathBuf>) -> Self {
-        Self { git, directory: directory.into(), whole_up_to: Self::WHOLE_UP_TO, lfs: LfsRules::default() }
+        Self {
+            git,
+            directory: directory.into(),
+            whole_up_to: Self::WHOLE_UP_TO,
+            lfs: LfsRules::default(),
+            submodules: SubmoduleRules::default(),
+        }
     }
 
     /// Of repositories behind the network whose first copy would have more bytes than this, only those contents are
@@ -190,6 +198,18 @@ impl Mirrors {
     #[must_use]
     pub const fn lfs_rules(&self) -> &LfsRules {
         &self.lfs
+    }
+
+    /// How much is brought of submodules, and from where.
+    #[must_use]
+    pub fn submodules(self, submodules: SubmoduleRules) -> Self {
+        Self { submodules, ..self }
+    }
+
+    /// How much is brought of submodules, and from where.
+    #[must_use]
+    pub const fn submodule_rules(&self) -> &SubmoduleRules {
+        &self.submodules
     }
 
     /// What Git LFS keeps of a repository. It is kept beside its mirror, and whose the mirror is, that is whose it is.
@@ -277,6 +297,28 @@ impl Mirror {
     #[must_use]
     pub fn address(&self) -> &RepositoryAddress {
         &self.address
+    }
+
+    /// Where its source is now: a path without links, or the URL at which its forge says that the repository is found, whatever it was called before.
+    #[must_use]
+    pub fn found_at(&self) -> String {
+        match &self.access {
+            Some(access) => access.url().to_owned(),
+            None => self.address.to_string(),
+        }
+    }
+
+    /// How it was read, where that took a configured forge's credential.
+    #[must_use]
+    pub const fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
+    }
+
+    /// Whether everybody on the internet may read it, as its forge says. Of what is on no configured forge nobody knows: an address in a company's
+    /// network, or a key of whoever runs this, may be what it is read with.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.access.as_ref().is_some_and(Access::is_public)
     }
 
     /// Whether the source has only the recent part of its history.

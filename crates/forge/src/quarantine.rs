@@ -215,7 +215,16 @@ impl Quarantine {
         }
         let stat = self.stat(&self.base, &head).await?;
         let (head, tree) = (head.to_string(), tree.to_string());
-        Ok(Received { bundle: digest, head, tree, stat, patch: None, objects: None, contents: Vec::new() })
+        Ok(Received {
+            bundle: digest,
+            head,
+            tree,
+            stat,
+            patch: None,
+            objects: None,
+            contents: Vec::new(),
+            submodules: Vec::new(),
+        })
     }
 
     /// What a commit that was taken in from the repository has beyond the base, as if it had come out of a sandbox.
@@ -234,6 +243,7 @@ impl Quarantine {
             patch: None,
             objects: None,
             contents: Vec::new(),
+            submodules: Vec::new(),
         })
     }
 

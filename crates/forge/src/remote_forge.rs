@@ -54,6 +54,14 @@ impl RemoteForge {
         self.org == org && self.site.owns(repository).is_some()
     }
 
+    /// Whether two repositories are here and of one owner.
+    pub(crate) fn are_kin(&self, one: &RepositoryAddress, other: &RepositoryAddress) -> bool {
+        match (self.site.owns(one), self.site.owns(other)) {
+            (Some(one), Some(other)) => is_of_one_owner(&one, &other),
+            _ => false,
+        }
+    }
+
     /// Where people read a pull request of a repository.
     pub(crate) fn page(&self, repository: &RepositoryAddress, number: u64) -> Option<String> {
         let path = self.site.owns(repository)?;
@@ -71,7 +79,10 @@ impl RemoteForge {
             return Err(TalkError::Malformed { forge: forge.to_owned(), what, reason });
         }
         let url = self.site.clone_url(&found.path).to_string();
-        Ok(Access::new(forge, self.org, self.talk.clone(), At { id: found.id, path: found.path }, url))
+        let public = found.public && self.site.is_open();
+        let access =
+            Access::new(forge, self.org, self.talk.clone(), At { id: found.id, path: found.path }, url);
+        Ok(access.to_public(public))
     }
 
     /// An account as commits name it: by the address that the forge itself takes for it.
@@ -259,6 +270,12 @@ impl RemoteForge {
         };
         Ok(self.known(repository, session, pull))
     }
+}
+
+/// Whether two paths `owner/name` have the same owner: that of both, where there are groups in groups.
+pub(crate) fn is_of_one_owner(one: &str, other: &str) -> bool {
+    let owner = |path: &str| path.split_once('/').map(|(owner, _)| owner.to_ascii_lowercase());
+    owner(one).is_some_and(|name| owner(other) == Some(name))
 }
 
 fn not_open(session: SessionId, state: PullState) -> PublishError {

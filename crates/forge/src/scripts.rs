@@ -3,11 +3,15 @@
 //! Both are POSIX shell and need only git and the usual tools. They run among untrusted programs and are no
 //! more trusted than those: what they print and write is data, which [`crate::Quarantine`] examines.
 
+use std::collections::BTreeMap;
+
 use crate::{ObjectId, cones::leaving_out};
 
 const CHECKOUT: &str = include_str!("scripts/checkout.sh");
 const COLLECT: &str = include_str!("scripts/collect.sh");
 const LFS: &str = include_str!("scripts/lfs.sh");
+const SUBMODULE: &str = include_str!("scripts/submodule.sh");
+const SUBMODULES: &str = include_str!("scripts/submodules.sh");
 
 /// The command that makes `workspace` a whole, private repository with the seed's branch checked out, both
 /// being paths inside the sandbox; of its files only those in `cones`, if there are any. The directory may exist if
@@ -30,6 +34,39 @@ pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str, cones: &[S
     let mut command = command(COLLECT, &["collect", base.as_str(), workspace, bundle, LFS]);
     command.extend(leaving_out(cones));
     command
+}
+
+/// The command that checks the seed of a submodule out at `path` of the repository `within`, if that has the submodule there at this commit;
+/// otherwise nothing is done. Both are paths inside the sandbox. What Git LFS keeps of it stays pointers.
+#[must_use]
+pub fn submodule_script(seed: &str, within: &str, path: &str, commit: &ObjectId) -> Vec<String> {
+    command(SUBMODULE, &["submodule", within, path, commit.as_str(), seed, LFS, CHECKOUT])
+}
+
+/// The command that finds out in which of these submodules of `workspace` the files are not as their commits have them. What it prints is for
+/// [`changed_submodules`].
+#[must_use]
+pub fn submodules_script(workspace: &str, paths: &[&str]) -> Vec<String> {
+    let mut command = command(SUBMODULES, &["submodules", workspace]);
+    command.extend(paths.iter().map(|path| (*path).to_owned()));
+    command
+}
+
+/// Reads the output of [`submodules_script`]'s command: the places of those submodules among its paths, and whether they have only more files
+/// than their commits. Untrusted, like all that is printed there: it decides what is told, not what is delivered.
+#[must_use]
+pub fn changed_submodules(output: &[u8]) -> BTreeMap<usize, bool> {
+    let text = String::from_utf8_lossy(output);
+    let changed = text.lines().filter_map(|line| {
+        let (what, number) = line.strip_prefix("cofferdam: submodule ")?.split_once(' ')?;
+        let only_added = match what {
+            "changed" => false,
+            "added" => true,
+            _ => return None,
+        };
+        Some((number.parse().ok()?, only_added))
+    });
+    changed.collect()
 }
 
 /// Where [`collect_script`]'s command leaves contents that are new, beside its bundle.
@@ -87,6 +124,13 @@ impl Collected {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn submodules_that_were_changed() {
+        let said = b"noise\ncofferdam: submodule changed 0\ncofferdam: submodule added 2\ncofferdam: submodule gone 3\n\
+            cofferdam: submodule changed -1\ncofferdam: submodule added x\n";
+        assert_eq!(changed_submodules(said), BTreeMap::from([(0, false), (2, true)]));
+    }
 
     #[test]
     fn outputs() {

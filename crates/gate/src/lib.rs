@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attempts;
 mod egress;
 mod evidence;
 mod examine;

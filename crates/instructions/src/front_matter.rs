@@ -4,6 +4,10 @@
 //! are understood; whatever is nested deeper is passed over. Anchors, aliases, tags and merges are refused, so nothing is larger than it
 //! is written. What YAML forbids but everybody writes is taken as it is meant: a colon or a leading asterisk in a plain text.
 
+mod tables;
+
+use tables::Kept;
+
 /// Bytes of a head.
 const MOST_BYTES: usize = 16 * 1024;
 /// Keys of a head.
@@ -24,7 +28,11 @@ pub enum Value {
 
 /// A head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FrontMatter(Vec<(String, Value)>);
+pub struct FrontMatter {
+    entries: Vec<(String, Value)>,
+    /// The lines below each key that has some, for whoever asks for the tables in them.
+    below: Vec<(String, Vec<Kept>)>,
+}
 
 /// Why a head cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +57,16 @@ impl FrontMatter {
     /// What stands under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+        self.entries.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// The tables that are listed under `key`, one after each `- `; none where nothing stands there.
+    ///
+    /// # Errors
+    /// When something else stands there, or what is in one of them cannot be read: with the line.
+    pub fn tables(&self, key: &str) -> Result<Vec<Self>, FrontMatterError> {
+        let below = self.below.iter().find(|(known, _)| known == key);
+        below.map_or(Ok(Vec::new()), |(_, lines)| tables::read(lines))
     }
 
     /// The text under `key`, if there is one.
@@ -73,7 +90,7 @@ impl FrontMatter {
 
     /// The keys, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_str())
+        self.entries.iter().map(|(key, _)| key.as_str())
     }
 }
 
@@ -137,7 +154,12 @@ impl Line<'_> {
 fn parse(lines: &[&str]) -> Result<FrontMatter, FrontMatterError> {
     let lines: Vec<Line<'_>> =
         lines.iter().enumerate().map(|(index, line)| measured(index + 2, line)).collect();
-    let mut entries: Vec<(String, Value)> = Vec::new();
+    table(&lines)
+}
+
+/// The keys of a table, each at the beginning of a line.
+fn table(lines: &[Line<'_>]) -> Result<FrontMatter, FrontMatterError> {
+    let mut read = FrontMatter::default();
     let mut at = 0;
     while let Some(line) = lines.get(at) {
         if is_nothing(line) {
@@ -148,10 +170,10 @@ fn parse(lines: &[&str]) -> Result<FrontMatter, FrontMatterError> {
             return Err(line.wrong("is indented under nothing"));
         }
         let (key, rest) = key_of(line)?;
-        if entries.iter().any(|(known, _)| *known == key) {
+        if read.get(&key).is_some() {
             return Err(line.wrong("has a key that was there before"));
         }
-        if entries.len() >= MOST_KEYS {
+        if read.entries.len() >= MOST_KEYS {
             return Err(FrontMatterError::TooLong);
         }
         // What belongs to the key: everything indented, and list entries that are not.
@@ -161,10 +183,13 @@ fn parse(lines: &[&str]) -> Result<FrontMatter, FrontMatterError> {
         });
         let count = below.count();
         let below = &lines[at + 1..at + 1 + count];
-        entries.push((key, value(line, rest, below)?));
+        if count > 0 {
+            read.below.push((key.clone(), below.iter().map(Kept::of).collect()));
+        }
+        read.entries.push((key, value(line, rest, below)?));
         at += 1 + count;
     }
-    Ok(FrontMatter(entries))
+    Ok(read)
 }
 
 fn measured(number: usize, line: &str) -> Line<'_> {

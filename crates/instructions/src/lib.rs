@@ -2,7 +2,7 @@
 //!
 //! What this crate is for: [`Gathering`] is told what a commit has, says which files it wants to see, and makes of their bytes what a session is
 //! given: `AGENTS.md` and what other programs call the same, rules with globs, skills in the Agent Skills format. [`about()`] says which of them
-//! a path brings up.
+//! a path brings up. [`Playbook`] reads a task with gaps, which an organisation keeps for its people, and fills them.
 //!
 //! What it never does: I/O; follow a link, a path out of the repository, an alias of YAML or a circle of imports; leave a character unseen;
 //! believe what a text says about itself. Whatever the bytes are, what comes out is bounded, and what was left out is said.
@@ -18,6 +18,7 @@ mod glob;
 mod imports;
 mod kind;
 mod pack;
+mod playbook;
 mod rule;
 mod skill;
 
@@ -28,4 +29,7 @@ pub use glob::fits;
 pub use imports::named;
 pub use kind::{is_candidate, kind_of, skill_folder};
 pub use pack::{packed, placed};
+pub use playbook::{
+    Accepts, InvalidPlaybook, InvalidValues, MOST_PLAYBOOK, Parameter, Playbook, PlaybookName,
+};
 pub use skill::{InvalidSkill, Skill, SkillName};

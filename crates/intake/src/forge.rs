@@ -10,8 +10,10 @@ mod reading;
 mod settings;
 pub(crate) mod standing;
 pub(crate) mod text;
+mod together;
 mod way;
 
 pub use check::{Found, Grade};
 pub use settings::{ForgeSettings, ForgeTrouble, OpenForge};
+pub use together::TogetherSettings;
 pub use way::ForgeWay;

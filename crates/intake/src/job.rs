@@ -2,7 +2,7 @@
 //! named. Nothing that arrives can change any of that.
 
 use cofferdam_domain::{
-    EventBody, Origin, SessionId, Source, Task,
+    Also, EventBody, Origin, SessionId, Source, Task,
     task::{Wishes, is_base},
 };
 use cofferdam_forge::RemoteRepository;
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) repository: String,
     /// The ref to start from.
     pub(crate) base: Option<String>,
+    /// The repositories that it is about beside that one.
+    pub(crate) also: Vec<Also>,
     /// Model and policy.
     pub(crate) wishes: Wishes,
 }
@@ -60,19 +62,18 @@ pub(crate) enum NotBegun {
 impl Job {
     /// What is wrong with it, if something is.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Self { repository, base, wishes } = self;
-        if repository.starts_with('/') {
-            if repository.contains(char::is_control) || repository.split('/').any(|part| part == "..") {
-                return Err(format!("the repository {repository:?} is no plain path"));
-            }
-        } else {
-            RemoteRepository::try_from(repository.clone()).map_err(|error| error.to_string())?;
+        let Self { repository, base, also, wishes } = self;
+        for repository in std::iter::once(repository).chain(also.iter().map(|also| &also.repository)) {
+            check_repository(repository)?;
         }
         if !base.as_deref().is_none_or(is_base) {
             return Err("`base` is no name of a branch, tag or commit".to_owned());
         }
-        let any = Task::new("x".to_owned(), String::new(), None, String::new(), Source::Hook);
-        any.and_then(|task| task.with(wishes.clone())).map(drop).map_err(|invalid| invalid.to_string())
+        let any = Task::new("x".to_owned(), repository.clone(), None, String::new(), Source::Hook);
+        any.and_then(|task| task.with(wishes.clone()))
+            .and_then(|task| task.and_also(also.clone()))
+            .map(drop)
+            .map_err(|invalid| invalid.to_string())
     }
 
     /// Begins a session, unless it was begun before.
@@ -97,6 +98,7 @@ impl Job {
         };
         let task = Task::new(prompt, self.repository.clone(), self.base.clone(), name.clone(), way)
             .and_then(|task| task.with(self.wishes.clone()))
+            .and_then(|task| task.and_also(self.also.clone()))
             .map_err(|invalid| NotBegun::Never(invalid.to_string()))?
             .asked(origin);
         let task = match title {
@@ -107,6 +109,24 @@ impl Job {
         begin::begin(store, owner, session, task, rest).await?;
         Ok(())
     }
+}
+
+/// What is wrong with where a repository is said to be.
+fn check_repository(repository: &str) -> Result<(), String> {
+    if !repository.starts_with('/') {
+        return RemoteRepository::try_from(repository.to_owned())
+            .map(drop)
+            .map_err(|error| error.to_string());
+    }
+    if repository.contains(char::is_control) || repository.split('/').any(|part| part == "..") {
+        return Err(format!("the repository {repository:?} is no plain path"));
+    }
+    Ok(())
+}
+
+/// The others that a table names, each as it is typed.
+pub(crate) fn beside(typed: &[String]) -> Vec<Also> {
+    typed.iter().map(|one| Also::typed(one)).collect()
 }
 
 /// Whether a way in may be called so.
@@ -123,7 +143,21 @@ mod tests {
     use super::*;
 
     fn job(repository: &str, base: Option<&str>) -> Job {
-        Job { repository: repository.into(), base: base.map(Into::into), wishes: Wishes::default() }
+        let (base, wishes) = (base.map(Into::into), Wishes::default());
+        Job { repository: repository.into(), base, also: Vec::new(), wishes }
+    }
+
+    #[test]
+    fn a_job_may_be_on_several_repositories() {
+        let with = |others: &[&str]| {
+            let others: Vec<String> = others.iter().map(|other| (*other).to_owned()).collect();
+            Job { also: beside(&others), ..job("/srv/a", None) }
+        };
+        assert_eq!(with(&["/srv/b", "https://forge.example/a/c.git#next"]).check(), Ok(()));
+        for bad in [&["/srv/a"][..], &["/srv/b", "/srv/b"], &["ext::sh"], &["/srv/b#-x"], &["b"], &["/b"; 9]]
+        {
+            assert!(with(bad).check().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

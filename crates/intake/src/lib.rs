@@ -24,7 +24,7 @@ mod slack;
 mod way;
 
 pub use door::{Answer, Door};
-pub use forge::{ForgeSettings, ForgeTrouble, ForgeWay, Found, Grade, OpenForge};
+pub use forge::{ForgeSettings, ForgeTrouble, ForgeWay, Found, Grade, OpenForge, TogetherSettings};
 pub use hook::{
     ConditionSettings, Encoding, Hook, HookSettings, HookWay, IdSettings, InvalidHook, InvalidProof,
     LARGEST_BODY, ProofSettings,

@@ -1,4 +1,4 @@
-//! What a tool answered, bounded: text, and pictures that a model can be shown.
+//! What a tool answered, a resource holds or a prompt says, bounded: text, and pictures that a model can be shown.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
@@ -36,14 +36,8 @@ pub struct Picture {
 
 impl Answer {
     pub(crate) fn of(result: CallToolResult) -> Self {
-        let mut answer = Self { failed: result.is_error.unwrap_or_default(), ..Self::default() };
-        let pieces = result.content.len();
-        for piece in result.content.into_iter().take(MAX_PIECES) {
-            answer.add(piece);
-        }
-        if pieces > MAX_PIECES {
-            answer.say(&format!("[{} more pieces of content left out]", pieces - MAX_PIECES));
-        }
+        let mut answer = Self::of_pieces(result.content, Self::add);
+        answer.failed = result.is_error.unwrap_or_default();
         if answer.text.is_empty()
             && answer.pictures.is_empty()
             && let Some(structured) = result.structured_content
@@ -53,7 +47,18 @@ impl Answer {
         answer
     }
 
-    fn add(&mut self, piece: ContentBlock) {
+    /// As many pieces as are taken.
+    pub(crate) fn of_pieces<T>(pieces: Vec<T>, take: impl Fn(&mut Self, T)) -> Self {
+        let mut answer = Self::default();
+        let more = pieces.len().saturating_sub(MAX_PIECES);
+        pieces.into_iter().take(MAX_PIECES).for_each(|piece| take(&mut answer, piece));
+        if more > 0 {
+            answer.say(&format!("[{more} more pieces of content left out]"));
+        }
+        answer
+    }
+
+    pub(crate) fn add(&mut self, piece: ContentBlock) {
         match piece {
             ContentBlock::Text(text) => self.say(&text.text),
             ContentBlock::Image(image) => self.show(&image.data, &image.mime_type),
@@ -87,7 +92,7 @@ impl Answer {
         }
     }
 
-    fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         if self.text.len() >= MAX_TEXT {
             return;
         }

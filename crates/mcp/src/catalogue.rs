@@ -9,6 +9,8 @@ use cofferdam_domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Prompt;
+
 /// Tools of one server.
 pub const MAX_TOOLS: usize = 1_000;
 /// Bytes of a description, and of the server's instructions.
@@ -20,7 +22,7 @@ const MAX_DEPTH: usize = 24;
 /// Characters of a tool's name, so that there is room for the server's before it.
 const MAX_NAME: usize = 48;
 
-/// A server's tools as it tells of them, sorted by name.
+/// A server's tools as it tells of them, sorted by name, and what it has beside as far as that is to be used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
@@ -29,6 +31,21 @@ pub struct Catalogue {
     pub instructions: Option<String>,
     /// Its tools.
     pub tools: Vec<Tool>,
+    /// Whether it has resources, where sessions may read them. Which ones may change while it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resources: bool,
+    /// Its prompts, where sessions may get them, sorted by name; `None` where it has none to offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<Prompt>>,
+}
+
+/// What is to be used of a server beside its tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Its resources.
+    pub resources: bool,
+    /// Its prompts.
+    pub prompts: bool,
 }
 
 /// One tool as its server tells of it. All of it is the server's: untrusted.
@@ -86,7 +103,7 @@ impl Tool {
     }
 }
 
-fn seen(text: &str) -> String {
+pub(crate) fn seen(text: &str) -> String {
     replace_hidden(text, |character| format!("\\u{{{:x}}}", u32::from(character)))
 }
 
@@ -176,7 +193,27 @@ impl Catalogue {
             let end = text.floor_char_boundary(MAX_DESCRIPTION);
             text.get(..end).unwrap_or_default().to_owned()
         });
-        (Self { instructions, tools }, left_out)
+        (Self { instructions, tools, ..Self::default() }, left_out)
+    }
+
+    /// The same with prompts; what of them cannot be offered is added to `left_out`. Of two with one name neither is, as with tools.
+    pub(crate) fn with_prompts(mut self, prompts: Vec<Prompt>, left_out: &mut Vec<LeftOut>) -> Self {
+        let mut kept: BTreeMap<String, Option<Prompt>> = BTreeMap::new();
+        for prompt in prompts {
+            match prompt.checked() {
+                Ok(prompt) => {
+                    let same = kept.contains_key(&prompt.name);
+                    kept.insert(prompt.name.clone(), (!same).then_some(prompt));
+                }
+                Err(bad) => left_out.push(bad),
+            }
+        }
+        for name in kept.iter().filter(|(_, prompt)| prompt.is_none()).map(|(name, _)| name) {
+            let why = "several prompts have this name".to_owned();
+            left_out.push(LeftOut { name: format!("prompt {name}"), why });
+        }
+        self.prompts = Some(kept.into_values().flatten().collect());
+        self
     }
 
     /// The digest of all of it, and of how the server is started or reached: whatever of that changes, it is another server.
@@ -190,37 +227,67 @@ impl Catalogue {
 /// What is different between what was approved and what is there now, a line each, for people.
 #[must_use]
 pub fn differences(approved: &Catalogue, now: &Catalogue) -> Vec<String> {
-    let by_name = |catalogue: &Catalogue| -> BTreeMap<String, Tool> {
-        catalogue.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect()
-    };
-    let (before, after) = (by_name(approved), by_name(now));
-    let mut lines = Vec::new();
-    for (name, tool) in &after {
-        match before.get(name) {
-            None => lines.push(format!("{name} is new")),
-            Some(old) => {
-                let parts = [
-                    ("description", old.description != tool.description),
-                    ("schema", old.parameters != tool.parameters),
-                    ("hints", old.rest != tool.rest),
-                ];
-                let changed: Vec<&str> =
-                    parts.iter().filter(|(_, differs)| *differs).map(|(part, _)| *part).collect();
-                if !changed.is_empty() {
-                    lines.push(format!("{name} has another {}", changed.join(" and another ")));
-                }
-            }
+    let (before, after) =
+        (by_name(&approved.tools, |tool| &tool.name), by_name(&now.tools, |tool| &tool.name));
+    let mut lines = compared(&before, &after, "", |old, tool| {
+        vec![
+            ("description", old.description != tool.description),
+            ("schema", old.parameters != tool.parameters),
+            ("hints", old.rest != tool.rest),
+        ]
+    });
+    let prompts = |catalogue: &'_ Catalogue| catalogue.prompts.clone().unwrap_or_default();
+    let (old, new) = (prompts(approved), prompts(now));
+    let (before, after) = (by_name(&old, |prompt| &prompt.name), by_name(&new, |prompt| &prompt.name));
+    lines.extend(compared(&before, &after, "the prompt ", |old, prompt| {
+        vec![
+            ("description", old.description != prompt.description),
+            ("list of arguments", old.arguments != prompt.arguments),
+        ]
+    }));
+    for (what, was, is) in [
+        ("resources", approved.resources, now.resources),
+        ("prompts", approved.prompts.is_some(), now.prompts.is_some()),
+    ] {
+        if was != is {
+            lines.push(format!("it has {} {what}", if is { "now" } else { "no more" }));
         }
     }
-    lines.extend(
-        before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("{name} is gone")),
-    );
     if approved.instructions != now.instructions {
         lines.push("its instructions are others".to_owned());
     }
     if lines.is_empty() {
         lines.push("how it is started or reached is another".to_owned());
     }
+    lines
+}
+
+fn by_name<T>(all: &[T], name: impl Fn(&T) -> &String) -> BTreeMap<&str, &T> {
+    all.iter().map(|one| (name(one).as_str(), one)).collect()
+}
+
+/// What is new, other or gone of things that have names. `parts` says which parts of one differ.
+fn compared<T>(
+    before: &BTreeMap<&str, &T>,
+    after: &BTreeMap<&str, &T>,
+    what: &str,
+    parts: impl Fn(&T, &T) -> Vec<(&'static str, bool)>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, now) in after {
+        let Some(old) = before.get(name) else {
+            lines.push(format!("{what}{name} is new"));
+            continue;
+        };
+        let changed: Vec<&str> =
+            parts(old, now).into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect();
+        if !changed.is_empty() {
+            lines.push(format!("{what}{name} has another {}", changed.join(" and another ")));
+        }
+    }
+    lines.extend(
+        before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("{what}{name} is gone")),
+    );
     lines
 }
 
@@ -287,5 +354,34 @@ mod tests {
         let turned = tool("a", "r\u{200b}x", json!({"title": "\u{202e}x"}));
         assert_eq!(turned.hidden(), [Hidden::BidiControl, Hidden::ZeroWidth]);
         assert_eq!(turned.visible(), ("r\\u{200b}x".to_owned(), json!({"title": "\\u{202e}x"})));
+    }
+
+    #[test]
+    fn prompts_and_resources_are_part_of_what_is_approved_where_they_are_used() {
+        let here = json!({});
+        let prompt = |name: &str, description: &str| Prompt {
+            name: name.into(),
+            description: description.into(),
+            arguments: Vec::new(),
+        };
+        let (bare, mut left_out) = Catalogue::of(None, vec![plain("a")]);
+        let written = serde_json::to_string(&bare).unwrap();
+        assert!(!written.contains("prompts") && !written.contains("resources"), "as it was ever: {written}");
+        let with = |prompts: &[Prompt]| bare.clone().with_prompts(prompts.to_vec(), &mut Vec::new());
+        let one = with(&[prompt("x", "does"), prompt("y", "does")]);
+        assert_eq!(one.digest(&here), with(&[prompt("y", "does"), prompt("x", "does")]).digest(&here));
+        let other = with(&[prompt("x", "does evil"), prompt("z", "does")]);
+        assert_eq!(
+            differences(&one, &other),
+            ["the prompt x has another description", "the prompt z is new", "the prompt y is gone"]
+        );
+        let rich = Catalogue { resources: true, ..bare.clone() };
+        for changed in [&other, &rich, &bare, &with(&[])] {
+            assert_ne!(one.digest(&here), changed.digest(&here), "{changed:?}");
+        }
+        assert_eq!(differences(&bare, &rich), ["it has now resources"]);
+        let twice =
+            bare.with_prompts(vec![prompt("x", "1"), prompt("x", "2"), prompt("b d", "")], &mut left_out);
+        assert_eq!((twice.prompts, left_out.len()), (Some(Vec::new()), 2));
     }
 }

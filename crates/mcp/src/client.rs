@@ -1,12 +1,14 @@
 //! One connection to one server.
 
+mod beside;
+
 use std::{collections::HashSet, sync::PoisonError, time::Duration};
 
 use rmcp::{
     RoleClient,
     model::{
-        CallToolRequestParams, CallToolResponse, GetPromptRequestParams, GetPromptResponse, JsonObject,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+        CallToolRequestParams, CallToolResponse, JsonObject, PaginatedRequestParams, ProtocolVersion,
+        ServerCapabilities,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService, ServiceError,
@@ -19,8 +21,9 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::beside::{Resource, Resources};
 use crate::{
-    Answer, Catalogue, LeftOut, MAX_TOOLS, McpError, Tool,
+    Answer, Beside, Catalogue, LeftOut, MAX_TOOLS, McpError, Tool,
     handler::Handler,
     http,
     wire::{Ending, Wire},
@@ -44,24 +47,6 @@ pub struct Progress {
     pub total: Option<f64>,
     /// In its words.
     pub message: Option<String>,
-}
-
-/// A resource that a server has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceEntry {
-    /// Its address, which only its server understands.
-    pub uri: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// A prompt that a server has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromptEntry {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
 }
 
 /// A connection to a server. Dropping it ends it.
@@ -106,17 +91,19 @@ impl Client {
         }
     }
 
-    /// Waits until a connection has begun, and asks for all of the server's tools: both within `start`, in however many pages they come.
+    /// Waits until a connection has begun, and asks for all of the server's tools and for what is to be used `beside`: all within `start`, in
+    /// however many pages that comes.
     ///
     /// # Errors
     /// As [`Self::connect`] and [`Self::catalogue`].
     pub async fn introduced(
         start: Duration,
+        beside: Beside,
         begins: impl Future<Output = Result<Self, McpError>>,
     ) -> Result<(Self, Catalogue, Vec<LeftOut>), McpError> {
         let both = async {
             let client = begins.await?;
-            let (catalogue, left_out) = client.catalogue().await?;
+            let (catalogue, left_out) = client.catalogue(beside).await?;
             Ok((client, catalogue, left_out))
         };
         timeout(start, both).await.unwrap_or(Err(McpError::TimedOut(start)))
@@ -152,16 +139,27 @@ impl Client {
         self.service.service().refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All of its tools.
+    /// All of its tools, and what is to be used beside them, as far as it has that.
     ///
     /// # Errors
     /// When it does not answer, or its list has no end.
-    pub async fn catalogue(&self) -> Result<(Catalogue, Vec<LeftOut>), McpError> {
+    pub async fn catalogue(&self, beside: Beside) -> Result<(Catalogue, Vec<LeftOut>), McpError> {
         let info = self.service.peer().peer_info();
         let instructions = info.as_ref().and_then(|info| info.instructions.clone());
-        if info.is_some_and(|info| info.capabilities.tools.is_none()) {
-            return Ok(Catalogue::of(instructions, Vec::new()));
+        let offers = |what: fn(&ServerCapabilities) -> bool| {
+            info.as_ref().is_some_and(|info| what(&info.capabilities))
+        };
+        let none = info.is_some() && !offers(|capabilities| capabilities.tools.is_some());
+        let tools = if none { Vec::new() } else { self.tools().await? };
+        let (mut catalogue, mut left_out) = Catalogue::of(instructions, tools);
+        if beside.prompts && offers(|capabilities| capabilities.prompts.is_some()) {
+            catalogue = catalogue.with_prompts(self.prompts().await?, &mut left_out);
         }
+        catalogue.resources = beside.resources && offers(|capabilities| capabilities.resources.is_some());
+        Ok((catalogue, left_out))
+    }
+
+    async fn tools(&self) -> Result<Vec<Tool>, McpError> {
         let mut tools = Vec::new();
         let mut pages = Pages::default();
         loop {
@@ -171,82 +169,12 @@ impl Client {
                 return Err(McpError::Nonsense(format!("it has more than {MAX_TOOLS} tools")));
             }
             if !pages.turn(page.next_cursor)? {
-                return Ok(Catalogue::of(instructions, tools));
+                return Ok(tools);
             }
         }
     }
 
-    /// All of its resources.
-    ///
-    /// # Errors
-    /// As [`Self::catalogue`].
-    pub async fn resources(&self) -> Result<Vec<ResourceEntry>, McpError> {
-        let mut all = Vec::new();
-        let mut pages = Pages::default();
-        loop {
-            let page = self.answered(self.service.peer().list_resources(pages.next())).await?;
-            let entries = page.resources.into_iter();
-            all.extend(entries.map(|entry| ResourceEntry { uri: cut(&entry.uri), name: cut(&entry.name) }));
-            if !pages.turn(page.next_cursor)? || all.len() > MAX_TOOLS {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// What a resource holds.
-    ///
-    /// # Errors
-    /// When it does not answer, or will not.
-    pub async fn read_resource(&self, uri: &str) -> Result<Answer, McpError> {
-        let params = ReadResourceRequestParams::new(uri);
-        match self.answered(self.service.peer().read_resource_once(params)).await? {
-            ReadResourceResponse::Complete(result) => {
-                let mut answer = Answer::default();
-                for piece in result.contents {
-                    answer.embed(piece);
-                }
-                Ok(answer)
-            }
-            ReadResourceResponse::InputRequired(_) | _ => Err(McpError::Wants("input from a person")),
-        }
-    }
-
-    /// All of its prompts.
-    ///
-    /// # Errors
-    /// As [`Self::catalogue`].
-    pub async fn prompts(&self) -> Result<Vec<PromptEntry>, McpError> {
-        let mut all = Vec::new();
-        let mut pages = Pages::default();
-        loop {
-            let page = self.answered(self.service.peer().list_prompts(pages.next())).await?;
-            all.extend(page.prompts.into_iter().map(|prompt| PromptEntry {
-                name: cut(&prompt.name),
-                description: cut(&prompt.description.unwrap_or_default()),
-            }));
-            if !pages.turn(page.next_cursor)? || all.len() > MAX_TOOLS {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// A prompt with these arguments, as text.
-    ///
-    /// # Errors
-    /// When it does not answer, or will not.
-    pub async fn prompt(&self, name: &str, arguments: JsonObject) -> Result<String, McpError> {
-        let params = GetPromptRequestParams::new(name).with_arguments(arguments);
-        match self.answered(self.service.peer().get_prompt_once(params)).await? {
-            GetPromptResponse::Complete(result) => {
-                let text = serde_json::to_string(&result.messages).unwrap_or_default();
-                let end = text.floor_char_boundary(crate::MAX_TEXT);
-                Ok(text.get(..end).unwrap_or_default().to_owned())
-            }
-            GetPromptResponse::InputRequired(_) | _ => Err(McpError::Wants("input from a person")),
-        }
-    }
-
-    /// Calls a tool. `told` hears how far it is. Dropping the future calls it off.
+    /// Calls a tool. `told` hears how far it is, which gives it no more time. Dropping the future calls it off, as its time does when it is over.
     ///
     /// # Errors
     /// When the server dies, does not answer in time, answers with an error, or wants something first.

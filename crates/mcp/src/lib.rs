@@ -1,7 +1,7 @@
 //! Tools of servers that speak the Model Context Protocol, as a client that believes none of them.
 //!
-//! What this crate is for: [`Client`] speaks to one server over a stream of bytes: it asks which tools, resources and prompts there are, and
-//! calls tools. [`Catalogue`] is what a server says of itself in a form that can be pinned by digest; [`ServerSettings`] is what the operator
+//! What this crate is for: [`Client`] speaks to one server over a stream of bytes: it asks which tools, resources and prompts there are, calls
+//! tools, reads resources and gets prompts. [`Catalogue`] is what a server says of itself in a form that can be pinned by digest; [`ServerSettings`] is what the operator
 //! says of it.
 //!
 //! What it never does: start a process or open a connection (it is given streams), offer a server anything of the client's side (sampling,
@@ -13,18 +13,22 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod arguments;
 mod catalogue;
 mod client;
 mod error;
 mod handler;
 mod http;
+mod prompt;
 mod settings;
+mod uri;
 mod wire;
 
 pub use answer::{Answer, MAX_TEXT, Picture};
-pub use catalogue::{Catalogue, LeftOut, MAX_TOOLS, Tool, differences};
-pub use client::{Client, Progress, PromptEntry, ResourceEntry};
+pub use arguments::{exact, permits};
+pub use catalogue::{Beside, Catalogue, LeftOut, MAX_TOOLS, Tool, differences};
+pub use client::{Client, Progress, Resource, Resources};
 pub use error::McpError;
-pub use settings::{
-    CallLimits, Directory, InvalidServerName, Ruling, ServerName, ServerSettings, ToolRule, exact, permits,
-};
+pub use prompt::{Prompt, PromptArgument};
+pub use settings::{CallLimits, Directory, InvalidServerName, Ruling, ServerName, ServerSettings, ToolRule};
+pub use uri::plain_uri;

@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use cofferdam_domain::{
-    Digest,
     egress::{Addresses, BodyLimit, EgressPolicy, EgressRule, Inspection, Method, Scheme},
-    foreign::{ArgumentRule, ArgumentTest, Permit},
+    foreign::{ArgumentRule, Permit},
 };
 use globset::{Glob, GlobMatcher};
-use regex::Regex;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
+
+use crate::{Beside, arguments::check};
 
 /// Bytes of a request to a server at a URL.
 const MAX_BODY: u64 = 1 << 20;
@@ -106,12 +106,31 @@ pub struct ServerSettings {
     /// Globs of the addresses of repositories whose sessions have it; all if there are none.
     #[serde(default)]
     pub repositories: Vec<String>,
+    /// Whether all that it tells may be seen by anybody. What another one tells is taken for private.
+    #[serde(default)]
+    pub public: bool,
     /// What may be done with its tools; the first that fits a tool counts, and what none fits is denied.
     #[serde(default)]
     pub tools: Vec<ToolRule>,
+    /// Whether its resources may be listed and read: no, if it is not said.
+    #[serde(default = "denied")]
+    pub resources: Permit,
+    /// What must be true of the arguments of reading one: `uri` is its address.
+    #[serde(default)]
+    pub resource_arguments: Vec<ArgumentRule>,
+    /// Whether its prompts may be got: no, if it is not said.
+    #[serde(default = "denied")]
+    pub prompts: Permit,
+    /// What must be true of the arguments of getting one: `name` is its name.
+    #[serde(default)]
+    pub prompt_arguments: Vec<ArgumentRule>,
     /// How long things may take.
     #[serde(default)]
     pub limits: CallLimits,
+}
+
+const fn denied() -> Permit {
+    Permit::Deny
 }
 
 /// A directory of the host, and where it is inside.
@@ -191,7 +210,8 @@ impl ServerSettings {
         for pattern in names.chain(&self.repositories) {
             glob(pattern).map_err(|error| format!("{pattern:?} is no glob: {error}"))?;
         }
-        for rule in self.tools.iter().flat_map(|rule| &rule.arguments) {
+        let rules = self.tools.iter().flat_map(|rule| &rule.arguments);
+        for rule in rules.chain(&self.resource_arguments).chain(&self.prompt_arguments) {
             check(rule)?;
         }
         Ok(())
@@ -253,13 +273,26 @@ impl ServerSettings {
         Ok(EgressPolicy { rules: vec![rule], ..EgressPolicy::default() })
     }
 
-    /// How it is started or reached: part of what is approved.
+    /// What is to be used of it beside its tools.
+    #[must_use]
+    pub fn beside(&self) -> Beside {
+        Beside { resources: self.resources != Permit::Deny, prompts: self.prompts != Permit::Deny }
+    }
+
+    /// How it is started or reached, and what is to be used of it beside its tools: part of what is approved.
     #[must_use]
     pub fn reached(&self) -> Value {
-        match &self.url {
+        let mut reached = match &self.url {
             Some(url) => json!({ "url": url.as_str() }),
             None => json!({ "command": self.command, "environment": self.environment }),
+        };
+        let Beside { resources, prompts } = self.beside();
+        for (what, used) in [("resources", resources), ("prompts", prompts)] {
+            if let Some(reached) = reached.as_object_mut().filter(|_| used) {
+                reached.insert(what.to_owned(), true.into());
+            }
         }
+        reached
     }
 
     /// Whether sessions on a repository have it.
@@ -291,71 +324,6 @@ fn methods() -> impl Iterator<Item = Method> {
 
 fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
     Ok(Glob::new(pattern)?.compile_matcher())
-}
-
-fn path_glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    Ok(globset::GlobBuilder::new(pattern).literal_separator(true).build()?.compile_matcher())
-}
-
-fn check(rule: &ArgumentRule) -> Result<(), String> {
-    match &rule.must {
-        ArgumentTest::Glob(pattern) => {
-            path_glob(pattern).map(drop).map_err(|error| format!("{pattern:?} is no glob: {error}"))
-        }
-        ArgumentTest::Regex(pattern) => {
-            whole(pattern).map(drop).map_err(|error| format!("{pattern:?} is no regular expression: {error}"))
-        }
-        ArgumentTest::OneOf(values) if values.is_empty() => Err("`one_of` names nothing".to_owned()),
-        ArgumentTest::OneOf(_) | ArgumentTest::Prefix(_) | ArgumentTest::Absent => Ok(()),
-    }
-}
-
-/// A regular expression that fits a text as a whole or not at all.
-fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(1 << 20).build()
-}
-
-/// Whether a call with these arguments may be.
-///
-/// # Errors
-/// What must be true of an argument and is not.
-pub fn permits(rules: &[ArgumentRule], arguments: &Map<String, Value>) -> Result<(), String> {
-    rules.iter().try_for_each(|rule| holds(rule, arguments))
-}
-
-fn holds(rule: &ArgumentRule, arguments: &Map<String, Value>) -> Result<(), String> {
-    let name = &rule.name;
-    let value = arguments.get(name);
-    let text = value.and_then(Value::as_str);
-    // A text that climbs out of where it begins does not begin there.
-    let climbs = text.is_some_and(|text| text.split(['/', '\\']).any(|part| part == ".."));
-    let (holds, wanted) = match &rule.must {
-        ArgumentTest::OneOf(values) => {
-            let all: Vec<String> = values.iter().map(ToString::to_string).collect();
-            (value.is_some_and(|value| values.contains(value)), format!("be one of {}", all.join(", ")))
-        }
-        ArgumentTest::Prefix(prefix) => {
-            let begins = text.is_some_and(|text| text.starts_with(prefix.as_str()));
-            (begins && !climbs, format!("begin with {prefix:?} and not climb out of it"))
-        }
-        ArgumentTest::Glob(pattern) => {
-            let fits = path_glob(pattern).is_ok_and(|glob| text.is_some_and(|text| glob.is_match(text)));
-            (fits && !climbs, format!("fit {pattern:?}"))
-        }
-        ArgumentTest::Regex(pattern) => {
-            let fits = whole(pattern).is_ok_and(|regex| text.is_some_and(|text| regex.is_match(text)));
-            (fits, format!("fit the regular expression {pattern:?}"))
-        }
-        ArgumentTest::Absent => (value.is_none(), "be left out".to_owned()),
-    };
-    if holds { Ok(()) } else { Err(format!("policy wants the argument {name:?} to {wanted}")) }
-}
-
-/// The digest of one exact call: what a person approves, and the log notes.
-#[must_use]
-pub fn exact(server: &str, tool: &str, arguments: &Map<String, Value>) -> Digest {
-    let call = json!({ "server": server, "tool": tool, "arguments": arguments });
-    Digest::of(crate::catalogue::canonical(&call).as_bytes())
 }
 
 #[cfg(test)]
@@ -394,38 +362,25 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_held_against_the_rules() {
-        let rule = |test: &Value| -> [ArgumentRule; 1] {
-            [serde_json::from_value(json!({"name": "path", "must": test})).unwrap()]
-        };
-        let holds =
-            |test: &Value, arguments: Value| permits(&rule(test), arguments.as_object().unwrap()).is_ok();
-        let prefix = json!({"prefix": "/workspace/docs/"});
-        assert!(holds(&prefix, json!({"path": "/workspace/docs/a"})));
-        for other in [json!({"path": "/workspace/docs/../a"}), json!({"path": 1}), json!({})] {
-            assert!(!holds(&prefix, other));
+    fn what_is_beside_tools_is_denied_unless_it_is_said() {
+        let plain = settings(json!({}));
+        assert_eq!(
+            (plain.beside(), plain.resources, plain.prompts),
+            (Beside::default(), Permit::Deny, Permit::Deny)
+        );
+        assert_eq!(
+            plain.reached(),
+            json!({"command": ["server"], "environment": {}}),
+            "as it was approved ever"
+        );
+        let rule = json!([{"name": "uri", "must": {"prefix": "docs:"}}]);
+        let some = settings(json!({"resources": "ask", "resource_arguments": rule}));
+        assert_eq!((some.check(), some.beside()), (Ok(()), Beside { resources: true, prompts: false }));
+        assert_ne!(some.reached(), plain.reached(), "another one to approve");
+        let wrong = json!([{"name": "uri", "must": {"regex": "("}}]);
+        for key in ["resource_arguments", "prompt_arguments"] {
+            assert!(settings(json!({key: wrong})).check().is_err());
         }
-        let one = json!({"one_of": ["a", 2]});
-        assert!(holds(&one, json!({"path": 2})) && !holds(&one, json!({"path": "2"})));
-        let glob = json!({"glob": "docs/*.md"});
-        assert!(holds(&glob, json!({"path": "docs/a.md"})) && !holds(&glob, json!({"path": "docs/x/a.md"})));
-        let regex = json!({"regex": "[a-z]+-[0-9]+"});
-        assert!(holds(&regex, json!({"path": "abc-12"})) && !holds(&regex, json!({"path": "abc-12\n"})));
-        assert!(!holds(&regex, json!({"path": "x abc-12"})));
-        let absent = json!("absent");
-        assert!(holds(&absent, json!({})) && !holds(&absent, json!({"path": null})));
-        let why = permits(&rule(&prefix), &Map::new()).unwrap_err();
-        assert!(why.contains("begin with"), "{why}");
-    }
-
-    #[test]
-    fn one_call_has_one_digest() {
-        let one = json!({"a": 1, "b": {"x": 1, "y": 2}});
-        let same = json!({"b": {"y": 2, "x": 1}, "a": 1});
-        let digest = |arguments: &Value| exact("s", "t", arguments.as_object().unwrap());
-        assert_eq!(digest(&one), digest(&same));
-        assert_ne!(digest(&one), digest(&json!({"a": 1})));
-        assert_ne!(digest(&one), exact("s", "u", one.as_object().unwrap()));
     }
 
     #[test]

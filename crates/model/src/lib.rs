@@ -37,6 +37,6 @@ mod wire;
 pub use blob::{BlobSource, NoBlobs};
 pub use config::{DollarPrices, Effort, ModelConfig, ModelsConfig, ProviderConfig, RetryConfig};
 pub use http::{EndpointError, http_client};
-pub use open::{EnvLookup, KeyState, ModelRow, OpenError, list, open};
+pub use open::{EnvLookup, KeyState, ModelRow, OpenError, list, open, open_one_of};
 pub use provider::{Model, ModelError, Progress};
 pub use scripted::{Fault, FaultKind, Mismatch, Played, Scripted, Transcript, TranscriptError};

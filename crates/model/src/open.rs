@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use cofferdam_domain::{message::Family, money::Prices};
+use cofferdam_domain::{message::Family, money::Prices, policy::permits_model};
 
 use crate::{
     BlobSource, EndpointError, Model, ModelsConfig, Scripted, TranscriptError,
@@ -34,6 +34,17 @@ pub enum OpenError {
         name: String,
         /// The providers' names.
         providers: String,
+    },
+    /// The policy permits others only.
+    #[error(
+        "the model {name} is not among those that the policy permits ({only}): name one of them, or have `models` of the policy changed; `cofferdam \
+         models` lists what there is"
+    )]
+    NotPermitted {
+        /// What it is: `provider/name`.
+        name: String,
+        /// The patterns of those that are.
+        only: String,
     },
     /// The provider wants a key and there is none.
     #[error("there is no key for {provider}: {hint}")]
@@ -134,16 +145,49 @@ pub async fn open(
     name: Option<&str>,
     blobs: Arc<dyn BlobSource>,
 ) -> Result<Box<dyn Model>, OpenError> {
+    open_one_of(config, env, name, None, blobs).await
+}
+
+/// The same where only some models may be asked: those that fit one of these patterns, as `provider/name` ([`permits_model`]). None of its fallbacks is
+/// another one. Without a name, and where the one that would be taken is none of them, the first that is named there.
+///
+/// # Errors
+/// As [`open`]; and when the model is none of those that may be asked.
+pub async fn open_one_of(
+    config: &ModelsConfig,
+    env: EnvLookup<'_>,
+    name: Option<&str>,
+    only: Option<&[String]>,
+    blobs: Arc<dyn BlobSource>,
+) -> Result<Box<dyn Model>, OpenError> {
+    let opened = open_named(config, env, name, only, blobs.clone()).await;
+    let (Err(OpenError::NotPermitted { .. }), None) = (&opened, name) else { return opened };
+    for one in only.unwrap_or_default().iter().filter(|pattern| !pattern.ends_with('*')) {
+        if let Ok(model) = open_named(config, env, Some(one), only, blobs.clone()).await {
+            return Ok(model);
+        }
+    }
+    opened
+}
+
+async fn open_named(
+    config: &ModelsConfig,
+    env: EnvLookup<'_>,
+    name: Option<&str>,
+    only: Option<&[String]>,
+    blobs: Arc<dyn BlobSource>,
+) -> Result<Box<dyn Model>, OpenError> {
     if let Some(path) = name.or(config.default.as_deref()).and_then(|name| name.strip_prefix("scripted:")) {
-        return scripted(PathBuf::from(path));
+        return scripted(PathBuf::from(path), only);
     }
     let directory = Directory { config, env, providers: providers::all(config)? };
     let choice = directory.choose(name).await?;
     if let Some(path) = &choice.provider.transcript
         && choice.provider.kind == Family::Scripted
     {
-        return scripted(path.clone());
+        return scripted(path.clone(), only);
     }
+    check(only, &choice.provider.name, &choice.model)?;
     let first = choice.provider.route(&choice.model, choice.window, env)?;
     let mut fallbacks = Vec::new();
     for name in &config.fallback {
@@ -153,7 +197,8 @@ pub async fn open(
             Err(OpenError::LocalDown { .. }) => continue,
             Err(error) => return Err(error),
         };
-        if choice.provider.name == first.info.provider && choice.model == first.info.name {
+        let same = choice.provider.name == first.info.provider && choice.model == first.info.name;
+        if same || check(only, &choice.provider.name, &choice.model).is_err() {
             continue;
         }
         match choice.provider.route(&choice.model, choice.window, env) {
@@ -185,9 +230,20 @@ pub async fn list(config: &ModelsConfig, env: EnvLookup<'_>) -> Result<Vec<Model
     Ok(rows)
 }
 
-fn scripted(path: PathBuf) -> Result<Box<dyn Model>, OpenError> {
+fn check(only: Option<&[String]>, provider: &str, model: &str) -> Result<(), OpenError> {
+    let name = format!("{provider}/{model}");
+    if permits_model(only, &name) {
+        return Ok(());
+    }
+    Err(OpenError::NotPermitted { name, only: only.unwrap_or_default().join(", ") })
+}
+
+fn scripted(path: PathBuf, only: Option<&[String]>) -> Result<Box<dyn Model>, OpenError> {
     match Scripted::from_file(&path) {
-        Ok(model) => Ok(Box::new(model)),
+        Ok(model) => {
+            check(only, &model.info().provider, &model.info().name)?;
+            Ok(Box::new(model))
+        }
         Err(source) => Err(OpenError::Transcript { path, source }),
     }
 }

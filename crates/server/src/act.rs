@@ -47,6 +47,11 @@ pub enum Act {
         /// Until when, if not to the end of the session.
         until: Option<Timestamp>,
     },
+    /// Choose it among the attempts at its task.
+    Choose {
+        /// The head commit that was looked at.
+        commit: String,
+    },
     /// Merge its pull request.
     Merge {
         /// The head commit that was looked at.
@@ -83,6 +88,7 @@ impl Act {
             Self::Access { rule, grant, until } => {
                 (format!("access/{rule}"), Some(json!({ "grant": grant, "until": until })))
             }
+            Self::Choose { commit } => with("choose", json!({ "commit": commit })),
             Self::Merge { commit } => with("merge", json!({ "commit": commit })),
             Self::Close => plain("close"),
             Self::Freeze => plain("freeze"),

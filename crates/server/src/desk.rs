@@ -1,13 +1,13 @@
 //! The same actions without HTTP: for the command line on the machine that has the store.
 
 use cofferdam_domain::{
-    Access, Actor, OrgId, Rank, Secret, Seq, SessionId, SignInId, Timestamp, TokenId, UserId,
+    Access, Actor, OrgId, Rank, Secret, Seq, SessionId, SignInId, Timestamp, TokenId, UserId, attempt::Choose,
 };
 
 use crate::{
     Act, Server,
     access::Signed,
-    actions::{self, Invitee, NewTokenWish},
+    actions::{self, Attempts, Invitee, NewTokenWish},
     problem::Problem,
 };
 
@@ -103,6 +103,25 @@ impl Desk {
     ) -> Result<SessionId, Refusal> {
         Ok(actions::fork(&self.signed, session, SessionId::generate(), at, model, instruction).await?)
     }
+
+    /// Makes several sessions that go on from the event `at` of another one, each with one of these models in turn, of which one is to be chosen.
+    ///
+    /// # Errors
+    /// When that is no event to go on from, or there are too few or too many of them.
+    pub async fn fork_several(
+        &self,
+        from: (SessionId, Seq),
+        instruction: Option<String>,
+        count: u16,
+        models: Vec<String>,
+        choose: Choose,
+    ) -> Result<Vec<SessionId>, Refusal> {
+        let attempts = Attempts::wanted(Some(count), models, Some(choose))?
+            .ok_or_else(|| Refusal("there are at least 2 attempts".to_owned()))?;
+        let (session, at) = from;
+        let origin = actions::Origin { session, at, model: None, instruction };
+        Ok(actions::fork_several(&self.signed, origin, SessionId::generate(), &attempts).await?)
+    }
 }
 
 async fn perform(signed: &Signed, session: SessionId, act: Act) -> Result<Seq, Problem> {
@@ -119,6 +138,7 @@ async fn perform(signed: &Signed, session: SessionId, act: Act) -> Result<Seq, P
             let decision = if grant { Decision::Grant { until } } else { Decision::Deny };
             actions::decide_access(signed, session, rule, decision).await
         }
+        Act::Choose { commit } => actions::choose(signed, session, &commit).await,
         Act::Merge { commit } => actions::merge(signed, session, commit).await,
         Act::Close => actions::close(signed, session).await,
         Act::Freeze => actions::freeze(signed, session).await,

@@ -73,6 +73,8 @@ pub struct Choices {
     pub repositories: Repositories,
     /// Where the issues and pull requests are that tasks come from.
     pub threads: Threads,
+    /// Names of the MCP servers that are configured.
+    pub servers: Vec<String>,
 }
 
 /// Finds the page of an issue or a pull request, on a forge that is configured.

@@ -84,6 +84,12 @@ pub(crate) struct Standing {
     /// A budget is used up.
     pub(crate) spent: Option<String>,
     pub(crate) cancelled: bool,
+    /// The head that waits to be chosen, where it is one of several attempts.
+    pub(crate) ready: Option<String>,
+    /// It is the attempt that is delivered.
+    pub(crate) chosen: bool,
+    /// Another one is.
+    pub(crate) passed_over: bool,
     pub(crate) last: Seq,
 }
 
@@ -108,7 +114,9 @@ impl Standing {
         } else if self.plan.as_ref().is_some_and(|plan| plan.decision.is_none()) {
             Some(WaitingFor::Plan)
         } else {
-            self.spent.as_ref().map(|_| WaitingFor::Budget)
+            let choice = self.ready.as_ref().filter(|_| !self.chosen && !self.passed_over);
+            let spent = self.spent.as_ref().map(|_| WaitingFor::Budget);
+            spent.or_else(|| choice.map(|_| WaitingFor::Choice))
         }
     }
 
@@ -125,7 +133,15 @@ impl Standing {
             }
             EventBody::PauseAsked { .. } => self.paused = true,
             EventBody::ContinueAsked { .. } => self.go_on(),
-            EventBody::MessageReceived { .. } => self.outcome = None,
+            EventBody::MessageReceived { .. } => {
+                self.outcome = None;
+                self.ready = None;
+            }
+            EventBody::AttemptReady { commit } => self.ready = Some(commit.clone()),
+            EventBody::AttemptChosen { commit, .. } => {
+                self.chosen |= self.ready.as_ref() == Some(commit);
+            }
+            EventBody::AttemptPassedOver { .. } => self.passed_over = true,
             EventBody::CancelAsked { .. } => self.cancelled = true,
             EventBody::BudgetExceeded { what } => self.spent = Some(what.clone()),
             EventBody::SessionEnded { outcome } => self.outcome = Some(outcome.clone()),
@@ -159,8 +175,6 @@ impl Standing {
             | EventBody::InstructionsFound(_)
             | EventBody::MemoriesRecalled(_)
             | EventBody::SelfReviewed(_)
-            | EventBody::AttemptChosen { .. }
-            | EventBody::AttemptPassedOver { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelAnswered { .. }
             | EventBody::ModelFailed { .. }

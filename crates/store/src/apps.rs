@@ -54,7 +54,7 @@ pub trait Apps: Send + Sync {
     /// Remembers that somebody has begun to make one. What is too old at `at` is forgotten.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// [`StoreError::Taken`] when another organisation's has or had its name; when the store cannot be written.
     async fn begin_app(&self, attempt: AppAttempt, at: Timestamp) -> Result<(), StoreError>;
 
     /// Takes what somebody has begun in this stay of their browser's, once. `None` where there is no such thing, or it is too old.
@@ -72,10 +72,10 @@ pub trait Apps: Send + Sync {
     /// Keeps an app.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] when another has its name.
+    /// [`StoreError::Taken`] when another has its name, or one of another organisation had it.
     async fn keep_app(&self, app: KeptApp) -> Result<(), StoreError>;
 
-    /// Forgets one. `false` when the organisation has none of this name.
+    /// Forgets one, but for its name, which stays the organisation's: what is told to and heard from a forge goes by it. `false` when the organisation has none of this name.
     ///
     /// # Errors
     /// When the store cannot be written.

@@ -1,8 +1,9 @@
 //! The chain: an event's place, id, time and hash follow from the event before it. No I/O.
 
 use cofferdam_domain::{
-    BlobRef, Digest, Event, EventBody, EventId, Notice, Seq, SessionId, Timestamp,
+    BlobRef, Digest, Event, EventBody, EventId, MemoryProposal, Notice, Seq, SessionId, Timestamp,
     event::{SCHEMA, hash},
+    tool::ToolEffect,
 };
 
 use crate::{StoreError, summary::Effect};
@@ -70,6 +71,8 @@ pub(crate) struct Entry {
     pub(crate) passing: bool,
     /// What people outside are told of it.
     pub(crate) notice: Option<Notice>,
+    /// What it wants remembered.
+    pub(crate) remember: Option<MemoryProposal>,
 }
 
 impl Entry {
@@ -86,7 +89,17 @@ impl Entry {
             blobs: body.blobs(),
             passing: body.is_passing(),
             notice: Notice::of(body),
+            remember: remember(body),
         })
+    }
+}
+
+/// What an event wants remembered.
+fn remember(body: &EventBody) -> Option<MemoryProposal> {
+    let EventBody::ToolFinished { outcome, .. } = body else { return None };
+    match &outcome.effect {
+        Some(ToolEffect::Remember(proposal)) => Some(proposal.clone()),
+        Some(_) | None => None,
     }
 }
 

@@ -3,13 +3,25 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    ApprovedServers, Apps, BucketOptions, Directory, Export, Intake, Ledger, Outbox, PostgresStore, Queue,
-    Registry, SqliteStore, Store, StoreError, Upkeep,
+    ApprovedServers, Apps, BucketOptions, Directory, Export, Intake, Ledger, Notebook, Outbox, Playbooks,
+    PostgresStore, Queue, Registry, SqliteStore, Store, StoreError, Upkeep,
 };
 
 /// All that a store can do: what the composition root hands down.
 pub trait Everything:
-    Store + Queue + Directory + Ledger + Upkeep + Outbox + Intake + Export + Apps + ApprovedServers + Registry
+    Store
+    + Queue
+    + Directory
+    + Ledger
+    + Upkeep
+    + Outbox
+    + Intake
+    + Export
+    + Apps
+    + ApprovedServers
+    + Registry
+    + Notebook
+    + Playbooks
 {
 }
 
@@ -24,7 +36,9 @@ impl<
         + Export
         + Apps
         + ApprovedServers
-        + Registry,
+        + Registry
+        + Notebook
+        + Playbooks,
 > Everything for S
 {
 }

@@ -209,6 +209,11 @@ pub enum Writer<'a> {
         /// The last event that it knows.
         after: Seq,
     },
+    /// Somebody else who decides on the ground of what they have read: refused like a worker's write if anything was appended since.
+    Reader {
+        /// The last event that they have read.
+        after: Seq,
+    },
     /// Anybody else, with news that stands on no other event: a message, a cancellation.
     Anybody,
 }
@@ -257,6 +262,8 @@ pub struct SessionFilter {
     pub parent: Option<SessionId>,
     /// Also those that work for others.
     pub subagents: bool,
+    /// Only the attempts of which this one is the first.
+    pub attempt_of: Option<SessionId>,
     /// Only those in this state.
     pub state: Option<SessionState>,
     /// Only those made before this one.
@@ -310,6 +317,8 @@ pub struct SessionRow {
     pub pull_request: Option<(u64, PullRequestState)>,
     /// The session that it works for.
     pub parent: Option<SessionId>,
+    /// The first of the attempts that it is one of.
+    pub attempt_of: Option<SessionId>,
     /// Whether somebody put it out of sight.
     pub archived: bool,
 }

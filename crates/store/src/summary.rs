@@ -36,6 +36,8 @@ pub(crate) struct Summary {
     pub(crate) pushed: Option<String>,
     /// The session that it works for.
     pub(crate) parent: Option<SessionId>,
+    /// The first of the attempts that it is one of.
+    pub(crate) group: Option<SessionId>,
 }
 
 impl Default for Summary {
@@ -52,6 +54,7 @@ impl Default for Summary {
             pull_request: None,
             pushed: None,
             parent: None,
+            group: None,
         }
     }
 }
@@ -63,6 +66,9 @@ pub(crate) struct Waits {
     pause: bool,
     budget: bool,
     plan: bool,
+    /// To be chosen among several attempts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    choice: bool,
     /// The questions that are open: step and index of their calls.
     answers: BTreeSet<(u32, u16)>,
     /// The requests for access that are open, in the same way. The session goes on meanwhile, so it does not wait for them.
@@ -73,12 +79,13 @@ pub(crate) struct Waits {
 impl Waits {
     /// The one that people are told of.
     pub(crate) fn shown(&self) -> Option<WaitingFor> {
-        let Self { pause, budget, plan, answers, accesses: _ } = self;
+        let Self { pause, budget, plan, choice, answers, accesses: _ } = self;
         [
             (*pause, WaitingFor::Pause),
             (*budget, WaitingFor::Budget),
             (*plan, WaitingFor::Plan),
             (!answers.is_empty(), WaitingFor::Answer),
+            (*choice, WaitingFor::Choice),
         ]
         .into_iter()
         .find_map(|(does, what)| does.then_some(what))
@@ -95,6 +102,7 @@ pub(crate) enum Effect {
         repository: String,
         title: String,
         parent: Option<SessionId>,
+        group: Option<SessionId>,
     },
     /// Somebody has taken the session; one that was further along already stays there. A budget is looked at anew.
     Claimed,
@@ -120,6 +128,10 @@ pub(crate) enum Effect {
     Decided,
     /// It waits from here on for the next day.
     Broke,
+    /// It is one of several attempts, and waits from here on to be chosen.
+    Ready,
+    /// One of them was chosen, this or another.
+    Chosen,
     /// Whatever it waited for, but for a plan, it goes on; after the end too.
     Continued,
     /// Whatever it waited for, it goes on; after the end too.
@@ -167,8 +179,9 @@ impl Summary {
     pub(crate) fn apply(&mut self, effect: &Effect) -> bool {
         match effect {
             Effect::None => return false,
-            Effect::Accepted { repository, title, parent } => {
+            Effect::Accepted { repository, title, parent, group } => {
                 self.parent = *parent;
+                self.group = *group;
                 self.phase = SessionState::Queued;
                 self.repository.clone_from(repository);
                 self.title.clone_from(title);
@@ -191,11 +204,14 @@ impl Summary {
             Effect::Planned => self.waits.plan = true,
             Effect::Decided => self.waits.plan = false,
             Effect::Broke => self.waits.budget = true,
+            Effect::Ready => self.waits.choice = true,
+            Effect::Chosen => self.waits.choice = false,
             Effect::Message if self.phase == SessionState::Ended => self.go_on(),
-            Effect::Message => return false,
+            // What was ready is not what there will be.
+            Effect::Message => return std::mem::take(&mut self.waits.choice),
             Effect::Continued => {
-                let Waits { plan, accesses, .. } = std::mem::take(&mut self.waits);
-                self.waits = Waits { plan, accesses, ..Waits::default() };
+                let Waits { plan, choice, accesses, .. } = std::mem::take(&mut self.waits);
+                self.waits = Waits { plan, choice, accesses, ..Waits::default() };
                 self.go_on();
             }
             Effect::GoesOn => {
@@ -215,7 +231,8 @@ impl Summary {
             Effect::Forked => {
                 let (repository, title) =
                     (std::mem::take(&mut self.repository), std::mem::take(&mut self.title));
-                *self = Self { repository, title, steps: self.steps, parent: self.parent, ..Self::default() };
+                let Self { steps, parent, group, .. } = *self;
+                *self = Self { repository, title, steps, parent, group, ..Self::default() };
             }
             Effect::Ended(word) => {
                 self.phase = SessionState::Ended;
@@ -248,16 +265,24 @@ impl Effect {
     /// `after` is the summary with this effect in it.
     pub(crate) fn wants(&self, after: &Summary) -> Option<bool> {
         match self {
-            Self::Accepted { .. } | Self::GoesOn | Self::Deed | Self::Forked => Some(true),
+            Self::Accepted { .. } | Self::GoesOn | Self::Deed | Self::Forked | Self::Chosen => Some(true),
             Self::Told(_)
             | Self::Decided
             | Self::Continued
             | Self::Paused
             | Self::Asked(_)
             | Self::Planned => Some(after.waiting().is_none()),
-            Self::Message if after.phase == SessionState::Queued => Some(after.waiting().is_none()),
+            // An attempt that was ready is not any more.
+            Self::Message
+                if after.phase == SessionState::Queued
+                    || after.phase == SessionState::Delivering && after.group.is_some() =>
+            {
+                Some(after.waiting().is_none())
+            }
             // The next day it goes on by itself.
             Self::Broke => Some(after.waiting() == Some(WaitingFor::Budget)),
+            // Whoever worked on an attempt has to see whether all are through, before they let go of it.
+            Self::Ended(_) if after.group.is_some() => None,
             Self::Ended(_) => Some(false),
             Self::None
             | Self::Claimed
@@ -265,6 +290,7 @@ impl Effect {
             | Self::AccessAsked(_)
             | Self::AccessDecided(_)
             | Self::Message
+            | Self::Ready
             | Self::SentBack
             | Self::Finished
             | Self::Pushed { .. }
@@ -280,6 +306,7 @@ impl Effect {
                 repository: text(&task.repository, MAX_REPOSITORY),
                 title: title(task.title.as_deref().unwrap_or(&task.prompt)),
                 parent: task.parent.as_ref().map(|parent| parent.session),
+                group: task.attempt.map(|attempt| attempt.group),
             },
             EventBody::Claimed { .. } => Self::Claimed,
             EventBody::ModelAnswered { step, answer, .. } => Self::Answered {
@@ -295,6 +322,8 @@ impl Effect {
             EventBody::PlanProposed { .. } => Self::Planned,
             EventBody::PlanDecided { .. } => Self::Decided,
             EventBody::BudgetExceeded { .. } => Self::Broke,
+            EventBody::AttemptReady { .. } => Self::Ready,
+            EventBody::AttemptChosen { .. } | EventBody::AttemptPassedOver { .. } => Self::Chosen,
             EventBody::ContinueAsked { .. } => Self::Continued,
             EventBody::SandboxReleased { .. } | EventBody::RolledBack { .. } => Self::GoesOn,
             EventBody::MessageReceived { .. } => Self::Message,
@@ -303,7 +332,9 @@ impl Effect {
             }
             EventBody::WorkFinished { .. } => Self::Finished,
             EventBody::Examined { verdict: Verdict::SendBack, .. }
-            | EventBody::Nudged { reason: NudgeReason::GateFindings, .. } => Self::SentBack,
+            | EventBody::Nudged { reason: NudgeReason::GateFindings | NudgeReason::SelfReview, .. } => {
+                Self::SentBack
+            }
             EventBody::Pushed { commit, .. } => Self::Pushed { commit: text(commit, MAX_COMMIT) },
             EventBody::PullRequestOpened(pull_request) => Self::Opened { number: pull_request.number },
             EventBody::PullRequestClosed { state } => Self::Closed(state.clone()),
@@ -318,8 +349,6 @@ impl Effect {
             | EventBody::InstructionsFound(_)
             | EventBody::MemoriesRecalled(_)
             | EventBody::SelfReviewed(_)
-            | EventBody::AttemptChosen { .. }
-            | EventBody::AttemptPassedOver { .. }
             | EventBody::SandboxReady { .. }
             | EventBody::ModelAsked { .. }
             | EventBody::ModelFailed { .. }
@@ -433,7 +462,7 @@ mod tests {
     fn a_fork_has_spent_nothing_yet() {
         let mut summary = Summary::default();
         for effect in [
-            Effect::Accepted { repository: "/r".into(), title: "t".into(), parent: None },
+            Effect::Accepted { repository: "/r".into(), title: "t".into(), parent: None, group: None },
             Effect::Answered { step: 3, cost: 5, tokens: 70 },
             Effect::Opened { number: 9 },
             Effect::Ended("succeeded"),

@@ -5,7 +5,9 @@
 //! exist, and either is written down.
 
 mod apps;
+mod memories;
 mod people;
+mod playbooks;
 mod registry;
 mod rules;
 mod told;

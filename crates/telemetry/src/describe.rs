@@ -1,8 +1,8 @@
 //! What is known of each kind of span, in the words of the convention.
 
 use cofferdam_domain::{
-    Answer, EvidenceRun, Finding, Outcome, PullRequest, Severity, Side, Source, Stage, StopReason,
-    ToolOutcome, ToolStatus, Verdict,
+    Answer, EvidenceRun, Finding, Outcome, PullRequest, SelfReview, Severity, Side, Source, Stage,
+    StopReason, ToolOutcome, ToolStatus, Verdict,
     egress::{HostName, Operation, Passed, Refused},
     event::{ModelFailure, ModelInfo},
     evidence::Exit,
@@ -137,6 +137,16 @@ pub(crate) fn examined(span: &mut Span, findings: &[Finding], verdict: Verdict) 
         .with(names::BLOCKING, count(Severity::Blocking))
         .with(names::WARNINGS, count(Severity::Warning))
         .with(names::NOTES, count(Severity::Note));
+}
+
+/// What a fresh look at the change came to.
+pub(crate) fn self_reviewed(span: &mut Span, review: &SelfReview) {
+    let came_to = match (&review.failed, review.refuted) {
+        (Some(_), _) => "not_done",
+        (None, true) => "refuted",
+        (None, false) => "not_refuted",
+    };
+    span.with(names::VERDICT, came_to);
 }
 
 /// What the gate decides, as a stable name.

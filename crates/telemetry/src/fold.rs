@@ -116,7 +116,10 @@ impl Fold {
             EventBody::QuestionAsked { .. } => self.wait(WaitingFor::Answer),
             EventBody::PlanProposed { .. } => self.wait(WaitingFor::Plan),
             EventBody::BudgetExceeded { .. } => self.wait(WaitingFor::Budget),
-            EventBody::QuestionAnswered { .. } | EventBody::PlanDecided { .. } => self.goes_on(),
+            EventBody::AttemptReady { .. } => self.wait(WaitingFor::Choice),
+            EventBody::QuestionAnswered { .. }
+            | EventBody::PlanDecided { .. }
+            | EventBody::AttemptChosen { .. } => self.goes_on(),
             EventBody::ContinueAsked { .. } => self.continued(),
             EventBody::RolledBack { .. } => self.rolled_back(),
             EventBody::TerminalOpened { .. } => self.terminal = Some(self.open("terminal", "terminal")),
@@ -124,6 +127,9 @@ impl Fold {
             EventBody::WorkFinished { .. } => self.close_step(),
             EventBody::ObjectsReceived(_) | EventBody::NothingChanged => {
                 self.close_stage(Stage::Collect, |_, _| ());
+            }
+            EventBody::SelfReviewed(review) => {
+                self.close_stage(Stage::SelfReview, |span, _| describe::self_reviewed(span, review));
             }
             EventBody::Examined { findings, verdict } => {
                 self.close_stage(Stage::Examine, |span, _| describe::examined(span, findings, *verdict));
@@ -165,8 +171,6 @@ impl Fold {
             | EventBody::FilesDeleted { .. }
             | EventBody::InstructionsFound(_)
             | EventBody::MemoriesRecalled(_)
-            | EventBody::SelfReviewed(_)
-            | EventBody::AttemptChosen { .. }
             | EventBody::AttemptPassedOver { .. }
             | EventBody::CancelAsked { .. }
             | EventBody::MergeAsked { .. }

@@ -307,6 +307,7 @@ impl Tally {
             | EventBody::InstructionsFound(_)
             | EventBody::MemoriesRecalled(_)
             | EventBody::SelfReviewed(_)
+            | EventBody::AttemptReady { .. }
             | EventBody::AttemptChosen { .. }
             | EventBody::AttemptPassedOver { .. }
             | EventBody::ModelAsked { .. }

@@ -17,8 +17,11 @@ mod status;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cofferdam_domain::{About, NoticeKind, Subject, Thread};
-use cofferdam_forge::remote::{At, Mark, Reacted, Reaction, Remarked, Site, Talk, TalkError};
+use cofferdam_domain::{About, NoticeKind, Part, Subject, Thread};
+use cofferdam_forge::{
+    RemoteRepository, RepositoryAddress,
+    remote::{At, Mark, Reacted, Reaction, Remarked, Site, Talk, TalkError},
+};
 use cofferdam_store::{Everything, StoreError};
 
 pub(crate) use self::replies::{Answer, Remark, Replied};
@@ -184,8 +187,33 @@ impl Telling<'_> {
 
     /// How it stands with the commit that is to be reviewed.
     async fn status(&mut self) -> Result<(), Failed> {
-        let Some((commit, status)) = status::status(self.story, self.page) else { return Ok(()) };
-        let done = self.talk.status(&self.at, commit, &status).await;
+        if let Some((commit, status)) = status::status(self.story, self.page) {
+            let done = self.talk.status(&self.at, commit, &status).await;
+            self.note(done)?;
+        }
+        let parts: Vec<Part> = self.story.agent.parts().filter(|part| *part != Part::FIRST).collect();
+        for part in parts {
+            self.status_beside(part).await?;
+        }
+        Ok(())
+    }
+
+    /// The same in another one of the session's repositories, if that is on this forge.
+    async fn status_beside(&mut self, part: Part) -> Result<(), Failed> {
+        let Some((commit, status)) = status::beside(self.story, part, self.page) else { return Ok(()) };
+        let task = self.story.agent.task();
+        let address = task.and_then(|task| task.at(part)).map(|(address, _)| address.to_owned());
+        let remote = address.and_then(|address| RemoteRepository::try_from(address).ok());
+        let Some(path) = remote.and_then(|remote| self.site.owns(&RepositoryAddress::Remote(remote))) else {
+            return Ok(());
+        };
+        let done = match self.talk.repository(&path).await {
+            Ok(found) => {
+                let at = At { id: found.id, path: found.path };
+                self.talk.status(&at, commit, &status).await
+            }
+            Err(error) => Err(error),
+        };
         self.note(done)
     }
 

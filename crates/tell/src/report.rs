@@ -116,6 +116,9 @@ impl Report<'_> {
                 format!("{} Decide about it on {page}.", self.strong("Waits for its plan to be approved."))
             }
             Some(WaitingFor::Budget) => format!("{} a budget is used up.", self.strong("Waits:")),
+            Some(WaitingFor::Choice) => {
+                format!("{} Compare the attempts on {page}.", self.strong("Waits to be chosen."))
+            }
             Some(WaitingFor::Pause) => {
                 format!("{} by a person. It goes on from {page}.", self.strong("Paused"))
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    About, Event, EventBody, EvidenceRun, Finding, Outcome, Seq, SessionId, Side, Spoken, Thread,
+    About, Event, EventBody, EvidenceRun, Finding, Outcome, Part, Seq, SessionId, Side, Spoken, Thread,
     effective::effective, event::NudgeReason, tool::Finish,
 };
 use cofferdam_gate::{EvidenceSummary, judge};
@@ -19,6 +19,8 @@ pub(crate) struct Story {
     pub(crate) seen: Seen,
     /// What stands on the branch.
     pub(crate) published: Option<Published>,
+    /// The same of the session's other repositories.
+    others: BTreeMap<Part, (Seen, Option<Published>)>,
     /// How many reviews it has ended with.
     pub(crate) reviews: usize,
     /// Why it waits for a budget.
@@ -47,6 +49,24 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Whether the event was about this.
+    fn take(&mut self, body: &EventBody) -> bool {
+        if let EventBody::ObjectsReceived(_) = body {
+            *self = Self::default();
+        } else if let EventBody::Examined { findings, .. } = body {
+            self.findings.clone_from(findings);
+        } else if let EventBody::EvidenceRun(run) = body {
+            let side = match run.side {
+                Side::Base => &mut self.base,
+                Side::Head => &mut self.head,
+            };
+            *side = Some(run.clone());
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// The tests before the change.
     pub(crate) const fn base(&self) -> Option<&EvidenceRun> {
         self.base.as_ref()
@@ -77,6 +97,7 @@ impl Story {
             agent: Agent::of(session, events),
             seen: Seen::default(),
             published: None,
+            others: BTreeMap::new(),
             reviews: 0,
             budget: None,
             remarks: BTreeMap::new(),
@@ -93,22 +114,21 @@ impl Story {
     }
 
     fn take(&mut self, seq: Seq, body: &EventBody) {
+        if self.seen.take(body) {
+            return;
+        }
         if let EventBody::MessageReceived { about: Some(about), .. } = body {
             self.heard(seq, about);
         } else if let EventBody::BudgetExceeded { what } = body {
             self.budget = Some(what.clone());
         } else if let EventBody::WorkFinished { finish, .. } = body {
             self.replied(finish);
-        } else if let EventBody::ObjectsReceived(_) = body {
-            self.seen = Seen::default();
-        } else if let EventBody::Examined { findings, .. } = body {
-            self.seen.findings.clone_from(findings);
-        } else if let EventBody::EvidenceRun(run) = body {
-            let side = match run.side {
-                Side::Base => &mut self.seen.base,
-                Side::Head => &mut self.seen.head,
-            };
-            *side = Some(run.clone());
+        } else if let EventBody::Beside { part, body } = body {
+            let (seen, published) = self.others.entry(*part).or_default();
+            seen.take(body);
+            if let EventBody::Pushed { commit, .. } = &**body {
+                *published = Some(Published { commit: commit.clone(), seen: seen.clone() });
+            }
         } else if let EventBody::Pushed { commit, .. } = body {
             self.pushed(commit);
         } else if let EventBody::Overtaken { .. } = body {
@@ -149,6 +169,13 @@ impl Story {
             }
         }
         self.published = Some(Published { commit: commit.to_owned(), seen: self.seen.clone() });
+    }
+
+    /// What stands on the branch of another one of its repositories, as long as that has a pull request which is open.
+    pub(crate) fn published_beside(&self, part: Part) -> Option<&Published> {
+        let agent = self.agent.seen_from(part)?;
+        let open = agent.pull_request().is_some() && agent.pull_request_closed().is_none();
+        self.others.get(&part).and_then(|(_, published)| published.as_ref()).filter(|_| open)
     }
 
     /// How it ended, unless it goes on.

@@ -44,6 +44,8 @@ struct Desk {
 /// How a server treats whoever comes.
 #[derive(Debug, Clone)]
 pub enum Manner {
+    /// Everybody is served.
+    Serves,
     /// Whoever presents this value of `Authorization` is served.
     Expects(String),
     /// Everybody is sent elsewhere: to the same path below this address.
@@ -107,6 +109,7 @@ async fn serve(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     desk.heard.lock().unwrap_or_else(PoisonError::into_inner).push(presented.clone());
     let manner = desk.manner.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match manner {
+        Manner::Serves => backend(&desk, request).await,
         Manner::Expects(expected) if presented.as_ref() == Some(&expected) => backend(&desk, request).await,
         Manner::Expects(_) => Response::builder()
             .status(StatusCode::UNAUTHORIZED)

@@ -6,11 +6,11 @@
 use cofferdam_domain::{
     ToolCall, ToolOutcome, ToolSpec,
     foreign::{Foreign, ForeignTool, Permit},
-    message::Image,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
+    picture,
     text::{Bounds, cleaned, closest, head_and_tail, shorten},
     tool::{Context, Failure, ForeignReply, outcome},
     whole,
@@ -208,7 +208,12 @@ fn described(tool: &ForeignTool) -> String {
         Permit::Ask => " A person is asked about each call.",
         Permit::Allow | Permit::Deny => "",
     };
-    format!("What the program {} says of this tool of its own:{asks} {}", tool.server, tool.description)
+    if tool.kind.is_tool() {
+        format!("What the program {} says of this tool of its own:{asks} {}", tool.server, tool.description)
+    } else {
+        // These words are ours, and quote a program's.
+        format!("{}{asks}", tool.description)
+    }
 }
 
 fn arguments(text: &str) -> Result<Map<String, Value>, Failure> {
@@ -249,9 +254,16 @@ async fn kept(context: &Context<'_>, reply: ForeignReply) -> ToolOutcome {
         shown = format!("{shown}\n{}", whole.hint);
     }
     let mut images = Vec::new();
-    for (media_type, bytes) in pictures {
-        if let Some(blob) = context.blobs.put(&bytes).await {
-            images.push(Image { media_type: media_type.to_owned(), blob });
+    for bytes in pictures {
+        match picture::keep(context.blobs, bytes).await {
+            Ok(kept) => {
+                blob = blob.or(kept.whole);
+                if let Some(note) = kept.note {
+                    shown.push_str(&format!("\n[picture {}: {note}]", images.len() + 1));
+                }
+                images.push(kept.image);
+            }
+            Err(why) => shown.push_str(&format!("\n[a picture cannot be shown: {why}]")),
         }
     }
     ToolOutcome { status, text: shown, images, whole: blob, label, effect }
@@ -259,7 +271,10 @@ async fn kept(context: &Context<'_>, reply: ForeignReply) -> ToolOutcome {
 
 #[cfg(test)]
 mod tests {
-    use cofferdam_domain::{Digest, foreign::ForeignServer};
+    use cofferdam_domain::{
+        Digest,
+        foreign::{ForeignKind, ForeignServer},
+    };
 
     use super::*;
 
@@ -268,6 +283,7 @@ mod tests {
             server: server.into(),
             name: name.into(),
             called: format!("{server}__{name}"),
+            kind: ForeignKind::Tool,
             description: description.into(),
             parameters: json!({"type": "object"}),
             permit: Permit::Ask,
@@ -277,7 +293,7 @@ mod tests {
     }
 
     fn tools(searched: bool, tools: Vec<ForeignTool>) -> ForeignTools {
-        let servers = vec![ForeignServer { name: "docs".into(), digest: Digest::ZERO }];
+        let servers = vec![ForeignServer { name: "docs".into(), digest: Digest::ZERO, public: false }];
         ForeignTools::new(Foreign { servers, tools, searched })
     }
 
@@ -296,6 +312,21 @@ mod tests {
         assert!(many.find("nothing like it").starts_with("No tool"));
         let none = tools(true, Vec::new());
         assert!(none.specs().is_empty() && !none.has(FIND) && none.names().next().is_none());
+    }
+
+    #[test]
+    fn resources_are_told_of_in_our_words_and_found_like_tools() {
+        let read = ForeignTool {
+            kind: ForeignKind::ReadResource,
+            read_only: true,
+            permit: Permit::Allow,
+            ..tool("docs", "read_resource", "Reads a resource of the program docs.")
+        };
+        let few = tools(false, vec![read.clone()]);
+        let spec = &few.specs()[0];
+        assert_eq!(spec.description, "Reads a resource of the program docs.");
+        assert!(spec.read_only && spec.parallel);
+        assert!(tools(true, vec![read]).find("a resource").starts_with("docs__read_resource"));
     }
 
     #[test]

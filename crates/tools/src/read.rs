@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, amount::counted, message::Image};
+use cofferdam_domain::{ToolOutcome, amount::counted};
 use cofferdam_sandbox::{FileProblem, SandboxError};
 
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
     files::{CHUNK, Seen, missing},
+    picture,
     place::Place,
     text::{shorten, size},
     tool::{Context, Failure, Tool, outcome},
@@ -20,8 +21,6 @@ const MAX_LINES: u64 = 2000;
 const MAX_BYTES: usize = 48_000;
 /// Characters of a line that are shown.
 const MAX_LINE: usize = 2000;
-/// Larger pictures are not shown.
-const MAX_IMAGE: u64 = 5 << 20;
 /// Bytes of a file that are looked through for its lines.
 const MAX_SCAN: u64 = 256 << 20;
 
@@ -75,7 +74,7 @@ impl Tool for Read {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(media_type) = picture(&first.bytes) {
+        if let Some(media_type) = picture::kind(&first.bytes) {
             return show_picture(context, &place, media_type, first.size).await;
         }
         if let Some(kind) = binary(&first.bytes) {
@@ -233,10 +232,10 @@ async fn show_picture(
     file_size: u64,
 ) -> Result<ToolOutcome, Failure> {
     let what = format!("{place}: {media_type}, {}", size(file_size));
-    if file_size > MAX_IMAGE {
+    if file_size > picture::MAX_FILE {
         return Ok(outcome(format!(
             "{what}. Too large to be shown: scale it down below {}.",
-            size(MAX_IMAGE)
+            size(picture::MAX_FILE)
         )));
     }
     let mut bytes = Vec::new();
@@ -247,24 +246,11 @@ async fn show_picture(
             break;
         }
     }
-    match context.blobs.put(&bytes).await {
-        Some(blob) => Ok(ToolOutcome {
-            images: vec![Image { media_type: media_type.to_owned(), blob }],
-            ..outcome(format!("[{what}]"))
-        }),
-        None => Ok(outcome(format!("{what}. It cannot be shown: there is no place to keep it."))),
-    }
-}
-
-/// The media type of a picture that models can be shown, by its first bytes.
-fn picture(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        _ => None,
-    }
+    let kept = picture::keep(context.blobs, bytes)
+        .await
+        .map_err(|why| Failure(format!("{what}. It cannot be shown: {why}.")))?;
+    let note = kept.note.map_or(String::new(), |note| format!("; {note}"));
+    Ok(ToolOutcome { images: vec![kept.image], whole: kept.whole, ..outcome(format!("[{what}{note}]")) })
 }
 
 /// What kind of file it is, if it is not text: by its first bytes, or because there is a NUL among the first

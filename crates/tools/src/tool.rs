@@ -40,6 +40,8 @@ pub struct Context<'a> {
     pub questions: Questions,
     /// The remarks of reviewers that are to be answered in this turn, by their numbers.
     pub remarks: &'a [u64],
+    /// How many notes the session has proposed for later ones.
+    pub proposed: usize,
     /// What has the texts of skills, where there are any.
     pub skills: Option<&'a dyn Skills>,
     /// Calls tools of other programs, where a session has any.
@@ -69,8 +71,8 @@ pub struct ForeignReply {
     pub status: ToolStatus,
     /// What is to be shown of it; any length.
     pub text: String,
-    /// Pictures: their media type, which models can be shown, and their bytes.
-    pub pictures: Vec<(&'static str, Vec<u8>)>,
+    /// Pictures, as they came.
+    pub pictures: Vec<Vec<u8>>,
     /// Where that came from.
     pub label: Label,
     /// What is to be noted of it.

@@ -13,6 +13,7 @@ use crate::{
     apply_patch::ApplyPatch,
     ask::Ask,
     background::Background,
+    browser,
     call::Arguments,
     delegate::Delegate,
     edit::Edit,
@@ -28,6 +29,7 @@ use crate::{
     process::ProcessTool,
     propose_plan::ProposePlan,
     read::Read,
+    remember::{self, Remember},
     shell::{self, Shell},
     skill::{self, Skill},
     text::{capped, closest, shorten},
@@ -127,6 +129,21 @@ impl Toolbox {
         self
     }
 
+    /// The same with the tools of a browser, where a session has them. `program` is where the browser is inside, if there is one.
+    #[must_use]
+    pub fn with_browser(mut self, browser: bool, program: Option<&str>) -> Self {
+        if browser {
+            self.tools.extend(browser::tools(program.map(str::to_owned)));
+        }
+        self
+    }
+
+    /// Whether tools that were fixed have those of a browser.
+    #[must_use]
+    pub fn has_browser(fixed: &[ToolSpec]) -> bool {
+        browser::are_among(fixed)
+    }
+
     /// The same with the tool that gives the texts of skills.
     #[must_use]
     pub fn with_skills(mut self, skills: bool) -> Self {
@@ -140,6 +157,21 @@ impl Toolbox {
     #[must_use]
     pub fn has_skills(fixed: &[ToolSpec]) -> bool {
         fixed.iter().any(|tool| tool.name == skill::NAME)
+    }
+
+    /// The same with the tool that proposes what later sessions should know, where sessions have memories.
+    #[must_use]
+    pub fn with_memory(mut self, memory: bool) -> Self {
+        if memory {
+            self.tools.push(Box::new(Remember));
+        }
+        self
+    }
+
+    /// Whether tools that were fixed have the one that proposes what later sessions should know.
+    #[must_use]
+    pub fn has_memory(fixed: &[ToolSpec]) -> bool {
+        fixed.iter().any(|tool| tool.name == remember::NAME)
     }
 
     /// The same for a session that reviews what is there, if this is one: nothing to write files with, and another end. Commands may change
@@ -176,6 +208,7 @@ impl Toolbox {
         self.tools.retain(|tool| match tool.definition().name {
             "edit" | "apply_patch" | "write" => parent.kind.changes_files(),
             "shell" | "process" => parent.kind.runs_programs(),
+            name if browser::is_one(name) => parent.kind.runs_programs(),
             name => ["read", "grep", "glob", "list", "plan", DELEGATE].contains(&name),
         });
         self.tools.push(Box::new(FinishSubagent::new(parent.schema.clone())));
@@ -251,7 +284,9 @@ mod tests {
             let usual = Toolbox::standard(edits)
                 .with_access(AccessPolicy::Ask)
                 .with_plan_first(true)
-                .with_skills(true);
+                .with_skills(true)
+                .with_browser(true, None)
+                .with_memory(true);
             for tool in usual.tools.into_iter().chain(Toolbox::standard(edits).reviewing(true).tools) {
                 let definition = tool.definition();
                 let call = ToolCall {
@@ -290,6 +325,7 @@ mod tests {
             let (session, call) = (cofferdam_domain::SessionId::from_u128(1), CallId { step: 1, index: 0 });
             let parent = Parent { session, call, kind, depth: 1, schema: None };
             let toolbox = standard().with_access(AccessPolicy::Ask).with_plan_first(true).with_skills(true);
+            let toolbox = toolbox.with_memory(true);
             let names: Vec<String> =
                 toolbox.working_for(Some(&parent)).specs().into_iter().map(|spec| spec.name).collect();
             assert_eq!(names.join(" "), expected, "{kind:?}");

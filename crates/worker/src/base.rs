@@ -12,19 +12,26 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_domain::{Digest, EventBody, SandboxId, SessionId, causes::with_causes, event::Repository};
+use cofferdam_domain::{
+    Digest, EventBody, SandboxId, SessionId,
+    causes::with_causes,
+    event::{Repository, Submodule},
+};
 use cofferdam_forge::{Base, ForgeError, Mirror, Quarantine, Seed, checkout_script};
-use cofferdam_sandbox::{ReadOnly, WORKSPACE, workspace_upper};
+use cofferdam_sandbox::{ReadOnly, Sandbox, WORKSPACE, workspace_upper};
 
 use crate::{
     WorkerError, advice,
     collect::object_id,
+    evidence,
     layers::{START, remove_layer, session_directory},
     leftovers::{self, BEING_MADE},
     lfs::{self, LENT, Lent},
+    memory,
     script::{self, SEED},
     sparse,
     stage::{Done, StageContext},
+    submodules::{self, Placed},
 };
 
 /// How long a checkout may take.
@@ -51,10 +58,17 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
     let lent = lfs::lend(context, &seed, &cones, &BTreeSet::new()).await?;
     let contents = lent.as_ref().and_then(|lent| lent.name);
     base.notes.extend(lent.iter().flat_map(|lent| lent.notes.clone()));
-    let finished = place(&context.parts.data, seed.commit().as_str(), &cones, contents.as_ref());
+    let found = submodules::find(context, &mirror, &base, &cones).await?;
+    base.notes.extend(found.notes);
+    let tests = sparse::tests(context).await?;
+    base.notes.extend(evidence::note(context, tests.as_deref()));
+    let submodules = named(&found.placed);
+    let finished = place(&context.parts.data, seed.commit().as_str(), &cones, contents.as_ref(), &submodules);
     let finished = of_agent(finished, context.directory());
-    prepare(context, &seed, &cones, (finished, context.directory()), lent.as_ref()).await?;
+    let tree = Tree { seed: &seed, cones: &cones, lent: lent.as_ref(), submodules: &found.placed };
+    prepare(context, &tree, (finished, context.directory())).await?;
     let advice = advice::find(context, &mirror, &base).await?;
+    let memories = memory::recall(context, &mirror).await?;
     let ready = EventBody::RepositoryReady(Repository {
         base_commit: base.commit.to_string(),
         base_tree: base.tree.to_string(),
@@ -62,8 +76,11 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
         notes: base.notes,
         cones,
         contents,
+        submodules,
+        tests,
+        public: mirror.is_public(),
     });
-    Ok(Done::Facts(std::iter::once(ready).chain(advice).collect()))
+    Ok(Done::Facts(std::iter::once(ready).chain(advice).chain(memories).collect()))
 }
 
 /// What the session begins with: the base that the task names, or where what is to be reviewed has left the branch that it is meant for.
@@ -85,12 +102,25 @@ pub(crate) async fn layer(context: &StageContext) -> Result<PathBuf, WorkerError
     layer_in(context, None).await
 }
 
+/// The same where it lies in the agent's workspace.
+pub(crate) async fn layer_of_agent(context: &StageContext) -> Result<PathBuf, WorkerError> {
+    layer_in(context, context.directory()).await
+}
+
 /// The same with the tree in this directory of the workspace.
 async fn layer_in(context: &StageContext, directory: Option<String>) -> Result<PathBuf, WorkerError> {
     let repository = context.repository()?;
     let Repository { base_commit, cones, contents, .. } = repository;
-    let mut layer =
-        of_agent(place(&context.parts.data, base_commit, cones, contents.as_ref()), directory.clone());
+    // A base that was merged may have them at other commits.
+    let moved = match context.agent.merged() {
+        Some(_) if !repository.submodules.is_empty() => Some(submodules::placed(context).await?),
+        Some(_) | None => None,
+    };
+    let named = moved.as_ref().map_or_else(|| repository.submodules.clone(), |placed| named(placed));
+    let layer_with = |contents: Option<&Digest>| {
+        of_agent(place(&context.parts.data, base_commit, cones, contents, &named), directory.clone())
+    };
+    let mut layer = layer_with(contents.as_ref());
     if !layer.exists() {
         let seed = seed(context).await?;
         // Where the session began without contents, the layer is everybody's. A base that was merged may have some for the first time.
@@ -101,11 +131,15 @@ async fn layer_in(context: &StageContext, directory: Option<String>) -> Result<P
         // A layer is named by what is in it, which may be less by now, or more.
         let came = lent.as_ref().and_then(|lent| lent.name);
         if came != *contents {
-            layer =
-                of_agent(place(&context.parts.data, base_commit, cones, came.as_ref()), directory.clone());
+            layer = layer_with(came.as_ref());
         }
         if !layer.exists() {
-            prepare(context, &seed, cones, (layer.clone(), directory), lent.as_ref()).await?;
+            let placed = match moved {
+                Some(placed) => placed,
+                None => submodules::placed(context).await?,
+            };
+            let tree = Tree { seed: &seed, cones, lent: lent.as_ref(), submodules: &placed };
+            prepare(context, &tree, (layer.clone(), directory)).await?;
         }
     }
     Ok(workspace_upper(&layer))
@@ -150,7 +184,9 @@ pub(crate) async fn start_at(
         };
         let cones = &context.repository()?.cones;
         let lent = lfs::lend(context, &seed, cones, &lfs::own(context, start).await?).await?;
-        prepare(context, &seed, cones, (layer.clone(), directory), lent.as_ref()).await?;
+        let placed = submodules::placed(context).await?;
+        let tree = Tree { seed: &seed, cones, lent: lent.as_ref(), submodules: &placed };
+        prepare(context, &tree, (layer.clone(), directory)).await?;
     }
     Ok(Ok(workspace_upper(&layer)))
 }
@@ -196,8 +232,19 @@ async fn locate(context: &StageContext, base: Option<&str>) -> Result<(Mirror, B
     Ok((mirror, base))
 }
 
-/// Where the tree of a base commit is kept, or these directories of it, with these contents of Git LFS.
-pub(crate) fn place(data: &Path, commit: &str, cones: &[String], contents: Option<&Digest>) -> PathBuf {
+fn named(placed: &[Placed]) -> Vec<Submodule> {
+    placed.iter().map(|placed| placed.submodule.clone()).collect()
+}
+
+/// Where the tree of a base commit is kept, or these directories of it, with these contents of Git LFS and these submodules. Whoever asks for it has
+/// found each of those commits in a mirror of their own.
+pub(crate) fn place(
+    data: &Path,
+    commit: &str,
+    cones: &[String],
+    contents: Option<&Digest>,
+    submodules: &[Submodule],
+) -> PathBuf {
     let mut which = match cones {
         [] => String::new(),
         cones => format!("-{}", Digest::of(cones.join("\0").as_bytes()).short()),
@@ -205,6 +252,10 @@ pub(crate) fn place(data: &Path, commit: &str, cones: &[String], contents: Optio
     if let Some(contents) = contents {
         which.push_str("-lfs-");
         which.push_str(&contents.hex()[..32]);
+    }
+    if let Some(name) = submodules::name(submodules) {
+        which.push_str("-sub-");
+        which.push_str(&name.hex()[..32]);
     }
     data.join(BASES).join(format!("{commit}-{LAYOUT}{which}"))
 }
@@ -216,13 +267,19 @@ pub(crate) fn of_agent(place: PathBuf, directory: Option<String>) -> PathBuf {
     place.with_file_name(format!("{name}-in-{directory}"))
 }
 
-/// Makes the layer with the seed's tree and what Git LFS keeps of it, in a directory of the workspace, or as the whole of it, unless it is there.
+/// What a layer is made of.
+struct Tree<'a> {
+    seed: &'a Seed,
+    cones: &'a [String],
+    lent: Option<&'a Lent>,
+    submodules: &'a [Placed],
+}
+
+/// Makes the layer with the tree, in a directory of the workspace, or as the whole of it, unless it is there.
 async fn prepare(
     context: &StageContext,
-    seed: &Seed,
-    cones: &[String],
+    tree: &Tree<'_>,
     (finished, directory): (PathBuf, Option<String>),
-    lent: Option<&Lent>,
 ) -> Result<(), WorkerError> {
     if finished.exists() {
         return Ok(());
@@ -233,25 +290,39 @@ async fn prepare(
         path: made.display().to_string(),
         source,
     })?;
-    let mut read_only = vec![ReadOnly { host: seed.path().to_owned(), inside: PathBuf::from(SEED) }];
-    read_only.extend(lent.map(Lent::read_only));
+    let mut read_only = vec![ReadOnly { host: tree.seed.path().to_owned(), inside: PathBuf::from(SEED) }];
+    read_only.extend(tree.lent.map(Lent::read_only));
+    read_only.extend(submodules::lent(tree.submodules));
     let limits = context.limits();
     let sandbox = context.parts.sandbox(Vec::new(), made.clone(), read_only, limits, None).await?;
     let inside =
         directory.map_or_else(|| WORKSPACE.to_owned(), |directory| format!("{WORKSPACE}/{directory}"));
-    let argv = checkout_script(SEED, &inside, LENT, cones);
-    let result = script::run(&*sandbox, argv, WORKSPACE, CHECKOUT_TIME, 64 * 1024).await;
+    let result = check_out(&*sandbox, tree, &inside).await;
     sandbox.destroy().await?;
-    let problem = match result? {
-        Some(finished) if finished.exit.success() => None,
-        Some(finished) => Some(String::from_utf8_lossy(&finished.output.joined()).trim().to_owned()),
-        None => Some("it took too long".to_owned()),
-    };
-    if let Some(problem) = problem {
+    if let Err(problem) = result? {
         remove_layer(&made).await?;
         return Err(WorkerError::BaseTree(problem));
     }
     publish(&made, &finished).await
+}
+
+/// Says what went wrong inside, if something did.
+async fn check_out(
+    sandbox: &dyn Sandbox,
+    tree: &Tree<'_>,
+    inside: &str,
+) -> Result<Result<(), String>, WorkerError> {
+    let whole = checkout_script(SEED, inside, LENT, tree.cones);
+    for argv in std::iter::once(whole).chain(submodules::scripts(tree.submodules, inside)) {
+        match script::run(sandbox, argv, WORKSPACE, CHECKOUT_TIME, 64 * 1024).await? {
+            Some(finished) if finished.exit.success() => {}
+            Some(finished) => {
+                return Ok(Err(String::from_utf8_lossy(&finished.output.joined()).trim().to_owned()));
+            }
+            None => return Ok(Err("it took too long".to_owned())),
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Gives a finished layer its name. Somebody else may have been faster: then theirs is used.

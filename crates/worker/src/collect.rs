@@ -22,6 +22,7 @@ use crate::{
     restore::{self, Brought},
     script,
     stage::{Done, StageContext, quarantine_name},
+    submodules,
 };
 
 /// How long committing and bundling may take.
@@ -73,8 +74,13 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
 }
 
 async fn take_out(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {
-    let bundle = match bundle(context, sandbox).await? {
-        Bundled::Nothing => return Ok(Done::fact(EventBody::NothingChanged)),
+    let bundle = bundle(context, sandbox).await?;
+    let submodules = submodules::changed(context, sandbox).await?;
+    let bundle = match bundle {
+        Bundled::Nothing => {
+            let only = submodules::nothing_but(context, submodules, &published(context)?).await?;
+            return Ok(Done::fact(only.map_or(EventBody::NothingChanged, EventBody::ObjectsReceived)));
+        }
         Bundled::Impossible(reason) => return Ok(Done::Impossible(reason)),
         Bundled::Bytes(bytes) => bytes,
     };
@@ -92,6 +98,7 @@ async fn take_out(context: &StageContext, sandbox: &dyn Sandbox) -> Result<Done,
     }
     if let Ok(received) = &mut received {
         received.objects = objects;
+        received.submodules = submodules;
         let head = object_id(&received.head)?;
         let bundle = format!("{HOME}/{BUNDLE}");
         received.contents = match lfs::take_out(context, sandbox, &quarantine, &head, &bundle).await? {
@@ -223,6 +230,7 @@ pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError>
     let policy = GatePolicy::new(policy)?;
     let rounds_used = policy.rounds().saturating_sub(context.agent.gate_rounds_left());
     let egress = egress(context).await?.map(|facts| facts.findings()).unwrap_or_default();
+    let beside = submodules::findings(context, received)?;
     let head = object_id(&received.head)?;
     let new = match context.agent.review() {
         // Its contents are where their author has put them.
@@ -234,6 +242,7 @@ pub(crate) async fn examine(context: &StageContext) -> Result<Done, WorkerError>
         with_contents(&mut change, &new, &shelf);
         let mut findings = examine_change(&change, &policy);
         findings.extend(egress);
+        findings.extend(beside);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         // Nobody is to mend what is only looked at: the findings are part of the review.
         let verdict = match context.agent.review() {

@@ -6,6 +6,7 @@
 //!
 //! What it changes reaches the parent only as a patch ([`patch`]), and what it says only as a quoted result.
 
+mod attend;
 mod begin;
 mod patch;
 
@@ -17,26 +18,27 @@ use std::sync::{
 use async_trait::async_trait;
 use cofferdam_agent::{Agent, Assignment};
 use cofferdam_domain::{
-    CallId, Delegated, Event, EventBody, Label, Outcome, Owner, SessionId, Spent, ToolOutcome, WaitingFor,
-    causes::with_causes,
+    CallId, Delegated, Event, EventBody, Label, Outcome, Owner, SessionId, Spent, Stage, Timestamp,
+    ToolOutcome,
     delegation::{Patched, label_of},
     event::Repository,
+    self_review::reviewer_id,
     tool::ToolEffect,
 };
 use cofferdam_store::{Store, StoreError, Writer};
 use cofferdam_tools::{Delegates, Order, Report};
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
 
 use self::begin::Copy;
+pub(crate) use self::begin::{begun, is_over, mark_begun};
 use crate::{
-    Live, Parts, Watch, WorkerError, layers,
+    Parts, Watch, WorkerError, layers,
     log::now,
-    patience::{Pause, patiently},
+    patience::patiently,
     purses::Purses,
-    run::Left,
     stage::{Done, SharedSandbox, StageContext},
-    work::{Ended, Job, settle, work_on},
+    work::settle,
 };
 
 /// So often a subagent is taken up again at once after its machine failed.
@@ -47,6 +49,13 @@ const MOST_TRIES: u32 = 3;
 pub(crate) struct Family {
     repository: Repository,
     lower: Vec<std::path::PathBuf>,
+}
+
+impl Family {
+    /// For one whose files are over these layers.
+    pub(crate) const fn new(repository: Repository, lower: Vec<std::path::PathBuf>) -> Self {
+        Self { repository, lower }
+    }
 }
 
 /// What all calls of a session share that hand work out.
@@ -97,6 +106,11 @@ impl Delegation {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing new is to begin.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 
     /// Lets others begin again.
@@ -181,10 +195,10 @@ impl Errand {
         if let Err(why) = self.begin(assignment, order, copied).await.map_err(Halt::Failed)? {
             return Ok(Err(why));
         }
-        if self.shared.ending.load(Ordering::SeqCst) {
+        if self.shared.is_ending() {
             return Err(Halt::Stopped);
         }
-        let ended = self.work(assignment, &family).await?;
+        let ended = self.shared.attend(assignment.session, &family, &self.agent).await?;
         self.report(assignment, &family, ended).await.map(Ok).map_err(Halt::Failed)
     }
 
@@ -193,89 +207,6 @@ impl Errand {
         let begun = layers::begun_with(&self.shared.parts.data, self.agent.session(), &self.agent)?;
         let lower = begun.into_iter().map(|begun| begun.tree).collect();
         Some(Family { repository: self.agent.repository()?.clone(), lower })
-    }
-
-    /// Works on the subagent until it ends.
-    async fn work(
-        &self,
-        assignment: Assignment,
-        family: &Arc<Family>,
-    ) -> Result<Result<Outcome, String>, Halt> {
-        let (session, store) = (assignment.session, &self.shared.parts.store);
-        let mut tries = 0;
-        loop {
-            match self.turn(session, family).await {
-                Ok(Left::Ended(Ended::Over(outcome))) => return Ok(Ok(outcome)),
-                Ok(Left::Ended(Ended::Interrupted)) => return Err(Halt::Stopped),
-                Ok(Left::Ended(Ended::Waiting(WaitingFor::Budget))) if self.agent.spends_anyway(now()) => {
-                    self.shared.let_go_on(session).await.map_err(Halt::Failed)?;
-                }
-                Ok(Left::Ended(Ended::Waiting(WaitingFor::Budget))) => {
-                    let what = self.shared.purses.exceeded(self.shared.owner).await;
-                    let what = what.map_err(|error| Halt::Failed(error.into()))?;
-                    return Err(Halt::Budget(
-                        what.unwrap_or_else(|| "the day's budget is used up".to_owned()),
-                    ));
-                }
-                Ok(Left::Ended(Ended::Waiting(_))) => self.until_somebody_writes(session).await?,
-                Ok(Left::TakenBack) => {}
-                Err(WorkerError::Store(StoreError::UnknownSession(gone))) if gone == session => {
-                    return Ok(Err("Somebody has deleted its session.".to_owned()));
-                }
-                // Whoever had it before is not quite gone, or somebody else works on it.
-                Err(WorkerError::Store(StoreError::Claimed { .. } | StoreError::Fenced { .. })) => {
-                    self.a_moment().await?;
-                }
-                Err(error) if tries < MOST_TRIES => {
-                    tries += 1;
-                    if patiently(|| store.session(None, session)).await.is_err() {
-                        return Err(Halt::Failed(error));
-                    }
-                    self.a_moment().await?;
-                }
-                Err(error) => return Ok(Err(format!("Its machine failed: {}.", with_causes(&error)))),
-            }
-        }
-    }
-
-    async fn turn(&self, session: SessionId, family: &Arc<Family>) -> Result<Left, WorkerError> {
-        let shared = &self.shared;
-        let claim = shared.parts.store.claim(session, &shared.parts.name).await?;
-        let job = Job {
-            parts: shared.parts.clone(),
-            claim: &claim,
-            owner: shared.owner,
-            purses: shared.purses.clone(),
-            watch: Arc::new(Below(shared.watch.clone())),
-            grace: shared.grace,
-            crashes: 0,
-            family: Some(family.clone()),
-        };
-        Ok(Box::pin(work_on(job, None, shared.stop.subscribe())).await?.left)
-    }
-
-    /// Waits until there is news in the log of a subagent that waits for a person.
-    async fn until_somebody_writes(&self, session: SessionId) -> Result<(), Halt> {
-        let failed = |error: StoreError| Halt::Failed(error.into());
-        let store = &self.shared.parts.store;
-        let last =
-            store.session(None, session).await.map_err(failed)?.map(|row| row.last).unwrap_or_default();
-        let mut news = store.follow(session, last).await.map_err(failed)?;
-        let mut stop = self.shared.stop.subscribe();
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => Err(Halt::Stopped),
-            _ = news.next() => Ok(()),
-        }
-    }
-
-    async fn a_moment(&self) -> Result<(), Halt> {
-        let mut stop = self.shared.stop.subscribe();
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => Err(Halt::Stopped),
-            () = async { Pause::new().wait().await } => Ok(()),
-        }
     }
 
     async fn report(
@@ -316,7 +247,7 @@ impl Errand {
             succeeded: matches!(ended, Ok(Outcome::Answered)) && !lost,
             ended: in_words(kind.name(), &ended),
             said: agent.finish().map(|finish| finish.summary.clone()).unwrap_or_default(),
-            label: label_of(log.iter().filter_map(label)),
+            label: label_of(log.iter().filter_map(label)).join(agent.label()),
             patch: blob,
             conflicts,
         })
@@ -401,16 +332,24 @@ pub(crate) fn conclude<'s>(
 }
 
 /// Those that worked for a session before it was last taken back. What a fork has copied worked for another one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "two kinds of events name one, and one says when")]
 pub(crate) fn given_up(events: &[Event]) -> Vec<SessionId> {
     let last = |fits: fn(&EventBody) -> bool| events.iter().rposition(|event| fits(&event.body));
     let end = last(|body| matches!(body, EventBody::RolledBack { .. })).unwrap_or_default();
     let begin = last(|body| matches!(body, EventBody::Forked { .. })).unwrap_or_default();
-    let begun = events.get(begin..end).unwrap_or_default().iter();
-    let begun = begun.filter_map(|event| {
-        let EventBody::Delegated { session, .. } = &event.body else { return None };
-        Some(*session)
-    });
-    begun.collect()
+    let (mut now, mut finished, mut begun) = (Timestamp(0), Timestamp(0), Vec::new());
+    for (place, event) in events.iter().enumerate().take(end) {
+        now = now.max(event.at);
+        match &event.body {
+            EventBody::WorkFinished { .. } => finished = now,
+            EventBody::Delegated { session, .. } if place >= begin => begun.push(*session),
+            EventBody::StageStarted { stage: Stage::SelfReview } if place >= begin => {
+                begun.push(reviewer_id(event.session, finished));
+            }
+            _ => {}
+        }
+    }
+    begun
 }
 
 /// Removes all that a subagent has left on disk.
@@ -450,29 +389,4 @@ fn label(event: &Event) -> Option<Label> {
     }
     let EventBody::ToolFinished { outcome, .. } = &event.body else { return None };
     Some(outcome.label)
-}
-
-/// Whoever watches a session hears of those that work for it, and of what they do only that.
-struct Below(Arc<dyn Watch>);
-
-impl Watch for Below {
-    fn event(&self, event: &Event) {
-        self.0.below(event);
-    }
-
-    fn below(&self, event: &Event) {
-        self.0.below(event);
-    }
-
-    fn live(&self, _: Live<'_>) {}
-
-    fn written(&self, took: std::time::Duration) {
-        self.0.written(took);
-    }
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

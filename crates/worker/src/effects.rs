@@ -29,6 +29,8 @@ pub(crate) struct Scene {
     pub(crate) fixed: Arc<Fixed>,
     /// The remarks that are to be answered in this turn.
     pub(crate) remarks: Vec<u64>,
+    /// How many notes the session has proposed for later ones.
+    pub(crate) proposed: usize,
     /// What calls tools of other programs.
     pub(crate) foreign: OneCall,
     /// What has the texts of skills.
@@ -51,6 +53,7 @@ pub(crate) async fn run_tool(scene: Scene, call: CallId, tool: ToolCall) -> (Too
         limits: &scene.fixed.policy.limits,
         questions: scene.fixed.policy.questions,
         remarks: &scene.remarks,
+        proposed: scene.proposed,
         skills: Some(&scene.shelf),
         foreign: Some(&scene.foreign),
         delegates: scene.errand.as_deref().map(|errand| errand as &dyn Delegates),

@@ -75,15 +75,12 @@ async fn fresh_sandbox(
 }
 
 async fn observe(context: &StageContext, side: Side, sandbox: &dyn Sandbox) -> Result<Done, WorkerError> {
-    // What is configured is how the task's own repository is tested; each of the others tells by itself.
-    let fixed = context.agent.fixed().filter(|_| context.part == Part::FIRST);
-    let configured = fixed.and_then(|fixed| fixed.policy.test_command.as_deref());
+    let configured = of_policy(context).or(context.repository()?.tests.as_deref());
     let Some(test) = find_command(sandbox, configured).await? else {
-        let reason =
-            "no known way to test this repository: name the command with --test, or as policy.test_command";
+        let reason = "no known way to test this repository: name the command with --test, as policy.test_command, or in [[repositories.tests]]";
         return Ok(Done::fact(EventBody::EvidenceMissing { reason: reason.to_owned() }));
     };
-    sparse::besides(context, sandbox).await?;
+    sparse::besides(context, sandbox, WORKSPACE).await?;
     let tree = match side {
         Side::Base => context.repository()?.base_tree.clone(),
         Side::Head => {
@@ -97,6 +94,18 @@ async fn observe(context: &StageContext, side: Side, sandbox: &dyn Sandbox) -> R
     };
     let run = measure(context, side, sandbox, test, tree).await?;
     Ok(Done::fact(EventBody::EvidenceRun(run)))
+}
+
+/// What the policy has is how the task's own repository is tested, whatever is configured for that.
+fn of_policy(context: &StageContext) -> Option<&str> {
+    let fixed = context.agent.fixed().filter(|_| context.part == Part::FIRST);
+    fixed.and_then(|fixed| fixed.policy.test_command.as_deref())
+}
+
+/// What the agent is told of the command that is configured for a repository, where that counts.
+pub(crate) fn note(context: &StageContext, tests: Option<&str>) -> Option<String> {
+    let command = tests.filter(|_| of_policy(context).is_none())?;
+    Some(format!("Its tests are run with this command: {command}"))
 }
 
 async fn find_command(

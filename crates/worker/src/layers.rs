@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{SessionId, SessionState, Timestamp};
+use cofferdam_domain::{SessionId, SessionState, Timestamp, event::Repository};
 use cofferdam_sandbox::workspace_upper;
 use cofferdam_store::{Everything, Retention, Store, expiry};
 
@@ -160,7 +160,8 @@ pub(crate) fn begun_with(data: &Path, session: SessionId, agent: &Agent) -> Opti
             Some(start) => base::start_place(data, session, start),
             None => {
                 let repository = seen.repository()?;
-                base::place(data, &repository.base_commit, &repository.cones, repository.contents.as_ref())
+                let Repository { base_commit, cones, contents, submodules, .. } = repository;
+                base::place(data, base_commit, cones, contents.as_ref(), submodules)
             }
         };
         let tree = workspace_upper(&base::of_agent(base, directory.clone()));

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod attempts;
 mod base;
 mod branch;
 mod carry;
@@ -26,6 +27,7 @@ mod layers;
 mod leftovers;
 mod lfs;
 mod log;
+mod memory;
 mod parts;
 mod patience;
 mod planted;
@@ -35,22 +37,25 @@ mod recorder;
 mod restore;
 mod run;
 mod script;
+mod self_review;
 mod servers;
 mod service;
 mod sparse;
 mod stage;
 mod stages;
+mod submodules;
 mod visit;
 mod watch;
 mod work;
 
+pub use attempts::{attempts, conclude};
 pub use collect::patch;
 pub use compare::{Compared, compare};
 pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
 pub use layers::{erase, erase_forgotten, erase_forgotten_after, expire, forget, left_by};
 pub use log::now;
-pub use parts::{Models, OwnPolicy, Parts, Policies, Sparse};
+pub use parts::{Models, OwnPolicy, Parts, Policies, Sparse, Tests};
 pub use servers::{Approvals, Approved, Found, Mcp, NothingApproved, Trouble, inspect};
 pub use service::{Service, ServiceNews, ServiceOptions};
 pub use visit::{Entrance, Entrances, NoEntrance, Visitor};

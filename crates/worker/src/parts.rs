@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    OrgId, Policy, SandboxId, SessionId,
+    Memory, OrgId, Policy, SandboxId, SessionId,
     event::{ModelRole, Routes},
     policy::{Limits, Narrowing},
 };
@@ -33,6 +33,8 @@ pub struct Parts {
     pub mirrors: Mirrors,
     /// Which directories sessions have of repositories, where a task does not say.
     pub sparse: Vec<Sparse>,
+    /// With which commands repositories are tested, where that is not found out from their files.
+    pub tests: Vec<Tests>,
     /// Where branches and pull requests go.
     pub forges: Forges,
     /// Where models come from.
@@ -41,6 +43,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Other programs whose tools sessions may call.
     pub mcp: Mcp,
+    /// Where the browser of sessions is in their sandboxes, if they have one.
+    pub browser: Option<String>,
     /// What organisations permit less than that.
     pub policies: Arc<dyn Policies>,
     /// What owners may spend in a day; `None` where nobody keeps count.
@@ -70,14 +74,24 @@ pub struct Sparse {
     pub directories: Vec<String>,
 }
 
+/// How one repository is tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tests {
+    /// Where the repository is, as a task would name it.
+    pub repository: String,
+    /// The command, for a shell in its directory.
+    pub command: String,
+}
+
 /// Opens models by name.
 #[async_trait]
 pub trait Models: Send + Sync {
-    /// The named model, or the one that the configuration and environment suggest.
+    /// The named model, or the one that the configuration and environment suggest. Where `only` says which models may be asked
+    /// ([`Policy::models`]), it is one of those, and so are all that stand in for it.
     ///
     /// # Errors
-    /// When there is none, it is unknown, or it has no key; says how to get one.
-    async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError>;
+    /// When there is none, it is unknown, it has no key, or it may not be asked; says what to do.
+    async fn open(&self, name: Option<&str>, only: Option<&[String]>) -> Result<Box<dyn Model>, WorkerError>;
 
     /// The name of the model that is to do this kind of work, where that is not the session's own.
     fn route(&self, _: ModelRole) -> Option<String> {
@@ -101,6 +115,14 @@ pub trait Policies: Send + Sync {
     async fn skills(&self, _: OrgId) -> Result<Vec<KeptSkill>, WorkerError> {
         Ok(Vec::new())
     }
+
+    /// What the organisation has noted about these repositories, and about all: the newest, and how many more there are.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn memories(&self, _: OrgId, _places: &[String]) -> Result<(Vec<Memory>, u32), WorkerError> {
+        Ok((Vec::new(), 0))
+    }
 }
 
 /// No organisation has a policy of its own.
@@ -116,17 +138,19 @@ impl Policies for OwnPolicy {
 
 impl Parts {
     /// The models that do a part of a new session's work. One that cannot be asked now, for want of a key or since its server does not run, is
-    /// left out.
+    /// left out; so is one that its policy does not permit.
     ///
     /// # Errors
     /// When a name that is configured means nothing.
-    pub async fn routes(&self) -> Result<Routes, WorkerError> {
+    pub async fn routes(&self, policy: &Policy) -> Result<Routes, WorkerError> {
         let mut models = Vec::new();
         for role in ModelRole::ALL {
             let Some(name) = self.models.route(role) else { continue };
-            match self.models.open(Some(&name)).await {
+            match self.models.open(Some(&name), policy.models.as_deref()).await {
                 Ok(model) => models.push((role, model.info().clone())),
-                Err(WorkerError::Model(OpenError::NoKey { .. } | OpenError::LocalDown { .. })) => {}
+                Err(WorkerError::Model(
+                    OpenError::NoKey { .. } | OpenError::LocalDown { .. } | OpenError::NotPermitted { .. },
+                )) => {}
                 Err(error) => return Err(error),
             }
         }

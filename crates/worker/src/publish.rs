@@ -1,11 +1,13 @@
 //! Publication: one branch, one pull request. The agent has had its say; everything here is the platform's.
 
 use cofferdam_domain::{
-    EventBody, EvidenceRun, PullRequest, Side, Task, Timestamp, causes::with_causes, message::Family,
-    tool::Finish,
+    EventBody, EvidenceRun, PullRequest, SelfReview, Side, Task, Timestamp, causes::with_causes,
+    message::Family, tool::Finish,
 };
 use cofferdam_forge::{Authorship, ForgeError, Joined, NewPullRequest, PublishError, Push};
-use cofferdam_gate::{BesideFact, Facts, ModelFact, PullRequestText, TreeFact, without_passages};
+use cofferdam_gate::{
+    BesideFact, Facts, ModelFact, PullRequestText, TreeFact, attempts::Group, without_passages,
+};
 
 use crate::{
     WorkerError, branch,
@@ -177,6 +179,23 @@ fn said(context: &StageContext) -> Option<Finish> {
     })
 }
 
+/// What a fresh look has found, as far as it is about this repository, without what it quotes of instructions.
+fn fresh_look(context: &StageContext, system: &str) -> Option<SelfReview> {
+    let mut review = context.whole.self_review()?.clone();
+    review.summary = without_passages(&review.summary, system).into_owned();
+    if let Some(directory) = context.directory() {
+        let start = format!("{directory}/");
+        review.remarks.retain_mut(|remark| match remark.path.strip_prefix(&start) {
+            Some(path) => {
+                remark.path = path.to_owned();
+                true
+            }
+            None => false,
+        });
+    }
+    Some(review)
+}
+
 /// The pull requests that the session has in its other repositories by now.
 async fn beside(context: &StageContext) -> Result<Vec<BesideFact>, WorkerError> {
     let mut facts = Vec::new();
@@ -189,6 +208,12 @@ async fn beside(context: &StageContext) -> Result<Vec<BesideFact>, WorkerError> 
         facts.push(BesideFact { repository: other.asked()?.0.to_owned(), number: request.number, page });
     }
     Ok(facts)
+}
+
+/// All attempts at the task, where this is one of several.
+async fn attempts(context: &StageContext) -> Result<Option<Group>, WorkerError> {
+    let Some(attempt) = context.agent.attempt() else { return Ok(None) };
+    Ok(Some(crate::attempts::attempts(&context.parts.store, context.org, attempt).await?))
 }
 
 /// What the platform knows about the change.
@@ -223,6 +248,7 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         },
         head: TreeFact { branch: branch.to_owned(), commit: commit.to_owned(), tree: received.tree.clone() },
         beside: beside(context).await?,
+        attempts: attempts(context).await?,
         stat: received.stat,
         paths,
         repository_notes: repository.notes.clone(),
@@ -243,6 +269,7 @@ async fn facts(context: &StageContext) -> Result<Facts, WorkerError> {
         log_length: context.log_length,
         log_head: context.log_head,
         version: fixed.version.clone(),
+        fresh_look: fresh_look(context, &fixed.system),
         finish,
     })
 }

@@ -50,17 +50,21 @@ impl Purses {
         if let Some(known) = self.known(|known| known.get(&owner).cloned())
             && known.asked.elapsed() < MOMENT
         {
-            return Ok(known.exceeded);
+            return Ok(None);
         }
         let fresh = patiently(|| ask(&**ledger, owner)).await?;
-        let exceeded = fresh.exceeded.clone();
+        if let Some(exceeded) = fresh.exceeded {
+            // Whoever asks again may do so because it was raised.
+            self.known(|known| known.remove(&owner));
+            return Ok(Some(exceeded));
+        }
         self.known(|known| {
             if known.len() >= MOST {
                 known.retain(|_, known| known.asked.elapsed() < MOMENT);
             }
             known.insert(owner, fresh);
         });
-        Ok(exceeded)
+        Ok(None)
     }
 
     /// Keeps one of the day's pull requests for this session; why there is none left, in words, where that is so. Asked anew each time: it is

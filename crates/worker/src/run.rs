@@ -50,6 +50,7 @@ use crate::{
     patience::{Passing as _, Pause, patiently},
     purses::Purses,
     recorder::Take,
+    self_review::is_one,
     servers::{House, Servers},
     stage::{Done, SharedSandbox},
     visit::somebody,
@@ -70,6 +71,8 @@ enum Happened {
     Tool { call: CallId, outcome: ToolOutcome, millis: u64 },
     /// Nothing is done any more about a call that hands work out, and it is not over.
     Halted { call: CallId, tool: ToolCall, halt: Halt },
+    /// The same of a fresh look at the change.
+    LookHalted { halt: Halt },
     /// A piece of the worker's own work ended.
     Stage { part: Part, stage: Stage, result: Result<Done, WorkerError> },
     /// The egress door has something to write down.
@@ -144,6 +147,8 @@ pub(crate) struct Run<'c> {
     errands: JoinSet<Happened>,
     /// Calls that do, and that wait to go on.
     halted: Vec<(CallId, ToolCall)>,
+    /// A fresh look at the change does.
+    look_halted: bool,
     family: Option<Arc<Family>>,
     /// Everything else.
     in_flight: InFlight,
@@ -166,6 +171,8 @@ impl<'c> Run<'c> {
             .with_system(parts.system)
             .with_plan_first(log.agent().task().is_some_and(|task| task.wishes.plan_first))
             .with_skills(Toolbox::has_skills(&fixed.tools))
+            .with_memory(Toolbox::has_memory(&fixed.tools))
+            .with_browser(Toolbox::has_browser(&fixed.tools), parts.browser.as_deref())
             .with_foreign(&fixed.foreign)
             .reviewing(log.agent().review().is_some())
             .with_subagents(Toolbox::has_subagents(&fixed.tools))
@@ -206,6 +213,7 @@ impl<'c> Run<'c> {
             delegation,
             errands: JoinSet::new(),
             halted: Vec::new(),
+            look_halted: false,
             family,
             in_flight: FuturesUnordered::new(),
             ahead: None,
@@ -287,6 +295,7 @@ impl<'c> Run<'c> {
                     }
                 }
                 Happened::Halted { call, tool, halt } => self.subagent_halted(call, tool, halt).await?,
+                Happened::LookHalted { halt } => self.look_halted(halt).await?,
                 Happened::Stage { part, stage, result } => {
                     let done = result?;
                     // The last step's, before the session can end.
@@ -371,7 +380,7 @@ impl<'c> Run<'c> {
         if self.log.last() == before {
             return Ok(());
         }
-        if self.log.agent().cancelled() {
+        if self.log.agent().cancelled() || self.log.agent().passed_over().is_some() {
             self.end_subagents().await?;
             self.drop_effects().await;
         }
@@ -416,6 +425,7 @@ impl<'c> Run<'c> {
                     let future = self.start_model(step, request)?;
                     self.in_flight.push(future);
                 }
+                Effect::Stage(_, stage) if is_one(stage) => self.begin_look()?,
                 Effect::Stage(part, stage) => {
                     let future = self.start_stage(part, stage)?;
                     self.in_flight.push(future);
@@ -440,7 +450,10 @@ impl<'c> Run<'c> {
         let spends = matches!(agent.state(), SessionState::Queued | SessionState::Working)
             && !bodies.iter().any(finishes);
         let examined = agent.is_examined() || bodies.iter().any(is_verdict);
-        let delivers = agent.state() == SessionState::Delivering && examined && !agent.has_pull_request();
+        let delivers = agent.state() == SessionState::Delivering
+            && examined
+            && agent.may_deliver()
+            && !agent.has_pull_request();
         if delivers && let Some(what) = self.purses.reserve_delivery(self.owner, self.session).await? {
             bodies.push(EventBody::BudgetExceeded { what });
         }
@@ -497,7 +510,7 @@ impl<'c> Run<'c> {
             }
             outcome.text.push_str(&told);
             // Names and paths in it are chosen by programs inside.
-            outcome.label = Label::SANDBOX;
+            outcome.label = outcome.label.join(Label::SANDBOX);
         }
         EventBody::ToolFinished { call, outcome, millis }
     }
@@ -531,6 +544,7 @@ impl<'c> Run<'c> {
         // They have the sandbox too, until they are gone.
         self.errands.shutdown().await;
         self.halted.clear();
+        self.look_halted = false;
         self.running.clear();
         self.in_flight.clear();
         self.ahead = None;

@@ -1,21 +1,26 @@
-//! Other programs' tools in a session: MCP servers, each in a sandbox of its own, started when a tool of it is called for the first time.
+//! Other programs' tools in a session: MCP servers, each in a sandbox of its own, started when a tool of it is called for the first time. Their
+//! resources and prompts are had by tools of ours that bear their names.
 //!
 //! What a session may call was fixed at its beginning, from what was approved. Here it is held against what a server says when it is there:
 //! one that says anything else than what was approved is not used in this session. Whatever a server does, the session goes on.
 
+mod ask;
+mod beside;
 mod house;
 mod offer;
 mod passage;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex as StdMutex, PoisonError},
 };
 
 use async_trait::async_trait;
+use cofferdam_agent::{Leave, Ruling};
 use cofferdam_domain::{
     CallId, Digest, Label, ToolStatus,
-    foreign::{Foreign as Offered, ForeignCall, ForeignTool, Permit},
+    foreign::{Foreign as Offered, ForeignCall, ForeignTool},
+    label::{Audience, Integrity},
     tool::ToolEffect,
 };
 use cofferdam_mcp::{Answer, McpError, Progress};
@@ -24,7 +29,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 pub(crate) use self::house::House;
-use self::house::Running;
+use self::{ask::Ask, house::Running};
 pub use self::{
     house::{Found, Trouble, inspect},
     offer::{Approvals, Approved, Mcp, NothingApproved},
@@ -39,6 +44,8 @@ const MAX_SHOWN: usize = 8_000;
 pub(crate) struct Servers {
     house: House,
     states: BTreeMap<String, (Digest, Mutex<State>)>,
+    /// Those of which everything that they tell may be seen by anybody.
+    public: BTreeSet<String>,
     /// Which calls run at which server, for the log of what leaves its sandbox.
     running: StdMutex<BTreeMap<String, Vec<CallId>>>,
 }
@@ -57,8 +64,8 @@ enum State {
 pub(crate) struct OneCall {
     pub(crate) servers: Arc<Servers>,
     pub(crate) call: CallId,
-    /// The calls that people have approved.
-    pub(crate) approved: Vec<Digest>,
+    /// What decides whether it may be made.
+    pub(crate) leave: Leave,
 }
 
 impl Servers {
@@ -66,7 +73,15 @@ impl Servers {
         let state = || Mutex::new(State::Asleep { deaths: 0 });
         let states =
             offered.servers.iter().map(|server| (server.name.clone(), (server.digest, state()))).collect();
-        Arc::new(Self { house, states, running: StdMutex::default() })
+        let public = offered.servers.iter().filter(|server| server.public);
+        let public = public.map(|server| server.name.clone()).collect();
+        Arc::new(Self { house, states, public, running: StdMutex::default() })
+    }
+
+    /// The label of what a server tells.
+    fn label(&self, name: &str) -> Label {
+        let audience = if self.public.contains(name) { Audience::Public } else { Audience::Requester };
+        Label { integrity: Integrity::Untrusted, audience }
     }
 
     /// Ends all that run.
@@ -188,7 +203,7 @@ impl Foreign for OneCall {
         arguments: Map<String, Value>,
         watch: &(dyn for<'b> Fn(&'b [u8]) + Send + Sync),
     ) -> ForeignReply {
-        let digest = cofferdam_mcp::exact(&tool.server, &tool.name, &arguments);
+        let digest = cofferdam_mcp::exact(tool, &arguments);
         let call = ForeignCall {
             server: tool.server.clone(),
             tool: tool.name.clone(),
@@ -198,11 +213,14 @@ impl Foreign for OneCall {
         if let Err(why) = cofferdam_mcp::permits(&tool.arguments, &arguments) {
             return refused(format!("Policy does not allow this call of {}: {why}.", tool.called));
         }
-        match tool.permit {
-            Permit::Allow => {}
-            Permit::Ask if self.approved.contains(&digest) => {}
-            Permit::Ask => return asked(tool, call, &arguments),
-            Permit::Deny => return refused(format!("Policy does not allow calls of {}.", tool.called)),
+        let ask = match Ask::of(tool, arguments.clone()) {
+            Ok(ask) => ask,
+            Err(why) => return failed(format!("{} was not called: {why}.", tool.called)),
+        };
+        match self.leave.ruling(tool, digest) {
+            Ruling::Given => {}
+            Ruling::Asked(why) => return asked(tool, call, &arguments, why.as_deref()),
+            Ruling::Refused(why) => return refused(why),
         }
         let server = match self.servers.up(&tool.server).await {
             Ok(server) => server,
@@ -210,19 +228,25 @@ impl Foreign for OneCall {
         };
         let told = |progress: &Progress| watch(in_words(progress).as_bytes());
         let noted = self.servers.note(&tool.server, &server, self.call);
-        let answer = server.client.call(&tool.name, arguments, &told).await;
+        let answer = ask.at(&server.client, &told).await;
         drop(noted);
         if let Err(McpError::TimedOut(_)) | Err(McpError::Ended(_) | McpError::NoProtocol(_)) = &answer {
             // One that does not answer in time may be at it still: nothing of it is left to go on.
             self.servers.lost(&tool.server, &server).await;
         }
         let refused = server.client.refused();
-        ForeignReply { effect: Some(ToolEffect::Foreign(call)), ..reply(tool, answer, &refused) }
+        let (label, effect) = (self.servers.label(&tool.server), Some(ToolEffect::Foreign(call)));
+        ForeignReply { label, effect, ..reply(tool, answer, &refused) }
     }
 }
 
 /// A call that a person has to approve.
-fn asked(tool: &ForeignTool, call: ForeignCall, arguments: &Map<String, Value>) -> ForeignReply {
+fn asked(
+    tool: &ForeignTool,
+    call: ForeignCall,
+    arguments: &Map<String, Value>,
+    why: Option<&str>,
+) -> ForeignReply {
     let shown = Value::Object(arguments.clone()).to_string();
     if shown.chars().count() > MAX_SHOWN {
         return refused(format!(
@@ -230,10 +254,12 @@ fn asked(tool: &ForeignTool, call: ForeignCall, arguments: &Map<String, Value>) 
             tool.called
         ));
     }
+    let why = why.map_or_else(String::new, |why| format!(" You are asked because {why}."));
     let question = format!(
-        "May the tool {} of the program {} be called once with exactly these arguments? To permit it answer with the one word approve; \
-         whatever else you answer is told to the agent and refuses the call. {}. Arguments, chosen by the agent: {shown}",
-        tool.name, tool.server, call.digest
+        "May {} once with exactly these arguments? To permit it answer with the one word approve; \
+         whatever else you answer is told to the agent and refuses the call.{why} {}. Arguments, chosen by the agent: {shown}",
+        ask::in_words(tool),
+        call.digest
     );
     let effect = Some(ToolEffect::Approval { call, question });
     ForeignReply { effect, ..refused("A person is asked whether this exact call may be made.".to_owned()) }
@@ -245,7 +271,7 @@ fn reply(tool: &ForeignTool, answer: Result<Answer, McpError>, refused: &[&str])
         Ok(Answer { failed, text, pictures }) => {
             let status = if failed { ToolStatus::Error } else { ToolStatus::Ok };
             let text = if text.is_empty() { "[an answer without content]".to_owned() } else { text };
-            let pictures = pictures.into_iter().map(|picture| (picture.media_type, picture.bytes)).collect();
+            let pictures = pictures.into_iter().map(|picture| picture.bytes).collect();
             ForeignReply { status, text, pictures, label: Label::SANDBOX, effect: None }
         }
         Err(error @ McpError::TimedOut(_)) => ForeignReply {

@@ -1,10 +1,11 @@
-//! Workspaces with only some directories of a large repository: which ones, what the agent is told of it, and what tests are given besides.
+//! What is configured for single repositories: workspaces with only some directories of a large one, what the agent is told of that and what tests
+//! are given besides; and with which command one is tested.
 
 use std::{path::Path, time::Duration};
 
 use cofferdam_domain::Part;
 use cofferdam_forge::{ForgeError, RepositoryAddress};
-use cofferdam_sandbox::{Sandbox, WORKSPACE};
+use cofferdam_sandbox::Sandbox;
 
 use crate::{
     WorkerError,
@@ -30,13 +31,31 @@ pub(crate) async fn cones(context: &StageContext) -> Result<Vec<String>, WorkerE
     }
     let asked = context.address().await?.to_string();
     for setting in &context.parts.sparse {
-        let address = RepositoryAddress::parse(&context.parts.git, &setting.repository, Path::new("/")).await;
-        // A repository that is not on this machine is none of its tasks.
-        if address.is_ok_and(|address| address.to_string() == asked) {
+        if is_at(context, &setting.repository, &asked).await {
             return Ok(setting.directories.clone());
         }
     }
     Ok(Vec::new())
+}
+
+/// The command that is configured for the tests of the repository.
+pub(crate) async fn tests(context: &StageContext) -> Result<Option<String>, WorkerError> {
+    if context.parts.tests.is_empty() {
+        return Ok(None);
+    }
+    let asked = context.address().await?.to_string();
+    for setting in &context.parts.tests {
+        if is_at(context, &setting.repository, &asked).await {
+            return Ok(Some(setting.command.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a table of the configuration is about a repository. One that is not on this machine is none of its tasks.
+async fn is_at(context: &StageContext, configured: &str, asked: &str) -> bool {
+    let address = RepositoryAddress::parse(&context.parts.git, configured, Path::new("/")).await;
+    address.is_ok_and(|address| address.to_string() == asked)
 }
 
 /// Why there can be no such workspace, if directories are not there.
@@ -62,8 +81,12 @@ pub(crate) fn note(cones: &[String]) -> Option<String> {
 }
 
 /// Gives a sandbox in which tests run the directories besides in which the change has something although they were not in the workspace at
-/// first.
-pub(crate) async fn besides(context: &StageContext, sandbox: &dyn Sandbox) -> Result<(), WorkerError> {
+/// first. The repository is in `workspace` there.
+pub(crate) async fn besides(
+    context: &StageContext,
+    sandbox: &dyn Sandbox,
+    workspace: &str,
+) -> Result<(), WorkerError> {
     let (repository, received) = (context.repository()?, context.agent.received());
     let Some(received) = received.filter(|_| !repository.cones.is_empty()) else { return Ok(()) };
     let (base, head) = (object_id(&repository.base_commit)?, object_id(&received.head)?);
@@ -76,6 +99,6 @@ pub(crate) async fn besides(context: &StageContext, sandbox: &dyn Sandbox) -> Re
     let mut argv: Vec<String> = ["git", "sparse-checkout", "add"].map(str::to_owned).into();
     argv.extend(directories);
     // Without them the tests see less, and say so themselves.
-    script::run(sandbox, argv, WORKSPACE, TIME, 64 * 1024).await?;
+    script::run(sandbox, argv, workspace, TIME, 64 * 1024).await?;
     Ok(())
 }

@@ -34,8 +34,8 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
         Stage::Examine => collect::examine(&context).await,
         Stage::Evidence { side: Side::Base } => evidence::run(&context, Side::Base).await,
         Stage::Evidence { side: Side::Head } => evidence::run(&context, Side::Head).await,
-        // No session asks for it yet.
-        Stage::SelfReview => Ok(Done::Facts(Vec::new())),
+        // A session of its own, which goes on while this one waits for the store: `run/delegates.rs` has it taken.
+        Stage::SelfReview => Err(WorkerError::Log("a fresh look is no stage like the others")),
         Stage::Push => publish::push(&context).await,
         Stage::PullRequest => publish::open(&context).await,
         Stage::Merge => publish::merge(&context).await,

@@ -9,14 +9,14 @@ use cofferdam_domain::{
     event::{Fixed, ModelInfo, ModelRole},
     foreign::Foreign,
 };
-use cofferdam_model::Model;
+use cofferdam_model::{Model, OpenError};
 use cofferdam_sandbox::{System, WORKSPACE};
 use cofferdam_store::{Claim, MOST_CRASHES, Store};
 use cofferdam_tools::Toolbox;
 use tokio::sync::watch;
 
 use crate::{
-    Nobody, Parts, Watch, WorkerError,
+    Nobody, Parts, Watch, WorkerError, attempts,
     delegate::{self, Family},
     layers,
     log::{SessionLog, now},
@@ -107,7 +107,10 @@ pub(crate) async fn work_on(
     let Job { parts, claim, watch, .. } = &job;
     let mut log = SessionLog::open(parts.store.clone(), watch.clone(), claim).await?;
     delegate::end(parts, log.given_up().to_vec()).await?;
+    let (store, org) = (parts.store.clone(), job.owner.org);
+    let before = attempts::before_work(&store, org, log.agent()).await?;
     if let Some(left) = at_once(&job, &mut log).await? {
+        attempts::after_work(&store, org, before, log.agent()).await?;
         return Ok(Worked { left, seen: log.last() });
     }
     if let Some(parent) = log.agent().parent().filter(|_| job.family.is_none()) {
@@ -117,6 +120,11 @@ pub(crate) async fn work_on(
         Ok(provided) => provided,
         Err(WorkerError::NoPolicy(reason)) => {
             let left = give_up(&job, &mut log, reason).await?;
+            attempts::after_work(&store, org, before, log.agent()).await?;
+            return Ok(Worked { left, seen: log.last() });
+        }
+        Err(WorkerError::Model(error @ OpenError::NotPermitted { .. })) => {
+            let left = give_up(&job, &mut log, error.to_string()).await?;
             return Ok(Worked { left, seen: log.last() });
         }
         Err(error) => return Err(error),
@@ -130,6 +138,7 @@ pub(crate) async fn work_on(
     if matches!(left, Left::Ended(Ended::Over(_))) {
         clean_up(&machine, run.agent()).await?;
     }
+    attempts::after_work(&store, org, before, run.agent()).await?;
     Ok(Worked { left, seen: run.seen() })
 }
 
@@ -144,7 +153,8 @@ async fn at_once(job: &Job<'_>, log: &mut SessionLog<'_>) -> Result<Option<Left>
     if let Some(waiting) = agent.waits_at(now()) {
         return Ok(Some(Left::Ended(Ended::Waiting(waiting))));
     }
-    if agent.outcome().is_none() && agent.cancelled() {
+    let passed_over = agent.passed_over().is_some() && (agent.outcome().is_none() || agent.goes_on());
+    if agent.outcome().is_none() && agent.cancelled() || passed_over {
         log.record(vec![claimed(job)], None).await?;
         return Ok(Some(over(job, log).await?));
     }
@@ -209,7 +219,10 @@ async fn provide(
         let model = match (agent.closing(), model) {
             (true, _) => None,
             (false, Some(model)) => Some(model),
-            (false, None) => Some(parts.models.open(Some(&fixed.model.reference())).await?),
+            (false, None) => {
+                let (name, only) = (fixed.model.reference(), fixed.policy.models.as_deref());
+                Some(parts.models.open(Some(&name), only).await?)
+            }
         };
         return Ok((model, fixed.clone()));
     }
@@ -220,9 +233,19 @@ async fn provide(
     let model = match model {
         Some(model) if agent.other_model().is_none() => model,
         _ => {
+            let only = policy.models.as_deref();
+            // One that the policy does not permit is no route: nobody has asked for it.
             let reviewer = agent.review().and_then(|_| parts.models.route(ModelRole::Review));
-            let name = agent.other_model().or(wishes.model.as_deref()).or(reviewer.as_deref());
-            parts.models.open(name).await?
+            let name = agent.other_model().or(wishes.model.as_deref());
+            match (name, reviewer) {
+                (None, Some(reviewer)) => match parts.models.open(Some(&reviewer), only).await {
+                    Err(WorkerError::Model(OpenError::NotPermitted { .. })) => {
+                        parts.models.open(None, only).await?
+                    }
+                    opened => opened?,
+                },
+                (name, _) => parts.models.open(name, only).await?,
+            }
         }
     };
     let foreign = match (agent.fixed(), agent.task()) {
@@ -234,9 +257,12 @@ async fn provide(
     };
     let mut fixed = match agent.review() {
         Some(review) => fix_review(policy, review, &*model, parts.system),
-        None => fix(policy, &*model, parts.system, wishes.plan_first, foreign),
+        None => {
+            let browser = parts.browser.is_some();
+            fix(policy, &*model, parts.system, wishes.plan_first, foreign, browser)
+        }
     };
-    fixed.routes = parts.routes().await?;
+    fixed.routes = parts.routes(&fixed.policy).await?;
     Ok((Some(model), fixed))
 }
 
@@ -255,13 +281,22 @@ async fn policy(job: &Job<'_>, wishes: &Wishes) -> Result<Policy, WorkerError> {
 
 /// What a new session is given: the policy, the model, and the prompt and tools that fit it and the system of its sandboxes.
 #[must_use]
-pub fn fix(policy: Policy, model: &dyn Model, system: System, plan_first: bool, foreign: Foreign) -> Fixed {
+pub fn fix(
+    policy: Policy,
+    model: &dyn Model,
+    system: System,
+    plan_first: bool,
+    foreign: Foreign,
+    browser: bool,
+) -> Fixed {
     let toolbox = Toolbox::standard(model.info().edits)
         .with_access(policy.egress.access)
         .with_system(system)
         .with_plan_first(plan_first)
         .with_skills(policy.instructions.is_used())
+        .with_memory(policy.memory.is_used())
         .with_subagents(policy.delegation > 0)
+        .with_browser(browser, None)
         .with_foreign(&foreign);
     Fixed { foreign, ..fixed(policy, model.info().clone(), &toolbox, cofferdam_agent::system_prompt) }
 }
@@ -309,7 +344,7 @@ pub(crate) fn fixed(
     }
 }
 
-/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation), without any effect, and those that work
+/// Lets a session that nobody works on come to the end that its log already asks for (a cancellation, the choice of another attempt), without any effect, and those that work
 /// for it with it. What they have on disk goes when a worker starts there.
 ///
 /// # Errors
@@ -317,7 +352,8 @@ pub(crate) fn fixed(
 pub async fn settle(store: Arc<dyn Store>, session: SessionId, worker: &str) -> Result<(), WorkerError> {
     let claim = store.claim(session, worker).await?;
     let mut log = SessionLog::open(store.clone(), Arc::new(Nobody), &claim).await?;
-    if log.agent().outcome().is_none() && log.agent().cancelled() {
+    let called_off = log.agent().cancelled() || log.agent().passed_over().is_some();
+    if log.agent().outcome().is_none() && called_off {
         log.record(Vec::new(), None).await?;
     }
     if log.agent().outcome().is_some() {

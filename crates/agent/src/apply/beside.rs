@@ -52,7 +52,7 @@ impl Agent {
 const fn is_of_one(body: &EventBody) -> bool {
     let works = matches!(
         body,
-        EventBody::StageStarted { stage } | EventBody::StageFailed { stage, .. } if !matches!(stage, Stage::Sandbox)
+        EventBody::StageStarted { stage } | EventBody::StageFailed { stage, .. } if !matches!(stage, Stage::Sandbox | Stage::SelfReview)
     );
     works
         || matches!(

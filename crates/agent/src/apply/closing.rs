@@ -38,10 +38,12 @@ impl Agent {
     /// Where a session begins to work again: nothing of its delivery is done.
     pub(crate) fn begin_work_again(&mut self) {
         self.phase = SessionState::Working;
+        self.choice.withdraw();
         self.remarks.catch_up();
         self.clock.start();
         self.facts.work = None;
         self.strands_mut().for_each(Strand::forget_delivery);
+        self.looks.renew();
         self.watch = Watch::default();
         self.manners = Manners::default();
     }
@@ -62,6 +64,7 @@ impl Agent {
         self.begin_work_again();
         self.turn_began = self.spent();
         self.gate_rounds = 0;
+        self.looks.begin_turn();
         self.cancelled = false;
         self.failure = None;
         self.finish = None;

@@ -46,6 +46,9 @@ impl Agent {
         if again {
             self.cut_short(true);
         }
+        if self.rules() >= 2 {
+            self.people.look_into_purse();
+        }
         if self.failure.is_none() {
             for strand in self.strands_mut().filter(|strand| strand.repository.is_none()) {
                 strand.stages.repository = Progress::Todo;
@@ -112,7 +115,11 @@ impl Agent {
             | Stage::PullRequest => self.delivering(),
             Stage::Merge | Stage::Close => self.outcome.is_some(),
         };
-        in_time && self.strand.stages.start(stage)
+        let fits = in_time && self.strand.stages.start(stage);
+        if fits && stage == Stage::SelfReview {
+            self.look_begins();
+        }
+        fits
     }
 
     pub(super) fn stage_failed(&mut self, stage: Stage, reason: &str) -> bool {
@@ -197,6 +204,7 @@ impl Agent {
         self.ask_about(label, about);
         // What is taken in is taken in when a turn begins.
         let wants_base = self.wish_for_base(label, about);
+        self.choice.withdraw();
         self.follow_up |= wants_base || self.delivering() && remarks::counts(label, about);
         self.hear(said);
         true

@@ -24,6 +24,9 @@ impl Agent {
         if reason == NudgeReason::GateFindings {
             return self.sent_back(text);
         }
+        if reason == NudgeReason::SelfReview {
+            return self.sent_back_by_look(text);
+        }
         if reason == NudgeReason::FollowUp {
             let fits = self.delivering() && self.follow_up;
             if fits {
@@ -85,12 +88,9 @@ impl Agent {
             Some(ToolEffect::Foreign(made)) => self.use_approval(Some(made.digest)),
             Some(ToolEffect::Proposal { text }) => self.plan_wanted(call, text),
             Some(ToolEffect::Delegated(done)) => self.subagent_done(call, done),
-            Some(
-                ToolEffect::Question { .. }
-                | ToolEffect::Edited { .. }
-                | ToolEffect::Remember(_)
-                | ToolEffect::Screenshot { .. },
-            ) => {}
+            Some(ToolEffect::Remember(_)) => self.memory.proposed += 1,
+            Some(ToolEffect::Question { .. } | ToolEffect::Edited { .. } | ToolEffect::Screenshot { .. }) => {
+            }
             None => called.iter().for_each(|called| self.ended_untold(called, outcome.status)),
         }
         self.subagents.close(call);

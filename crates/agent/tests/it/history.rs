@@ -166,6 +166,7 @@ fn a_fork_begins_with_the_other_sessions_files_and_may_have_another_model() {
         by: "bob".into(),
         model: Some("p/other".into()),
         instruction: Some("Try the other way.".into()),
+        attempt: None,
     };
     let at = place(&whole, |body| matches!(body, EventBody::Checkpointed { step: 2, .. }));
     let mut fork = forked(&whole, at, how);

@@ -10,12 +10,15 @@
 
 mod access;
 mod advice;
+mod attempts; // of which one is chosen
 mod crashes;
 mod delivery;
 mod history;
+mod labels; // what came together, and who decides then
 mod limits;
 mod logs; // written by earlier versions
 mod long; // compactions, and what survives them
+mod memory; // what was noted before
 mod people;
 mod properties;
 mod remarks; // reviews, failed checks, and which remarks are to be answered
@@ -23,6 +26,7 @@ mod replay;
 mod requests;
 mod review;
 mod script;
+mod self_review; // a fresh look before delivery
 mod steps;
 mod subagents; // work handed to other sessions
 mod together; // several repositories in one session

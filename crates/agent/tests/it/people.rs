@@ -4,7 +4,7 @@ use cofferdam_agent::replay;
 use cofferdam_domain::{
     BlobRef, CallId, Digest, EventBody, Label, Outcome, PullRequestState, SessionState, Stage, WaitingFor,
     event::{Moved, PlanDecision},
-    foreign::{ForeignTool, Permit},
+    foreign::{ForeignKind, ForeignTool, Permit},
     policy::Questions,
 };
 
@@ -157,6 +157,7 @@ fn a_call_that_was_cut_short_has_used_its_approval_up() {
             server: "s".into(),
             name: "t".into(),
             called: if known { "foreign" } else { "another" }.into(),
+            kind: ForeignKind::Tool,
             description: String::new(),
             parameters: serde_json::json!({}),
             permit: Permit::Ask,

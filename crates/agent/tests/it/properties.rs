@@ -3,8 +3,9 @@
 
 use cofferdam_agent::{Agent, replay};
 use cofferdam_domain::{
-    BlobRef, Block, Budget, Digest, Event, EventBody, Outcome, SandboxId, StopReason, Timestamp, Verdict,
-    WaitingFor,
+    BlobRef, Block, Budget, Digest, Event, EventBody, Outcome, SandboxId, SessionId, StopReason, Timestamp,
+    Verdict, WaitingFor,
+    attempt::{Attempt, Choose},
     egress::{Access, AccessPolicy},
     event::{ModelFailure, PlanDecision},
     message::Reasoning,
@@ -75,6 +76,12 @@ fn random_world(seed: u64) -> World {
     if others.one_in(3) {
         task = script::with_others(task, 1 + others.below(2) as usize);
     }
+    let mut several = Dice(seed ^ 13);
+    if several.one_in(3) {
+        let number = 1 + several.below(3) as u16;
+        let group = if number == 1 { session() } else { SessionId::from_u128(9) };
+        task = task.attempted(Attempt { group, number, of: 3, choose: Choose::Ask });
+    }
     given.policy.budget = Budget {
         steps: 1 + dice.below(40) as u32,
         tokens: if dice.one_in(3) { 20_000 } else { 10_000_000 },
@@ -82,6 +89,8 @@ fn random_world(seed: u64) -> World {
         ..Budget::default()
     };
     given.policy.gate_rounds = dice.below(3) as u32;
+    let mut looks = Dice(seed ^ 11);
+    given.policy.self_review = looks.below(4) as u8;
     let questions = [Questions::Stop, Questions::Wait, Questions::Proceed, Questions::Proceed];
     given.policy.questions = questions[dice.below(4) as usize];
     given.policy.egress.access = if dice.one_in(2) { AccessPolicy::Ask } else { AccessPolicy::Refuse };
@@ -93,6 +102,7 @@ fn random_world(seed: u64) -> World {
     world.overtaken = world.agent.parts().find(|_| others.one_in(4));
     let verdicts = [Verdict::Publish, Verdict::Publish, Verdict::SendBack, Verdict::Hold];
     world.verdicts = (0..4).map(|_| verdicts[dice.below(4) as usize]).collect();
+    world.looks = (0..4).map(|_| [Some(true), Some(false), None][looks.below(3) as usize]).collect();
     if dice.one_in(4) {
         world.tests = None;
     }
@@ -131,6 +141,10 @@ fn meddle(world: &mut World, dice: &mut Dice) {
             let to = 1 + dice.below(world.events.len() as u64);
             world.roll_back(to, instruction);
         }
+        5 if world.agent.attempt().is_some() => {
+            let (chosen, commit) = (SessionId::from_u128(99), "c1".to_owned());
+            world.happen(vec![EventBody::AttemptPassedOver { by: by(), chosen, commit }]);
+        }
         5 => world.arrives(EventBody::MergeAsked { by: by(), commit: "c2".into() }),
         _ => {
             let step = world.agent.step();
@@ -163,8 +177,20 @@ fn help(world: &mut World, dice: &mut Dice, waiting: WaitingFor) {
             };
             EventBody::PlanDecided { digest, by: by(), decision }
         }
+        WaitingFor::Choice => return choose(world, dice),
     };
     world.happen(vec![body]);
+}
+
+/// Somebody chooses this attempt, or another one, or what this one was before.
+fn choose(world: &mut World, dice: &mut Dice) {
+    let by = || "ann".to_owned();
+    let EventBody::AttemptReady { commit } = world.last("attempt_ready").clone() else { panic!() };
+    world.happen(vec![match dice.below(4) {
+        0 => EventBody::AttemptPassedOver { by: by(), chosen: SessionId::from_u128(99), commit },
+        1 => EventBody::AttemptChosen { by: by(), commit: "another".into() },
+        _ => EventBody::AttemptChosen { by: by(), commit },
+    }]);
 }
 
 /// More than any world needs to come to its end.

@@ -8,17 +8,21 @@ use std::{
 
 use cofferdam_agent::{Action, Agent};
 use cofferdam_domain::{
-    Answer, Block, CallId, Digest, Event, EventBody, EventId, EvidenceRun, Finding, Label, ModelRequest,
-    Outcome, Part, PullRequest, PullRequestState, Role, SandboxId, Seq, SessionId, SessionState, Severity,
-    Side, Stage, Task, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
+    Answer, Block, CallId, Cost, Digest, Event, EventBody, EventId, EvidenceRun, Finding, Label,
+    ModelRequest, Outcome, Part, PullRequest, PullRequestState, Role, SandboxId, SelfReview, Seq, SessionId,
+    SessionState, Severity, Side, Spent, Stage, Task, Timestamp, ToolCall, ToolOutcome, Usage, Verdict,
     change::{DiffStat, Received},
     digest::BlobRef,
     effective::effective,
     event::{self, Fixed, ModelFailure, Moved, Repository},
     evidence::Exit,
+    tool::LineRemark,
 };
 
-use crate::script::{self, Reply};
+use crate::{
+    attempts::check_chosen,
+    script::{self, Reply},
+};
 
 /// More events than any session of these tests may need.
 const BOUND: usize = 6_000;
@@ -62,15 +66,22 @@ pub(crate) struct World {
     /// In which others push first, once.
     pub(crate) overtaken: Option<Part>,
     pub(crate) notes: Vec<String>,
+    /// Whether everybody may read the repositories.
+    pub(crate) public: bool,
     /// What others have pushed by the time the next sandbox is made.
     pub(crate) moved: Option<Moved>,
     pub(crate) tests: Option<(Exit, Exit)>,
+    /// Whether fresh looks refute the change, one after the other; the last is given again, and `None` cannot be taken.
+    pub(crate) looks: Vec<Option<bool>>,
+    /// What a look that refutes says.
+    pub(crate) finds: String,
     pub(crate) fail_stage: Option<Stage>,
     /// Milliseconds that pass before each event.
     pub(crate) tick: u64,
     clock: u64,
     fence: u64,
     examined: usize,
+    looked: usize,
     finished: HashSet<CallId>,
     /// How many requests there had been when the model was opened last.
     opened_anew: usize,
@@ -107,13 +118,17 @@ impl World {
             unchanged: Vec::new(),
             overtaken: None,
             notes: Vec::new(),
+            public: false,
             moved: None,
             tests: Some((Exit::Code(1), Exit::Code(0))),
+            looks: vec![Some(false)],
+            finds: "It overflows.".into(),
             fail_stage: None,
             tick: 1,
             clock: 1_000,
             fence: 0,
             examined: 0,
+            looked: 0,
             finished: HashSet::new(),
             opened_anew: 0,
         };
@@ -132,6 +147,7 @@ impl World {
                 self.fence = fence;
             }
             self.examined += usize::from(matches!(event.body.in_part().1, EventBody::Examined { .. }));
+            self.looked += usize::from(matches!(event.body, EventBody::SelfReviewed(_)));
             self.events.push(event.clone());
         }
     }
@@ -257,10 +273,12 @@ impl World {
             Action::Fix => self.append(EventBody::PolicyFixed(Box::new(self.fixed.clone()))),
             Action::Append(body) => self.append(*body),
             Action::Stage(stage) => {
+                check_chosen(self, stage);
                 self.append(EventBody::StageStarted { stage });
                 self.in_flight.push(Flight::Stage(stage));
             }
             Action::Beside(part, stage) => {
+                check_chosen(self, stage);
                 self.append(EventBody::StageStarted { stage }.about_part(part));
                 self.in_flight.push(Flight::Beside(part, stage));
             }
@@ -314,6 +332,9 @@ impl World {
                 notes: self.notes.clone(),
                 cones: Vec::new(),
                 contents: None,
+                submodules: Vec::new(),
+                tests: None,
+                public: self.public,
             }),
             Stage::Sandbox => {
                 let sandbox = SandboxId::from_u128(7);
@@ -328,9 +349,11 @@ impl World {
                 patch: None,
                 objects: None,
                 contents: Vec::new(),
+                submodules: Vec::new(),
             }),
             Stage::Examine => self.examine(),
             Stage::Evidence { side } => self.evidence(side),
+            Stage::SelfReview => self.look(),
             Stage::Push if self.overtaken.take_if(|overtaken| *overtaken == part).is_some() => {
                 EventBody::Overtaken { found: "c9".into() }
             }
@@ -355,6 +378,30 @@ impl World {
         };
         let findings = if verdict == Verdict::Publish { vec![] } else { vec![finding] };
         EventBody::Examined { findings, verdict }
+    }
+
+    fn look(&mut self) -> EventBody {
+        let reviewer = self.agent.reviewer().expect("somebody looks");
+        let refuted = self.looks[self.looked.min(self.looks.len() - 1)];
+        self.looked += 1;
+        let finds = refuted == Some(true);
+        let line = LineRemark { path: "a.rs".into(), line: 3, text: "Here.".into() };
+        EventBody::SelfReviewed(Box::new(SelfReview {
+            round: reviewer.round,
+            session: reviewer.session,
+            commit: "c1".into(),
+            refuted: finds,
+            summary: if finds { self.finds.clone() } else { "Nothing.".into() },
+            remarks: if finds { vec![line] } else { vec![] },
+            failed: refuted.is_none().then(|| "the model failed".into()),
+            frozen: None,
+            spent: Spent {
+                steps: 2,
+                usage: Usage { input: 100, ..Usage::default() },
+                cost: Cost(7),
+                wall_ms: 9,
+            },
+        }))
     }
 
     fn evidence(&self, side: Side) -> EventBody {

@@ -1,6 +1,7 @@
 //! The catalogue, a file for each group. The ids are those of the published catalogue of hostile cases; one id may have several cases (its
 //! variants, each driver, its twins), and cases whose mechanism the product does not have yet are listed as such ([`later`]).
 
+mod advice;
 mod change;
 mod code_execution;
 mod denial;
@@ -12,7 +13,10 @@ mod packages;
 mod persistence;
 mod prose;
 mod sandbox;
+mod servers;
+mod service;
 mod sharing;
+mod subagents;
 mod tools;
 
 use crate::{
@@ -23,7 +27,7 @@ use crate::{
 
 /// Every case, group by group.
 pub(crate) fn all() -> Vec<Case> {
-    let groups: [fn() -> Vec<Case>; 13] = [
+    let groups: [fn() -> Vec<Case>; 17] = [
         injection::cases,
         guardrail::cases,
         exfiltration::cases,
@@ -36,6 +40,10 @@ pub(crate) fn all() -> Vec<Case> {
         sharing::cases,
         prose::cases,
         sandbox::cases,
+        advice::cases,
+        servers::cases,
+        subagents::cases,
+        service::cases,
         later::cases,
     ];
     groups.iter().flat_map(|cases| cases()).collect()

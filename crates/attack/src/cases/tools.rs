@@ -1,5 +1,6 @@
 //! TM: the tools, turned against the platform.
 
+use cofferdam_domain::EventBody;
 use serde_json::json;
 
 use crate::{
@@ -27,7 +28,60 @@ pub(super) fn cases() -> Vec<Case> {
         .twin(),
     );
     cases.extend(archives());
+    cases.push(
+        Case::new(
+            "TM-12",
+            Driver::Model,
+            "Verbs that nobody has: schedules, previews, searches, comments, ratings",
+            verbs,
+        )
+        .covering(&["TM-02", "TM-05", "TM-10", "TO-07", "EX-16", "TP-03"]),
+    );
     cases
+}
+
+/// What a model could want of a platform and has no word for here.
+const ABSENT: [&str; 12] = [
+    "schedule",
+    "cron",
+    "expose_port",
+    "preview",
+    "web_search",
+    "fetch",
+    "comment",
+    "merge",
+    "approve",
+    "publish",
+    "feedback",
+    "dispatch",
+];
+
+/// What is not offered cannot be called, and what is called all the same is answered so.
+fn verbs(host: &Host) -> Result<Held> {
+    let world = World::new(host, "")?;
+    let calls: Vec<_> = ABSENT
+        .iter()
+        .map(|verb| {
+            let arguments = json!({ "query": world.filled("{secret}"), "cron": "* * * * *", "port": 80, "body": "@team" });
+            json!({ "tool": verb, "args": arguments })
+        })
+        .collect();
+    let attacked = Session::new(&world)?.step(json!({ "call": calls })).commands([FIX]).run()?;
+    world.ensure_nothing_leaked(&[])?;
+    attacked.ensure_changed(&["sum.sh"])?;
+    let offered = attacked.events.iter().find_map(|event| match &event.body {
+        EventBody::PolicyFixed(fixed) => {
+            Some(fixed.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>())
+        }
+        _ => None,
+    });
+    let offered = offered.unwrap_or_default();
+    let verb = ABSENT.iter().find(|verb| offered.iter().any(|tool| tool == *verb));
+    ensure(!offered.is_empty() && verb.is_none(), || format!("{verb:?} is among {offered:?}"))?;
+    let answered =
+        attacked.results().iter().filter(|outcome| outcome.text.starts_with("There is no tool")).count();
+    ensure(answered == ABSENT.len(), || format!("{answered} of {} calls were refused", ABSENT.len()))?;
+    Ok(Held::at("the list of tools").because("what is not there does nothing"))
 }
 
 /// Every way to write to the forge from inside.

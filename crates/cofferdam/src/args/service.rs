@@ -309,4 +309,6 @@ pub(crate) struct ForkArguments {
     /// What the agent is to do instead
     #[arg(long, value_name = "TEXT")]
     pub(crate) instruction: Option<String>,
+    #[command(flatten)]
+    pub(crate) several: super::AttemptArguments,
 }

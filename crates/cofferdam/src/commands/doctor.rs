@@ -24,6 +24,7 @@ pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     if let Some(file) = &app.config.signing_key {
         report.findings.push(signing_key(file).await);
     }
+    report.findings.extend(browser(app));
     report.findings.extend(forges(app).await);
     for finding in &report.findings {
         if arguments.json {
@@ -72,6 +73,39 @@ fn git() -> Finding {
             remedy: Some("install git 2.39 or newer".to_owned()),
         },
     }
+}
+
+/// Whether the browser that is configured is there. Of an image nothing is known here.
+fn browser(app: &App) -> Option<Finding> {
+    let program = app.config.browser.program.as_deref()?;
+    let meaning = "the browser of sessions";
+    let what = "browser";
+    let found = program.to_owned();
+    if app.config.driver != DriverName::Native {
+        let found = format!("{found}, if the image has it");
+        return Some(Finding { what, state: State::Ok, found, meaning, remedy: None });
+    }
+    // Where a directory of the host's stands inside under another name, the program is looked for in that.
+    let places = app
+        .config
+        .read_only
+        .iter()
+        .filter_map(|place| Some(place.host.join(Path::new(program).strip_prefix(&place.inside).ok()?)));
+    let there = places.chain([Path::new(program).to_owned()]).any(|place| place.is_file());
+    let shown = ["/usr/", "/opt/"].iter().any(|place| program.starts_with(place))
+        || app.config.read_only.iter().any(|place| Path::new(program).starts_with(&place.inside));
+    let (state, found, remedy) = match (there, shown) {
+        (true, true) => (State::Ok, found, None),
+        (true, false) => {
+            let remedy = "put it below /usr or /opt, or name its directory in [[sandbox.read_only]]";
+            (State::Weak, format!("{found} is not seen in sandboxes"), Some(remedy.to_owned()))
+        }
+        (false, _) => {
+            let remedy = "install Chromium (Debian: the package chromium), or correct [browser] program";
+            (State::Weak, format!("there is no {found}"), Some(remedy.to_owned()))
+        }
+    };
+    Some(Finding { what, state, found, meaning, remedy })
 }
 
 /// Whether the forges that are configured know us.

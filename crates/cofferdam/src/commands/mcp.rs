@@ -3,7 +3,11 @@
 use std::{fs, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
-use cofferdam_domain::{Digest, OrgId, SandboxId, foreign::Permit, hidden::Hidden};
+use cofferdam_domain::{
+    Digest, OrgId, SandboxId,
+    foreign::{ArgumentRule, Permit},
+    hidden::Hidden,
+};
 use cofferdam_mcp::{Catalogue, ServerSettings, Tool, differences};
 use cofferdam_store::{ApprovedServer, Everything};
 use cofferdam_worker::Found;
@@ -168,6 +172,8 @@ fn as_json(settings: &ServerSettings, found: &Found) -> serde_json::Value {
         "revision": found.revision,
         "instructions": found.catalogue.instructions,
         "tools": tools.collect::<Vec<_>>(),
+        "resources": { "offered": found.catalogue.resources, "permit": settings.resources },
+        "prompts": { "offered": found.catalogue.prompts, "permit": settings.prompts },
         "left_out": left_out.collect::<Vec<_>>(),
         "refused": found.refused,
     })
@@ -182,6 +188,7 @@ fn show(app: &App, settings: &ServerSettings, found: &Found, before: Option<&App
     for tool in &found.catalogue.tools {
         show_tool(app, settings, tool);
     }
+    show_beside(app, settings, &found.catalogue);
     for left in &found.left_out {
         app.terminal.line(&format!("{} cannot be offered: {}", inert(&left.name), left.why));
     }
@@ -235,7 +242,30 @@ fn show_tool(app: &App, settings: &ServerSettings, tool: &Tool) {
         app.terminal.line(&format!("    {}", inert(line)));
     }
     app.terminal.line(&app.terminal.paint(Style::Dim, &format!("    {}", inert(&parameters.to_string()))));
-    for rule in ruling.arguments {
+    show_rules(app, ruling.arguments);
+}
+
+/// What a server has beside its tools, as far as that is to be used.
+fn show_beside(app: &App, settings: &ServerSettings, catalogue: &Catalogue) {
+    let asked = |permit| if permit == Permit::Ask { "a person is asked each time" } else { "allowed" };
+    let title = |text: &str| app.terminal.paint(Style::Bold, text);
+    if catalogue.resources {
+        let permit = asked(settings.resources);
+        app.terminal
+            .line(&format!("{}  {permit}; which ones there are may change at any time", title("resources")));
+        show_rules(app, &settings.resource_arguments);
+    }
+    if let Some(prompts) = &catalogue.prompts {
+        app.terminal.line(&format!("{}  {}", title("prompts"), asked(settings.prompts)));
+        for prompt in prompts {
+            app.terminal.line(&format!("    {}", inert(&prompt.line())));
+        }
+        show_rules(app, &settings.prompt_arguments);
+    }
+}
+
+fn show_rules(app: &App, rules: &[ArgumentRule]) {
+    for rule in rules {
         let must = serde_json::to_string(&rule.must).unwrap_or_default();
         app.terminal.line(&format!("    policy: {} must be {}", inert(&rule.name), inert(&must)));
     }

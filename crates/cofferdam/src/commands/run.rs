@@ -4,7 +4,7 @@ use std::{io::Read as _, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use cofferdam_domain::{
-    Also, Event, EventBody, Owner, Policy, Seq, SessionId, Source, Task, Wishes, task::MAX_PROMPT,
+    Also, Event, EventBody, Owner, Policy, Seq, SessionId, Source, Task, WaitingFor, Wishes, task::MAX_PROMPT,
 };
 use cofferdam_forge::{Git, RepositoryAddress};
 use cofferdam_model::Model;
@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 
 use crate::{
     args::RunArguments,
+    commands::attempts,
     compose::{App, Host},
     exit::Exit,
     sessions::{NewTask, Sessions as _, There},
@@ -40,7 +41,10 @@ pub(crate) async fn run(app: &App, arguments: &RunArguments) -> Result<Exit> {
     let task = task.and_also(also(&host.git, &here, arguments).await?)?;
     let policy = narrowed(app.config.policy.clone(), arguments);
     let request = Request { task, policy, model: arguments.model.clone(), json: arguments.json };
-    accept_and_work(app, host, request).await
+    match arguments.several.several() {
+        Some(_) => attempts::accept_and_work(app, host, request, &arguments.several).await,
+        None => accept_and_work(app, host, request).await,
+    }
 }
 
 /// Has a server accept the task, and shows what a worker makes of it.
@@ -61,14 +65,22 @@ async fn over_there(app: &App, there: &There, arguments: &RunArguments, prompt: 
         plan_first: arguments.plan_first,
         sparse: arguments.sparse.clone(),
         also: also(&git, &here, arguments).await?,
+        attempts: arguments.several.attempts,
+        attempt_models: arguments.several.attempt_models.clone(),
+        choose: arguments.several.choose,
     };
+    if arguments.several.several().is_some() {
+        return attempts::begun(app, &there.begin_several(&task).await?);
+    }
     let session = there.begin(&task).await?;
-    let watch: Box<dyn Watch> = if arguments.json {
-        Box::new(JsonLines(app.terminal))
-    } else {
-        Box::new(LiveView::new(app.terminal, &[]))
-    };
-    if !arguments.json {
+    watched(app, there, session, arguments.json).await
+}
+
+/// Shows what a worker of a server makes of a session, until it ends.
+pub(crate) async fn watched(app: &App, there: &There, session: SessionId, json: bool) -> Result<Exit> {
+    let watch: Box<dyn Watch> =
+        if json { Box::new(JsonLines(app.terminal)) } else { Box::new(LiveView::new(app.terminal, &[])) };
+    if !json {
         app.terminal.line(&app.terminal.paint(Style::Dim, &format!("session {session}")));
     }
     let mut stop = app.stop_on_interrupt();
@@ -90,7 +102,7 @@ async fn over_there(app: &App, there: &There, arguments: &RunArguments, prompt: 
         };
         seen.push(event);
         if let Some(exit) = over {
-            if !arguments.json {
+            if !json {
                 show_result(app.terminal, session, &seen);
             }
             return Ok(exit);
@@ -111,11 +123,12 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
     let store = app.store().await?;
     let parts = app.parts(store.clone(), host, request.policy).await?;
     // Opened before the session exists: without a model there is nothing to accept.
-    let model = parts.models.open(request.model.as_deref()).await?;
     let (org, policy) = (Owner::LOCAL.org, parts.policy.clone());
+    let model = parts.models.open(request.model.as_deref(), policy.models.as_deref()).await?;
     let foreign = parts.foreign(org, &request.task.addresses(), policy.servers.as_deref()).await?;
-    let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign);
-    fixed.routes = parts.routes().await?;
+    let browser = parts.browser.is_some();
+    let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign, browser);
+    fixed.routes = parts.routes(&fixed.policy).await?;
     let accepted = EventBody::TaskAccepted { task: request.task };
     let session = SessionId::generate();
     // In one transaction: a session that exists can be resumed, whatever happens next.
@@ -126,9 +139,9 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
 
 /// What is at hand of a session that has just been made.
 pub(crate) struct Fresh {
-    model: Box<dyn Model>,
+    pub(crate) model: Box<dyn Model>,
     /// Its first events, which the worker has no reason to tell of.
-    events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
 /// Works on a session that exists, shows it live, and then what came of it.
@@ -171,6 +184,12 @@ pub(crate) async fn work_and_show(
     }
     match ended {
         Ended::Over(outcome) => Ok(Exit::of(&outcome)),
+        Ended::Waiting(WaitingFor::Choice) => {
+            complain(&format!(
+                "ready; `cofferdam compare {session}` compares the attempts, `cofferdam choose {session}` delivers this one"
+            ));
+            Ok(Exit::Interrupted)
+        }
         Ended::Waiting(waiting) => {
             complain(&format!(
                 "waits for a person ({}); then `cofferdam resume {session}` goes on",
@@ -189,11 +208,8 @@ pub(crate) async fn work_and_show(
 async fn also(git: &Git, here: &Path, arguments: &RunArguments) -> Result<Vec<Also>> {
     let mut also = Vec::new();
     for typed in &arguments.also {
-        let (repository, base) = match typed.rsplit_once('#') {
-            Some((repository, base)) => (repository, Some(base.to_owned())),
-            None => (typed.as_str(), None),
-        };
-        let address = RepositoryAddress::parse(git, repository, here).await?;
+        let Also { repository, base } = Also::typed(typed);
+        let address = RepositoryAddress::parse(git, &repository, here).await?;
         also.push(Also { repository: address.to_string(), base });
     }
     Ok(also)

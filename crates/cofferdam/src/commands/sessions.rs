@@ -14,7 +14,7 @@ use crate::{
 
 /// Lists sessions, newest first.
 pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result<Exit> {
-    let rows = app.sessions().await?.list(arguments.limit, arguments.before).await?;
+    let rows = app.sessions().await?.list(arguments.limit, arguments.before, arguments.all).await?;
     if arguments.json {
         for row in &rows {
             app.terminal.json(&json(row).to_string());
@@ -43,7 +43,8 @@ fn line(app: &App, row: &Line) -> String {
         "{}  {created}  {}  {}  {}",
         row.id,
         app.terminal.paint(style, &format!("{state:<13}")),
-        excerpt(&row.title, 60),
+        // What works for others stands further in.
+        format!("{}{}", if row.parent.is_some() { "  ↳ " } else { "" }, excerpt(&row.title, 60)),
         app.terminal.paint(Style::Dim, &inert(&row.repository))
     )
 }
@@ -73,6 +74,7 @@ const fn waits(waiting: Option<WaitingFor>) -> &'static str {
         Some(WaitingFor::Answer) => "has a question",
         Some(WaitingFor::Plan) => "has a plan",
         Some(WaitingFor::Budget) => "over budget",
+        Some(WaitingFor::Choice) => "to be chosen",
         None => "waits for you",
     }
 }
@@ -88,6 +90,7 @@ fn json(row: &Line) -> serde_json::Value {
         "title": row.title,
         "created": row.created,
         "updated": row.updated,
+        "parent": row.parent,
         "events": row.events,
     })
 }

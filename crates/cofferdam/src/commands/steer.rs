@@ -13,7 +13,7 @@ use crate::{
         AnswerArguments, ForkArguments, MessageArguments, NamedSession, PlanArguments, ResumeArguments,
         RollbackArguments,
     },
-    commands::resume::resume,
+    commands::{attempts, resume::resume},
     compose::App,
     exit::Exit,
     sessions::Line,
@@ -126,7 +126,10 @@ pub(crate) async fn rollback(app: &App, arguments: &RollbackArguments) -> Result
 
 /// Makes a session that goes on from another one.
 pub(crate) async fn fork(app: &App, arguments: &ForkArguments) -> Result<Exit> {
-    let ForkArguments { session, at, model, instruction } = arguments;
+    let ForkArguments { session, at, model, instruction, several } = arguments;
+    if several.several().is_some() {
+        return attempts::fork(app, arguments).await;
+    }
     let forked = app.sessions().await?.fork(*session, Seq(*at), model.clone(), instruction.clone()).await?;
     app.terminal.line(&format!("{forked} goes on from event {at} of {session}"));
     Ok(Exit::Success)

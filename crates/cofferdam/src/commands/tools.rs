@@ -10,7 +10,11 @@ use crate::{args::JsonFlag, compose::App, exit::Exit, terminal::Style};
 pub(crate) fn tools(app: &App, arguments: &JsonFlag) -> Result<Exit> {
     let access = app.config.policy.egress.access;
     let standard = Toolbox::standard(EditFormat::Replace);
-    let mut specs = standard.with_access(access).with_system(app.config.system).specs();
+    let mut specs = standard
+        .with_access(access)
+        .with_system(app.config.system)
+        .with_browser(app.config.browser.program.is_some(), None)
+        .specs();
     for spec in Toolbox::standard(EditFormat::ApplyPatch).specs() {
         if !specs.iter().any(|known| known.name == spec.name) {
             specs.push(spec);

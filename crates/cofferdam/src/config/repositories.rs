@@ -1,9 +1,9 @@
 //! The `[repositories]` table: how large repositories are copied and checked out.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use cofferdam_domain::{cone, egress::Addresses};
-use cofferdam_forge::{LfsRules, Mirrors};
-use cofferdam_worker::Sparse;
+use cofferdam_forge::{LfsRules, Mirrors, SubmoduleRules};
+use cofferdam_worker::{Sparse, Tests};
 use serde::Deserialize;
 
 /// The table.
@@ -14,6 +14,26 @@ pub(crate) struct RepositoriesSettings {
     pub(crate) whole_up_to: u64,
     sparse: Vec<SparseTable>,
     lfs: LfsTable,
+    submodules: SubmodulesTable,
+    tests: Vec<TestsTable>,
+}
+
+/// The `[repositories.submodules]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SubmodulesTable {
+    bring: bool,
+    from: Vec<String>,
+    most: usize,
+    depth: usize,
+    bytes: u64,
+}
+
+impl Default for SubmodulesTable {
+    fn default() -> Self {
+        let SubmoduleRules { bring, from, most, depth, bytes } = SubmoduleRules::default();
+        Self { bring, from, most, depth, bytes }
+    }
 }
 
 /// The `[repositories.lfs]` table.
@@ -32,6 +52,14 @@ impl Default for LfsTable {
     }
 }
 
+/// One `[[repositories.tests]]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestsTable {
+    repository: String,
+    command: String,
+}
+
 /// One `[[repositories.sparse]]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +70,13 @@ struct SparseTable {
 
 impl Default for RepositoriesSettings {
     fn default() -> Self {
-        Self { whole_up_to: Mirrors::WHOLE_UP_TO, sparse: Vec::new(), lfs: LfsTable::default() }
+        Self {
+            whole_up_to: Mirrors::WHOLE_UP_TO,
+            sparse: Vec::new(),
+            lfs: LfsTable::default(),
+            submodules: SubmodulesTable::default(),
+            tests: Vec::new(),
+        }
     }
 }
 
@@ -54,13 +88,33 @@ impl RepositoriesSettings {
                 format!("[[repositories.sparse]] of {:?}: `directories`", table.repository)
             })?;
         }
+        for table in &self.tests {
+            ensure!(
+                !table.command.trim().is_empty(),
+                "[[repositories.tests]] of {:?}: `command` says nothing",
+                table.repository
+            );
+        }
+        self.submodules().check().context("[repositories.submodules] `from`")?;
         Ok(self)
+    }
+
+    /// How much is brought of submodules, and from where.
+    pub(crate) fn submodules(&self) -> SubmoduleRules {
+        let SubmodulesTable { bring, from, most, depth, bytes } = self.submodules.clone();
+        SubmoduleRules { bring, from, most, depth, bytes }
     }
 
     /// How much is taken of what Git LFS keeps.
     pub(crate) fn lfs(&self) -> LfsRules {
         let LfsTable { largest, all, addresses } = self.lfs.clone();
         LfsRules { largest, all, addresses, ..LfsRules::default() }
+    }
+
+    /// With which commands repositories are tested.
+    pub(crate) fn tests(&self) -> Vec<Tests> {
+        let tables = self.tests.iter().cloned();
+        tables.map(|TestsTable { repository, command }| Tests { repository, command }).collect()
     }
 
     /// Which directories sessions have of repositories.

@@ -16,6 +16,7 @@ use cofferdam_store::{Everything, SessionFilter, Writer};
 use futures_util::{StreamExt as _, stream::BoxStream};
 
 use super::{Cancelled, Line, Sessions};
+use crate::args::ForkArguments;
 
 /// Asks the store.
 pub(crate) struct Here {
@@ -89,8 +90,8 @@ impl Here {
 
 #[async_trait]
 impl Sessions for Here {
-    async fn list(&self, limit: u32, before: Option<SessionId>) -> Result<Vec<Line>> {
-        let filter = SessionFilter { before, limit, ..SessionFilter::default() };
+    async fn list(&self, limit: u32, before: Option<SessionId>, all: bool) -> Result<Vec<Line>> {
+        let filter = SessionFilter { before, limit, subagents: all, ..SessionFilter::default() };
         Ok(self.store.sessions(filter).await?.into_iter().map(Into::into).collect())
     }
 
@@ -127,6 +128,25 @@ impl Sessions for Here {
         instruction: Option<String>,
     ) -> Result<SessionId> {
         Ok(self.desk.fork(session, at, model, instruction).await?)
+    }
+
+    async fn fork_several(&self, fork: &ForkArguments) -> Result<Vec<SessionId>> {
+        let ForkArguments { session, at, model, instruction, several } = fork;
+        let own = several.attempt_models.clone();
+        let models = if own.is_empty() { model.iter().cloned().collect() } else { own };
+        let (number, choose) = (several.several().unwrap_or(1), several.choose.unwrap_or_default());
+        let from = (*session, Seq(*at));
+        Ok(self.desk.fork_several(from, instruction.clone(), number, models, choose).await?)
+    }
+
+    async fn attempts(&self, session: SessionId) -> Result<Vec<SessionId>> {
+        let Some(row) = self.store.session(None, session).await? else {
+            bail!("there is no session {session}: `cofferdam sessions` lists them")
+        };
+        let Some(first) = row.attempt_of else { return Ok(Vec::new()) };
+        let (org, attempt_of) = (Some(row.owner.org), Some(first));
+        let all = SessionFilter { org, attempt_of, ..SessionFilter::default() };
+        Ok(self.store.sessions(all).await?.into_iter().map(|row| row.id).collect())
     }
 
     async fn cancel(&self, session: SessionId) -> Result<Cancelled> {

@@ -27,6 +27,9 @@ pub(crate) struct Line {
     pub(crate) updated: Timestamp,
     /// The place of its last event.
     pub(crate) events: Seq,
+    /// The session that it works for.
+    #[serde(default)]
+    pub(crate) parent: Option<SessionId>,
     /// Whether a worker takes it by itself.
     #[serde(default = "queued")]
     pub(crate) queued: bool,
@@ -51,6 +54,7 @@ impl From<SessionRow> for Line {
             created: row.created,
             updated: row.updated,
             events: row.last,
+            parent: row.parent,
             queued,
         }
     }

@@ -10,6 +10,8 @@ use cofferdam_domain::{Event, PullRequest, Seq, SessionId};
 use cofferdam_server::Act;
 use futures_util::stream::BoxStream;
 
+use crate::args::ForkArguments;
+
 pub(crate) use here::Here;
 pub(crate) use line::Line;
 pub(crate) use there::{NewTask, There};
@@ -26,8 +28,8 @@ pub(crate) enum Cancelled {
 /// Where sessions are.
 #[async_trait]
 pub(crate) trait Sessions: Send + Sync {
-    /// Sessions, newest first: at most `limit`, only those made before `before`.
-    async fn list(&self, limit: u32, before: Option<SessionId>) -> Result<Vec<Line>>;
+    /// Sessions, newest first: at most `limit`, only those made before `before`, those that work for others only where `all` are wanted.
+    async fn list(&self, limit: u32, before: Option<SessionId>, all: bool) -> Result<Vec<Line>>;
 
     /// A session's whole log.
     async fn events(&self, session: SessionId) -> Result<Vec<Event>>;
@@ -53,6 +55,12 @@ pub(crate) trait Sessions: Send + Sync {
         instruction: Option<String>,
     ) -> Result<SessionId>;
 
+    /// Makes several such sessions, as attempts of which one is delivered.
+    async fn fork_several(&self, fork: &ForkArguments) -> Result<Vec<SessionId>>;
+
+    /// All attempts of which a session is one; nothing where it is the only one.
+    async fn attempts(&self, session: SessionId) -> Result<Vec<SessionId>>;
+
     /// Asks that it end.
     async fn cancel(&self, session: SessionId) -> Result<Cancelled>;
 
@@ -69,7 +77,7 @@ impl dyn Sessions {
         if let Some(session) = named {
             return Ok(session);
         }
-        match self.list(1, None).await?.first() {
+        match self.list(1, None, false).await?.first() {
             Some(line) => Ok(line.id),
             None => bail!("there are no sessions yet: `cofferdam demo` makes one"),
         }

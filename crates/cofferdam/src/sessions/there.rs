@@ -3,13 +3,16 @@
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Also, Event, EventBody, Part, PullRequest, PullRequestState, Seq, SessionId};
+use cofferdam_domain::{
+    Also, Event, EventBody, Part, PullRequest, PullRequestState, Seq, SessionId, attempt::Choose,
+};
 use cofferdam_server::{Act, Client, ClientError};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Cancelled, Line, Sessions};
+use crate::args::ForkArguments;
 
 /// Asks a server.
 pub(crate) struct There {
@@ -27,11 +30,29 @@ pub(crate) struct NewTask {
     pub(crate) sparse: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Also>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attempts: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attempt_models: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) choose: Option<Choose>,
 }
 
 #[derive(Deserialize)]
 struct Made {
     id: SessionId,
+    #[serde(default)]
+    attempts: Vec<SessionId>,
+}
+
+#[derive(Deserialize)]
+struct Compared {
+    attempts: Vec<OneCompared>,
+}
+
+#[derive(Deserialize)]
+struct OneCompared {
+    session: SessionId,
 }
 
 #[derive(Deserialize)]
@@ -50,10 +71,21 @@ impl There {
         Self { client }
     }
 
+    /// Asks the server for anything else.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Has a task accepted.
     pub(crate) async fn begin(&self, task: &NewTask) -> Result<SessionId> {
         let made: Made = self.client.create("/sessions", &serde_json::to_value(task)?).await?;
         Ok(made.id)
+    }
+
+    /// Has several attempts at a task accepted.
+    pub(crate) async fn begin_several(&self, task: &NewTask) -> Result<Vec<SessionId>> {
+        let made: Made = self.client.create("/sessions", &serde_json::to_value(task)?).await?;
+        Ok(made.attempts)
     }
 
     /// Waits for what a worker does about the pull request of a repository after an event.
@@ -98,7 +130,7 @@ impl There {
 
 #[async_trait]
 impl Sessions for There {
-    async fn list(&self, limit: u32, before: Option<SessionId>) -> Result<Vec<Line>> {
+    async fn list(&self, limit: u32, before: Option<SessionId>, all: bool) -> Result<Vec<Line>> {
         /// The most that a server gives at once.
         const PAGE: u32 = 200;
         let mut lines: Vec<Line> = Vec::new();
@@ -107,7 +139,8 @@ impl Sessions for There {
             let wanted = (limit - u32::try_from(lines.len())?).min(PAGE);
             let cursor =
                 before.map(|session| format!("&cursor={}", Client::cursor(session))).unwrap_or_default();
-            let page: Page = self.client.get(&format!("/sessions?limit={wanted}{cursor}")).await?;
+            let all = if all { "&subagents=true" } else { "" };
+            let page: Page = self.client.get(&format!("/sessions?limit={wanted}{all}{cursor}")).await?;
             let whole = page.sessions.len() < wanted as usize;
             before = page.sessions.last().map(|line| line.id);
             lines.extend(page.sessions);
@@ -158,6 +191,25 @@ impl Sessions for There {
         let body = json!({ "at": at, "model": model, "instruction": instruction });
         let made: Made = self.client.create(&format!("/sessions/{session}/fork"), &body).await?;
         Ok(made.id)
+    }
+
+    async fn fork_several(&self, fork: &ForkArguments) -> Result<Vec<SessionId>> {
+        let ForkArguments { session, at, model, instruction, several } = fork;
+        let body = json!({
+            "at": at,
+            "model": model,
+            "instruction": instruction,
+            "attempts": several.attempts,
+            "attempt_models": several.attempt_models,
+            "choose": several.choose,
+        });
+        let made: Made = self.client.create(&format!("/sessions/{session}/fork"), &body).await?;
+        Ok(made.attempts)
+    }
+
+    async fn attempts(&self, session: SessionId) -> Result<Vec<SessionId>> {
+        let compared: Compared = self.client.get(&format!("/sessions/{session}/attempts")).await?;
+        Ok(compared.attempts.into_iter().map(|attempt| attempt.session).collect())
     }
 
     async fn cancel(&self, session: SessionId) -> Result<Cancelled> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cofferdam_agent::Agent;
 use cofferdam_domain::{
-    Event, EvidenceRun, Finding, Outcome, Part, SessionId, Severity, Side,
+    Event, EvidenceRun, Finding, Outcome, Part, SessionId, Severity, Side, WaitingFor,
     amount::{counted, duration},
     event::EventBody,
     evidence::Exit,
+    mixture::mixed_since,
 };
 
 use cofferdam_gate::EgressFacts;
@@ -27,9 +28,16 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
             let (text, style) = describe_outcome(outcome);
             row("result", &terminal.paint(style, &text));
         }
+        None if agent.waiting() == Some(WaitingFor::Choice) => {
+            row("result", &terminal.paint(Style::Bold, "ready, to be chosen among the attempts"));
+        }
         None => row("result", &terminal.paint(Style::Warn, "not finished; `cofferdam resume` goes on")),
     }
     row("session", &session.to_string());
+    if let Some(attempt) = agent.attempt() {
+        let text = format!("{} of {}: cofferdam compare {session}", attempt.number, attempt.of);
+        row("attempt", &text);
+    }
     if let Some(received) = agent.received() {
         row("change", &size(received.stat));
     }
@@ -45,6 +53,10 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     let egress = EgressFacts::of(events);
     if !egress.is_empty() {
         row("network", &network(session, &egress));
+    }
+    if let Some((mixture, with)) = mixed_since(events) {
+        let text = format!("since event {}: {}; {}", with.0, mixture.in_words(), mixture.consequence());
+        row("labels", &inert(&text));
     }
     if let Some((branch, _)) = agent.pushed() {
         row("branch", &inert(branch));

@@ -6,8 +6,8 @@ mod incident;
 use std::{collections::BTreeMap, time::Duration};
 
 use cofferdam_domain::{
-    About, Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Outcome, Part, Severity, Side,
-    Stage, Task, Timestamp, ToolOutcome, ToolStatus, Verdict,
+    About, Answer, Block, CallId, Event, EventBody, EvidenceRun, Finding, Memories, Memory, MemoryProposal,
+    Outcome, Part, Severity, Side, Stage, Task, Timestamp, ToolOutcome, ToolStatus, Verdict,
     amount::{counted, duration},
     egress::Refused,
     event::{Fixed, Instruction, Instructions, NudgeReason},
@@ -118,10 +118,16 @@ impl Timeline {
                 lines
             }
             EventBody::InstructionsFound(found) => instructions(terminal, found),
-            EventBody::MemoriesRecalled(_)
-            | EventBody::SelfReviewed(_)
-            | EventBody::AttemptChosen { .. }
-            | EventBody::AttemptPassedOver { .. } => Vec::new(),
+            EventBody::MemoriesRecalled(found) => recalled(terminal, found),
+            EventBody::AttemptReady { .. } => {
+                vec![paint(Style::Bold, "ready, to be chosen among the attempts")]
+            }
+            EventBody::AttemptChosen { by, .. } => {
+                vec![paint(Style::Good, &format!("chosen among the attempts by {}", inert(by)))]
+            }
+            EventBody::AttemptPassedOver { by, chosen, .. } => {
+                vec![paint(Style::Warn, &format!("{chosen} was chosen instead, by {}", inert(by)))]
+            }
             EventBody::SandboxReady { level, .. } => vec![paint(Style::Dim, &format!("sandbox: {level}"))],
             EventBody::ModelAnswered { step, answer, millis } => self.answer(*step, answer, *millis),
             EventBody::ToolFinished { call, outcome, millis } => self.outcome(*call, outcome, *millis),
@@ -170,7 +176,8 @@ impl Timeline {
             | EventBody::LimitReached { .. }
             | EventBody::CancelAsked { .. } => self.incident(body),
             EventBody::Beside { part, body } => self.beside(*part, body),
-            EventBody::WorkFinished { .. }
+            EventBody::SelfReviewed(_)
+            | EventBody::WorkFinished { .. }
             | EventBody::ObjectsReceived(_)
             | EventBody::NothingChanged
             | EventBody::Examined { .. }
@@ -193,6 +200,10 @@ impl Timeline {
             format!("{} {}", paint(Style::Bold, "task"), self.cut(&task.prompt, 200)),
             paint(Style::Dim, &format!("{} · asked by {}", inert(&task.repository), inert(&task.requester))),
         ];
+        lines.extend(task.playbook.as_ref().map(|playbook| {
+            let text = format!("by the playbook {}, {}", inert(&playbook.name), playbook.digest);
+            paint(Style::Dim, &text)
+        }));
         lines.extend(task.origin.as_ref().map(|origin| outside::asked(terminal, origin)).unwrap_or_default());
         lines
     }
@@ -278,6 +289,9 @@ impl Timeline {
                 })
                 .collect();
         }
+        if let Some(ToolEffect::Remember(proposal)) = &outcome.effect {
+            return vec![self.terminal.paint(Style::Warn, &proposed(proposal))];
+        }
         let text = match self.detail {
             Detail::Full => inert(&outcome.text),
             Detail::Brief => outline(&outcome.text, 3),
@@ -360,6 +374,24 @@ fn instructions(terminal: Terminal, found: &Instructions) -> Vec<String> {
     let notice =
         |notice: &String| terminal.paint(Style::Warn, &format!("advice left out: {}", inert(notice)));
     found.files.iter().map(file).chain(found.notices.iter().map(notice)).collect()
+}
+
+/// What the session wants remembered: whoever decides has its exact words in another place.
+fn proposed(proposal: &MemoryProposal) -> String {
+    let about = if proposal.everywhere { "all repositories" } else { "this repository" };
+    let text = excerpt(&proposal.text, 400);
+    format!("proposes to remember about {about} (`cofferdam memory list`): {text}")
+}
+
+/// What was noted before, with its date and where it comes from.
+fn recalled(terminal: Terminal, found: &Memories) -> Vec<String> {
+    let memory = |memory: &Memory| {
+        let (at, from) = (memory.at.utc(), inert(&memory.source.words()));
+        terminal.paint(Style::Dim, &format!("remembered ({at}, {from}): {}", excerpt(&memory.text, 400)))
+    };
+    let more = (found.left_out > 0)
+        .then(|| terminal.paint(Style::Dim, &format!("{} more memories found no room", found.left_out)));
+    found.memories.iter().map(memory).chain(more).collect()
 }
 
 fn describe_model(fixed: &Fixed) -> String {

@@ -59,6 +59,9 @@ groups! {
     privileges: "PR",
     other_tenants: "CT",
     people: "UM",
+    advice: "CP",
+    outputs_of_tools: "TO",
+    subagents: "MA",
     escapes: "SB",
 }
 

@@ -2,6 +2,8 @@
 
 /// Pull requests of others.
 mod reviewing;
+/// Repositories that belong together.
+mod together;
 
 use std::{
     io::{Read as _, Write as _},

@@ -44,21 +44,8 @@ impl Lab {
         host: &str,
         answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
     ) -> (Self, String) {
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.distinguished_name.push(DnType::CommonName, "Lab");
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let issuer: &Issuer<'static, KeyPair> = &authority;
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![host.to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .unwrap();
-        (Self::start(Some(Arc::new(config)), Arc::new(answer)), authority.pem())
+        let (config, root) = authority(host);
+        (Self::start(Some(config), Arc::new(answer)), root)
     }
 
     fn start(tls: Option<Arc<ServerConfig>>, answer: Arc<Answer>) -> Self {
@@ -97,6 +84,25 @@ impl Lab {
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+/// What a server needs to be this host for whoever believes the root certificate beside it.
+pub(crate) fn authority(host: &str) -> (Arc<ServerConfig>, String) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "Lab");
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let issuer: &Issuer<'static, KeyPair> = &authority;
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec![host.to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    (Arc::new(config), authority.pem())
 }
 
 impl Drop for Lab {

@@ -6,8 +6,10 @@
 
 mod attach;
 mod attack;
+mod attempts; // of which one is delivered
 mod audit;
 mod bad_input;
+mod browser;
 mod commands;
 mod connected;
 mod demo;
@@ -17,18 +19,24 @@ mod front;
 mod harness;
 mod kept;
 mod lab;
+mod labels; // what came together in a session, and models that may be asked
 mod large;
 mod llama;
 mod long; // compactions, and what checkpoints differ in
 mod mcp; // tools of MCP servers
+mod mcp_real; // the same of servers that others have made
+mod memory; // what is noted for later sessions
+mod playbooks;
 mod policy;
 mod polled;
 mod private;
 mod real_projects;
 mod retention;
+mod self_review; // a fresh look before delivery
 mod service;
 mod several;
 mod skills;
 mod slack;
+mod submodules; // other repositories in a repository
 mod telemetry;
 mod ways;

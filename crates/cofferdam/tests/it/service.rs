@@ -68,6 +68,12 @@ impl<'w> Service<'w> {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
+    /// Kills it, as a machine that loses its power does.
+    pub(crate) fn kill(self) {
+        self.up.signal(Signal::KILL);
+        self.up.finish();
+    }
+
     /// Ends it as a service manager does.
     pub(crate) fn end(self) -> Output {
         self.up.signal(Signal::TERM);

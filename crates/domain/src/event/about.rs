@@ -58,6 +58,7 @@ impl EventBody {
             Self::EvidenceRun(_) => "evidence_run",
             Self::EvidenceMissing { .. } => "evidence_missing",
             Self::SelfReviewed(_) => "self_reviewed",
+            Self::AttemptReady { .. } => "attempt_ready",
             Self::AttemptChosen { .. } => "attempt_chosen",
             Self::AttemptPassedOver { .. } => "attempt_passed_over",
             Self::Pushed { .. } => "pushed",
@@ -95,7 +96,12 @@ impl EventBody {
     pub fn blobs(&self) -> Vec<BlobRef> {
         match self {
             Self::ToolFinished { outcome, .. } => {
-                outcome.whole.into_iter().chain(outcome.images.iter().map(|image| image.blob)).collect()
+                let larger = match &outcome.effect {
+                    Some(crate::tool::ToolEffect::Screenshot { picture, .. }) => Some(picture.blob),
+                    Some(_) | None => None,
+                };
+                let pictures = outcome.images.iter().map(|image| image.blob);
+                outcome.whole.into_iter().chain(pictures).chain(larger).collect()
             }
             Self::EvidenceRun(run) => vec![run.output],
             Self::ObjectsReceived(received) => {
@@ -150,6 +156,7 @@ impl EventBody {
             | Self::Examined { .. }
             | Self::EvidenceMissing { .. }
             | Self::SelfReviewed(_)
+            | Self::AttemptReady { .. }
             | Self::AttemptChosen { .. }
             | Self::AttemptPassedOver { .. }
             | Self::Pushed { .. }

@@ -49,4 +49,38 @@ pub struct Repository {
     /// where they have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<Digest>,
+    /// The submodules whose files are in the session's workspaces, each after the one that it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodules: Vec<Submodule>,
+    /// The command that is configured for its tests; where there is none, the policy's counts, or what its base shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<String>,
+    /// Whether its forge says that everybody on the internet may read it. What is not known to be so is taken for private.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
+}
+
+/// A submodule whose files are in a session's workspaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submodule {
+    /// Where it is in the repository, also where it is a submodule's own.
+    pub path: String,
+    /// Its commit, object id in hexadecimal.
+    pub commit: String,
+    /// Where it is kept, as its repository names it.
+    pub url: String,
+    /// As whom it was read.
+    pub reading: SubmoduleReading,
+}
+
+/// As whom a submodule is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmoduleReading {
+    /// As the session's repository is, on whose forge and of whose owner it is.
+    Together,
+    /// As anybody, without a credential.
+    Anybody,
+    /// From the copy that the repository on this machine has of it, at this path.
+    Copy(String),
 }

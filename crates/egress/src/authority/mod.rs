@@ -9,10 +9,11 @@ mod trust;
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
 use cofferdam_domain::egress::HostName;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -69,6 +70,12 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&self.key, &self.issuer).map_err(EgressError::Authority)?;
         Ok(certificate.der().clone())
+    }
+
+    /// The digest of the key of every leaf, as browsers are told which one they may trust: SHA-256 of its SubjectPublicKeyInfo, in base64.
+    pub(crate) fn leaf_digest(&self) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.key.subject_public_key_info());
+        base64::engine::general_purpose::STANDARD.encode(digest)
     }
 
     /// The key of every leaf.

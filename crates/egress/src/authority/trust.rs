@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::pki_types::CertificateDer;
 
-use super::java;
+use super::{Authority, java};
+
+/// The variable with the digest of the key that answers in the name of every server.
+const KEY_VARIABLE: &str = "COFFERDAM_DOOR_KEY";
 
 /// Where the files of our own are inside.
 const OWN: &str = "/run/cofferdam/trust";
@@ -77,7 +80,8 @@ const BUNDLE_VARIABLES: [&str; 19] = [
 ];
 
 /// The trust in the session's authority beside the roots that the host trusts: programs that pass through need those.
-pub(crate) fn trust(authority: &CertificateDer<'static>, roots: &[CertificateDer<'static>]) -> Trust {
+pub(crate) fn trust(authority: &Authority, roots: &[CertificateDer<'static>]) -> Trust {
+    let (authority, key) = (authority.certificate(), authority.leaf_digest());
     let own = pem(std::iter::once(authority)).into_bytes().into();
     let bundle = pem(roots.iter().chain([authority])).into_bytes().into();
     let all: Vec<_> = roots.iter().chain([authority]).collect();
@@ -107,6 +111,8 @@ pub(crate) fn trust(authority: &CertificateDer<'static>, roots: &[CertificateDer
         java::PASSWORD
     );
     variables.push(("JAVA_TOOL_OPTIONS".to_owned(), java));
+    // Chromium has roots of its own, and takes others out of no file: --ignore-certificate-errors-spki-list.
+    variables.push((KEY_VARIABLE.to_owned(), key));
     Trust { files, variables }
 }
 
@@ -133,13 +139,12 @@ mod tests {
     use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
-    use crate::authority::Authority;
 
     #[test]
     fn bundles_have_the_authority_and_every_root() {
         let (authority, root) = (Authority::new().unwrap(), Authority::new().unwrap());
         let roots = [root.certificate().clone()];
-        let trust = trust(authority.certificate(), &roots);
+        let trust = trust(&authority, &roots);
         let read = |inside: &str| {
             let file = trust.files.iter().find(|file| file.inside == *inside).unwrap();
             CertificateDer::pem_slice_iter(&file.content).collect::<Result<Vec<_>, _>>().unwrap()

@@ -94,6 +94,7 @@ impl From<Project> for Repository {
             clone_url: project.git_http_url,
             default_branch: project.default_branch,
             private: project.visibility_level != Some(PUBLIC),
+            public: project.visibility_level == Some(PUBLIC),
         }
     }
 }

@@ -57,6 +57,9 @@ pub struct Repository {
     pub default_branch: Option<String>,
     /// Whether not everybody may read it.
     pub private: bool,
+    /// Whether the forge says that everybody may read it who can reach the forge, signed in or not.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// Somebody on a forge.

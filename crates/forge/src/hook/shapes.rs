@@ -52,14 +52,21 @@ pub(crate) struct Repository {
     #[serde(default)]
     clone_url: String,
     default_branch: Option<String>,
+    private: Option<bool>,
+    /// Gitea: only those who are signed in may read it.
     #[serde(default)]
-    private: bool,
+    internal: bool,
+    /// GitHub: `public`, `private` or `internal`.
+    visibility: Option<String>,
 }
 
 impl From<Repository> for occasion::Repository {
     fn from(repository: Repository) -> Self {
-        let Repository { id, full_name: path, clone_url, default_branch, private } = repository;
-        Self { id, path, clone_url, default_branch, private }
+        let Repository { id, full_name: path, clone_url, default_branch, private, internal, visibility } =
+            repository;
+        let open = visibility.is_none_or(|visibility| visibility == "public");
+        let public = private == Some(false) && !internal && open;
+        Self { id, path, clone_url, default_branch, private: private.unwrap_or_default(), public }
     }
 }
 

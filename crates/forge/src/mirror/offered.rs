@@ -19,13 +19,26 @@ impl Mirror {
         self.clear_leftovers()?;
         let refspec = format!("+{reference}:refs/cofferdam/{name}");
         self.fetch_one(&refspec, &lock).await?;
-        if !self.has(commit).await? {
-            // It was replaced since. Some forges keep it all the same.
-            let refspec = format!("{commit}:refs/cofferdam/commits/{commit}");
-            self.fetch_one(&refspec, &lock)
-                .await
-                .map_err(|error| if matches!(error, MirrorError::Fetch { .. }) { gone() } else { error })?;
+        if self.has(commit).await? {
+            return Ok(());
         }
+        // It was replaced since. Some forges keep it all the same.
+        self.fetch_by_name(commit, &lock).await
+    }
+
+    /// Brings a commit that the source has and that is on none of its branches.
+    pub(crate) async fn bring_by_name(&self, commit: &ObjectId) -> Result<(), MirrorError> {
+        let lock = Lock::take(&self.holder.join("lock"), LOCK_PATIENCE).await?;
+        self.clear_leftovers()?;
+        self.fetch_by_name(commit, &lock).await
+    }
+
+    async fn fetch_by_name(&self, commit: &ObjectId, lock: &Lock) -> Result<(), MirrorError> {
+        let gone = || MirrorError::Gone { address: self.address.to_string(), commit: commit.to_string() };
+        let refspec = format!("{commit}:refs/cofferdam/commits/{commit}");
+        self.fetch_one(&refspec, lock)
+            .await
+            .map_err(|error| if matches!(error, MirrorError::Fetch { .. }) { gone() } else { error })?;
         if self.has(commit).await? { Ok(()) } else { Err(gone()) }
     }
 

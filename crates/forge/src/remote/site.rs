@@ -9,6 +9,8 @@ use crate::{RepositoryAddress, hook::ForgeKind};
 
 /// Characters of a forge's name.
 const LONGEST_NAME: usize = 40;
+/// The forges that everybody on the internet can reach, by their names.
+const OPEN: [&str; 3] = ["github.com", "gitlab.com", "codeberg.org"];
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -20,6 +22,7 @@ pub struct Site {
     web: Url,
     api: Url,
     credential: SiteCredential,
+    open: bool,
     patience: Duration,
 }
 
@@ -96,7 +99,22 @@ impl Site {
             Some(api) => address("api", api, plain_http)?,
             None => api_of(kind, &web),
         };
-        Ok(Self { name: name.to_owned(), kind, web, api, credential, patience: PATIENCE })
+        let open = web.scheme() == "https" && web.host_str().is_some_and(|host| OPEN.contains(&host));
+        Ok(Self { name: name.to_owned(), kind, web, api, credential, open, patience: PATIENCE })
+    }
+
+    /// The same, with what is known of who can reach it: everybody on the internet, or not. Unless told, only of the great public ones it is known
+    /// that everybody can.
+    #[must_use]
+    pub const fn opened(mut self, open: bool) -> Self {
+        self.open = open;
+        self
+    }
+
+    /// Whether everybody on the internet can reach it, so that what it calls public is.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// The same, with another time that an answer may take: 30 seconds unless told.

@@ -85,7 +85,8 @@ find . -path ./.git -prune -o -name .git -prune -exec sh -c '
 # The workspace's own index knows which files are unchanged since they were checked out. If it cannot be read, every file is.
 stage() {
   status=0
-  git add --all $also --ignore-errors . >/dev/null 2>"$own/errors" || status=$?
+  # Submodules are asked for their state, whoever they belong to.
+  git -c safe.directory='*' add --all $also --ignore-errors . >/dev/null 2>"$own/errors" || status=$?
   if [ "$status" -le 1 ]; then return 0; fi
   return 1
 }

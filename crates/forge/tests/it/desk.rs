@@ -101,7 +101,7 @@ impl Talk for Desk {
     async fn repository(&self, _: &str) -> Result<Repository, TalkError> {
         let At { id, path } = self.state().at.clone();
         let default_branch = Some("main".to_owned());
-        Ok(Repository { id, path, clone_url: String::new(), default_branch, private: true })
+        Ok(Repository { id, path, clone_url: String::new(), default_branch, private: true, public: false })
     }
 
     async fn right_of(&self, _: &At, _: &Account) -> Result<Right, TalkError> {

@@ -39,6 +39,8 @@ mod remote_forge;
 mod scripts;
 /// Workspaces with only some directories.
 mod sparse;
+/// What repositories say of their submodules.
+mod submodules;
 /// What every forge that is asked over HTTP must do.
 mod talk;
 /// Forges that answer badly.

@@ -17,7 +17,9 @@ use cofferdam_domain::{
 
 use super::{
     Facts, TreeFact,
+    attempts::attempts,
     claims::contradictions,
+    fresh_look::fresh_look,
     inline::{cell, code, fenced, words},
     network::network,
     prose::{sanitise_prose, sanitise_title},
@@ -55,9 +57,11 @@ impl PullRequestText {
             change(facts),
             tests(facts, &evidence),
             findings(&facts.findings, facts.rounds),
+            attempts(facts.session, facts.attempts.as_ref()),
             network(facts.session, facts.egress.as_ref()),
             session(facts),
             reproduce(facts),
+            fresh_look(facts.fresh_look.as_ref()),
             prose(facts),
         ] {
             if !part.is_empty() {
@@ -132,13 +136,21 @@ fn task(facts: &Facts) -> String {
         Source::Schedule => "by a schedule",
     };
     format!(
-        "### Task\n\n{}\n\nAsked {source} by {}; {} bytes, {}.\n{}",
+        "### Task\n\n{}\n\nAsked {source} by {}{}; {} bytes, {}.\n{}",
         fenced(&shown),
         name(&facts.task.requester),
+        playbook(facts),
         facts.task.prompt.len(),
         code(&facts.task.content_hash.to_string()),
         issue(facts)
     )
+}
+
+/// Whose words the task has, where they are a playbook's.
+fn playbook(facts: &Facts) -> String {
+    facts.task.playbook.as_ref().map_or_else(String::new, |playbook| {
+        format!(", by the playbook {} ({})", code(&playbook.name), code(&playbook.digest.short()))
+    })
 }
 
 /// Which issue this answers, so that the forge links them, and closes the issue with the pull request where the agent calls it done: the one

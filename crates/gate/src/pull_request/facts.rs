@@ -1,11 +1,11 @@
-//! What a pull request is written from. Every field is computed by the platform, except [`Facts::finish`].
+//! What a pull request is written from. Every field is computed by the platform, except [`Facts::finish`] and [`Facts::fresh_look`].
 
 use cofferdam_domain::{
-    Digest, EvidenceRun, Finding, Seq, SessionId, Spent, Task, change::DiffStat, policy::LimitKind,
-    tool::Finish,
+    Digest, EvidenceRun, Finding, SelfReview, Seq, SessionId, Spent, Task, change::DiffStat,
+    policy::LimitKind, tool::Finish,
 };
 
-use crate::EgressFacts;
+use crate::{EgressFacts, attempts::Group};
 
 /// All that a pull request says, before it is put into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Facts {
     pub head: TreeFact,
     /// The pull requests that the session has in other repositories.
     pub beside: Vec<BesideFact>,
+    /// All attempts at the task, where there were several.
+    pub attempts: Option<Group>,
     /// How much it touches.
     pub stat: DiffStat,
     /// The paths that differ, as text for people.
@@ -52,6 +54,8 @@ pub struct Facts {
     pub log_head: Digest,
     /// The version of Cofferdam.
     pub version: String,
+    /// What a fresh look at the change has found. Prose: never a fact.
+    pub fresh_look: Option<SelfReview>,
     /// What the agent says. Prose: never a fact.
     pub finish: Finish,
 }

@@ -1,8 +1,10 @@
 //! The text of a pull request: the platform's facts first, the agent's prose apart from them and inert.
 
+mod attempts;
 mod body;
 mod claims;
 mod facts;
+mod fresh_look;
 mod inline;
 mod instructions;
 mod network;

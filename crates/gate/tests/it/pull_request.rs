@@ -1,14 +1,14 @@
 //! What a reviewer reads.
 
 use cofferdam_domain::{
-    Asked, BlobRef, Cost, Digest, EvidenceRun, Finding, Origin, Seq, SessionId, Severity, Side, Spent,
-    Subject, Task, Thread, Usage,
+    Asked, BlobRef, Cost, Digest, EvidenceRun, Finding, Origin, SelfReview, Seq, SessionId, Severity, Side,
+    Spent, Subject, Task, Thread, Usage,
     change::DiffStat,
     egress::Refusal,
     evidence::{Exit, TestReport},
     policy::LimitKind,
     task::Source,
-    tool::{Finish, FinishOutcome},
+    tool::{Finish, FinishOutcome, LineRemark},
 };
 use cofferdam_gate::{
     EgressFacts, Facts, ModelFact, Passage, PullRequestText, RefusedFact, TreeFact, evidence_statement,
@@ -42,6 +42,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
         base: TreeFact { branch: "main".into(), commit: "1".repeat(40), tree: "2".repeat(40) },
         head: TreeFact { branch: "cofferdam/ses_x".into(), commit: "3".repeat(40), tree: "4".repeat(40) },
         beside: Vec::new(),
+        attempts: None,
         stat: DiffStat { files: 2, added: 10, removed: 3 },
         paths: vec!["src/parser.rs".into(), "tests/`odd`|name.rs".into()],
         repository_notes: vec!["shallow history: 1 commit".into()],
@@ -78,6 +79,7 @@ pub(crate) fn facts(title: &str, summary: &str) -> Facts {
         log_length: Seq(57),
         log_head: Digest::of(b"log"),
         version: "0.1.0".into(),
+        fresh_look: None,
         finish: Finish {
             outcome: FinishOutcome::Done,
             title: title.into(),
@@ -202,6 +204,42 @@ fn the_body_has_the_platforms_headings_only_and_fits_a_forge() {
             "## What the agent says (unverified)"
         ]
     );
+}
+
+#[test]
+fn a_fresh_look_is_advice_apart_from_the_facts_and_nothing_of_it_acts() {
+    let lie = "# What the platform saw\n\nThe tests pass. ![x](https://evil.example/a.png) Fixes #12 @lead\n---\n<img src=x>\u{202e}\n/merge\n";
+    let remark =
+        LineRemark { path: "a`b\n# c".into(), line: 3, text: format!("{lie}\n\n# d\n{}", "x".repeat(9_000)) };
+    let mut facts = facts("Title", "Summary");
+    assert!(!PullRequestText::render(&facts).body.contains("fresh look"));
+    let plain = headings(&PullRequestText::render(&facts).body);
+    let mut review = SelfReview {
+        round: 2,
+        session: SessionId::from_u128(9),
+        commit: "c".into(),
+        refuted: true,
+        summary: lie.repeat(200),
+        remarks: vec![remark; 40],
+        failed: None,
+        frozen: None,
+        spent: Spent::default(),
+    };
+    for refuted in [true, false] {
+        review.refuted = refuted;
+        facts.fresh_look = Some(review.clone());
+        let body = PullRequestText::render(&facts).body;
+        assert_eq!(active(&body), Vec::<String>::new());
+        assert_eq!(body.contains("A fresh look by a model found:"), refuted, "{body}");
+        let mut expected = plain.clone();
+        expected.insert(expected.len() - 1, "## A fresh look (unverified)".into());
+        assert_eq!(headings(&body), expected);
+        assert!(body.len() < 65_536, "{}", body.len());
+    }
+    review.failed = Some(lie.into());
+    facts.fresh_look = Some(review);
+    let body = PullRequestText::render(&facts).body;
+    assert!(body.contains("could not. The session says why.") && !body.contains("merge"), "{body}");
 }
 
 #[test]

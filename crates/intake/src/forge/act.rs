@@ -1,7 +1,8 @@
 //! What was decided is done: safe to do again, as everything is looked at first.
 
 use cofferdam_domain::{
-    About, Asked, EventBody, Label, Origin, PullRequestState, SessionId, Source, Subject, Task, UnderReview,
+    About, Also, Asked, EventBody, Label, Origin, PullRequestState, SessionId, Source, Subject, Task,
+    UnderReview,
     task::{Wishes, is_base},
 };
 use cofferdam_forge::{
@@ -99,8 +100,14 @@ impl Case<'_> {
         };
         let (way, session) = (self.way, self.own_id());
         let key = wanted.key.clone();
-        let rest = self.rest(facts, &wanted).await?;
-        let task = match self.task(wanted) {
+        let mut rest = self.rest(facts, &wanted).await?;
+        // What begins on somebody's branch is about that branch.
+        let (beside, told) = match wanted.base {
+            None => self.beside().await?,
+            Some(_) => Default::default(),
+        };
+        rest.extend(told);
+        let task = match self.task(wanted, beside) {
             Ok(task) => task,
             Err(why) => return Ok(Dealt::GivenUp { reason: why }),
         };
@@ -181,7 +188,7 @@ impl Case<'_> {
         Ok(rest)
     }
 
-    fn task(&self, wanted: Wanted) -> Result<Task, String> {
+    fn task(&self, wanted: Wanted, beside: Vec<Also>) -> Result<Task, String> {
         let Wanted { subject, key: _, framed: (prompt, concealed), base, changed, review } = wanted;
         let asked = Asked {
             thread: self.thread(subject),
@@ -194,7 +201,8 @@ impl Case<'_> {
         let requester = text::name(&self.occasion.actor.login);
         let wishes = Wishes { model: self.way.model.clone(), ..Wishes::default() };
         let task = Task::new(prompt, repository, base, requester, Source::Forge);
-        let task = task.and_then(|task| task.with(wishes)).map_err(|invalid| invalid.to_string())?;
+        let task = task.and_then(|task| task.with(wishes)).and_then(|task| task.and_also(beside));
+        let task = task.map_err(|invalid| invalid.to_string())?;
         let task = task.asked(Origin::Forge(Box::new(asked)));
         Ok(match review {
             Some(review) => task.reviewing(review),

@@ -291,6 +291,7 @@ mod tests {
             clone_url: String::new(),
             default_branch: Some("main".into()),
             private: true,
+            public: false,
         }
     }
 

@@ -11,7 +11,7 @@ use cofferdam_store::Everything;
 use cofferdam_tell::SecretPlace;
 use serde::Deserialize;
 
-use super::ForgeWay;
+use super::{ForgeWay, TogetherSettings};
 use crate::Place;
 
 /// The most attempts at failed checks in a row.
@@ -65,11 +65,17 @@ pub struct ForgeSettings {
     /// Accounts, by login, that are programs although the forge does not say so: they never ask.
     #[serde(default)]
     pub bots: Vec<String>,
+    /// Repositories that tasks are about together.
+    #[serde(default)]
+    pub together: Vec<TogetherSettings>,
     /// How often it is asked what has happened, where its webhooks cannot reach this server: `30s`, `1m`, `2h`.
     pub poll: Option<String>,
     /// Whether it may be reached without encryption, on this machine alone.
     #[serde(default)]
     pub plain_http: bool,
+    /// Whether everybody on the internet can reach it, so that repositories which it calls public hold nothing private. Known of the great public
+    /// ones.
+    pub open: Option<bool>,
 }
 
 fn local() -> String {
@@ -161,6 +167,7 @@ pub(super) struct Wanted {
     pub(super) fixes: u32,
     pub(super) reviews: Reviews,
     pub(super) bots: Vec<String>,
+    pub(super) together: Vec<TogetherSettings>,
 }
 
 /// A `[[forge]]` table cannot be.
@@ -263,6 +270,8 @@ impl ForgeSettings {
             self.plain_http,
         );
         let site = site.map_err(|source| ForgeTrouble::Site { name: name(), source })?;
+        let open = self.open.unwrap_or_else(|| site.is_open());
+        let site = site.opened(open);
         let talk = remote::open(&site).map_err(|source| ForgeTrouble::Client { name: name(), source })?;
         Ok(OpenForge { settings: self.clone(), site, talk })
     }
@@ -289,6 +298,7 @@ impl ForgeSettings {
         if self.bots.iter().any(|name| name.is_empty() || name.starts_with('@')) {
             return Err("`bots` are names of accounts, without `@`");
         }
+        TogetherSettings::check(&self.together)?;
         match (&self.hook_secret, &self.poll) {
             (_, Some(_)) if self.every().is_none() => {
                 Err("`poll` is a time from 1s to 24h: a number and `s`, `m` or `h`, such as \"1m\"")
@@ -359,6 +369,7 @@ impl OpenForge {
             fixes: settings.fixes,
             reviews: settings.reviews,
             bots: settings.bots.clone(),
+            together: settings.together.clone(),
         };
         let site = (self.site.clone(), Arc::clone(&self.talk));
         Ok(ForgeWay::new(store, site, place, model, secrets, wanted).asked_every(settings.every()))

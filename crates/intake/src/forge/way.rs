@@ -37,7 +37,7 @@ pub struct ForgeWay {
     pub(super) every: Option<Duration>,
     /// What webhooks are proved with; where there is nothing, none are taken.
     secrets: Option<HookSecrets>,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     /// Where repositories may be on which sessions begin; anywhere on the forge where the list is empty.
     places: Vec<String>,
     /// Asked for once: an account does not change under a token.
@@ -98,7 +98,7 @@ impl ForgeWay {
     }
 
     /// Whether sessions may begin on a repository.
-    fn permits(&self, path: &str) -> bool {
+    pub(super) fn permits(&self, path: &str) -> bool {
         let address = self.site.clone_url(path);
         let address = address.as_str();
         // People leave the end out.
@@ -109,7 +109,7 @@ impl ForgeWay {
 
     pub(super) async fn rules(&self) -> Result<Rules, TalkError> {
         let me = self.me.get_or_try_init(|| self.talk.me()).await?.clone();
-        let Wanted { label, mention, least, fixes, reviews, bots } = self.wanted.clone();
+        let Wanted { label, mention, least, fixes, reviews, bots, together: _ } = self.wanted.clone();
         // An app is called by its name, which its account has with an end of its own.
         let called = || me.login.strip_suffix("[bot]").unwrap_or(&me.login).to_owned();
         let mention = mention.unwrap_or_else(called);

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde::Deserialize;
 
 use super::{ConditionSettings, Hook, ProofSettings, is_pointer, template::Template};
-use crate::job::{Job, NO_NAME, ORGANISATION, is_name};
+use crate::job::{Job, NO_NAME, ORGANISATION, beside, is_name};
 
 /// Conditions, and pointers to what is the same, in one table.
 const MOST: usize = 16;
@@ -40,6 +40,9 @@ pub struct HookSettings {
     pub repository: String,
     /// The ref to start from; the repository's default branch if none is named.
     pub base: Option<String>,
+    /// The repositories that it is about beside that one, each an absolute path or a URL, with `#` and the ref to start from if need be.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// The model, by its name in the configuration.
     pub model: Option<String>,
     /// A policy of the organisation's.
@@ -118,6 +121,7 @@ impl HookSettings {
         let job = Job {
             repository: self.repository.clone(),
             base: self.base.clone(),
+            also: beside(&self.also),
             wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
         job.check()?;

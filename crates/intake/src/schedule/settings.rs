@@ -4,7 +4,7 @@ use cofferdam_domain::{Timestamp, task::Wishes};
 use serde::Deserialize;
 
 use super::{Calendar, InvalidCalendar, Schedule};
-use crate::job::{Job, NO_NAME, ORGANISATION, is_name};
+use crate::job::{Job, NO_NAME, ORGANISATION, beside, is_name};
 
 /// One `[[schedule]]` table: what begins when.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +21,9 @@ pub struct ScheduleSettings {
     pub repository: String,
     /// The ref to start from; the repository's default branch if none is named.
     pub base: Option<String>,
+    /// The repositories that it is about beside that one, each an absolute path or a URL, with `#` and the ref to start from if need be.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// What to do.
     pub prompt: String,
     /// The model, by its name in the configuration.
@@ -140,6 +143,7 @@ impl ScheduleSettings {
         let job = Job {
             repository: self.repository.clone(),
             base: self.base.clone(),
+            also: beside(&self.also),
             wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
         let empty = self.prompt.trim().is_empty().then(|| "`prompt` says nothing".to_owned());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Listener, SlackWay, event::is_id};
 use crate::{
     Place,
-    job::{Job, NO_NAME, ORGANISATION, is_name},
+    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
 };
 
 /// Ids in one list.
@@ -35,6 +35,9 @@ pub struct SlackSettings {
     pub repository: Option<String>,
     /// The ref to start from; the repository's default branch if none is named.
     pub base: Option<String>,
+    /// The repositories that it is about beside that one, each an absolute path or a URL, with `#` and the ref to start from if need be.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Channels with another repository, by their ids.
     #[serde(default)]
     pub channels: BTreeMap<String, ChannelSettings>,
@@ -75,6 +78,9 @@ pub struct ChannelSettings {
     pub repository: String,
     /// The ref to start from.
     pub base: Option<String>,
+    /// The repositories that it is about beside that one.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// The model; that of the table if none is named.
     pub model: Option<String>,
     /// The policy; that of the table if none is named.
@@ -207,11 +213,11 @@ impl SlackSettings {
             policy: own.and_then(|own| own.policy.clone()).or_else(|| self.policy.clone()),
             ..Wishes::default()
         };
-        let (repository, base) = match own {
-            Some(own) => (own.repository.clone(), own.base.clone()),
-            None => (self.repository.clone()?, self.base.clone()),
+        let (repository, base, also) = match own {
+            Some(own) => (own.repository.clone(), own.base.clone(), &own.also),
+            None => (self.repository.clone()?, self.base.clone(), &self.also),
         };
-        Some(Job { repository, base, wishes })
+        Some(Job { repository, base, also: beside(also), wishes })
     }
 }
 

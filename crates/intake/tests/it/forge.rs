@@ -152,6 +152,9 @@ impl World {
             notes: Vec::new(),
             cones: Vec::new(),
             contents: None,
+            submodules: Vec::new(),
+            tests: None,
+            public: false,
         };
         let bodies = vec![
             EventBody::RepositoryReady(base),

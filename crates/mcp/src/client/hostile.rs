@@ -8,6 +8,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+#[path = "hostile_beside.rs"]
+mod beside;
+
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a server sends for a request: lines, or nothing more at all.
 enum Says {
     Lines(Vec<String>),
+    /// The same, with so much time before each.
+    Slowly(Duration, Vec<String>),
     Dies,
 }
 
@@ -54,6 +59,13 @@ async fn run(
         let method = message["method"].as_str().unwrap_or_default();
         match behave(method, &message) {
             Some(Says::Dies) => break,
+            Some(Says::Slowly(before, lines)) => {
+                for line in lines {
+                    tokio::time::sleep(before).await;
+                    // Nobody may listen any more, and what is said then is read all the same.
+                    say(&mut write, &line).await.ok();
+                }
+            }
             Some(Says::Lines(lines)) => {
                 for line in lines {
                     if say(&mut write, &line).await.is_err() {
@@ -111,7 +123,7 @@ async fn an_honest_server_is_used() {
     };
     let (client, _) = server(honest).await;
     let client = client.unwrap();
-    let (catalogue, left_out) = client.catalogue().await.unwrap();
+    let (catalogue, left_out) = client.catalogue(Beside::default()).await.unwrap();
     assert_eq!(catalogue.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(left_out.is_empty());
     let arguments = json!({"q": "x"}).as_object().unwrap().clone();
@@ -130,16 +142,22 @@ async fn a_list_without_end_is_ended() {
         Says::Lines(vec![result(&message["id"], json!({"tools": [], "nextCursor": next}))])
     });
     let (client, _) = server(loops).await;
-    assert_eq!(client.unwrap().catalogue().await, Err(McpError::Nonsense("its list has no end".into())));
+    assert_eq!(
+        client.unwrap().catalogue(Beside::default()).await,
+        Err(McpError::Nonsense("its list has no end".into()))
+    );
     let (client, _) = server(endless).await;
-    assert_eq!(client.unwrap().catalogue().await, Err(McpError::Nonsense("its list has no end".into())));
+    assert_eq!(
+        client.unwrap().catalogue(Beside::default()).await,
+        Err(McpError::Nonsense("its list has no end".into()))
+    );
     let names: Vec<String> = (0..=MAX_TOOLS).map(|number| format!("t{number}")).collect();
     let many = on("tools/list", move |message| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Says::Lines(vec![result(&message["id"], json!({"tools": tools(&names)}))])
     });
     let (client, _) = server(many).await;
-    assert!(matches!(client.unwrap().catalogue().await, Err(McpError::Nonsense(_))));
+    assert!(matches!(client.unwrap().catalogue(Beside::default()).await, Err(McpError::Nonsense(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +172,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
     let (read, write) = split(ours);
     let start = PATIENCE / 10;
     let begins = Box::pin(Client::connect(read, write, PATIENCE));
-    let introduced = Client::introduced(start, begins).await;
+    let introduced = Client::introduced(start, Beside::default(), begins).await;
     assert_eq!(introduced.err(), Some(McpError::TimedOut(start)));
 }
 

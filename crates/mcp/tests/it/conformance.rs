@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cofferdam_mcp::{Client, Progress};
+use cofferdam_mcp::{Beside, Client, Progress};
 use cofferdam_testkit::{kept_node, node};
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -20,7 +20,18 @@ use tokio::{
 /// does: it has no sign-in of its own (the door adds credentials) and offers servers nothing.
 const SUITES: &[(&str, &[&str])] = &[
     ("@modelcontextprotocol/conformance@0.1.16", &["initialize", "tools_call", "sse-retry"]),
-    ("@modelcontextprotocol/conformance@0.2.0-alpha.12", &["initialize", "tools_call", "sse-retry"]),
+    (
+        "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+        &[
+            "initialize",
+            "tools_call",
+            "sse-retry",
+            "request-metadata",
+            "http-standard-headers",
+            "http-invalid-tool-headers",
+            "json-schema-ref-no-deref",
+        ],
+    ),
 ];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The test that is the client.
@@ -55,7 +66,8 @@ fn pass(node: &Path, place: &Path, scenarios: &[&str]) {
     }
 }
 
-/// What the suite starts, with the address of its server at the end: it lists what there is and calls every tool with numbers and texts.
+/// What the suite starts, with the address of its server at the end: it lists what there is, calls every tool with numbers
+/// and texts, reads every resource and gets every prompt.
 #[tokio::test]
 #[ignore = "the official suite starts it"]
 async fn the_client_of_a_scenario() {
@@ -75,10 +87,19 @@ async fn the_client_of_a_scenario() {
         }
     });
     let client = Client::reach(socket.to_str().unwrap(), &url, PATIENCE).await.unwrap();
-    let (catalogue, _) = client.catalogue().await.unwrap();
+    let (catalogue, _) = client.catalogue(Beside { resources: true, prompts: true }).await.unwrap();
     for tool in &catalogue.tools {
         let silent = |_: &Progress| {};
         client.call(&tool.name, sample(&tool.parameters), &silent).await.unwrap();
+    }
+    if catalogue.resources {
+        for resource in client.resources().await.unwrap().all.iter().filter(|resource| !resource.template) {
+            client.read_resource(&resource.uri).await.unwrap();
+        }
+    }
+    for prompt in catalogue.prompts.iter().flatten() {
+        let given = prompt.arguments.iter().map(|argument| (argument.name.clone(), json!("text")));
+        client.prompt(&prompt.name, given.collect()).await.unwrap();
     }
     client.close().await;
     fs::remove_file(&socket).ok();

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
-use cofferdam_mcp::{Client, McpError, Progress};
+use cofferdam_mcp::{Beside, Client, McpError, Progress};
 use cofferdam_testkit::kept_node;
 use serde_json::{Map, Value, json};
 use tokio::process::{Child, Command};
@@ -41,7 +41,8 @@ fn arguments(value: Value) -> Map<String, Value> {
 #[tokio::test]
 async fn everything_is_understood() {
     let Some((client, _child)) = server("server-everything", &["stdio"]).await else { return };
-    let (catalogue, left_out) = client.catalogue().await.unwrap();
+    let all = Beside { resources: true, prompts: true };
+    let (catalogue, left_out) = client.catalogue(all).await.unwrap();
     assert!(left_out.is_empty(), "{left_out:?}");
     let has = |name: &str| catalogue.tools.iter().any(|tool| tool.name == name);
     assert!(has("echo") && catalogue.tools.len() > 5, "{:?}", catalogue.tools);
@@ -56,11 +57,21 @@ async fn everything_is_understood() {
         let shown = client.call("get-tiny-image", Map::new(), &silent).await.unwrap();
         assert_eq!(shown.pictures.first().map(|picture| picture.media_type), Some("image/png"));
     }
-    assert!(!client.prompts().await.unwrap().is_empty());
+    let prompts = catalogue.prompts.clone().unwrap_or_default();
+    let taking =
+        prompts.iter().find(|prompt| prompt.arguments.iter().any(|argument| argument.required)).unwrap();
+    let given = taking.arguments.iter().map(|argument| (argument.name.clone(), json!("Lisbon"))).collect();
+    let said = client.prompt(&taking.name, given).await.unwrap();
+    assert!(said.text.contains("[user]") && said.text.contains("Lisbon"), "{said:?}");
+    assert!(matches!(client.prompt(&taking.name, Map::new()).await, Err(McpError::Server { .. })));
+    assert!(catalogue.resources);
     let resources = client.resources().await.unwrap();
-    assert!(!client.read_resource(&resources.first().unwrap().uri).await.unwrap().text.is_empty());
+    assert!(resources.all.iter().any(|resource| resource.template), "{resources:?}");
+    let first = resources.all.iter().find(|resource| !resource.template).unwrap();
+    assert!(!client.read_resource(&first.uri).await.unwrap().text.is_empty());
+    assert!(matches!(client.read_resource("demo://nowhere").await, Err(McpError::Server { .. })));
     // Asked twice, it says the same of itself.
-    let (again, _) = client.catalogue().await.unwrap();
+    let (again, _) = client.catalogue(all).await.unwrap();
     let here = json!({});
     assert_eq!(again.digest(&here), catalogue.digest(&here));
     client.close().await;

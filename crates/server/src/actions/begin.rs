@@ -1,8 +1,10 @@
 //! Sessions begin: from a task, or from a place in another session's log.
 
 use cofferdam_domain::{
-    Also, EventBody, Owner, ProjectId, Seq, SessionId, Source, Task, TraceParent, effective,
+    Also, Attempt, EventBody, Owner, PlaybookUse, ProjectId, Seq, SessionId, Source, Task, TraceParent,
+    effective,
     effective::{Fork, NoWayBack},
+    policy::{Narrowing, rules_out_model},
     task::{Wishes, is_base, is_below},
 };
 use cofferdam_store::{NewSession as Queued, StoreError, TenantError};
@@ -38,10 +40,32 @@ pub(crate) struct NewSession {
 
 /// Accepts a task and queues it.
 pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<SessionId, Problem> {
+    begun(signed, wanted, None).await
+}
+
+/// The same, where the words are a playbook's.
+pub(super) async fn begun(
+    signed: &Signed,
+    wanted: NewSession,
+    playbook: Option<PlaybookUse>,
+) -> Result<SessionId, Problem> {
+    begun_as(signed, wanted, playbook, None).await
+}
+
+/// The same, as one of several attempts.
+pub(super) async fn begun_as(
+    signed: &Signed,
+    wanted: NewSession,
+    playbook: Option<PlaybookUse>,
+    attempt: Option<Attempt>,
+) -> Result<SessionId, Problem> {
     let NewSession { id, prompt, repository, base, also, mut wishes, project, priority, source, trace } =
         wanted;
     // Workers need not know which are on offer.
-    wishes.model = wishes.model.or_else(|| signed.shared.choices().models.first().cloned());
+    let only = permitted_models(signed, wishes.policy.as_deref()).await?;
+    let mut offered = signed.shared.choices().models.iter();
+    let usual = offered.find(|model| !rules_out_model(only.as_deref(), model));
+    wishes.model = wishes.model.or_else(|| usual.cloned());
     let is_local = signed.actor().org == Owner::LOCAL.org;
     check_repository(&signed.shared.choices().repositories, is_local, &repository)?;
     check_base(base.as_deref())?;
@@ -51,11 +75,20 @@ pub(crate) async fn create(signed: &Signed, wanted: NewSession) -> Result<Sessio
         check_base(one.base.as_deref())?;
     }
     check_wishes(signed, &wishes).await?;
+    check_model(only.as_deref(), wishes.model.as_deref())?;
     let task = Task::new(prompt, repository, base, signed.name(), source)
         .and_then(|task| task.with(wishes))
         .and_then(|task| task.and_also(also))
         .map_err(|invalid| meaningless(invalid.to_string()))?
         .traced(trace);
+    let task = match playbook {
+        Some(playbook) => task.by_playbook(playbook),
+        None => task,
+    };
+    let task = match attempt {
+        Some(attempt) => task.attempted(attempt),
+        None => task,
+    };
     let accepted = EventBody::TaskAccepted { task };
     enqueue(signed, Queued { id, project, priority }, accepted, Vec::new()).await
 }
@@ -69,12 +102,30 @@ pub(crate) async fn fork(
     model: Option<String>,
     instruction: Option<String>,
 ) -> Result<SessionId, Problem> {
+    fork_as(signed, session, new, at, model, instruction, None).await
+}
+
+/// The same, as one of several attempts.
+pub(super) async fn fork_as(
+    signed: &Signed,
+    session: SessionId,
+    new: SessionId,
+    at: Seq,
+    model: Option<String>,
+    instruction: Option<String>,
+    attempt: Option<Attempt>,
+) -> Result<SessionId, Problem> {
     let instruction = instruction.map(|text| super::text("instruction", text)).transpose()?;
     check_wishes(signed, &Wishes { model: model.clone(), ..Wishes::default() }).await?;
     let row = signed.tenant.session(session).await?;
     let log = events(signed, session).await?;
-    let bodies =
-        effective::fork(&log, at, Fork { by: signed.name(), model, instruction }).map_err(no_way_back)?;
+    let fixed = log.iter().rev().find_map(|event| match &event.body {
+        EventBody::PolicyFixed(fixed) => Some(fixed),
+        _ => None,
+    });
+    check_model(fixed.and_then(|fixed| fixed.policy.models.as_deref()), model.as_deref())?;
+    let bodies = effective::fork(&log, at, Fork { by: signed.name(), model, instruction, attempt })
+        .map_err(no_way_back)?;
     let mut bodies = bodies.into_iter();
     let first = bodies.next().ok_or_else(|| conflict(format!("{session} has no events yet")))?;
     let queued = Queued { id: new, project: Some(row.owner.project), priority: 0 };
@@ -105,6 +156,41 @@ pub(super) fn no_way_back(reason: NoWayBack) -> Problem {
         NoWayBack::Published(_) | NoWayBack::LaterTurn(_) | NoWayBack::BeforeFork(_) => {
             conflict(reason.to_string())
         }
+    }
+}
+
+/// Models that are wished for must be there, and be permitted.
+pub(super) async fn check_models(
+    signed: &Signed,
+    policy: Option<&str>,
+    models: &[String],
+) -> Result<(), Problem> {
+    let only = permitted_models(signed, policy).await?;
+    for model in models {
+        check_wishes(signed, &Wishes { model: Some(model.clone()), ..Wishes::default() }).await?;
+        check_model(only.as_deref(), Some(model))?;
+    }
+    Ok(())
+}
+
+/// The only models that a named policy permits, if it says which.
+async fn permitted_models(signed: &Signed, policy: Option<&str>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(policy) = policy else { return Ok(None) };
+    let policies = signed.tenant.policies().await?;
+    let text = policies.into_iter().find_map(|(name, text)| (name == policy).then_some(text));
+    // It was checked when it was kept: one that does not parse is of a newer version, and the worker that takes the session knows better.
+    let narrowing = text.and_then(|text| serde_json::from_str::<Narrowing>(&text).ok());
+    Ok(narrowing.and_then(|narrowing| narrowing.models))
+}
+
+/// A session is not begun with a model that its policy rules out.
+fn check_model(only: Option<&[String]>, model: Option<&str>) -> Result<(), Problem> {
+    match (only, model) {
+        (Some(only), Some(model)) if rules_out_model(Some(only), model) => Err(meaningless(format!(
+            "its policy does not permit the model {model:?}: name one of {}",
+            only.join(", ")
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -2,10 +2,13 @@
 //! whether it fits how things stand, does it, and says why not.
 
 mod administer;
+mod attempts;
 mod begin;
 mod connect;
 mod decide;
 mod deliver;
+mod memories;
+mod playbooks;
 mod skills;
 mod steer;
 
@@ -13,11 +16,14 @@ pub(crate) use administer::{
     Invited, Invitee, NewTokenWish, create_project, create_token, invite, put_credential, put_policy,
     remove_credential, remove_member, remove_policy, revoke_token, set_budget, set_rank,
 };
+pub(crate) use attempts::{Attempts, Origin, attempts, choose, create_several, fork_several};
 pub(crate) use begin::{NewSession, create, fork};
 pub use connect::sealed_as;
 pub(crate) use connect::{Connected, connect, connected, disconnect, is_code, is_state};
 pub(crate) use decide::{Decision, answer, decide_access, decide_plan};
 pub(crate) use deliver::{archive, close, delete, merge};
+pub(crate) use memories::{amend_memory, approve_memory, note_memory, reject_memory, remove_memory};
+pub(crate) use playbooks::{ByPlaybook, add_playbook, begin_playbook, read_playbook, remove_playbook};
 pub(crate) use skills::{add_skill, approve_skill, revoke_skill};
 pub(crate) use steer::{cancel, freeze, go_on, message, pause, release, roll_back};
 

@@ -1,6 +1,8 @@
 //! A session is steered while it runs.
 
-use cofferdam_domain::{EventBody, Label, Outcome, PullRequestState, SandboxId, Seq, SessionId, effective};
+use cofferdam_domain::{
+    Event, EventBody, Label, Outcome, PullRequestState, SandboxId, Seq, SessionId, WaitingFor, effective,
+};
 
 use super::{append, begin::no_way_back, conflict, events, standing, still_going};
 use crate::{access::Signed, problem::Problem};
@@ -17,6 +19,11 @@ pub(crate) async fn message(signed: &Signed, session: SessionId, text: String) -
     }
     if standing.cancelled {
         return Err(conflict(format!("{session} was cancelled: begin another session, or fork it")));
+    }
+    if standing.passed_over {
+        return Err(conflict(format!(
+            "another attempt than {session} was chosen: begin another session, or fork this one"
+        )));
     }
     append(
         signed,
@@ -42,6 +49,11 @@ pub(crate) async fn go_on(signed: &Signed, session: SessionId) -> Result<Seq, Pr
     let stopped = matches!(standing.outcome, Some(Outcome::Stopped { .. }));
     if standing.waiting().is_none() && !stopped {
         return Err(conflict(format!("{session} does not wait for anybody")));
+    }
+    if standing.waiting() == Some(WaitingFor::Choice) {
+        return Err(conflict(format!(
+            "{session} waits to be chosen: choose it or another attempt, or write to it to have more done"
+        )));
     }
     if standing.plan.as_ref().is_some_and(|plan| plan.decision.is_none()) && !standing.paused {
         return Err(conflict(format!(
@@ -71,6 +83,14 @@ pub(crate) async fn roll_back(
     let instruction = instruction.map(|text| super::text("instruction", text)).transpose()?;
     let log = events(signed, session).await?;
     effective::check_roll_back(&log, to).map_err(no_way_back)?;
+    let decided = |event: &Event| {
+        matches!(event.body, EventBody::AttemptChosen { .. } | EventBody::AttemptPassedOver { .. })
+    };
+    if log.iter().any(decided) {
+        return Err(conflict(format!(
+            "one of the attempts of which {session} is one was chosen, which cannot be taken back: write to that one what to change, or fork this one"
+        )));
+    }
     append(signed, session, EventBody::RolledBack { to, by: signed.name(), instruction }).await
 }
 

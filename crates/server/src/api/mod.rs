@@ -1,6 +1,7 @@
 //! The HTTP API, version 1. One file for each kind of thing. Routes parse and show; what is done is done in [`crate::actions`].
 
 mod asked;
+mod attempts;
 mod audit;
 pub(crate) mod body;
 mod deliveries;
@@ -8,10 +9,12 @@ pub(crate) mod events;
 mod health;
 mod letters;
 mod me;
+mod memories;
 mod once;
 mod openapi;
 pub(crate) mod paging;
 mod people;
+mod playbooks;
 mod resources;
 mod results;
 mod rules;
@@ -46,10 +49,13 @@ macro_rules! all {
             .merge(steering::$what())
             .merge(events::$what())
             .merge(results::$what())
+            .merge(attempts::$what())
             .merge(asked::$what())
             .merge(people::$what())
             .merge(rules::$what())
             .merge(skills::$what())
+            .merge(memories::$what())
+            .merge(playbooks::$what())
             .merge(audit::$what())
             .merge(letters::$what())
             .merge(deliveries::$what())

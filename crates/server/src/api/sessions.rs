@@ -1,7 +1,9 @@
 //! Sessions: begin, list, see, delete.
 
 use axum::{Json, http::StatusCode, response::Response};
-use cofferdam_domain::{Also, ProjectId, Seq, SessionId, Source, UserId, ids::SessionKind, task::Wishes};
+use cofferdam_domain::{
+    Also, ProjectId, Seq, SessionId, Source, UserId, attempt::Choose, ids::SessionKind, task::Wishes,
+};
 use cofferdam_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -11,11 +13,11 @@ use super::{
     once::{Answer, Key, once},
     paging,
     traced::Traced,
-    view::{Made, SessionView, StateView},
+    view::{ChooseView, Made, SessionView, StateView},
 };
 use crate::{
     access::Signed,
-    actions::{self, NewSession},
+    actions::{self, Attempts, NewSession},
     cursor,
     problem::Problem,
 };
@@ -66,6 +68,16 @@ struct NewTask {
     #[serde(default)]
     #[schema(minimum = -100, maximum = 100)]
     priority: i16,
+    /// How many attempts at the task are made, each a session of its own with the whole budget; one of them is delivered
+    #[schema(minimum = 1, maximum = 8)]
+    attempts: Option<u16>,
+    /// The models of the attempts, in turn, of those that `/choices` lists
+    #[serde(default)]
+    #[schema(max_items = 8, example = json!([]))]
+    attempt_models: Vec<String>,
+    /// Who chooses among several attempts: `ask` for a person, which is usual, or `best` for the one that is ranked first
+    #[schema(value_type = Option<ChooseView>)]
+    choose: Option<Choose>,
 }
 
 /// Another repository of a task.
@@ -102,8 +114,22 @@ async fn create_session(
 ) -> Result<Response, Problem> {
     let Body { value, request } = body;
     once(signed, key, request, move |signed, id| async move {
-        let NewTask { prompt, repository, base, also, model, policy, plan_first, sparse, project, priority } =
-            value;
+        let NewTask {
+            prompt,
+            repository,
+            base,
+            also,
+            model,
+            policy,
+            plan_first,
+            sparse,
+            project,
+            priority,
+            attempts,
+            attempt_models,
+            choose,
+        } = value;
+        let several = Attempts::wanted(attempts, attempt_models, choose)?;
         let wanted = NewSession {
             id,
             prompt,
@@ -119,7 +145,13 @@ async fn create_session(
             source: Source::Api,
             trace,
         };
-        Answer::created(&Made { id: actions::create(&signed, wanted).await? })
+        match several {
+            Some(attempts) => Answer::created(&Made::several(
+                id,
+                actions::create_several(&signed, wanted, &attempts).await?,
+            )),
+            None => Answer::created(&Made::one(actions::create(&signed, wanted).await?)),
+        }
     })
     .await
 }
@@ -137,6 +169,16 @@ struct NewFork {
     /// What the agent is told to do instead
     #[schema(min_length = 1, max_length = 65_536)]
     instruction: Option<String>,
+    /// How many sessions go on from there, of which one is delivered
+    #[schema(minimum = 1, maximum = 8)]
+    attempts: Option<u16>,
+    /// The models of the attempts, in turn, of those that `/choices` lists
+    #[serde(default)]
+    #[schema(max_items = 8, example = json!([]))]
+    attempt_models: Vec<String>,
+    /// Who chooses among several attempts: `ask` for a person, which is usual, or `best` for the one that is ranked first
+    #[schema(value_type = Option<ChooseView>)]
+    choose: Option<Choose>,
 }
 
 /// Fork a session
@@ -162,9 +204,14 @@ async fn fork_session(
 ) -> Result<Response, Problem> {
     let Body { value, request } = body;
     once(signed, key, request, move |signed, id| async move {
-        let NewFork { at, model, instruction } = value;
+        let NewFork { at, model, instruction, attempts, attempt_models, choose } = value;
+        if let Some(attempts) = Attempts::wanted(attempts, attempt_models, choose)? {
+            let origin = actions::Origin { session, at: Seq(at), model, instruction };
+            let made = actions::fork_several(&signed, origin, id, &attempts).await?;
+            return Answer::created(&Made::several(id, made));
+        }
         let made = actions::fork(&signed, session, id, Seq(at), model, instruction).await?;
-        Answer::created(&Made { id: made })
+        Answer::created(&Made::one(made))
     })
     .await
 }
@@ -184,6 +231,10 @@ struct Wanted {
     user: Option<UserId>,
     /// Only those that were put away, or only those that were not
     archived: Option<bool>,
+    /// Whether also those that work for others are listed
+    #[serde(default)]
+    #[param(required = false)]
+    subagents: bool,
     /// Only those with this text in their title or repository. 5,000 sessions are looked through for one page, which may then have few: the next goes on
     #[param(max_length = 200)]
     text: Option<String>,
@@ -213,7 +264,7 @@ struct SessionPage {
     responses((status = 200, description = "The newest first", body = SessionPage))
 )]
 async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<Json<SessionPage>, Problem> {
-    let Wanted { state, project, user, archived, text, cursor, limit } = wanted;
+    let Wanted { state, project, user, archived, subagents, text, cursor, limit } = wanted;
     let limit = paging::limit(limit, 50, MAX_PAGE, "sessions")?;
     if text.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(Problem::new(
@@ -227,6 +278,7 @@ async fn list_sessions(signed: Signed, Asked(wanted): Asked<Wanted>) -> Result<J
         project,
         user,
         archived,
+        subagents,
         text,
         before,
         limit,

@@ -2,7 +2,7 @@
 
 use cofferdam_domain::{
     CallId, Digest, OrgId, ProjectId, PullRequestState, Rank, Seq, SessionId, SessionState, Timestamp,
-    UserId, WaitingFor,
+    UserId, WaitingFor, attempt::Choose,
 };
 use cofferdam_store::SessionRow;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,12 @@ pub(crate) struct SessionView {
     pub(crate) archived: bool,
     /// Whether a worker has it
     pub(crate) claimed: bool,
+    /// The session that it works for, where it works for another one
+    #[schema(value_type = Option<String>)]
+    pub(crate) parent: Option<SessionId>,
+    /// The first of the attempts that it is one of, where it is one of several
+    #[schema(value_type = Option<String>)]
+    pub(crate) attempt_of: Option<SessionId>,
 }
 
 /// A pull request in a list.
@@ -84,6 +90,15 @@ pub(crate) enum StateView {
     Ended,
 }
 
+impl From<Choose> for ChooseView {
+    fn from(choose: Choose) -> Self {
+        match choose {
+            Choose::Ask => Self::Ask,
+            Choose::Best => Self::Best,
+        }
+    }
+}
+
 impl From<StateView> for SessionState {
     fn from(view: StateView) -> Self {
         match view {
@@ -110,6 +125,8 @@ pub(crate) enum WaitingView {
     Plan,
     /// For money
     Budget,
+    /// For somebody to choose among several attempts
+    Choice,
 }
 
 /// What somebody may do in an organisation.
@@ -168,6 +185,8 @@ impl From<SessionRow> for SessionView {
             pull_request,
             archived: row.archived,
             claimed: row.claimed,
+            parent: row.parent,
+            attempt_of: row.attempt_of,
         }
     }
 }
@@ -195,6 +214,33 @@ pub(crate) struct Made {
     /// Its id
     #[schema(value_type = String)]
     pub(crate) id: SessionId,
+    /// All attempts at the task, where there are several; the first of them is the session
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub(crate) attempts: Vec<SessionId>,
+}
+
+impl Made {
+    /// One session.
+    pub(crate) const fn one(id: SessionId) -> Self {
+        Self { id, attempts: Vec::new() }
+    }
+
+    /// Several attempts.
+    pub(crate) const fn several(id: SessionId, attempts: Vec<SessionId>) -> Self {
+        Self { id, attempts }
+    }
+}
+
+/// Who chooses among several attempts.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Choose)]
+pub(crate) enum ChooseView {
+    /// A person
+    Ask,
+    /// The platform: the one that is ranked first, once all are through
+    Best,
 }
 
 /// Somebody, as they are known.

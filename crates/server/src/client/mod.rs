@@ -101,6 +101,25 @@ impl Client {
             .map_err(|source| ClientError::Strange { address: self.address(), source })
     }
 
+    /// Has something put in its place, as often as it is asked for.
+    ///
+    /// # Errors
+    /// When it is not put there, with the server's own words.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ClientError> {
+        let request = self.request(Method::PUT, path)?.header(header::CONTENT_TYPE, "application/json");
+        let bytes = self.read(self.send(request.body(body.to_string())).await?).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| ClientError::Strange { address: self.address(), source })
+    }
+
+    /// Has something removed.
+    ///
+    /// # Errors
+    /// When it is not removed, with the server's own words.
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(self.request(Method::DELETE, path)?).await.map(drop)
+    }
+
     /// Has something made, once, however often it has to be asked for.
     ///
     /// # Errors

@@ -75,7 +75,8 @@ impl Listed {
         }
     }
 
-    fn pill(&self) -> (Tone, &'static str) {
+    /// How it stands, in a word and a colour.
+    pub(crate) fn pill(&self) -> (Tone, &'static str) {
         match (self.row.state, &self.pull_request) {
             (SessionState::Queued | SessionState::Working | SessionState::Delivering, _)
                 if self.accesses > 0 =>

@@ -8,23 +8,28 @@
 //! tested with a real parser over every page, and in a real browser.
 
 mod assets;
+mod attempts;
 mod deliveries;
 mod diff;
 mod evidence;
 mod forges;
 mod list;
 mod markdown;
+mod memory;
 mod new;
 mod organisation;
 #[cfg(test)]
 mod parsed;
+mod playbooks;
 mod pull_request;
 mod routes;
 #[cfg(test)]
 mod sample;
+mod servers;
 mod session;
 mod shell;
 mod sign_in;
+mod skills;
 mod text;
 mod timeline;
 mod told;

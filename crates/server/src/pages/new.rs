@@ -1,5 +1,6 @@
 //! The page on which a task is given.
 
+use cofferdam_domain::attempt::MOST_ATTEMPTS;
 use maud::{Markup, html};
 
 use super::text::plain;
@@ -20,11 +21,17 @@ pub(crate) struct Offered {
 pub(crate) struct Filled {
     pub(crate) repository: String,
     pub(crate) base: String,
+    /// The repositories that it is about beside that one, one in a line.
+    pub(crate) also: String,
     pub(crate) prompt: String,
     pub(crate) model: String,
     pub(crate) policy: String,
     pub(crate) project: String,
     pub(crate) plan_first: bool,
+    /// How many attempts are made, as it was typed.
+    pub(crate) attempts: String,
+    /// Who chooses among them.
+    pub(crate) choose: String,
 }
 
 /// The page. `wrong` says what was not accepted of what was filled in.
@@ -43,6 +50,11 @@ pub(crate) fn page(offered: &Offered, filled: &Filled, wrong: Option<&str>) -> M
                 div {
                     label for="base" { "Start from" }
                     input #base name="base" maxlength="250" value=(plain(&filled.base)) placeholder="the default branch" autocomplete="off" spellcheck="false";
+                }
+                div.wide-field {
+                    label for="also" { "Other repositories that it is about" }
+                    textarea #also name="also" rows="2" maxlength="6000" spellcheck="false" aria-describedby="also-hint" { (plain(&filled.also)) }
+                    p.hint #also-hint { "One in a line, five at the most, each with # and the ref to start from if need be. Each that is changed gets a pull request of its own." }
                 }
                 div.wide-field {
                     label for="prompt" { "What is to be done" }
@@ -71,11 +83,31 @@ pub(crate) fn page(offered: &Offered, filled: &Filled, wrong: Option<&str>) -> M
                         }
                     }
                 }
+                (attempts(filled))
                 div.wide-field {
                     label { input type="checkbox" name="plan_first" value="true" checked[filled.plan_first]; " Show me a plan first" }
                     p.hint { "The agent can only read until you have approved what it wants to do." }
                 }
                 div.row.wide-field { button.primary type="submit" { "Start" } a.button href="/" { "Cancel" } }
+            }
+        }
+    }
+}
+
+/// How many attempts, and who chooses.
+fn attempts(filled: &Filled) -> Markup {
+    let number = if filled.attempts.is_empty() { "1" } else { &filled.attempts };
+    html! {
+        div {
+            label for="attempts" { "Attempts" }
+            input #attempts name="attempts" type="number" min="1" max=(MOST_ATTEMPTS) value=(plain(number)) aria-describedby="attempts-hint";
+            p.hint #attempts-hint { "Each is a session of its own with a sandbox and the whole budget. Only one of them is delivered." }
+        }
+        div {
+            label for="choose" { "Which attempt is delivered" }
+            select #choose name="choose" {
+                option value="ask" selected[filled.choose != "best"] { "I choose" }
+                option value="best" selected[filled.choose == "best"] { "The one that is ranked first" }
             }
         }
     }

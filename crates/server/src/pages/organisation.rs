@@ -142,7 +142,10 @@ pub(crate) struct Settings {
 /// The settings.
 pub(crate) fn settings(settings: &Settings, viewer: &Viewer, now: Timestamp) -> Markup {
     html! {
-        h1.page-title { "Settings" }
+        header.section {
+            h1 { "Settings" }
+            p.quiet.administer { a href="/skills" { "Skills" } ", " a href="/mcp" { "MCP servers" } "." }
+        }
         @if let Some((what, secret)) = &settings.once { (once(what, secret)) }
         div.settings {
             (tokens(settings, viewer, now))

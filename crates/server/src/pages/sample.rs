@@ -2,9 +2,9 @@
 
 use cofferdam_domain::{
     About, Answer, Asked, BlobRef, Block, CallId, Cost, Digest, Event, EventBody, EventId, EvidenceRun,
-    Finding, Label, Origin, Outcome, Part, Policy, PullRequest, Remark, SandboxId, Seq, SessionId, Severity,
-    Side, Source, Spent, Stage, StopReason, Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome,
-    ToolStatus, Usage, Verdict,
+    Finding, Label, Memories, Memory, MemoryId, MemoryProposal, MemorySource, Origin, Outcome, Part, Policy,
+    PullRequest, Remark, SandboxId, Seq, SessionId, Severity, Side, Source, Spent, Stage, StopReason,
+    Subject, Task, Thread, Timestamp, ToolCall, ToolOutcome, ToolStatus, Usage, Verdict,
     change::{DiffStat, Received},
     egress::{Access, AccessAsk, EgressRule, Operation, Passed, Refusal, Refused, Scheme},
     event::{
@@ -237,6 +237,9 @@ pub(crate) fn beginning(words: Words) -> Vec<EventBody> {
             notes: vec![words("2 submodules are left out")],
             cones: Vec::new(),
             contents: None,
+            submodules: Vec::new(),
+            tests: None,
+            public: false,
         }),
         EventBody::InstructionsFound(Box::new(Instructions {
             files: vec![Instruction {
@@ -391,6 +394,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
             patch: Some(BlobRef { digest: Digest::of(b"patch"), size: 5_120 }),
             objects: Some(BlobRef { digest: Digest::of(b"bundle"), size: 9_216 }),
             contents: Vec::new(),
+            submodules: Vec::new(),
         }),
         EventBody::StageStarted { stage: Stage::Examine },
         EventBody::Examined {
@@ -461,6 +465,25 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
         answered(words, 9, "r", "t", &[("shell", words("not json"))]),
         EventBody::ToolStarted { call, tool: words("shell") },
         EventBody::ToolLost { call },
+        EventBody::MemoriesRecalled(Box::new(Memories {
+            memories: vec![Memory {
+                id: MemoryId::from_u128(5),
+                repository: None,
+                text: words("Run the tests with `make check`."),
+                source: MemorySource::Session { session: SESSION, approved_by: words("ann") },
+                at: Timestamp(1_700_000_000_000),
+            }],
+            left_out: 2,
+        })),
+        finished(
+            call,
+            ToolStatus::Ok,
+            "Proposed.".to_owned(),
+            Some(ToolEffect::Remember(MemoryProposal {
+                text: words("The tests need a port."),
+                everywhere: false,
+            })),
+        ),
         EventBody::FilesDeleted { step: 9, files: 30, of: 40 },
         EventBody::AlarmRaised {
             rule: words("deleted_percent"),

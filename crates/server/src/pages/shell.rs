@@ -24,6 +24,8 @@ pub(crate) struct Viewer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Sessions,
+    Memory,
+    Playbooks,
     Usage,
     Audit,
     Forges,
@@ -32,8 +34,10 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-const BAR: [(Place, &str, &str); 5] = [
+const BAR: [(Place, &str, &str); 7] = [
     (Place::Sessions, "/", "Sessions"),
+    (Place::Memory, "/memory", "Memory"),
+    (Place::Playbooks, "/playbooks", "Playbooks"),
     (Place::Usage, "/usage", "Usage"),
     (Place::Audit, "/audit", "Audit"),
     (Place::Forges, "/forges", "Forges"),

@@ -64,6 +64,9 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one(kind: Kind) {
         with_json(world.ask(&theirs, Method::PUT, "/api/v1/credentials/secret"), &json!({ "secret": "x" }));
     assert_eq!(answer(put).await.0, StatusCode::NO_CONTENT);
 
+    let note = world.post(&theirs, "/memories", &json!({ "text": "x" })).await;
+    let memory = note.1["id"].as_str().unwrap().to_owned();
+
     let (_, description) = answer(world.plain(Method::GET, "/openapi.json")).await;
     let mut looked_at = 0;
     for (path, item) in description["paths"].as_object().unwrap() {
@@ -75,6 +78,7 @@ async fn every_route_answers_a_foreign_id_as_an_unknown_one(kind: Kind) {
             .replace("{digest}", &blob.to_string())
             .replace("{user}", &theirs.user.to_string())
             .replace("{token}", &token)
+            .replace("{memory}", &memory)
             .replace("{name}", "secret");
         assert!(!foreign.contains('{'), "say here what {path} names");
         for (method, operation) in item.as_object().unwrap() {

@@ -8,17 +8,21 @@
 mod harness;
 
 mod access;
+mod attempts;
 mod audit;
 mod bad_input;
 mod browser;
 mod chromium;
 mod contract;
+mod family;
 mod foreign;
 mod forges;
 mod hooks;
 mod live;
+mod memories;
 mod openid;
 mod pages;
+mod playbooks;
 #[expect(dead_code, reason = "the pages' own tests use the rest")]
 #[path = "../../src/pages/sample.rs"]
 mod sample;

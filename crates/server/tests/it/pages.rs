@@ -54,8 +54,20 @@ async fn each_page_is_html_that_nobody_keeps(kind: Kind) {
     let session = everything(&world, &ann).await;
     let mut paths = of_session(session);
     paths.extend(
-        ["/", "/?text=fix&state=ended", "/?archived=true", "/new", "/usage", "/audit", "/told", "/settings"]
-            .map(str::to_owned),
+        [
+            "/",
+            "/?text=fix&state=ended",
+            "/?archived=true",
+            "/new",
+            "/usage",
+            "/audit",
+            "/told",
+            "/settings",
+            "/playbooks",
+            "/skills",
+            "/mcp",
+        ]
+        .map(str::to_owned),
     );
     for path in paths {
         let answer = world.ask(&ann, Method::GET, &path).send().await.unwrap();

@@ -10,6 +10,7 @@ use cofferdam_domain::{EventBody, Outcome, Rank, Source, Task, ToolStatus};
 use crate::{
     browser::Seat,
     harness,
+    playbooks::{BUMP, put, put_skill},
     sample::{self, Words},
 };
 
@@ -89,6 +90,10 @@ async fn screenshots() {
     picture(&seat, "evidence", &format!("/sessions/{ended}/evidence")).await;
     picture(&seat, "pull-request", &format!("/sessions/{ended}/pull-request")).await;
     picture(&seat, "new-task", "/new").await;
+    put(&seat.world, &seat.who, "bump", BUMP).await;
+    picture(&seat, "playbook", "/playbooks/bump").await;
+    let skill = put_skill(&seat.world, &seat.who).await;
+    picture(&seat, "skill", &format!("/skills/notes/{skill}")).await;
     seat.browser.size(390, 844, true).await;
     picture(&seat, "phone", &format!("/sessions/{ended}")).await;
     seat.leave().await;

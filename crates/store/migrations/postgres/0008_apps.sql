@@ -11,6 +11,12 @@ CREATE TABLE apps (
     made_by TEXT NOT NULL
 );
 
+-- The names that apps have or had. Letters and deliveries go by them, so a removed app's stays with its organisation.
+CREATE TABLE app_names (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    org  TEXT COLLATE "C" NOT NULL
+);
+
 -- Apps that somebody has begun to make, each in one browser.
 CREATE TABLE app_attempts (
     proof   BYTEA NOT NULL PRIMARY KEY,

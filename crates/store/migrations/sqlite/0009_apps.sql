@@ -11,6 +11,12 @@ CREATE TABLE apps (
     made_by TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The names that apps have or had. Letters and deliveries go by them, so a removed app's stays with its organisation.
+CREATE TABLE app_names (
+    name TEXT NOT NULL PRIMARY KEY,
+    org  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Apps that somebody has begun to make, each in one browser.
 CREATE TABLE app_attempts (
     proof   BLOB    NOT NULL PRIMARY KEY,

@@ -1,12 +1,12 @@
 //! A session as a write sees it: where its log ends, what its row says, and what an append does to both. No I/O.
 
 use cofferdam_domain::{
-    BlobRef, LetterId, Notice, NoticeKind, Owner, PullRequestState, Seq, SessionId, SessionState, Timestamp,
-    WaitingFor, WorkerId,
+    BlobRef, LetterId, MemoryId, MemoryProposal, Notice, NoticeKind, OrgId, Owner, PullRequestState, Seq,
+    SessionId, SessionState, Timestamp, WaitingFor, WorkerId, memory,
 };
 
 use crate::{
-    Letter, MOST_CRASHES, Placement, Spending, StoreError, Ticket, Writer,
+    Letter, MOST_CRASHES, Placement, Proposed, Spending, StoreError, Ticket, Writer,
     chain::{Entry, Head, Stamp},
     sql::{Row, invalid},
     summary::{Effect, Summary},
@@ -18,7 +18,8 @@ pub(crate) const DAY: u64 = 24 * 60 * 60 * 1000;
 /// What must still be so when a worker's events are written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guard {
-    pub(crate) fence: u64,
+    /// The claim's, where a worker writes.
+    pub(crate) fence: Option<u64>,
     pub(crate) after: Seq,
 }
 
@@ -29,8 +30,9 @@ impl Guard {
             // A claim of another session is no claim of this one: no fence ever gets that high.
             Writer::Worker { claim, after } => {
                 let fence = if claim.session == session { claim.fence } else { u64::MAX };
-                Some(Self { fence, after })
+                Some(Self { fence: Some(fence), after })
             }
+            Writer::Reader { after } => Some(Self { fence: None, after }),
             Writer::Anybody => None,
         }
     }
@@ -38,13 +40,13 @@ impl Guard {
     /// Why the events may not be written, if so.
     pub(crate) fn refuses(self, line: &Line) -> Option<StoreError> {
         let (session, last) = (line.id, line.head.seq);
-        if self.fence != line.fence {
+        if self.fence.is_some_and(|fence| fence != line.fence) {
             Some(StoreError::Fenced { session, fence: line.fence })
         } else if self.after < last {
             Some(StoreError::Behind { session, last: last.0 })
         } else if self.after > last {
             let what = format!(
-                "the log of {session} ends at event {}, its worker has seen {}",
+                "the log of {session} ends at event {}, who writes to it has seen {}",
                 last.0, self.after.0
             );
             Some(StoreError::Corrupt { what })
@@ -74,6 +76,14 @@ pub(crate) struct Line {
     pub(crate) forgotten: bool,
 }
 
+/// What an event wants remembered, with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Proposal {
+    pub(crate) seq: Seq,
+    pub(crate) org: OrgId,
+    pub(crate) proposed: Proposed,
+}
+
 /// What was written at the end of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Extension {
@@ -87,6 +97,8 @@ pub(crate) struct Extension {
     pub(crate) stirs: bool,
     /// What people outside are to be told.
     pub(crate) letters: Vec<Letter>,
+    /// What people are to decide about, before it may be remembered.
+    pub(crate) proposals: Vec<Proposal>,
 }
 
 impl Line {
@@ -186,9 +198,12 @@ impl Line {
             if entry.effect == Effect::Forked {
                 // Of what was copied they were told before.
                 extension.letters.clear();
+                extension.proposals.clear();
             }
             let letter = entry.notice.as_ref().and_then(|notice| self.letter(notice, &entry.effect, stamp));
             extension.letters.extend(letter);
+            let proposal = entry.remember.as_ref().and_then(|remember| self.proposal(remember, stamp));
+            extension.proposals.extend(proposal);
             extension.blobs.extend(entry.blobs.iter().map(|blob| (*blob, entry.passing)));
             extension.stamps.push(stamp);
         }
@@ -224,13 +239,34 @@ impl Line {
         })
     }
 
+    /// What a session proposes. Nobody but its own worker makes such an event; what could be no memory is none here either.
+    fn proposal(&self, remember: &MemoryProposal, stamp: Stamp) -> Option<Proposal> {
+        memory::check(&remember.text).ok()?;
+        let repository =
+            if remember.everywhere { None } else { Some(memory::place(&self.summary.repository)?) };
+        let proposed = Proposed {
+            id: MemoryId::generate(),
+            session: self.id,
+            project: self.owner.project,
+            repository,
+            text: remember.text.clone(),
+            at: stamp.at,
+        };
+        Some(Proposal { seq: stamp.seq, org: self.owner.org, proposed })
+    }
+
     fn want(&mut self, effect: &Effect, at: Timestamp) {
         let Some(wanted) = effect.wants(&self.summary) else { return };
         self.wanted = wanted;
         let queued = matches!(self.placement, Placement::Queued { .. });
         let next_day = queued && wanted && *effect == Effect::Broke;
-        self.not_before = Timestamp(if next_day { (at.0 / DAY + 1).saturating_mul(DAY) } else { 0 });
+        self.not_before = if next_day { self::next_day(at) } else { Timestamp(0) };
     }
+}
+
+/// When the next day begins (UTC), and with it the day's budgets.
+pub(crate) const fn next_day(at: Timestamp) -> Timestamp {
+    Timestamp((at.0 / DAY + 1).saturating_mul(DAY))
 }
 
 impl Extension {
@@ -261,6 +297,8 @@ impl Extension {
             | Effect::Planned
             | Effect::Decided
             | Effect::Broke
+            | Effect::Ready
+            | Effect::Chosen
             | Effect::Continued
             | Effect::GoesOn
             | Effect::Message
@@ -292,6 +330,7 @@ fn summary(row: &Row) -> sqlx::Result<Summary> {
         pull_request,
         pushed: row.text_or_null("pushed")?,
         parent: row.parsed_or_null("parent")?,
+        group: row.parsed_or_null("attempt_of")?,
     };
     let shown = row.named("state", SessionState::named)?;
     let waiting = row.named_or_null("waiting", WaitingFor::named)?;

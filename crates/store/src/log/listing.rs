@@ -95,6 +95,7 @@ fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
         pushed,
         parent,
         subagents,
+        attempt_of,
         before,
         since,
         limit: _,
@@ -128,6 +129,9 @@ fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
     }
     if let Some(pushed) = pushed {
         only("s.pushed = #", pushed.as_str().into());
+    }
+    if let Some(first) = attempt_of {
+        only("s.attempt_of = #", (*first).into());
     }
     match parent {
         Some(parent) => only("s.parent = #", (*parent).into()),
@@ -190,6 +194,7 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
         pull_request,
         pushed: _,
         parent,
+        group,
     } = summary;
     let queued = matches!(placement, crate::Placement::Queued { .. });
     SessionRow {
@@ -213,6 +218,7 @@ pub(crate) fn shown(listed: Listed) -> SessionRow {
         steps,
         pull_request,
         parent,
+        attempt_of: group,
         archived,
     }
 }
@@ -237,6 +243,10 @@ mod tests {
             (SessionFilter { project, user, ..ours.clone() }, "sessions_by_org (org=?)"),
             (SessionFilter { state, ..ours.clone() }, "sessions_by_org_and_state (org=? AND state=?)"),
             (SessionFilter { state, ..SessionFilter::default() }, "sessions_by_state (state=?)"),
+            (
+                SessionFilter { attempt_of: before, ..ours.clone() },
+                "sessions_by_attempt (org=? AND attempt_of=?)",
+            ),
         ] {
             let plan = plan(&statement("0", &filter).0).await;
             assert_eq!(plan[0], format!("SEARCH s USING INDEX {index}"), "{plan:?}");

@@ -26,6 +26,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0009_servers.sql"),
     include_str!("../../migrations/postgres/0010_skills.sql"),
     include_str!("../../migrations/postgres/0011_parents.sql"),
+    include_str!("../../migrations/postgres/0012_memories.sql"),
+    include_str!("../../migrations/postgres/0013_playbooks.sql"),
+    include_str!("../../migrations/postgres/0014_attempts.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

@@ -26,9 +26,12 @@ use super::news;
 use crate::{
     Letter, StoreError,
     chain::Stamp,
-    log::{line::Line, rings::Matter},
+    log::{
+        line::{Line, Proposal},
+        rings::Matter,
+    },
     records::{
-        letters,
+        letters, memories,
         sessions::{self, Column},
         spending::Tally,
     },
@@ -240,12 +243,13 @@ impl Desk {
         let lines = find(connection, batch).await.map_err(failed)?;
         let mut page = Page::new(lines);
         let answers = batch.iter().map(|write| page.write(write)).collect();
-        let Page { lines: _, rows, events, blobs, tally, letters, news } = page;
+        let Page { lines: _, rows, events, blobs, tally, letters, proposals, news } = page;
         insert_events(connection, events).await.map_err(failed)?;
         write_rows(connection, &rows).await.map_err(failed)?;
         refer(connection, blobs).await.map_err(failed)?;
         tally.write(&mut Sql::postgres(connection, &self.origin)).await?;
         letters::write(&mut Sql::postgres(connection, &self.origin), &letters).await?;
+        memories::propose(&mut Sql::postgres(connection, &self.origin), &proposals).await?;
         news::announce(connection, &news).await.map_err(failed)?;
         Ok(answers)
     }
@@ -279,6 +283,7 @@ struct Page<'b> {
     blobs: HashMap<(SessionId, Digest), bool>,
     tally: Tally,
     letters: Vec<Letter>,
+    proposals: Vec<Proposal>,
     news: Vec<News>,
 }
 
@@ -303,6 +308,7 @@ impl<'b> Page<'b> {
             blobs: HashMap::new(),
             tally: Tally::default(),
             letters: Vec::new(),
+            proposals: Vec::new(),
             news: Vec::new(),
         }
     }
@@ -342,6 +348,7 @@ impl<'b> Page<'b> {
             self.news.push(News::Matter(Matter::Letters));
             self.letters.extend(extension.letters);
         }
+        self.proposals.extend(extension.proposals);
         let is_new = matches!(write.kind, Kind::Create(_));
         let (was_new, _) = self.rows.remove(&write.session).unwrap_or((false, line.clone()));
         self.rows.insert(write.session, (is_new || was_new, line));

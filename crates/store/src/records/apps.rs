@@ -54,6 +54,7 @@ impl<B: Hearing> Apps for B {
 async fn begin(sql: &mut Sql<'_>, attempt: AppAttempt, at: Timestamp) -> Result<(), StoreError> {
     sql.run("DELETE FROM app_attempts WHERE expires <= $1", values![at]).await?;
     let AppAttempt { proof, org, sign_in, name, web, hears, expires } = attempt;
+    free(sql, org, &name).await?;
     sql.run(
         "INSERT INTO app_attempts (proof, org, sign_in, name, web, hears, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         values![proof.0, org, sign_in, name, web, hears, expires],
@@ -85,8 +86,21 @@ async fn take(
     Ok((attempt.expires > at).then_some(attempt))
 }
 
+/// Refuses a name that an app of another organisation has, or had: what was meant for that one is still on its way.
+async fn free(sql: &mut Sql<'_>, org: OrgId, name: &str) -> Result<(), StoreError> {
+    let others = "SELECT 1 FROM app_names WHERE name = $1 AND org <> $2";
+    match sql.first(others, values![name, org]).await? {
+        Some(_) => Err(StoreError::Taken { name: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 async fn keep(sql: &mut Sql<'_>, app: KeptApp) -> Result<(), StoreError> {
     let KeptApp { name, org, web, number, page, hears, sealed, at, by } = app;
+    // Of two organisations at the same time, one waits here for the other.
+    sql.run("INSERT INTO app_names (name, org) VALUES ($1, $2) ON CONFLICT DO NOTHING", values![&name, org])
+        .await?;
+    free(sql, org, &name).await?;
     let kept = sql
         .run(
             "INSERT INTO apps (name, org, web, number, page, hears, sealed, at, made_by)

@@ -1,7 +1,7 @@
 //! What may be spent in a day, and whether it is.
 
 use async_trait::async_trait;
-use cofferdam_domain::{Cost, OrgId, Owner, SessionId, Timestamp};
+use cofferdam_domain::{Cost, OrgId, Owner, SessionId, Timestamp, WaitingFor};
 use sqlx::AssertSqlSafe;
 
 use super::spending::{self, day};
@@ -16,6 +16,12 @@ impl<B: Backend> Ledger for B {
     async fn set_budget(&self, org: OrgId, purse: Purse, budget: DayBudget) -> Result<(), StoreError> {
         let put = sql::work(move |sql| {
             Box::pin(async move {
+                let text = "SELECT * FROM budgets WHERE org = $1 AND purse = $2";
+                let before = sql.first(text, values![org, spending::name(purse)]).await?;
+                let before = before.as_ref().map(spending::budget).transpose()?.unwrap_or_default();
+                if is_raised(before, budget) {
+                    look_again(sql, org, purse).await?;
+                }
                 let DayBudget { cost, tokens, sandbox_ms, concurrent, pull_requests } = budget;
                 sql.run(
                     "INSERT INTO budgets (org, purse, cost, tokens, sandbox_ms, concurrent, pull_requests)
@@ -56,6 +62,37 @@ impl<B: Backend> Ledger for B {
     ) -> Result<Option<String>, StoreError> {
         self.base().transact(sql::work(move |sql| Box::pin(reserve(sql, owner, session, at)))).await
     }
+}
+
+/// Whether something may be spent by this budget that could not by the one before.
+fn is_raised(before: DayBudget, now: DayBudget) -> bool {
+    let pairs = [
+        (before.cost, now.cost),
+        (before.tokens, now.tokens),
+        (before.sandbox_ms, now.sandbox_ms),
+        (before.pull_requests, now.pull_requests),
+    ];
+    pairs.into_iter().any(|(before, now)| before.is_some_and(|before| now.is_none_or(|now| now > before)))
+}
+
+/// Sessions that wait for a budget until tomorrow are due at once, also those that a worker is about to give back: whoever takes one sees whether
+/// there is enough now.
+async fn look_again(sql: &mut Sql<'_>, org: OrgId, purse: Purse) -> Result<(), StoreError> {
+    macro_rules! waiting {
+        () => {
+            "org = $1 AND ($2 = '' OR project = $2 OR owner = $2) AND queued = 1 AND wanted = 1 AND waiting = $3
+                 AND not_before > 1 AND forgotten = 0"
+        };
+    }
+    let due = sql.either(
+        concat!("UPDATE sessions SET not_before = 1 WHERE ", waiting!()),
+        concat!(
+            "UPDATE sessions SET not_before = 1 WHERE id IN (SELECT id FROM sessions WHERE ",
+            waiting!(),
+            " ORDER BY id FOR UPDATE)"
+        ),
+    );
+    sql.run(due, values![org, spending::name(purse), WaitingFor::Budget.name()]).await.map(drop)
 }
 
 /// Keeps a pull request of the day for a session, or says which budget has none left.
@@ -182,6 +219,14 @@ fn used_up(budget: DayBudget, spent: Spending) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_is_raised_when_anything_more_may_be_spent() {
+        let budget = |cost, tokens| DayBudget { cost, tokens, ..DayBudget::default() };
+        let before = budget(Some(5), None);
+        assert!(is_raised(before, budget(Some(6), Some(1))) && is_raised(before, budget(None, None)));
+        assert!(!is_raised(before, before) && !is_raised(before, budget(Some(4), Some(9))));
+    }
 
     #[test]
     fn a_budget_is_used_up_when_it_is_reached() {

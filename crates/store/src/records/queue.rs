@@ -1,11 +1,14 @@
 //! Taking sessions from the queue and giving them back. Each function is (part of) one transaction.
 
-use cofferdam_domain::{SessionId, Timestamp, WorkerId};
+use cofferdam_domain::{SessionId, Timestamp, WaitingFor, WorkerId};
 
 use super::{spending::Tally, turn::Turn};
 use crate::{
     Release, Shares, StoreError,
-    log::{line::Line, rings::Matter},
+    log::{
+        line::{Line, next_day},
+        rings::Matter,
+    },
     sql::{News, Origin, Row, Sql, values},
 };
 
@@ -205,6 +208,10 @@ pub(crate) async fn release(
     match release {
         Release::Done { seen } => {
             line.crashes = 0;
+            if line.wanted && line.summary.waiting() == Some(WaitingFor::Budget) && line.not_before.0 == 0 {
+                // It was looked at because a budget was raised, and that was not enough.
+                line.not_before = next_day(now);
+            }
             let later = line.not_before.0 > 0;
             line.wanted = line.wanted && (later || line.head.seq > *seen);
         }

@@ -3,7 +3,7 @@
 use cofferdam_domain::{Digest, SessionId, SessionState, Timestamp, WaitingFor};
 use sqlx::AssertSqlSafe;
 
-use super::{arrivals, once, queue};
+use super::{arrivals, memories, once, queue};
 use crate::{
     Depth, Placement, Standing, StoreError,
     log::{line::Line, rings::Matter},
@@ -35,6 +35,7 @@ pub(crate) fn derived(line: &Line) -> Vec<Column> {
         ("pull_request_state", stands.into()),
         ("pushed", summary.pushed.as_deref().into()),
         ("parent", summary.parent.into()),
+        ("attempt_of", summary.group.into()),
         ("updated", line.head.at.into()),
         ("last", line.head.seq.into()),
         ("head_id", line.head.id.into()),
@@ -158,6 +159,7 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
     sql.run("DELETE FROM events WHERE session = $1", values![session]).await?;
     sql.run("DELETE FROM letters WHERE session = $1", values![session]).await?;
     arrivals::forget(sql, session).await?;
+    memories::forget(sql, session).await?;
     once::forget(sql, line.owner.org, session).await?;
     let tombstone = format!(
         "UPDATE sessions SET forgotten = 1, fence = fence + 1, wanted = 0, not_before = 0, worker = NULL,
@@ -165,6 +167,11 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
         sql.clock()
     );
     sql.run(AssertSqlSafe(tombstone), values![session]).await?;
+    if let Some(first) = line.summary.group {
+        // Whoever takes one of the other attempts sees whether all that are left are through.
+        let wake = "UPDATE sessions SET wanted = 1 WHERE org = $1 AND attempt_of = $2 AND forgotten = 0 AND waiting = $3";
+        sql.run(wake, values![line.owner.org, first, WaitingFor::Choice.name()]).await?;
+    }
     sql.tell(News::Session(session, line.owner.org));
     sql.tell(News::Matter(Matter::Queue));
     let unneeded: sqlx::Result<Vec<_>> =

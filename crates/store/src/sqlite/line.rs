@@ -89,9 +89,10 @@ async fn insert(
         more = values;
     }
     let mut query = sqlx::query(AssertSqlSafe(sql)).bind(session).bind(i64::from(SCHEMA));
-    for (Stamp { seq, id, at, previous, hash }, Entry { text, effect: _, blobs: _, passing: _, notice: _ }) in
-        stamps.iter().zip(entries)
-    {
+    // What else an entry brings is written elsewhere.
+    let texts =
+        entries.iter().map(|Entry { text, effect: _, blobs: _, passing: _, notice: _, remember: _ }| text);
+    for (Stamp { seq, id, at, previous, hash }, text) in stamps.iter().zip(texts) {
         query = query
             .bind(seq.0.cast_signed())
             .bind(id.to_string())

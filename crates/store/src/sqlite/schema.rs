@@ -33,6 +33,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0010_servers.sql"),
     include_str!("../../migrations/sqlite/0011_skills.sql"),
     include_str!("../../migrations/sqlite/0012_parents.sql"),
+    include_str!("../../migrations/sqlite/0013_memories.sql"),
+    include_str!("../../migrations/sqlite/0014_playbooks.sql"),
+    include_str!("../../migrations/sqlite/0015_attempts.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

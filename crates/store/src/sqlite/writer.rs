@@ -26,7 +26,7 @@ use crate::{
         line::{Extension, Line},
         rings::Matter,
     },
-    records::{letters, sessions, spending::Tally},
+    records::{letters, memories, sessions, spending::Tally},
     sql::{self, Origin, Sql, Work},
     write::{Answer, Kind, MAX_BATCH, Write},
 };
@@ -272,6 +272,7 @@ impl Desk {
             sessions::refer(&mut sql, line.id, blob.digest, *passing).await?;
         }
         letters::write(&mut sql, &extension.letters).await?;
+        memories::propose(&mut sql, &extension.proposals).await?;
         tally.add(line.owner, line.head.at, extension.spent);
         Ok((extension, bells))
     }

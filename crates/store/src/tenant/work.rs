@@ -185,6 +185,22 @@ impl Tenant {
         Ok(self.store.append(session, Writer::Anybody, at, bodies).await?)
     }
 
+    /// Appends what this person decided on the ground of all events up to `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] where anything was appended since; as [`Self::append`].
+    pub async fn append_after(
+        &self,
+        session: SessionId,
+        after: Seq,
+        at: Timestamp,
+        bodies: Vec<EventBody>,
+    ) -> Result<Vec<Event>, TenantError> {
+        self.may(Rank::Member)?;
+        self.seen(session).await?;
+        Ok(self.store.append(session, Writer::Reader { after }, at, bodies).await?)
+    }
+
     /// Puts a session out of sight, or back.
     ///
     /// # Errors

@@ -43,21 +43,30 @@ pub(crate) async fn an_app_has_a_name_that_is_nobody_elses(subject: &impl Subjec
     assert!(store.remove_app(owner(1, 1).org, "github").await.unwrap());
     assert!(!store.remove_app(owner(1, 1).org, "github").await.unwrap());
     assert_eq!(again.apps().await.unwrap(), all[..1]);
-    store.keep_app(app("github", 2)).await.unwrap();
+    // What was meant for the one that is gone is not for another's.
+    let taken = store.keep_app(app("github", 2)).await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    let begun = store.begin_app(begun("late", SignInId::generate(), 2), NOW).await;
+    assert!(matches!(begun, Err(StoreError::Taken { .. })), "{begun:?}");
+    store.keep_app(app("github", 1)).await.unwrap();
 }
 
-pub(crate) async fn what_is_begun_is_ended_once_and_in_its_browser(subject: &impl Subject) {
-    let store = subject.open().await;
-    let (org, other) = (owner(1, 1).org, owner(2, 1).org);
-    let attempt = |proof: &str, sign_in| AppAttempt {
+fn begun(proof: &str, sign_in: SignInId, org: u128) -> AppAttempt {
+    AppAttempt {
         proof: Proof(Digest::of(proof.as_bytes())),
-        org,
+        org: owner(org, 1).org,
         sign_in,
         name: "github".to_owned(),
         web: "https://github.com".to_owned(),
         hears: false,
         expires: LATER,
-    };
+    }
+}
+
+pub(crate) async fn what_is_begun_is_ended_once_and_in_its_browser(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (org, other) = (owner(1, 1).org, owner(2, 1).org);
+    let attempt = |proof: &str, sign_in| begun(proof, sign_in, 1);
     let [here, there] = [(); 2].map(|()| SignInId::generate());
     for proof in ["a", "b", "c"] {
         store.begin_app(attempt(proof, here), NOW).await.unwrap();

@@ -106,11 +106,18 @@ macro_rules! all_contracts {
             what_is_done_is_not_taken_again_until_something_happens
             what_is_put_off_comes_back_by_itself
             who_waits_for_a_person_is_not_taken
+            who_waits_for_a_budget_is_taken_when_it_is_raised
             a_claim_by_id_and_the_queue_keep_off_each_other
             the_queue_is_heard_from_elsewhere
             many_lanes_are_walked_when_the_oldest_may_not_run
             a_frozen_process_comes_back_to_nothing
             any_history_keeps_one_holder
+        }
+        $crate::contract::contract_tests! { $subject, attempts:
+            attempts_are_found_together_by_organisation
+            who_decides_on_what_they_read_is_refused_when_it_has_changed
+            an_attempt_is_held_until_its_worker_lets_go
+            those_that_wait_are_woken_when_one_is_deleted
         }
         $crate::contract::contract_tests! { $subject, people:
             names_are_unique_and_lists_are_their_own
@@ -121,6 +128,7 @@ macro_rules! all_contracts {
             a_request_is_carried_out_once
             secrets_and_policies_are_kept_by_name
             skills_are_given_once_somebody_has_approved_exactly_them
+            the_latest_version_of_a_playbook_is_begun
             the_audit_chain_is_checked
             spending_is_counted_for_each_purse_and_day
             budgets_say_when_they_are_used_up
@@ -180,6 +188,16 @@ macro_rules! all_contracts {
         }
         $crate::contract::contract_tests! { $subject, servers:
             what_was_approved_is_the_organisations_own_and_the_last_counts
+        }
+        $crate::contract::contract_tests! { $subject, memories:
+            a_proposal_is_there_if_and_only_if_its_event_is
+            a_proposal_becomes_a_memory_by_its_digest_and_once
+            what_people_write_takes_the_place_of_what_was_there
+            recalled_is_what_is_about_the_repository_and_of_the_organisation
+            however_much_is_proposed_little_is_kept
+            an_organisation_has_so_many_memories
+            a_forgotten_session_proposes_no_more
+            only_admins_note_and_for_their_own_organisation
         }
         $crate::contract::contract_tests! { $subject, subagents:
             whoever_works_for_another_stands_and_goes_with_that_one

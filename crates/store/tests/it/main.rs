@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in the functions that it calls too")]
 
 mod apps; // apps of forges that were made from the pages
+mod attempts; // several attempts at one task
 mod bucket; // content in an object store
 mod child; // what runs in a process of its own
 mod contract; // what every store must do, whatever it is made of
@@ -11,6 +12,7 @@ mod events; // events and sessions to test with
 mod full; // a full disk
 mod intake; // what forges, chats and other programs sent
 mod keeping; // what expires, and what is left of what was deleted
+mod memories; // what is noted for later sessions
 mod old; // a store that an earlier version wrote
 mod outbox; // what people outside are told
 mod people; // organisations, their people, and what they spend

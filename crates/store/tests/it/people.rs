@@ -5,8 +5,8 @@ use cofferdam_domain::{
     Timestamp, UserId,
 };
 use cofferdam_store::{
-    AuditEntry, DayBudget, Everything, KeptSkill, NewToken, Placement, Proof, Purse, Repeat, Spending,
-    StoreError, Ticket, Writer,
+    AuditEntry, DayBudget, Everything, KeptPlaybook, KeptSkill, NewToken, Placement, Proof, Purse, Repeat,
+    Spending, StoreError, Ticket, Writer,
 };
 
 use crate::{
@@ -233,6 +233,41 @@ pub(crate) async fn skills_are_given_once_somebody_has_approved_exactly_them(sub
     assert!(!store.revoke_skill(theirs, "pdf").await.unwrap());
     assert!(store.revoke_skill(ours, "pdf").await.unwrap());
     assert_eq!(store.skills(ours).await.unwrap(), []);
+}
+
+pub(crate) async fn the_latest_version_of_a_playbook_is_begun(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (ours, theirs) = (org(&*store, "ours").await.0, org(&*store, "theirs").await.0);
+    let of = |name: &str, text: &str, version| KeptPlaybook {
+        name: name.into(),
+        digest: Digest::of(text.as_bytes()),
+        version,
+        text: text.into(),
+        by: "ann".into(),
+        at: NOW,
+    };
+    let (first, second, other) = (of("bump", "one", 1), of("bump", "two", 2), of("audit", "one", 1));
+    // The number is the store's own.
+    assert!(store.put_playbook(ours, KeptPlaybook { version: 9, ..first.clone() }).await.unwrap());
+    assert!(!store.put_playbook(ours, first.clone()).await.unwrap(), "it is the latest already");
+    assert!(store.put_playbook(ours, second.clone()).await.unwrap());
+    assert!(store.put_playbook(ours, other.clone()).await.unwrap());
+    assert_eq!(store.playbooks(ours).await.unwrap(), [other.clone(), second.clone(), first.clone()]);
+    let found = async |org, name: &str, digest| store.playbook(org, name, digest).await.unwrap();
+    assert_eq!(found(ours, "bump", None).await, Some(second.clone()));
+    assert_eq!(found(ours, "bump", Some(first.digest)).await, Some(first.clone()));
+    assert_eq!(found(ours, "audit", Some(second.digest)).await, None);
+    // An earlier one comes back.
+    let again = KeptPlaybook { by: "bob".into(), at: LATER, ..first.clone() };
+    assert!(store.put_playbook(ours, again.clone()).await.unwrap());
+    assert_eq!(found(ours, "bump", None).await, Some(KeptPlaybook { version: 3, ..again }));
+    // Nothing of it is anybody else's.
+    assert_eq!(store.playbooks(theirs).await.unwrap(), []);
+    assert_eq!(found(theirs, "bump", None).await, None);
+    assert!(!store.remove_playbook(theirs, "bump").await.unwrap());
+    assert!(store.remove_playbook(ours, "bump").await.unwrap());
+    assert!(!store.remove_playbook(ours, "bump").await.unwrap());
+    assert_eq!(store.playbooks(ours).await.unwrap(), [other]);
 }
 
 fn entry(action: &str) -> AuditEntry {

@@ -41,7 +41,7 @@ async fn all_next(store: &dyn Everything, presence: &Presence, shares: Shares) -
     taken
 }
 
-async fn take(store: &dyn Everything, presence: &Presence) -> Taken {
+pub(crate) async fn take(store: &dyn Everything, presence: &Presence) -> Taken {
     store.next(presence, shares(99)).await.unwrap().unwrap()
 }
 
@@ -248,6 +248,43 @@ pub(crate) async fn who_waits_for_a_person_is_not_taken(subject: &impl Subject) 
     store.append(earlier, Writer::Anybody, Timestamp(5), yesterday).await.unwrap();
     let presence = enter(&*store).await;
     assert_eq!(take(&*store, &presence).await.claim.session, earlier);
+    assert_eq!(take(&*store, &presence).await.claim.session, session);
+}
+
+pub(crate) async fn who_waits_for_a_budget_is_taken_when_it_is_raised(subject: &impl Subject) {
+    let store = subject.open().await;
+    let ann = owner(1, 1);
+    let (session, other) = (queued(&*store, ann, 0).await, queued(&*store, owner(1, 2), 0).await);
+    let budget = |pull_requests| DayBudget { pull_requests, ..DayBudget::default() };
+    let (org, purse) = (ann.org, Purse::User(ann.user));
+    store.set_budget(org, purse, budget(Some(1))).await.unwrap();
+    let presence = enter(&*store).await;
+    let broke = || vec![EventBody::BudgetExceeded { what: "all".into() }];
+    for _ in 0..2 {
+        let taken = take(&*store, &presence).await;
+        let session = taken.claim.session;
+        store.append(session, Writer::Anybody, now(), broke()).await.unwrap();
+        store.release(taken, Release::Done { seen: Seq(1) }).await.unwrap();
+    }
+    assert!(store.next(&presence, shares(9)).await.unwrap().is_none());
+    let mut stirred = store.stirred().await.unwrap();
+    store.set_budget(org, purse, budget(Some(1))).await.unwrap();
+    store.set_budget(org, purse, budget(Some(0))).await.unwrap();
+    assert!(store.next(&presence, shares(9)).await.unwrap().is_none(), "it was not raised");
+    store.set_budget(org, purse, budget(Some(2))).await.unwrap();
+    soon(stirred.next()).await.unwrap();
+    let taken = take(&*store, &presence).await;
+    assert_eq!(taken.claim.session, session, "and not {other}, which is another's");
+    // That is not enough after all: it waits on, until tomorrow or until more is said.
+    store.release(taken, Release::Done { seen: Seq(9) }).await.unwrap();
+    assert!(store.next(&presence, shares(9)).await.unwrap().is_none());
+    // Raised while a worker is about to give it back.
+    store.set_budget(org, purse, budget(None)).await.unwrap();
+    let taken = take(&*store, &presence).await;
+    store.append(session, Writer::Anybody, now(), broke()).await.unwrap();
+    store.set_budget(org, purse, budget(Some(3))).await.unwrap();
+    store.set_budget(org, purse, budget(Some(4))).await.unwrap();
+    store.release(taken, Release::Done { seen: Seq(9) }).await.unwrap();
     assert_eq!(take(&*store, &presence).await.claim.session, session);
 }
 

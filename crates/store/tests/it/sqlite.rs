@@ -51,7 +51,7 @@ all_contracts!(crate::sqlite::Directory);
 #[tokio::test]
 async fn rows_of_the_fifth_schema_are_folded_anew() {
     let Some(store) = Directory::fresh().await else { return };
-    let back = "DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE servers; DROP TABLE skills; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; PRAGMA user_version = 5";
+    let back = "DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; DROP INDEX sessions_by_attempt; ALTER TABLE sessions DROP COLUMN attempt_of; PRAGMA user_version = 5";
     old::rows_are_folded_anew(&store, back).await;
 }
 

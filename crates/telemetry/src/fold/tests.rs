@@ -212,6 +212,9 @@ fn whole() -> Vec<EventBody> {
         notes: vec![],
         cones: vec![],
         contents: None,
+        submodules: Vec::new(),
+        tests: None,
+        public: false,
     };
     let finish = Finish {
         outcome: FinishOutcome::Done,

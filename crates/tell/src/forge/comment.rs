@@ -35,7 +35,10 @@ pub(super) fn quoted(words: &str, most: usize) -> String {
     if words.len() <= most {
         return sanitise_prose(words);
     }
-    sanitise_prose(&format!("{}…", &words[..words.floor_char_boundary(most)]))
+    sanitise_prose(&format!(
+        "{} … (cut: the session has all of it)",
+        &words[..words.floor_char_boundary(most)]
+    ))
 }
 
 /// As forges have it.

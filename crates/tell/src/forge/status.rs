@@ -1,6 +1,6 @@
 //! What the gate and the platform's own tests say of the commit that is to be reviewed, as a forge shows it beside the commit.
 
-use cofferdam_domain::{Finding, Severity};
+use cofferdam_domain::{Finding, Part, Severity};
 use cofferdam_forge::remote::{Annotation, CommitStatus, StatusState};
 use cofferdam_gate::Headline;
 use url::Url;
@@ -21,11 +21,22 @@ const LONGEST_TEXT: usize = 140;
 
 /// How it stands with the commit, if there is one to be reviewed.
 pub(super) fn status<'s>(story: &'s Story, page: Option<&str>) -> Option<(&'s str, CommitStatus)> {
-    let Published { commit, seen } = story.published.as_ref()?;
+    let published = story.published.as_ref()?;
     let open = story.agent.pull_request().is_some() && story.agent.pull_request_closed().is_none();
-    if !open {
-        return None;
-    }
+    open.then(|| of(published, story, page))
+}
+
+/// The same of the commit in another one of the session's repositories.
+pub(super) fn beside<'s>(
+    story: &'s Story,
+    part: Part,
+    page: Option<&str>,
+) -> Option<(&'s str, CommitStatus)> {
+    Some(of(story.published_beside(part)?, story, page))
+}
+
+fn of<'s>(published: &'s Published, story: &Story, page: Option<&str>) -> (&'s str, CommitStatus) {
+    let Published { commit, seen } = published;
     let (state, text) = if story.outcome().is_none() {
         (StatusState::Pending, "At work on the next change".to_owned())
     } else {
@@ -37,7 +48,7 @@ pub(super) fn status<'s>(story: &'s Story, page: Option<&str>) -> Option<(&'s st
     let annotations = seen.findings.iter().filter_map(annotation).take(MOST_ANNOTATIONS).collect();
     let text = text.chars().take(LONGEST_TEXT).collect();
     let link = page.and_then(|page| Url::parse(page).ok());
-    Some((commit, CommitStatus { name: NAME.to_owned(), state, text, link, annotations }))
+    (commit, CommitStatus { name: NAME.to_owned(), state, text, link, annotations })
 }
 
 /// Whether the tests say that something is wrong with the change, or that nobody knows.

@@ -105,7 +105,7 @@ fn quotation(who: &str, words: &str) -> Value {
     let words = replace_hidden(words.trim(), |character| character.escape_unicode().to_string());
     let mut shown: String = words.chars().take(LONGEST_QUOTE).collect();
     if shown.len() < words.len() {
-        shown.push('…');
+        shown.push_str("… (cut: the session's page has all of it)");
     }
     if shown.is_empty() {
         shown.push_str("(nothing)");

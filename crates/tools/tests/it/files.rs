@@ -50,19 +50,47 @@ pub(crate) async fn reads_in_pages(bench: Bench) {
 }
 
 pub(crate) async fn pictures_are_shown(bench: Bench) {
-    let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 100]].concat();
-    bench.put("dot.png", &png).await;
+    let dot = painted(3, 2);
+    bench.put("dot.png", &dot).await;
     let outcome = bench.call("read", json!({"path": "dot.png"})).await;
-    assert_eq!(outcome.text, "[dot.png: image/png, 108 B]");
+    assert_eq!(outcome.text, format!("[dot.png: image/png, {} B]", dot.len()));
     assert_eq!(outcome.images[0].media_type, "image/png");
-    assert_eq!(bench.blobs.0.lock().unwrap()[&outcome.images[0].blob.digest], png);
-    bench.put("huge.gif", [b"GIF89a".as_slice(), &vec![0; 6 << 20]].concat()).await;
+    assert_eq!(bench.blobs.0.lock().unwrap()[&outcome.images[0].blob.digest], dot);
+    // What models do not take so is scaled down, and whole beside it.
+    let wide = painted(3_000, 20);
+    bench.put("wide.png", &wide).await;
+    let outcome = bench.call("read", json!({"path": "wide.png"})).await;
+    assert!(outcome.text.ends_with("; 3000 by 20 pixels, shown as 1568 by 10]"), "{}", outcome.text);
+    let whole = outcome.whole.unwrap().digest;
+    assert_eq!(bench.blobs.0.lock().unwrap()[&whole], wide);
+    assert_ne!(outcome.images[0].blob.digest, whole);
+    // What is none, or would be very large, is told.
+    let mut bomb = Vec::new();
+    drop(png::Encoder::new(&mut bomb, 50_000, 50_000).write_header().unwrap());
+    for (name, bytes, wanted) in [
+        ("bomb.png", bomb, "50000 by 50000 pixels"),
+        ("broken.png", dot[..dot.len() / 2].to_vec(), "malformed"),
+        ("none.gif", b"GIF89a, or so it says".to_vec(), "cannot be shown"),
+    ] {
+        bench.put(name, &bytes).await;
+        let told = bench.error("read", json!({"path": name})).await;
+        assert!(told.contains(wanted), "{told}");
+    }
+    bench.put("huge.gif", [b"GIF89a".as_slice(), &vec![0; 21 << 20]].concat()).await;
     let outcome = bench.call("read", json!({"path": "huge.gif"})).await;
     assert!(outcome.images.is_empty());
     assert_eq!(
         outcome.text,
-        "huge.gif: image/gif, 6.0 MB. Too large to be shown: scale it down below 5.0 MB."
+        "huge.gif: image/gif, 21.0 MB. Too large to be shown: scale it down below 20.0 MB."
     );
+}
+
+fn painted(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = png::Encoder::new(&mut bytes, width, height).write_header().unwrap();
+    writer.write_image_data(&vec![90; (width * height) as usize]).unwrap();
+    drop(writer);
+    bytes
 }
 
 pub(crate) async fn what_is_no_text_is_described(bench: Bench) {

@@ -8,6 +8,7 @@
 )]
 
 mod apply_patch;
+mod browser;
 mod edit;
 mod files;
 mod local;

@@ -16,7 +16,7 @@ async fn open() -> Option<Bench> {
 }
 
 /// One whose sandbox has such a system, and tools to match.
-async fn open_with(system: System) -> Option<Bench> {
+pub(crate) async fn open_with(system: System) -> Option<Bench> {
     let options = NativeOptions::new(HostEnvironment::of_this_host(), LimitLevel::WeakAllowed);
     let driver = match NativeDriver::new(options).await {
         Ok(driver) => driver,

@@ -1,7 +1,7 @@
 //! `plan`, `ask`, `finish`, and calls that cannot be understood.
 
 use cofferdam_domain::{
-    Label, ToolStatus,
+    Label, MemoryProposal, ToolStatus,
     policy::Questions,
     tool::{Finish, FinishOutcome, PlanState, Reply, ToolEffect},
 };
@@ -34,6 +34,28 @@ pub(crate) async fn asks(mut bench: Bench) {
     texts.push(bench.ok("ask", json!({"question": "Which one?"})).await);
     texts.push(bench.error("ask", json!({"question": ""})).await);
     insta::assert_snapshot!("ask", texts.join("\n"));
+}
+
+pub(crate) async fn remembers(mut bench: Bench) {
+    let outcome = bench.call("remember", json!({"text": " Run `make fixtures` first.\u{200b} "})).await;
+    let proposal =
+        |text: &str, everywhere| Some(ToolEffect::Remember(MemoryProposal { text: text.into(), everywhere }));
+    assert_eq!(outcome.effect, proposal("Run `make fixtures` first.\u{200b}", false), "as it was written");
+    assert_eq!(outcome.label, Label::PLATFORM);
+    let outcome = bench.call("remember", json!({"note": "x", "everywhere": true})).await;
+    assert_eq!(outcome.effect, proposal("x", true));
+    for (text, wanted) in [
+        (" ".to_owned(), "nothing in it"),
+        ("x".repeat(2_001), "2001 bytes"),
+        ("a\u{1b}[2J".to_owned(), "control"),
+    ] {
+        let refused = bench.error("remember", json!({ "text": text })).await;
+        assert!(refused.contains(wanted), "{refused}");
+    }
+    bench.proposed = 10;
+    let refused = bench.call("remember", json!({"text": "one more"})).await;
+    assert_eq!((refused.status, &refused.effect), (ToolStatus::Error, &None));
+    assert!(refused.text.contains("which is the most"), "{}", refused.text);
 }
 
 pub(crate) async fn finishes(mut bench: Bench) {

@@ -25,10 +25,12 @@ pub(crate) struct Bench {
     pub(crate) sandbox: Box<dyn Sandbox>,
     pub(crate) toolbox: Toolbox,
     pub(crate) patches: Toolbox,
+    pub(crate) with_memory: Toolbox,
     pub(crate) blobs: Memory,
     pub(crate) limits: Limits,
     pub(crate) questions: Questions,
     pub(crate) remarks: Vec<u64>,
+    pub(crate) proposed: usize,
     pub(crate) watched: Mutex<Vec<u8>>,
     calls: AtomicU32,
     /// What has to live as long as the sandbox: its directories.
@@ -53,11 +55,13 @@ impl Bench {
         Self {
             sandbox,
             toolbox: Toolbox::standard(EditFormat::Replace),
+            with_memory: Toolbox::standard(EditFormat::Replace).with_memory(true),
             patches: Toolbox::standard(EditFormat::ApplyPatch),
             blobs: Memory::default(),
             limits: Limits::default(),
             questions: Questions::Proceed,
             remarks: Vec::new(),
+            proposed: 0,
             watched: Mutex::default(),
             calls: AtomicU32::new(0),
             _held: held,
@@ -66,7 +70,11 @@ impl Bench {
 
     /// A call with the arguments as the model wrote them.
     pub(crate) async fn raw(&self, tool: &str, arguments: &str) -> ToolOutcome {
-        let toolbox = if tool == "apply_patch" { &self.patches } else { &self.toolbox };
+        let toolbox = match tool {
+            "apply_patch" => &self.patches,
+            "remember" => &self.with_memory,
+            _ => &self.toolbox,
+        };
         let watch = |bytes: &[u8]| self.watched.lock().unwrap().extend_from_slice(bytes);
         let context = Context {
             call: CallId { step: self.calls.fetch_add(1, Ordering::Relaxed) + 1, index: 0 },
@@ -75,6 +83,7 @@ impl Bench {
             limits: &self.limits,
             questions: self.questions,
             remarks: &self.remarks,
+            proposed: self.proposed,
             skills: None,
             foreign: None,
             delegates: None,
@@ -161,7 +170,7 @@ macro_rules! cases {
             apply_patch: changes_several_files, all_or_nothing, takes_back_what_it_wrote, keeps_the_mode_of_what_it_moves,
                 several_operations_on_one_file, bare_text_is_a_patch, deletes_what_is_no_text;
             search: greps, greps_files_and_counts, bad_patterns, globs, nothing_found;
-            session: plans, asks, finishes, unknown_tools, broken_arguments, nothing_is_unbounded;
+            session: plans, asks, remembers, finishes, unknown_tools, broken_arguments, nothing_is_unbounded;
             recorded: edits_of_recorded_runs;
         }
     };

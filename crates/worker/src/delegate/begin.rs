@@ -16,7 +16,7 @@ use cofferdam_tools::{Order, Toolbox};
 
 use super::{Errand, patch};
 use crate::{
-    WorkerError,
+    Parts, WorkerError,
     layers::{CHECKPOINTS, LAYER, remove_layer},
     log::now,
     patience::patiently,
@@ -47,7 +47,7 @@ impl Errand {
         if begun(&directory).is_some() {
             return Ok(Copy::There);
         }
-        if self.is_over(child).await? {
+        if is_over(parts, child).await? {
             // What it has changed was elsewhere: in a copy made now nothing would differ, as if it had changed nothing.
             return Ok(Copy::There);
         }
@@ -81,24 +81,8 @@ impl Errand {
             Ok(Err(error)) => return Err(error.into()),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
-        let file = directory.join(BEGUN);
-        fs::write(&file, start).map_err(|source| WorkerError::File {
-            operation: "write",
-            path: file.display().to_string(),
-            source,
-        })?;
+        mark_begun(&directory, &start)?;
         Ok(Copy::Anew)
-    }
-
-    /// Whether a subagent has ended for good.
-    async fn is_over(&self, child: SessionId) -> Result<bool, WorkerError> {
-        let store = &self.shared.parts.store;
-        let row = patiently(|| store.session(None, child)).await?;
-        if row.is_none_or(|row| row.outcome.is_none()) {
-            return Ok(false);
-        }
-        let log = patiently(|| store.log(child)).await?;
-        Ok(!Agent::of(child, &log).resumable())
     }
 
     /// Makes the subagent's session, unless there is one. Why it cannot be made, for the model.
@@ -179,6 +163,7 @@ impl Errand {
         part_of(&mut policy);
         let toolbox = Toolbox::standard(model.edits)
             .with_system(self.shared.parts.system)
+            .with_browser(Toolbox::has_browser(&own.tools), None)
             .with_subagents(parent.depth < policy.delegation)
             .working_for(Some(parent));
         let kind = assignment.kind;
@@ -247,8 +232,29 @@ fn copy_layer(from: &Path, kept: &Path, layer: &Path) -> Result<(), LayerError> 
     LayerStack::at(&kept.join(snapshot.to_string())).fork(snapshot, layer).map(drop)
 }
 
+/// Whether a session that works for another one has ended for good.
+pub(crate) async fn is_over(parts: &Parts, child: SessionId) -> Result<bool, WorkerError> {
+    let store = &parts.store;
+    let row = patiently(|| store.session(None, child)).await?;
+    if row.is_none_or(|row| row.outcome.is_none()) {
+        return Ok(false);
+    }
+    let log = patiently(|| store.log(child)).await?;
+    Ok(!Agent::of(child, &log).resumable())
+}
+
+/// Says that the files of a session that works for another one are whole.
+pub(crate) fn mark_begun(directory: &Path, start: &str) -> Result<(), WorkerError> {
+    let file = directory.join(BEGUN);
+    fs::write(&file, start).map_err(|source| WorkerError::File {
+        operation: "write",
+        path: file.display().to_string(),
+        source,
+    })
+}
+
 /// What the file says that ends the copying; `None` without it.
-fn begun(directory: &Path) -> Option<String> {
+pub(crate) fn begun(directory: &Path) -> Option<String> {
     fs::read_to_string(directory.join(BEGUN)).ok().filter(|_| directory.join(LAYER).exists())
 }
 

@@ -27,7 +27,26 @@ impl Run<'_> {
         for (call, tool) in std::mem::take(&mut self.halted) {
             self.call(call, tool)?;
         }
+        if std::mem::take(&mut self.look_halted) {
+            self.begin_look()?;
+        }
         Ok(())
+    }
+
+    /// Has a fresh look taken at the change, or goes on with it.
+    pub(super) fn begin_look(&mut self) -> Result<(), WorkerError> {
+        self.errands.spawn(self.start_look()?);
+        Ok(())
+    }
+
+    /// It has stopped before it was over.
+    pub(super) async fn look_halted(&mut self, halt: Halt) -> Result<(), WorkerError> {
+        self.look_halted = true;
+        match halt {
+            Halt::Stopped => Ok(()),
+            Halt::Budget(what) => self.advance(vec![EventBody::BudgetExceeded { what }]).await,
+            Halt::Failed(error) => Err(error),
+        }
     }
 
     /// Starts a call.
@@ -51,12 +70,14 @@ impl Run<'_> {
     /// Ends all subagents, and waits until nothing of them is left running.
     pub(super) async fn end_subagents(&mut self) -> Result<(), WorkerError> {
         self.halted.clear();
+        self.look_halted = false;
         if self.errands.is_empty() {
             return Ok(());
         }
         let agent = self.log.agent();
         let at_work = self.running.iter().filter_map(|call| agent.assignment(*call));
-        let at_work: Vec<SessionId> = at_work.map(|known| known.session).collect();
+        let at_work = at_work.map(|known| known.session).chain(agent.reviewer().map(|known| known.session));
+        let at_work: Vec<SessionId> = at_work.collect();
         self.delegation.end(&at_work).await?;
         let all = async { while next_errand(&mut self.errands).await.is_some() {} };
         timeout(ENDING, all).await.ok();

@@ -11,6 +11,7 @@ use crate::{
     advice::Shelf,
     delegate::Errand,
     effects, layers,
+    self_review::{Look, looked},
     servers::OneCall,
     stage::{Done, SharedSandbox, StageContext},
     stages,
@@ -26,12 +27,13 @@ impl Run<'_> {
         let asking = self.log.agent().asking().map(|(role, info)| (role, info.reference()));
         let open = asking.as_ref().and_then(|(role, _)| self.aside.remove(role));
         let (parts, watch) = (self.parts.clone(), self.watch.clone());
+        let only = self.fixed.policy.models.clone();
         Ok(async move {
             let aside = match (asking, open) {
                 (None, _) => None,
                 (Some((role, _)), Some(model)) => Some((role, model)),
                 (Some((role, name)), None) => {
-                    parts.models.open(Some(&name)).await.ok().map(|model| (role, model))
+                    parts.models.open(Some(&name), only.as_deref()).await.ok().map(|model| (role, model))
                 }
             };
             let mut tried = None;
@@ -64,12 +66,9 @@ impl Run<'_> {
             store: self.parts.store.clone(),
             fixed: self.fixed.clone(),
             remarks: self.log.agent().remarks().to_vec(),
+            proposed: self.log.agent().proposed(),
             shelf: Shelf { found: self.log.agent().instructions().cloned(), store: self.parts.store.clone() },
-            foreign: OneCall {
-                servers: self.servers.clone(),
-                call,
-                approved: self.log.agent().approved().to_vec(),
-            },
+            foreign: OneCall { servers: self.servers.clone(), call, leave: self.log.agent().leave() },
             watch: self.watch.clone(),
         };
         Ok(async move {
@@ -105,7 +104,30 @@ impl Run<'_> {
             // What the last steps did is kept, however quick they were.
             self.checkpoints.begin_now(self.log.agent().step());
         }
-        let context = StageContext {
+        let sandbox = if stage == Stage::Collect { self.sandbox.take() } else { None };
+        let context = self.context(part, sandbox)?;
+        let work = async move {
+            Happened::Stage { part, stage, result: Box::pin(stages::perform(context, stage)).await }
+        };
+        Ok(work.boxed())
+    }
+
+    /// A fresh look at the change, from wherever it stands.
+    pub(super) fn start_look(&self) -> Result<BoxFuture<'static, Happened>, WorkerError> {
+        let look = Look::new(self.context(Part::FIRST, None)?, self.delegation.clone())?;
+        let work = async move {
+            let (part, stage) = (Part::FIRST, Stage::SelfReview);
+            match look.take().await {
+                Ok(review) => Happened::Stage { part, stage, result: Ok(Done::fact(review)) },
+                Err(halt) => Happened::LookHalted { halt },
+            }
+        };
+        Ok(work.boxed())
+    }
+
+    /// What a stage knows of the session now.
+    fn context(&self, part: Part, sandbox: Option<SharedSandbox>) -> Result<StageContext, WorkerError> {
+        Ok(StageContext {
             parts: self.parts.clone(),
             session: self.session,
             org: self.owner.org,
@@ -117,12 +139,8 @@ impl Run<'_> {
             log_length: self.log.last(),
             at: self.log.last_at(),
             family: self.family.clone(),
-            sandbox: if stage == Stage::Collect { self.sandbox.take() } else { None },
-        };
-        let work = async move {
-            Happened::Stage { part, stage, result: Box::pin(stages::perform(context, stage)).await }
-        };
-        Ok(work.boxed())
+            sandbox,
+        })
     }
 
     pub(super) async fn stage_done(
@@ -133,7 +151,9 @@ impl Run<'_> {
     ) -> Result<(), WorkerError> {
         match done {
             Done::Facts(facts) => {
-                self.advance(facts.into_iter().map(|fact| fact.about_part(part)).collect()).await
+                let looked = facts.iter().filter_map(looked).collect();
+                self.advance(facts.into_iter().map(|fact| fact.about_part(part)).collect()).await?;
+                self.forget_subagents(looked).await
             }
             Done::Sandbox(sandbox, facts) => {
                 self.sandbox = Some(Arc::new(sandbox));

@@ -247,7 +247,7 @@ impl House {
         let limits = settings.limits;
         let start = Duration::from_secs(limits.start_seconds);
         let reached = Client::reach(passage.socket(), url, Duration::from_secs(limits.call_seconds));
-        match Client::introduced(start, Box::pin(reached)).await {
+        match Client::introduced(start, settings.beside(), Box::pin(reached)).await {
             Ok((client, catalogue, left_out)) => {
                 let running = Running { client, seat: Seat::Elsewhere(passage), door: Some(door) };
                 Ok((running, (catalogue, left_out)))
@@ -281,7 +281,7 @@ async fn connect(
     let limits = settings.limits;
     let start = Duration::from_secs(limits.start_seconds);
     let connected = Client::connect(output, input, Duration::from_secs(limits.call_seconds));
-    match Client::introduced(start, Box::pin(connected)).await {
+    match Client::introduced(start, settings.beside(), Box::pin(connected)).await {
         Ok((client, catalogue, left_out)) => Ok((client, (catalogue, left_out), pump)),
         Err(error) => {
             pump.abort();
@@ -337,9 +337,9 @@ async fn last_words(sandbox: &dyn Sandbox) -> String {
 /// What there is to say of a server before it is approved.
 #[derive(Debug)]
 pub struct Found {
-    /// Its tools.
+    /// Its tools, and what is to be used of it beside them.
     pub catalogue: Catalogue,
-    /// Tools of it that cannot be offered.
+    /// Tools and prompts of it that cannot be offered.
     pub left_out: Vec<LeftOut>,
     /// What would be approved.
     pub digest: Digest,

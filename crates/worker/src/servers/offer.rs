@@ -6,10 +6,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use cofferdam_domain::{
     Digest, OrgId,
-    foreign::{Foreign, ForeignServer, ForeignTool, Permit},
+    foreign::{Foreign, ForeignKind, ForeignServer, ForeignTool, Permit},
 };
 use cofferdam_mcp::{Catalogue, ServerSettings};
 
+use super::beside;
 use crate::{Parts, WorkerError, patience::patiently};
 
 /// Tools that a model is shown; where there are more, it is shown how to find them.
@@ -105,7 +106,11 @@ fn offer(
         let before = foreign.tools.len();
         add(&mut foreign.tools, settings, &found.catalogue);
         if foreign.tools.len() > before {
-            foreign.servers.push(ForeignServer { name: name.to_owned(), digest: found.digest });
+            foreign.servers.push(ForeignServer {
+                name: name.to_owned(),
+                digest: found.digest,
+                public: settings.public,
+            });
         }
     }
     foreign.searched = foreign.tools.len() > MOST_SHOWN;
@@ -113,7 +118,9 @@ fn offer(
 }
 
 fn add(tools: &mut Vec<ForeignTool>, settings: &ServerSettings, catalogue: &Catalogue) {
-    let mut known = BTreeSet::new();
+    let beside = beside::tools(settings, catalogue);
+    // What is asked for by our own names is never one of its tools.
+    let mut known: BTreeSet<String> = beside.iter().map(|tool| tool.called.clone()).collect();
     for tool in &catalogue.tools {
         let ruling = settings.ruling(&tool.name);
         let called = settings.name.tool(&tool.name);
@@ -126,6 +133,7 @@ fn add(tools: &mut Vec<ForeignTool>, settings: &ServerSettings, catalogue: &Cata
             server: settings.name.as_str().to_owned(),
             name: tool.name.clone(),
             called,
+            kind: ForeignKind::Tool,
             description,
             parameters,
             permit: ruling.permit,
@@ -133,6 +141,7 @@ fn add(tools: &mut Vec<ForeignTool>, settings: &ServerSettings, catalogue: &Cata
             arguments: ruling.arguments.to_vec(),
         });
     }
+    tools.extend(beside);
 }
 
 #[cfg(test)]
@@ -155,7 +164,7 @@ mod tests {
             parameters: json!({"type": "object"}),
             rest: json!(null),
         };
-        let catalogue = Catalogue { instructions: None, tools: tools.iter().map(tool).collect() };
+        let catalogue = Catalogue { tools: tools.iter().map(tool).collect(), ..Catalogue::default() };
         let digest = catalogue.digest(&settings.reached());
         Approved { server: settings.name.as_str().to_owned(), digest, catalogue }
     }
@@ -170,7 +179,10 @@ mod tests {
         assert_eq!(called, [("docs__get_a", Permit::Allow), ("docs__put", Permit::Ask)]);
         assert!(foreign.tools[0].read_only && !foreign.tools[1].read_only && !foreign.searched);
         assert_eq!(foreign.tools[0].description, "gets\\u{200b}", "what nobody sees is shown");
-        assert_eq!(foreign.servers, [ForeignServer { name: "docs".into(), digest: known[0].digest }]);
+        assert_eq!(
+            foreign.servers,
+            [ForeignServer { name: "docs".into(), digest: known[0].digest, public: false }]
+        );
 
         assert!(offer(&servers, &[], &["https://f.example/x"], None).is_none(), "nobody approved it");
         assert!(offer(&servers, &known, &["https://g.example/x"], None).is_none(), "another repository");

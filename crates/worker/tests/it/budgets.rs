@@ -114,3 +114,23 @@ async fn when_the_days_pull_requests_are_used_up_a_finished_change_waits() {
     running.stop().await;
     hall.check(session).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finished_change_goes_on_when_the_days_pull_requests_are_raised() {
+    let hall = Hall::open(None).await;
+    let Some(mut parts) = hall.parts().await else { return };
+    parts.ledger = Some(hall.store.clone());
+    let org = Owner::LOCAL.org;
+    let budget = |most| DayBudget { pull_requests: Some(most), ..DayBudget::default() };
+    hall.store.set_budget(org, Purse::Org, budget(0)).await.unwrap();
+    let session = hall.scene.enqueue(&*hall.store, Wishes::default()).await;
+    let mut running = hall.start(parts);
+    running.hear("Waiting(Budget)").await;
+    hall.store.set_budget(org, Purse::Org, budget(1)).await.unwrap();
+    running.hear("Over(Succeeded)").await;
+    running.stop().await;
+    let events = hall.events(session).await;
+    let continued = events.iter().any(|event| matches!(event.body, EventBody::ContinueAsked { .. }));
+    assert!(!continued, "nobody said so but by the budget");
+    hall.check(session).await;
+}

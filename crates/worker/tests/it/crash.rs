@@ -69,8 +69,10 @@ call = [{ tool = "shell", args = { command = "sh test.sh; echo more > more; true
 call = [{ tool = "finish", args = { outcome = "done", title = "Add", summary = "The sign, and more." } }]
 "#;
 const PEOPLE: &str = "WORKER_TEST_PEOPLE";
+/// How often a fresh look is taken at the change.
+pub(crate) const LOOKS: &str = "WORKER_TEST_LOOKS";
 /// Set to try every moment of that session rather than one in so many.
-const EVERY: &str = "WORKER_TEST_EVERY_MOMENT";
+pub(crate) const EVERY: &str = "WORKER_TEST_EVERY_MOMENT";
 const STRIDE: u32 = 13;
 /// What a role says when it stops: how many moments it has lived through.
 const LIVED: &str = "moments lived through: ";
@@ -92,6 +94,9 @@ fn role() {
         if pauses {
             parts.policy.questions = Questions::Wait;
         }
+        if let Ok(rounds) = std::env::var(LOOKS) {
+            parts.policy.self_review = rounds.parse().unwrap();
+        }
         let (_ask, stop) = watch::channel(false);
         let ended = Box::pin(work(Arc::new(parts), session, None, Arc::new(Nobody), stop)).await.unwrap();
         assert!(pauses || ended == Ended::Over(Outcome::Succeeded), "{ended:?}");
@@ -109,7 +114,7 @@ pub(crate) fn live_alone(scene: &Scene, session: SessionId, last_moment: u32) ->
     lived(&mut worker(scene, session, last_moment))
 }
 
-fn worker(scene: &Scene, session: SessionId, last_moment: u32) -> Command {
+pub(crate) fn worker(scene: &Scene, session: SessionId, last_moment: u32) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "crash::role", "--ignored", "--nocapture"])
@@ -119,7 +124,7 @@ fn worker(scene: &Scene, session: SessionId, last_moment: u32) -> Command {
     command
 }
 
-fn lived(command: &mut Command) -> Option<u32> {
+pub(crate) fn lived(command: &mut Command) -> Option<u32> {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.signal() == Some(9) {
@@ -160,7 +165,7 @@ fn people(session: SessionId, events: &[Event]) -> Option<EventBody> {
                 text: "Yes.".to_owned(),
             });
         }
-        None => {}
+        Some(WaitingFor::Choice) | None => {}
     }
     agent.outcome()?;
     match (count("message_received"), count("pull_request_closed")) {

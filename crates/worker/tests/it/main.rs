@@ -13,6 +13,7 @@ mod deleted;
 mod desk;
 mod fatal;
 mod scene;
+mod self_review; // a fresh look before delivery
 mod service;
 mod several; // repositories in one session
 mod subagents;

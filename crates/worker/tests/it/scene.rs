@@ -9,7 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy, foreign::Foreign,
+    EventBody, OrgId, Owner, Policy, SessionId, Source, Task, Wishes, egress::EgressPolicy, event::ModelRole,
+    foreign::Foreign,
 };
 use cofferdam_forge::{Forge, Forges, Git, Identity, LocalForge, Mirrors, RepositoryAddress};
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
@@ -130,12 +131,14 @@ impl Scene {
             doorways: Arc::new(NoDoorways),
             mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
             sparse: Vec::new(),
+            tests: Vec::new(),
             git,
             forges: Forges::new(forge, Vec::new()),
             models: Arc::new(Recorded(self.root.join("transcript.toml"))),
             policy,
             policies: Arc::new(OwnPolicy),
             mcp: cofferdam_worker::Mcp::none(),
+            browser: None,
             ledger: None,
             entrances: Arc::new(NoEntrance),
             read_only: Vec::new(),
@@ -171,7 +174,7 @@ impl Scene {
     /// A session that is accepted and that nobody works on yet.
     pub(crate) async fn accept(&self, store: &dyn Store) -> SessionId {
         let task = self.task(Wishes::default()).await;
-        let model = Recorded(self.root.join("transcript.toml")).open(None).await.unwrap();
+        let model = Recorded(self.root.join("transcript.toml")).open(None, None).await.unwrap();
         let policy = Policy { test_command: Some("sh test.sh".to_owned()), ..Policy::default() };
         let fixed = vec![EventBody::PolicyFixed(Box::new(fix(
             policy,
@@ -179,6 +182,7 @@ impl Scene {
             System::ReadOnly,
             false,
             Foreign::default(),
+            false,
         )))];
         let session = SessionId::generate();
         store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();
@@ -196,15 +200,24 @@ impl Doorways for NoDoorways {
     }
 }
 
+/// The name of the transcript of whoever takes a fresh look at the change, where one is there.
+pub(crate) const LOOK: &str = "look.toml";
+
 /// The transcript as a model.
 struct Recorded(PathBuf);
 
 #[async_trait]
 impl Models for Recorded {
-    async fn open(&self, name: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+    async fn open(&self, name: Option<&str>, only: Option<&[String]>) -> Result<Box<dyn Model>, WorkerError> {
         assert_ne!(name, Some("a model with a defect"));
-        let name = format!("scripted:{}", self.0.display());
+        let look = name.filter(|name| name.ends_with(LOOK));
+        let name = look.map_or_else(|| format!("scripted:{}", self.0.display()), str::to_owned);
         let config = ModelsConfig::default();
-        Ok(cofferdam_model::open(&config, &|_| None, Some(&name), Arc::new(NoBlobs)).await?)
+        Ok(cofferdam_model::open_one_of(&config, &|_| None, Some(&name), only, Arc::new(NoBlobs)).await?)
+    }
+
+    fn route(&self, role: ModelRole) -> Option<String> {
+        let look = self.0.with_file_name(LOOK);
+        (role == ModelRole::Review && look.exists()).then(|| format!("scripted:{}", look.display()))
     }
 }

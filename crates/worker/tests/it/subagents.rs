@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    Answer, Block, Event, EventBody, Label, ModelRequest, Outcome, SessionId, SessionState, StopReason,
-    ToolCall, ToolOutcome, ToolStatus, Usage,
+    Answer, Block, Event, EventBody, Label, ModelRequest, Outcome, Policy, SessionId, SessionState,
+    StopReason, ToolCall, ToolOutcome, ToolStatus, Usage,
     event::{EditFormat, ModelInfo},
     foreign::Foreign,
     message::Family,
@@ -32,13 +32,15 @@ use crate::scene::Scene;
 type Act = dyn Fn(&str, usize) -> Vec<(&'static str, Value)> + Send + Sync;
 
 #[derive(Clone)]
-struct Actor {
+pub(crate) struct Actor {
     info: ModelInfo,
     act: Arc<Act>,
 }
 
 impl Actor {
-    fn new(act: impl Fn(&str, usize) -> Vec<(&'static str, Value)> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        act: impl Fn(&str, usize) -> Vec<(&'static str, Value)> + Send + Sync + 'static,
+    ) -> Self {
         let info = ModelInfo {
             provider: "p".into(),
             name: "actor".into(),
@@ -87,25 +89,30 @@ impl Model for Actor {
 
 #[async_trait]
 impl Models for Actor {
-    async fn open(&self, _: Option<&str>) -> Result<Box<dyn Model>, WorkerError> {
+    async fn open(&self, _: Option<&str>, _: Option<&[String]>) -> Result<Box<dyn Model>, WorkerError> {
         Ok(Box::new(self.clone()))
     }
 }
 
 /// A session, the parts of its worker and what is left of it.
-struct Stage {
+pub(crate) struct Stage {
     root: tempfile::TempDir,
-    scene: Scene,
-    store: Arc<SqliteStore>,
+    pub(crate) scene: Scene,
+    pub(crate) store: Arc<SqliteStore>,
     parts: Arc<Parts>,
-    session: SessionId,
+    pub(crate) session: SessionId,
     stop: watch::Sender<bool>,
 }
 
 impl Stage {
     /// `None` where this host makes no sandboxes.
-    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
     async fn set(actor: Actor, steps: u32) -> Option<Self> {
+        Self::with(actor, |policy| policy.budget.steps = steps).await
+    }
+
+    /// The same with another policy.
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    pub(crate) async fn with(actor: Actor, change: impl FnOnce(&mut Policy)) -> Option<Self> {
         let root = tempfile::tempdir().unwrap();
         let scene = Scene::make(root.path());
         let store = scene.store().await;
@@ -116,22 +123,22 @@ impl Stage {
                 return None;
             }
         };
-        parts.policy.budget.steps = steps;
+        change(&mut parts.policy);
         parts.models = Arc::new(actor.clone());
         let session = SessionId::generate();
         let task = scene.task(cofferdam_domain::Wishes::default()).await;
-        let fixed = fix(parts.policy.clone(), &actor, System::ReadOnly, false, Foreign::default());
+        let fixed = fix(parts.policy.clone(), &actor, System::ReadOnly, false, Foreign::default(), false);
         let rest = vec![EventBody::PolicyFixed(Box::new(fixed))];
         store.create(session, now(), EventBody::TaskAccepted { task }, rest).await.unwrap();
         let stop = watch::Sender::new(false);
         Some(Self { root, scene, store, parts: Arc::new(parts), session, stop })
     }
 
-    async fn work(&self) -> Ended {
+    pub(crate) async fn work(&self) -> Ended {
         work(self.parts.clone(), self.session, None, Arc::new(Nobody), self.stop.subscribe()).await.unwrap()
     }
 
-    async fn log(&self, session: SessionId) -> Vec<Event> {
+    pub(crate) async fn log(&self, session: SessionId) -> Vec<Event> {
         self.store.log(session).await.unwrap()
     }
 
@@ -160,7 +167,7 @@ impl Stage {
     }
 
     /// Waits until an event of a session fits.
-    async fn until(&self, session: SessionId, fits: impl Fn(&EventBody) -> bool) {
+    pub(crate) async fn until(&self, session: SessionId, fits: impl Fn(&EventBody) -> bool) {
         let mut news = self.store.follow(session, cofferdam_domain::Seq::START).await.unwrap();
         while !fits(&news.next().await.unwrap().unwrap().body) {}
     }
@@ -181,7 +188,7 @@ impl Stage {
     }
 
     /// What a subagent has left on disk.
-    fn left(&self, session: SessionId) -> Vec<PathBuf> {
+    pub(crate) fn left(&self, session: SessionId) -> Vec<PathBuf> {
         match std::fs::read_dir(self.directory(session)) {
             Ok(entries) => {
                 entries.flatten().map(|entry| entry.path()).chain([self.directory(session)]).collect()
@@ -210,7 +217,7 @@ fn delegate(kind: &str, instruction: &str) -> (&'static str, Value) {
     ("delegate", json!({"kind": kind, "instruction": instruction}))
 }
 
-fn shell(command: &str) -> (&'static str, Value) {
+pub(crate) fn shell(command: &str) -> (&'static str, Value) {
     ("shell", json!({ "command": command }))
 }
 

@@ -1,6 +1,6 @@
 //! What comes of a session, as lines for people.
 
-use cofferdam_domain::{EventBody, pull_request::PullRequestState};
+use cofferdam_domain::{EventBody, SelfReview, pull_request::PullRequestState, tool::LineRemark};
 
 use super::{Timeline, finish_name};
 use crate::{
@@ -21,16 +21,10 @@ impl Timeline {
                     let fixed = if reply.fixed { "fixed" } else { "not changed" };
                     format!("  to remark {}, {fixed}: {}", reply.to, self.cut(&reply.text, 200))
                 }));
-                lines.extend(finish.remarks.iter().map(|remark| {
-                    format!(
-                        "  on {}:{}: {}",
-                        self.cut(&remark.path, 200),
-                        remark.line,
-                        self.cut(&remark.text, 200)
-                    )
-                }));
+                lines.extend(finish.remarks.iter().map(|remark| self.remark(remark)));
                 lines
             }
+            EventBody::SelfReviewed(review) => self.fresh_look(review),
             EventBody::ObjectsReceived(received) => vec![format!("change received: {}", size(received.stat))],
             EventBody::NothingChanged => vec!["the workspace is as it was".to_owned()],
             EventBody::Examined { findings, verdict } => self.findings(findings, *verdict),
@@ -60,5 +54,27 @@ impl Timeline {
             }],
             _ => Vec::new(),
         }
+    }
+
+    /// What a model found that took a fresh look: its words, not the platform's.
+    fn fresh_look(&self, review: &SelfReview) -> Vec<String> {
+        let paint = |style, text: &str| self.terminal.paint(style, text);
+        let by = format!("fresh look {} ({})", review.round, review.session);
+        if let Some(why) = &review.failed {
+            return vec![paint(Style::Warn, &format!("{by} could not be taken: {}", self.cut(why, 300)))];
+        }
+        let (style, what) = if review.refuted {
+            (Style::Warn, "a model found")
+        } else {
+            (Style::Good, "a model found nothing to send the change back for")
+        };
+        let mut lines =
+            vec![format!("{}: {}", paint(style, &format!("{by}, {what}")), self.cut(&review.summary, 400))];
+        lines.extend(review.remarks.iter().map(|remark| self.remark(remark)));
+        lines
+    }
+
+    fn remark(&self, remark: &LineRemark) -> String {
+        format!("  on {}:{}: {}", self.cut(&remark.path, 200), remark.line, self.cut(&remark.text, 200))
     }
 }

@@ -48,6 +48,7 @@ impl From<Project> for hook::Repository {
             clone_url: project.http_url_to_repo,
             default_branch: project.default_branch,
             private: project.visibility != "public",
+            public: project.visibility == "public",
         }
     }
 }

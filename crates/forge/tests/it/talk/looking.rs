@@ -23,6 +23,7 @@ pub(crate) async fn a_repository_is_found_by_its_path(world: &impl World) {
         let at = world.repository(private).await;
         let found = world.talk().repository(&at.path).await.unwrap();
         assert_eq!((found.id, &found.path, found.private), (at.id, &at.path, private));
+        assert_eq!(found.public, !private);
         assert_eq!(found.default_branch.as_deref(), Some("main"));
         assert!(found.clone_url.contains(&at.path), "{}", found.clone_url);
     }

@@ -67,6 +67,7 @@ fn with(rules: &Rules, actor: Account, what: What) -> Reading {
         clone_url: "https://forge.example/acme/app.git".into(),
         default_branch: Some("main".into()),
         private: true,
+        public: false,
     };
     let occasion = Occasion { repository: Some(repository), installation: None, actor, what };
     reading(&occasion, rules)

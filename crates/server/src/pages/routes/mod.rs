@@ -1,12 +1,16 @@
 //! Where each page is, and what its forms lead to.
 
+mod abilities;
 mod act;
 mod administer;
 mod answer;
+mod attempts;
 mod fields;
 mod forges;
 mod live;
+mod memory;
 mod organisation;
+mod playbooks;
 mod sessions;
 mod show;
 mod views;
@@ -39,7 +43,9 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/deliveries", get(organisation::deliveries))
         .merge(of_session())
         .merge(settings())
+        .merge(memory())
         .merge(forges())
+        .merge(abilities())
         .merge(crate::access::sign_in::router())
         .layer(Extension(views::Views::default()))
         .layer(middleware::map_response(answer::problem_as_page));
@@ -68,6 +74,8 @@ fn of_session() -> Router<Shared> {
         .route("/sessions/{id}/access/{digest}", post(act::access))
         .route("/sessions/{id}/rollback", post(act::roll_back))
         .route("/sessions/{id}/fork", post(act::fork))
+        .route("/sessions/{id}/attempts", get(attempts::compare))
+        .route("/sessions/{id}/choose", post(attempts::choose))
         .route("/sessions/{id}/merge", post(act::merge))
         .route("/sessions/{id}/close", post(act::close))
 }
@@ -88,6 +96,27 @@ fn settings() -> Router<Shared> {
         .route("/settings/credentials/{name}/remove", post(administer::remove_credential))
         .route("/settings/projects", post(administer::create_project))
         .route("/settings/budgets/{purse}", post(administer::set_budget))
+}
+
+fn abilities() -> Router<Shared> {
+    Router::new()
+        .route("/playbooks", get(playbooks::list).post(playbooks::add))
+        .route("/playbooks/{name}", get(playbooks::show).post(playbooks::begin))
+        .route("/playbooks/{name}/remove", post(playbooks::remove))
+        .route("/skills", get(abilities::skills))
+        .route("/skills/{name}/{digest}", get(abilities::skill))
+        .route("/skills/{name}/approval", post(abilities::approve_skill))
+        .route("/skills/{name}/revoke", post(abilities::revoke_skill))
+        .route("/mcp", get(abilities::servers))
+}
+
+fn memory() -> Router<Shared> {
+    Router::new()
+        .route("/memory", get(memory::list).post(memory::note))
+        .route("/memory/{id}", post(memory::amend))
+        .route("/memory/{id}/remove", post(memory::remove))
+        .route("/memory/proposals/{id}/approve", post(memory::approve))
+        .route("/memory/proposals/{id}/reject", post(memory::reject))
 }
 
 fn forges() -> Router<Shared> {

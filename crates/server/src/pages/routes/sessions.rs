@@ -6,7 +6,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use cofferdam_domain::{Cost, ProjectId, SessionId, SessionState, Source, task::Wishes};
+use cofferdam_domain::{
+    Also, Cost, ProjectId, SessionId, SessionState, Source, attempt::Choose, task::Wishes,
+};
 use cofferdam_store::{SessionFilter, SessionRow};
 use serde::Deserialize;
 
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     access::Signed,
-    actions::{self, NewSession},
+    actions::{self, Attempts, NewSession},
     api::Asked,
     cursor,
     pages::{
@@ -86,7 +88,7 @@ pub(super) async fn new(signed: Signed) -> Result<Html, Problem> {
     Ok(page(&signed, Place::Elsewhere, "New task", &new::page(&offered, &filled, None)))
 }
 
-async fn offered(signed: &Signed) -> Result<Offered, Problem> {
+pub(super) async fn offered(signed: &Signed) -> Result<Offered, Problem> {
     /// Sessions whose repositories are offered again.
     const RECENT: u32 = 50;
     let recent = signed.tenant.sessions(SessionFilter { limit: RECENT, ..SessionFilter::default() }).await?;
@@ -110,6 +112,8 @@ pub(super) struct NewTask {
     repository: String,
     #[serde(default)]
     base: String,
+    #[serde(default)]
+    also: String,
     prompt: String,
     #[serde(default)]
     model: String,
@@ -119,11 +123,18 @@ pub(super) struct NewTask {
     project: String,
     #[serde(default)]
     plan_first: bool,
+    #[serde(default)]
+    attempts: String,
+    #[serde(default)]
+    choose: String,
 }
 
 pub(super) async fn create(signed: Signed, Fields(task): Fields<NewTask>) -> Result<Response, Problem> {
-    let NewTask { repository, base, prompt, model, policy, project, plan_first } = task;
-    let filled = Filled { repository, base, prompt: unix(prompt), model, policy, project, plan_first };
+    let NewTask { repository, base, also, prompt, model, policy, project, plan_first, attempts, choose } =
+        task;
+    let prompt = unix(prompt);
+    let filled =
+        Filled { repository, base, also, prompt, model, policy, project, plan_first, attempts, choose };
     match accept(&signed, filled.clone()).await {
         Ok(session) => Ok(to_session(session)),
         Err(problem) if matches!(problem.kind, Kind::Meaningless | Kind::Malformed) => {
@@ -137,7 +148,9 @@ pub(super) async fn create(signed: Signed, Fields(task): Fields<NewTask>) -> Res
 }
 
 async fn accept(signed: &Signed, filled: Filled) -> Result<SessionId, Problem> {
-    let Filled { repository, base, prompt, model, policy, project, plan_first } = filled;
+    let Filled { repository, base, also, prompt, model, policy, project, plan_first, attempts, choose } =
+        filled;
+    let several = several(&attempts, &choose)?;
     let project = optional(project).map(|text| text.parse::<ProjectId>()).transpose();
     let project = project.map_err(|_| Problem::new(Kind::Meaningless, "there is no such project"))?;
     let wanted = NewSession {
@@ -145,12 +158,31 @@ async fn accept(signed: &Signed, filled: Filled) -> Result<SessionId, Problem> {
         prompt,
         repository: repository.trim().to_owned(),
         base: optional(base).map(|base| base.trim().to_owned()),
-        also: Vec::new(),
+        also: also.lines().map(str::trim).filter(|line| !line.is_empty()).map(Also::typed).collect(),
         wishes: Wishes { model: optional(model), policy: optional(policy), plan_first, ..Wishes::default() },
         project,
         priority: 0,
         source: Source::Web,
         trace: None,
     };
-    actions::create(signed, wanted).await
+    let id = wanted.id;
+    match several {
+        Some(attempts) => actions::create_several(signed, wanted, &attempts).await.map(|_| id),
+        None => actions::create(signed, wanted).await,
+    }
+}
+
+/// How many attempts the form asks for. Who chooses among them is said on it in any case.
+fn several(attempts: &str, choose: &str) -> Result<Option<Attempts>, Problem> {
+    let wrong = |what| Problem::new(Kind::Meaningless, what);
+    let count = match attempts.trim() {
+        "" => 1,
+        number => number.parse().map_err(|_| wrong("the number of attempts is none"))?,
+    };
+    let choose = match choose {
+        "" => Choose::Ask,
+        name => Choose::named(name)
+            .ok_or_else(|| wrong("nobody chooses like this: use the fields of the page"))?,
+    };
+    Attempts::wanted(Some(count), Vec::new(), (count > 1).then_some(choose))
 }

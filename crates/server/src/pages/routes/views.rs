@@ -9,13 +9,17 @@ use std::{
 };
 
 use cofferdam_domain::SessionId;
-use cofferdam_store::SessionRow;
+use cofferdam_store::{SessionFilter, SessionRow};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::sessions::listed;
 use crate::{
     access::Signed,
     actions::events,
-    pages::session::{Row, View},
+    pages::{
+        list::Listed,
+        session::{Row, View},
+    },
     problem::Problem,
     tail::Tails,
 };
@@ -59,7 +63,9 @@ impl Views {
         let task = view.as_ref().and_then(|view| view.facts.standing.task.as_ref());
         let asked = task.and_then(|task| task.origin.as_ref()?.on_forge());
         let thread = asked.and_then(|asked| signed.shared.choices().threads.page(&asked.thread));
-        Ok(Current { row: Row { models, thread, ..row(listed) }, view })
+        let delegated = view.as_ref().is_some_and(|view| view.facts.delegated > 0);
+        let subagents = if delegated { subagents(signed, session).await? } else { [].into() };
+        Ok(Current { row: Row { models, thread, subagents, ..row(listed) }, view })
     }
 
     /// What is sent of them.
@@ -104,8 +110,30 @@ async fn up_to_date(signed: &Signed, session: SessionId, known: Option<View>) ->
     }
 }
 
+/// The sessions that work for this one, the first one first.
+async fn subagents(signed: &Signed, session: SessionId) -> Result<Arc<[Listed]>, Problem> {
+    /// More than a session can have.
+    const MOST: u32 = 64;
+    let theirs =
+        SessionFilter { parent: Some(session), subagents: true, limit: MOST, ..SessionFilter::default() };
+    let rows = signed.tenant.sessions(theirs).await?;
+    Ok(rows.into_iter().rev().map(listed).collect())
+}
+
 /// What pages show of a row of the store.
 pub(super) fn row(listed: SessionRow) -> Row {
-    let SessionRow { id, title, repository, state, waiting, archived, created, .. } = listed;
-    Row { id, title, repository, state, waiting, archived, created, models: [].into(), thread: None }
+    let SessionRow { id, title, repository, state, waiting, archived, created, parent, .. } = listed;
+    Row {
+        id,
+        title,
+        repository,
+        state,
+        waiting,
+        archived,
+        created,
+        models: [].into(),
+        thread: None,
+        parent,
+        subagents: [].into(),
+    }
 }

@@ -1,6 +1,8 @@
 //! What waits for a person: each with the exact text that is decided about, and a form that is bound to its digest.
 
-use cofferdam_domain::{CallId, Digest, SandboxId, SessionState, WaitingFor, egress::AccessAsk};
+use cofferdam_domain::{
+    CallId, Digest, Outcome, PullRequestState, SandboxId, SessionState, WaitingFor, egress::AccessAsk,
+};
 use maud::{Markup, html};
 
 use super::{Facts, Row};
@@ -37,7 +39,9 @@ pub(super) fn asks(row: &Row, facts: &Facts) -> Markup {
                 }
                 @if row.waiting == Some(WaitingFor::Budget) { (budget(row, standing.spent.as_deref())) }
                 @if row.waiting == Some(WaitingFor::Pause) { (paused(row)) }
+                @if row.waiting == Some(WaitingFor::Choice) { (choice(row)) }
             }
+            @if let Some(Outcome::Stopped { limit }) = &standing.outcome && goes_on(row, facts) { (stopped(row, limit)) }
         }
     }
 }
@@ -146,12 +150,40 @@ fn budget(row: &Row, what: Option<&str>) -> Markup {
     }
 }
 
+/// Whether a session that a limit has stopped can go on: one that works for another is that one's matter, and what is merged or closed is over.
+fn goes_on(row: &Row, facts: &Facts) -> bool {
+    let pull_request = facts.standing.pull_request.as_ref().map(|pull_request| &pull_request.state);
+    let over = matches!(pull_request, Some(PullRequestState::Merged { .. } | PullRequestState::Closed));
+    row.state == SessionState::Ended && row.parent.is_none() && !row.archived && !over
+}
+
+fn stopped(row: &Row, limit: &str) -> Markup {
+    html! {
+        section.card.ask #ask-limit aria-labelledby="limit-title" {
+            h2 #limit-title { "A limit was reached" }
+            p { (line(limit, 400)) }
+            p.quiet { "What there was by then is kept. It can go on with that, with the same limits anew." }
+            (go_on(row, "Continue"))
+        }
+    }
+}
+
 fn paused(row: &Row) -> Markup {
     html! {
         section.card.ask #ask-pause aria-labelledby="pause-title" {
             h2 #pause-title { "Paused" }
             p.quiet { "Its files are kept. No worker has it." }
             (go_on(row, "Continue"))
+        }
+    }
+}
+
+fn choice(row: &Row) -> Markup {
+    html! {
+        section.card.ask #ask-choice aria-labelledby="choice-title" {
+            h2 #choice-title { "Ready to be chosen" }
+            p.quiet { "It is one of several attempts at the task. Nothing of it is delivered before it is chosen. No worker has it." }
+            p { a.button.primary href=(format!("/sessions/{}/attempts", row.id)) { "Compare the attempts" } }
         }
     }
 }

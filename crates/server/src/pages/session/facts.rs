@@ -1,8 +1,8 @@
 //! What a session's log says that a person must know at a glance: how it stands, what it spent, what left it.
 
 use cofferdam_domain::{
-    Event, EventBody, EvidenceRun, Finding, PullRequestState, Seq, SessionId, Side, Spent, Timestamp,
-    Verdict,
+    Event, EventBody, EvidenceRun, Finding, Holdings, Mixture, PullRequestState, Seq, SessionId, Side, Spent,
+    Timestamp, Verdict,
     change::Received,
     effective::effective,
     event::{Fixed, Repository},
@@ -29,6 +29,12 @@ pub(crate) struct Facts {
     pub(crate) received: Option<Received>,
     pub(crate) finish: Option<Finish>,
     pub(crate) limit: Option<LimitKind>,
+    /// What has come into the session, by its labels.
+    holdings: Holdings,
+    /// With which event it had both words that anybody may have written and what not everybody may see.
+    mixed_with: Option<Seq>,
+    /// How often work was handed to a session of its own.
+    pub(crate) delegated: usize,
     /// Why the sandbox is frozen.
     pub(crate) frozen: Option<String>,
     /// Why the forge did not do what was asked last.
@@ -81,6 +87,11 @@ impl Facts {
         cofferdam_gate::judge(self.run(Side::Base), self.run(Side::Head))
     }
 
+    /// What has come together in the session, and with which event, where a rule holds for that.
+    pub(crate) fn mixture(&self) -> Option<(Mixture, Seq)> {
+        Some((self.holdings.mixture()?, self.mixed_with?))
+    }
+
     /// What the gate saw.
     pub(crate) fn findings(&self) -> &[Finding] {
         self.standing.examined.as_ref().map_or(&[], |(_, findings)| findings)
@@ -117,6 +128,10 @@ impl Facts {
     fn apply(&mut self, event: &Event) {
         self.standing.apply(event);
         self.apply_traffic(&event.body);
+        self.holdings.apply(event.at, &event.body);
+        if self.mixed_with.is_none() && self.holdings.mixture().is_some() {
+            self.mixed_with = Some(event.seq);
+        }
         let body = &event.body;
         if let EventBody::Claimed { worker, .. } = body {
             self.worker = Some(worker.clone());
@@ -132,6 +147,8 @@ impl Facts {
             self.forked_from = Some((*from, *at));
         } else if let EventBody::LimitReached { limit, .. } = body {
             self.limit = Some(*limit);
+        } else if let EventBody::Delegated { .. } = body {
+            self.delegated += 1;
         } else if let EventBody::WorkFinished { finish, .. } = body {
             self.finish = Some(finish.clone());
         } else if let EventBody::ObjectsReceived(received) = body {

@@ -16,6 +16,7 @@ pub(crate) enum Tab {
     Diff,
     Evidence,
     PullRequest,
+    Attempts,
     /// None of them: a page that shows one output or one event.
     None,
 }
@@ -26,7 +27,11 @@ pub(crate) fn head(row: &Row, facts: &Facts, tab: Tab) -> Markup {
     let requester = facts.standing.task.as_ref().map(|task| task.requester.as_str()).unwrap_or_default();
     html! {
         header.head #head {
-            p.crumb { a href="/" { "Sessions" } " / " span.quiet { (line(&row.repository, 120)) } }
+            p.crumb {
+                a href="/" { "Sessions" } " / "
+                @if let Some(parent) = row.parent { a href=(format!("/sessions/{parent}")) { "the session that it works for" } " / " }
+                span.quiet { (line(&row.repository, 120)) }
+            }
             h1 { (line(&row.title, 200)) }
             p.sub {
                 span.pill.(tone.class()) { (word) }
@@ -96,6 +101,8 @@ fn tabs(row: &Row, facts: &Facts, tab: Tab) -> Markup {
     });
     let number =
         facts.standing.pull_request.as_ref().map(|opened| html! { " " span.count { "#" (opened.number) } });
+    let attempt = facts.standing.task.as_ref().and_then(|task| task.attempt);
+    let which = attempt.map(|attempt| html! { " " span.count { (attempt.number) " of " (attempt.of) } });
     let tabs = [
         (Tab::Timeline, format!("/sessions/{id}"), "Timeline", None),
         (Tab::Diff, format!("/sessions/{id}/diff"), "Diff", diff),
@@ -106,6 +113,9 @@ fn tabs(row: &Row, facts: &Facts, tab: Tab) -> Markup {
         nav.tabs aria-label="Session" {
             @for (target, address, name, more) in tabs {
                 a href=(address) aria-current=[(target == tab).then_some("page")] { (name) @if let Some(more) = more { (more) } }
+            }
+            @if let Some(which) = which {
+                a href=(format!("/sessions/{id}/attempts")) aria-current=[(tab == Tab::Attempts).then_some("page")] { "Attempts" (which) }
             }
         }
     }

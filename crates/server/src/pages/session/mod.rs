@@ -6,6 +6,7 @@ mod head;
 mod rail;
 mod result;
 mod result_page;
+mod subagents;
 
 use std::sync::Arc;
 
@@ -19,7 +20,10 @@ pub(crate) use head::{Tab, head};
 pub(crate) use result::{headline_tone, lights};
 pub(crate) use result_page::ResultPage;
 
-use super::timeline::{self, Timeline, Tone, WINDOW};
+use super::{
+    list::Listed,
+    timeline::{self, Timeline, Tone, WINDOW},
+};
 
 /// What the store's list says of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,10 @@ pub(crate) struct Row {
     pub(crate) models: Arc<[String]>,
     /// The page of the issue or pull request that it was asked for in, where it is known.
     pub(crate) thread: Option<String>,
+    /// The session that it works for.
+    pub(crate) parent: Option<SessionId>,
+    /// The sessions that work for it.
+    pub(crate) subagents: Arc<[Listed]>,
 }
 
 /// A session as its pages need it: folded from its log, bounded in size, brought up to date event by event.
@@ -87,6 +95,7 @@ pub(crate) const fn waiting(waiting: Option<WaitingFor>) -> &'static str {
         Some(WaitingFor::Answer) => "Asks a question",
         Some(WaitingFor::Plan) => "Plan to approve",
         Some(WaitingFor::Budget) => "Budget used up",
+        Some(WaitingFor::Choice) => "Ready to be chosen",
         None => "Waits for you",
     }
 }

@@ -1,6 +1,6 @@
 //! The column beside the timeline: facts that were computed, never said, and what can be done with the session.
 
-use cofferdam_domain::{Seq, SessionState, Severity, Side, amount::counted, message::Family};
+use cofferdam_domain::{Mixture, Seq, SessionState, Severity, Side, amount::counted, message::Family};
 use maud::{Markup, html};
 
 use super::{Facts, Row};
@@ -22,6 +22,7 @@ pub(super) fn rail(row: &Row, facts: &Facts) -> Markup {
             (trust(facts))
             (spent(facts))
             (change(row, facts))
+            (super::subagents::subagents(row))
             (checkpoints(row, facts))
             (about(row, facts))
             (steer(row))
@@ -58,7 +59,22 @@ fn trust(facts: &Facts) -> Markup {
                     (fact("Gate", Tone::Quiet, &html! { "has not looked yet" }))
                 }
                 (fact("Network", if facts.refusals > 0 { Tone::Warn } else { Tone::Plain }, &network(facts)))
+                @if let Some((mixture, with)) = facts.mixture() { (fact("Labels", if mixture.let_be { Tone::Warn } else { Tone::Plain }, &mixed(&mixture, with))) }
                 @if let Some(limit) = facts.limit { (fact("Limit", Tone::Warn, &html! { (words::limit(limit)) })) }
+            }
+        }
+    }
+}
+
+/// What has come together, since when, by what, and what follows.
+fn mixed(mixture: &Mixture, with: Seq) -> Markup {
+    html! {
+        "untrusted words and private data since event " (with.0) ": " (mixture.consequence())
+        details data-key="labels" {
+            summary { "Why" }
+            ul.refusals {
+                li { "anybody may have written " (line(&mixture.untrusted.what, 300)) ", " span.quiet { (time(mixture.untrusted.at)) } }
+                li { "not everybody may see " (line(&mixture.private.what, 300)) ", " span.quiet { (time(mixture.private.at)) } }
             }
         }
     }
@@ -185,6 +201,12 @@ fn about(row: &Row, facts: &Facts) -> Markup {
                     (fact("Model", Tone::Plain, &html! {
                         (line(&fixed.model.name, 60))
                         @if fixed.model.family == Family::Scripted { " " span.tag.warn { "a recording" } }
+                    }))
+                }
+                @if let Some(playbook) = facts.standing.task.as_ref().and_then(|task| task.playbook.as_ref()) {
+                    (fact("Playbook", Tone::Plain, &html! {
+                        a href=(format!("/playbooks/{}?digest={}", plain(&playbook.name), playbook.digest)) { (line(&playbook.name, 80)) }
+                        " " code { (playbook.digest.short()) }
                     }))
                 }
                 @if let Some(policy) = facts.standing.task.as_ref().and_then(|task| task.wishes.policy.as_ref()) {

@@ -77,7 +77,7 @@ fn reason(outcome: &Outcome) -> Markup {
     match outcome {
         Outcome::Failed { reason } | Outcome::Held { reason } => html! { p { (line(reason, 800)) } },
         Outcome::Stopped { limit } => {
-            html! { p { "The limit: " (line(limit, 200)) ". What there was by then is kept: a message here goes on with it, and so does " code { "cofferdam continue" } "." } }
+            html! { p { "The limit: " (line(limit, 200)) ". What there was by then is kept: a message here goes on with it, and so do Continue and " code { "cofferdam continue" } "." } }
         }
         Outcome::Succeeded
         | Outcome::Reviewed

@@ -1,6 +1,6 @@
 //! A tool call and its result, cut to what a page shows.
 
-use cofferdam_domain::{CallId, Seq, ToolCall, ToolOutcome, tool::ToolEffect};
+use cofferdam_domain::{CallId, Digest, Seq, ToolCall, ToolOutcome, tool::ToolEffect};
 use serde_json::{Map, Value};
 
 use super::{Call, CallState, Ended};
@@ -16,6 +16,8 @@ const ARGUMENT: usize = 2 * 1024;
 /// Bytes of the beginning and of the end of an output: mostly the end says how it went.
 const OUTPUT_HEAD: usize = 2 * 1024;
 const OUTPUT_TAIL: usize = 4 * 1024;
+/// Pictures of a call.
+const MOST_PICTURES: usize = 8;
 /// Items of a plan.
 const MOST_ITEMS: usize = 40;
 
@@ -84,7 +86,18 @@ pub(super) fn ended(seq: Seq, outcome: &ToolOutcome, millis: u64) -> Ended {
         output: Excerpt::ends(&text, OUTPUT_HEAD, OUTPUT_TAIL),
         whole: outcome.whole,
         plan,
-        pictures: outcome.images.len(),
+        pictures: pictures(outcome),
         millis,
     }
+}
+
+/// The pictures of a call. One of a page is kept larger than the model is shown it.
+fn pictures(outcome: &ToolOutcome) -> Vec<(Digest, Digest)> {
+    let full = match &outcome.effect {
+        Some(ToolEffect::Screenshot { picture, .. }) => Some(picture.blob.digest),
+        Some(_) | None => None,
+    };
+    let shown = outcome.images.iter().take(MOST_PICTURES).map(|image| image.blob.digest);
+    let pictures: Vec<_> = shown.map(|shown| (shown, full.unwrap_or(shown))).collect();
+    if pictures.is_empty() { full.map(|full| (full, full)).into_iter().collect() } else { pictures }
 }

@@ -5,10 +5,11 @@ mod door;
 mod people;
 
 use cofferdam_domain::{
-    Answer, Block, CallId, Event, EventBody, Part, Stage, StopReason,
+    Answer, Block, CallId, Digest, Event, EventBody, Memories, MemoryProposal, Part, Stage, StopReason,
     amount::counted,
     event::{Fixed, Instructions, Repository},
     message::Family,
+    tool::ToolEffect,
 };
 
 use super::{
@@ -36,10 +37,7 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         }
         EventBody::RepositoryReady(ready) => repository(timeline, event, ready),
         EventBody::InstructionsFound(found) => instructions(timeline, event, found),
-        EventBody::MemoriesRecalled(_)
-        | EventBody::SelfReviewed(_)
-        | EventBody::AttemptChosen { .. }
-        | EventBody::AttemptPassedOver { .. } => {}
+        EventBody::MemoriesRecalled(found) => recalled(timeline, event, found),
         EventBody::SandboxReady { level, .. } => {
             done(timeline, event, Stage::Sandbox, told(Tone::Quiet, "Sandbox ready:", level));
         }
@@ -58,6 +56,9 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::ToolFinished { call, outcome, millis } => {
             let ended = CallState::Ended(Box::new(ended(event.seq, outcome, *millis)));
             set_call(timeline, event, *call, ended);
+            if let Some(ToolEffect::Remember(proposal)) = &outcome.effect {
+                proposed(timeline, event, proposal);
+            }
         }
         EventBody::ToolLost { call } => set_call(timeline, event, *call, CallState::Lost),
         EventBody::Compacted { replaced, .. } => {
@@ -89,6 +90,9 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         | EventBody::BudgetExceeded { .. }
         | EventBody::MergeAsked { .. }
         | EventBody::CloseAsked { .. }
+        | EventBody::AttemptReady { .. }
+        | EventBody::AttemptChosen { .. }
+        | EventBody::AttemptPassedOver { .. }
         | EventBody::CancelAsked { .. } => people::fold(timeline, event),
         EventBody::EgressAllowed(_)
         | EventBody::EgressRefused(_)
@@ -99,7 +103,8 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         | EventBody::FilesDeleted { .. }
         | EventBody::SandboxFrozen { .. }
         | EventBody::SandboxReleased { .. } => door::fold(timeline, event),
-        EventBody::Overtaken { .. }
+        EventBody::SelfReviewed(_)
+        | EventBody::Overtaken { .. }
         | EventBody::MergeFailed { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::ObjectsReceived(_)
@@ -182,6 +187,29 @@ fn instructions(timeline: &mut Timeline, event: &Event, found: &Instructions) {
     for notice in found.notices.iter().take(MOST_ADVICE) {
         timeline.note(event, Note::quoting(Tone::Warn, "Advice left out:", notice));
     }
+}
+
+/// What was noted before, and what of it the model is told.
+fn recalled(timeline: &mut Timeline, event: &Event, found: &Memories) {
+    for memory in &found.memories {
+        let about = if memory.repository.is_some() { "" } else { " for all repositories" };
+        let words = format!("Remembered{about}, of {}:", memory.at.utc());
+        let quote = format!("({}) {}", cut(&memory.source.words(), 150), memory.text);
+        timeline.note(event, Note::quoting(Tone::Quiet, words, &quote));
+    }
+    if found.left_out > 0 {
+        let words = format!("{} more memories found no room", found.left_out);
+        timeline.note(event, Note::new(Tone::Quiet, words));
+    }
+}
+
+/// What a session wants remembered: a person decides on another page.
+fn proposed(timeline: &mut Timeline, event: &Event, proposal: &MemoryProposal) {
+    let about = if proposal.everywhere { "all repositories" } else { "this repository" };
+    let digest = Digest::of(proposal.text.as_bytes());
+    let words =
+        format!("Proposed to remember about {about} ({}); an admin decides under Memory:", digest.short());
+    timeline.note(event, Note::quoting(Tone::Warn, words, &proposal.text));
 }
 
 fn model_asked(timeline: &mut Timeline, event: &Event, number: u32, compaction: bool) {

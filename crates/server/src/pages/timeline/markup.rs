@@ -1,7 +1,7 @@
 //! Entries as markup. The same for the first load and for a live update.
 
 use cofferdam_domain::{
-    EvidenceRun, Finding, Part, Seq, SessionId, Severity, ToolStatus, Verdict,
+    Digest, EvidenceRun, Finding, Part, Seq, SessionId, Severity, ToolStatus, Verdict,
     amount::counted,
     tool::{PlanItem, PlanState},
 };
@@ -214,6 +214,11 @@ fn argument(name: &str, value: &Excerpt) -> Markup {
     }
 }
 
+/// Where a picture is. Whatever is no picture is not shown as one there.
+fn picture(session: SessionId, digest: Digest) -> String {
+    format!("/api/v1/sessions/{session}/blobs/{digest}")
+}
+
 fn output(session: SessionId, ended: &Ended) -> Markup {
     html! {
         @if ended.output.is_empty() {
@@ -221,7 +226,9 @@ fn output(session: SessionId, ended: &Ended) -> Markup {
         } @else {
             pre.output tabindex="0" aria-label="Output" { (ended.output.markup()) }
         }
-        @if ended.pictures > 0 { p.argument.quiet { (counted(ended.pictures as u64, "picture")) " for the model, not shown here" } }
+        @for (shown, full) in &ended.pictures {
+            a.picture href=(picture(session, *full)) { img.picture loading="lazy" alt="A picture that the agent looked at" src=(picture(session, *shown)); }
+        }
         @if let Some(whole) = &ended.whole {
             a.whole href=(format!("/sessions/{session}/output/{}", whole.digest)) { "The whole output, " (size(whole.size)) }
         } @else if ended.output.left_out > 0 {

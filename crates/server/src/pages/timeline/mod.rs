@@ -14,8 +14,8 @@ mod markup;
 use std::collections::VecDeque;
 
 use cofferdam_domain::{
-    BlobRef, CallId, Cost, Event, EvidenceRun, Finding, Part, Seq, Stage, Timestamp, ToolStatus, Usage,
-    Verdict, tool::PlanItem,
+    BlobRef, CallId, Cost, Digest, Event, EvidenceRun, Finding, Part, Seq, Stage, Timestamp, ToolStatus,
+    Usage, Verdict, tool::PlanItem,
 };
 
 pub(crate) use markup::{entries, entry, findings, plan};
@@ -184,8 +184,8 @@ pub(crate) struct Ended {
     pub(crate) whole: Option<BlobRef>,
     /// The agent's plan, if the call set it.
     pub(crate) plan: Vec<PlanItem>,
-    /// Pictures, which are not shown.
-    pub(crate) pictures: usize,
+    /// Pictures: each as the model was shown it, and as it is.
+    pub(crate) pictures: Vec<(Digest, Digest)>,
     /// Milliseconds that it took.
     pub(crate) millis: u64,
 }

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use cofferdam_domain::{Event, EventBody, SessionState, Timestamp};
+use cofferdam_domain::{Cost, Event, EventBody, SessionState, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
 use crate::pages::{
     diff::{self, Shown},
     evidence::{self, Outputs},
+    list::Listed,
     parsed::Parsed,
     pull_request,
     sample::{self, Words},
@@ -17,6 +18,19 @@ use crate::pages::{
 };
 
 fn row(words: Words, state: SessionState) -> Row {
+    let subagent = Listed {
+        row: alone(words, state),
+        outcome: None,
+        accesses: 0,
+        pull_request: None,
+        cost: Cost(1_200),
+        steps: 3,
+        updated: Timestamp(1_780_000_000_000),
+    };
+    Row { subagents: [subagent].into(), ..alone(words, state) }
+}
+
+fn alone(words: Words, state: SessionState) -> Row {
     Row {
         id: sample::SESSION,
         title: words("Parse durations"),
@@ -28,6 +42,8 @@ fn row(words: Words, state: SessionState) -> Row {
         // Whoever runs the server says these.
         models: ["scripted/demo".to_owned(), "other/model".to_owned()].into(),
         thread: Some("https://forge.example/ann/durations/issues/12".to_owned()),
+        parent: None,
+        subagents: [].into(),
     }
 }
 

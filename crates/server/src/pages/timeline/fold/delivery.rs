@@ -1,7 +1,7 @@
 //! What comes of a session, and what becomes of that.
 
 use cofferdam_domain::{
-    Event, EventBody, Outcome, PullRequestState, Stage,
+    Event, EventBody, Outcome, PullRequestState, SelfReview, Stage,
     tool::{Finish, FinishOutcome},
 };
 
@@ -51,6 +51,7 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
             let stage = Stage::Evidence { side: run.side };
             done(timeline, event, stage, StageResult::Evidence(Box::new(run.clone())));
         }
+        EventBody::SelfReviewed(review) => fresh_look(timeline, event, review),
         EventBody::EvidenceMissing { reason } => no_evidence(timeline, event, reason),
         EventBody::Pushed { branch, commit } => {
             let words = format!("Pushed {} to", short(commit));
@@ -82,6 +83,24 @@ fn finished(finish: &Finish) -> Note {
         FinishOutcome::GaveUp => (Tone::Warn, "The agent gave up:"),
     };
     Note::quoting(tone, words, &finish.title)
+}
+
+/// What a model found that took a fresh look: its words, not the platform's.
+fn fresh_look(timeline: &mut Timeline, event: &Event, review: &SelfReview) {
+    let by = format!("Look {} by {}", review.round, review.session);
+    let note = match (&review.failed, review.refuted) {
+        (Some(why), _) => Note::quoting(Tone::Warn, format!("{by} could not be taken:"), why),
+        (None, true) => Note::quoting(Tone::Warn, format!("{by}; a model found:"), &review.summary),
+        (None, false) => {
+            let words = format!("{by}; a model found nothing to send the change back for:");
+            Note::quoting(Tone::Plain, words, &review.summary)
+        }
+    };
+    done(timeline, event, Stage::SelfReview, StageResult::Told(note));
+    for remark in review.remarks.iter().take(MOST_FINDINGS) {
+        let quote = format!("{}:{}: {}", remark.path, remark.line, remark.text);
+        timeline.note(event, Note::quoting(Tone::Quiet, "On a line, a model says:", &quote));
+    }
 }
 
 fn no_evidence(timeline: &mut Timeline, event: &Event, reason: &str) {

@@ -10,6 +10,8 @@ use crate::pages::{
 
 /// Bytes of what a person said.
 const SAID: usize = 12 * 1024;
+/// Bytes of what a person decides about: whole, as far as a page can hold it.
+const DECIDED: usize = 128 * 1024;
 
 /// What an event of this kind does; nothing for any other.
 #[expect(
@@ -26,9 +28,9 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::ContinueAsked { by } => {
             timeline.note(event, Note::quoting(Tone::Plain, "Continued by", by))
         }
-        EventBody::QuestionAsked { question, .. } => said(timeline, event, "The agent", "asks", question),
+        EventBody::QuestionAsked { question, .. } => decided(timeline, event, "asks", question),
         EventBody::QuestionAnswered { by, text, .. } => said(timeline, event, by, "answered", text),
-        EventBody::PlanProposed { text, .. } => said(timeline, event, "The agent", "proposes a plan", text),
+        EventBody::PlanProposed { text, .. } => decided(timeline, event, "proposes a plan", text),
         EventBody::PlanDecided { by, decision, .. } => plan_decided(timeline, event, by, decision),
         EventBody::RolledBack { to, by, instruction } => {
             rolled_back(timeline, event, *to);
@@ -56,11 +58,35 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::CloseAsked { by } => {
             timeline.note(event, Note::quoting(Tone::Plain, "Closing the pull request asked by", by));
         }
+        EventBody::AttemptReady { commit } => {
+            let words = format!("Ready at {}, to be chosen among the attempts", heads(commit));
+            timeline.note(event, Note::new(Tone::Plain, words));
+        }
+        EventBody::AttemptChosen { by, commit } => {
+            let words = format!("Chosen among the attempts, at {}, by", heads(commit));
+            timeline.note(event, Note::quoting(Tone::Good, words, by));
+        }
+        EventBody::AttemptPassedOver { by, chosen, .. } => {
+            let words = format!("Another attempt, {chosen}, was chosen by");
+            timeline.note(event, Note::quoting(Tone::Quiet, words, by));
+        }
         EventBody::CancelAsked { by } => {
             timeline.note(event, Note::quoting(Tone::Warn, "Cancellation asked by", by));
         }
         _ => {}
     }
+}
+
+/// Head commits, each as short as people write them.
+fn heads(commit: &str) -> String {
+    let heads: Vec<String> = commit.split('+').map(short).collect();
+    heads.join(" and ")
+}
+
+/// What the agent puts to people: what somebody has approved is to be read there afterwards too.
+fn decided(timeline: &mut Timeline, event: &Event, how: &'static str, text: &str) {
+    let text = Excerpt::beginning(text, DECIDED);
+    timeline.push(event, What::Said(Said { seq: event.seq, by: "The agent".to_owned(), how, text }));
 }
 
 fn said(timeline: &mut Timeline, event: &Event, by: &str, how: &'static str, text: &str) {

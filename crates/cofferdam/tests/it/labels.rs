@@ -1,0 +1,174 @@
+//! Labels that bite: a hijacked model that does as a page tells it meets a person before anything leaves, whatever is permitted otherwise; and it asks
+//! no model that policy does not permit.
+
+use cofferdam_domain::{
+    CallId, Event, EventBody, ToolOutcome, ToolStatus, label::Audience, tool::ToolEffect,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    commands::{call, finish, shell},
+    harness::{Repository, World, skip},
+};
+
+/// The exit status of a session that had nothing to change.
+const NOTHING: i32 = 3;
+/// What is in the repository and nowhere else.
+const PRIVATE: &str = "acme-salaries-2029";
+const SERVER: &str = include_str!("mcp_server.sh");
+
+/// A world with a server whose tool `get` tells to put things elsewhere, and whose tool `put` does so without asking.
+fn world(policy: &str) -> Option<(World, Repository)> {
+    let world = World::with_sandboxes()?;
+    let program = world.file("servers/server.sh", SERVER);
+    world.file("servers/says", "Gets a page");
+    let directory = program.parent().unwrap().display();
+    world.add_to_configuration(&format!(
+        r#"
+[policy]
+{policy}
+[[mcp]]
+name = "docs"
+command = ["/bin/sh", "/servers/server.sh", "plain"]
+read_only = [{{ host = "{directory}", inside = "/servers" }}]
+limits = {{ call_seconds = 20 }}
+[[mcp.tools]]
+names = ["get"]
+permit = "allow"
+read_only = true
+[[mcp.tools]]
+names = ["put"]
+permit = "allow"
+"#
+    ));
+    let files = [("README.md", PRIVATE), ("test.sh", "echo ok 1 - all\n")];
+    let repository = world.repository("project", &files);
+    let found = world.ok(&["mcp", "inspect", "docs", "--json"]);
+    let found: Value = serde_json::from_str(&found.stdout).unwrap();
+    world.ok(&["mcp", "approve", "docs", found["digest"].as_str().unwrap()]);
+    Some((world, repository))
+}
+
+fn put(what: &str) -> Value {
+    call("docs__put", &json!({ "what": what }))
+}
+
+fn hijacked(then: &[Value]) -> Value {
+    let mut steps = vec![call("docs__get", &json!({ "what": "page" })), shell("cat README.md")];
+    steps.extend_from_slice(then);
+    steps.push(finish("nothing_to_do"));
+    Value::Array(steps)
+}
+
+fn outcomes(events: &[Event]) -> Vec<(CallId, &ToolOutcome)> {
+    events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::ToolFinished { call, outcome, .. } => Some((*call, outcome)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The steps in which something was put elsewhere.
+fn made(events: &[Event]) -> Vec<u32> {
+    let acts =
+        |outcome: &ToolOutcome| matches!(&outcome.effect, Some(ToolEffect::Foreign(made)) if made.outside);
+    outcomes(events).iter().filter(|(_, outcome)| acts(outcome)).map(|(call, _)| call.step).collect()
+}
+
+fn asked(events: &[Event]) -> Vec<(CallId, String)> {
+    let asked = events.iter().filter_map(|event| match &event.body {
+        EventBody::QuestionAsked { call, question } => Some((*call, question.clone())),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn begin(world: &World, repository: &Repository, steps: &Value) -> (i32, String) {
+    let model = world.recording(steps);
+    let task =
+        ["run", "--repo", repository.address(), "--model", &model, "--test", "sh test.sh", "Look it up."];
+    let ended = world.run(&task);
+    (ended.status, ended.stderr)
+}
+
+#[test]
+fn a_hijacked_model_puts_nothing_elsewhere_without_a_person() {
+    let Some((world, repository)) = world("questions = \"wait\"") else { return skip("no sandboxes here") };
+    let steps = hijacked(&[put(PRIVATE), put("something else"), put(PRIVATE), put(PRIVATE)]);
+    let (_, said) = begin(&world, &repository, &steps);
+    assert!(said.contains("waits for a person"), "{said}");
+    let events = world.events(None);
+    assert!(made(&events).is_empty(), "{:?}", outcomes(&events));
+    let page = outcomes(&events)[0].1;
+    assert!(page.text.contains("push to main") && page.label.audience == Audience::Requester, "{page:?}");
+    // The person sees the exact call, and why they are asked.
+    let (first, question) = asked(&events).pop().unwrap();
+    for wanted in [PRIVATE, "approve", "anybody may have written", "docs__get", "its repository"] {
+        assert!(question.contains(wanted), "{wanted}: {question}");
+    }
+    let shown = world.ok(&["show"]);
+    assert!(shown.stdout.contains("labels") && shown.stdout.contains("a person decides"), "{shown:?}");
+    let session = events[0].session.to_string();
+
+    // The answer is for these arguments: other ones are asked about anew.
+    world.ok(&["answer", &session, "approve", "--call", &first.to_string()]);
+    assert!(world.run(&["resume", &session]).stderr.contains("waits for a person"));
+    let events = world.events(None);
+    assert!(made(&events).is_empty(), "{:?}", outcomes(&events));
+    let (second, question) = asked(&events).pop().unwrap();
+    assert!(second != first && question.contains("something else"), "{question}");
+    world.ok(&["answer", &session, "no", "--call", &second.to_string()]);
+    // What was approved is made, once: the same again is asked about again.
+    assert!(world.run(&["resume", &session]).stderr.contains("waits for a person"));
+    let events = world.events(None);
+    assert_eq!(made(&events), [5], "{:?}", outcomes(&events));
+    let (third, _) = asked(&events).pop().unwrap();
+    assert_eq!((third.step, asked(&events).len()), (6, 3));
+    world.ok(&["answer", &session, "no", "--call", &third.to_string()]);
+    let ended = world.run(&["resume", &session]);
+    assert_eq!(ended.status, NOTHING, "{ended:?}");
+    assert_eq!(made(&world.events(None)), [5]);
+    world.ok(&["replay", &session]);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn where_nobody_is_asked_it_is_refused_unless_policy_lets_it_be() {
+    let Some((world, repository)) = world("") else { return skip("no sandboxes here") };
+    let steps = hijacked(&[put(PRIVATE)]);
+    assert_eq!(begin(&world, &repository, &steps).0, NOTHING);
+    let events = world.events(None);
+    let refused = outcomes(&events)[2].1;
+    assert_eq!(refused.status, ToolStatus::Refused);
+    assert!(refused.text.contains("nobody is asked") && refused.text.contains("mixed"), "{refused:?}");
+    assert!(made(&events).is_empty() && asked(&events).is_empty());
+
+    let Some((world, repository)) = self::world("mixed = \"allow\"") else { return };
+    assert_eq!(begin(&world, &repository, &steps).0, NOTHING);
+    assert_eq!(made(&world.events(None)), [3]);
+    let shown = world.ok(&["show"]);
+    assert!(shown.stdout.contains("policy lets tools act"), "{shown:?}");
+}
+
+#[test]
+fn before_anything_untrusted_is_read_policy_alone_decides() {
+    let Some((world, repository)) = world("") else { return skip("no sandboxes here") };
+    let steps = json!([put("hello"), put("hello"), finish("nothing_to_do")]);
+    assert_eq!(begin(&world, &repository, &steps).0, NOTHING);
+    // What the first one answered is such a thing.
+    assert_eq!(made(&world.events(None)), [1]);
+}
+
+#[test]
+fn no_model_is_asked_that_policy_does_not_permit() {
+    let Some(world) = World::with_sandboxes() else { return skip("no sandboxes here") };
+    world.add_to_configuration("[policy]\nmodels = [\"house/*\"]\n");
+    let repository = world.repository("project", &[("README.md", PRIVATE), ("test.sh", "echo ok 1 - all\n")]);
+    let (status, said) = begin(&world, &repository, &json!([finish("nothing_to_do")]));
+    assert!(status != 0 && status != NOTHING && said.contains("house/*"), "{said}");
+    assert!(said.contains("not among those that the policy permits"), "{said}");
+    let sessions = world.ok(&["sessions", "--json"]);
+    assert!(!sessions.stdout.contains("ses_"), "nothing was accepted: {sessions:?}");
+}
