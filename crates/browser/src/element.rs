@@ -51,9 +51,9 @@ impl Browser {
                 "{name} is no longer on the page, which has changed since that snapshot. Take a new one with `browser_snapshot`."
             ))
         };
-        let refused = |error: BrowserError| match error {
-            BrowserError::Refused { .. } | BrowserError::Nonsense(_) => gone(error),
-            other => other,
+        let refused = |error: BrowserError| {
+            let is_gone = matches!(error, BrowserError::Refused { .. } | BrowserError::Nonsense(_));
+            if is_gone { gone(error) } else { error }
         };
         let world = self.world(&place.frame).await.map_err(refused)?;
         let resolved = self

@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(first, Err(BrowserError::Silent { what: "ask", after: Duration::from_millis(50) }));
         let second = link.call(Some("S"), ("A.b", "ask"), json!({}), SOON);
         let (second, ()) = tokio::join!(second, async {
-            let mut asked = vec![0; 200];
+            let mut asked = [0; 200];
             let mut length = 0;
             while asked[..length].iter().filter(|byte| **byte == 0).count() < 2 {
                 length += theirs.read(&mut asked[length..]).await.unwrap();

@@ -111,6 +111,7 @@ enum Minds {
 
 impl Holdings {
     /// Takes note of what an event brings in.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events change nothing here")]
     pub fn apply(&mut self, at: Timestamp, body: &EventBody) {
         self.began.get_or_insert(at);
         let (part, body) = body.in_part();
@@ -198,6 +199,7 @@ impl Holdings {
     }
 
     /// The label of what an event brings in, and what that is.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events bring nothing in")]
     fn brought(&self, body: &EventBody) -> Option<(Label, String)> {
         Some(match body {
             EventBody::TaskAccepted { task } if task.parent.is_some() => {

@@ -44,7 +44,7 @@ pub struct Task {
     pub attempt: Option<Attempt>,
     /// The playbook whose words it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub playbook: Option<PlaybookUse>,
+    pub playbook: Option<Box<PlaybookUse>>,
     /// What else was wished.
     #[serde(flatten)]
     pub wishes: Wishes,
@@ -270,7 +270,7 @@ impl Task {
     /// The same task, as a playbook words it.
     #[must_use]
     pub fn by_playbook(mut self, playbook: PlaybookUse) -> Self {
-        self.playbook = Some(playbook);
+        self.playbook = Some(Box::new(playbook));
         self.content_hash = self.hash();
         self
     }

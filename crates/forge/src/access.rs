@@ -58,7 +58,7 @@ impl Access {
     }
 
     /// The same to a repository that everybody on the internet may read, if `public`.
-    pub(crate) fn to_public(mut self, public: bool) -> Self {
+    pub(crate) fn open_to_all(mut self, public: bool) -> Self {
         self.public = public;
         self
     }

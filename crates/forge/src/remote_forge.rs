@@ -82,7 +82,7 @@ impl RemoteForge {
         let public = found.public && self.site.is_open();
         let access =
             Access::new(forge, self.org, self.talk.clone(), At { id: found.id, path: found.path }, url);
-        Ok(access.to_public(public))
+        Ok(access.open_to_all(public))
     }
 
     /// An account as commits name it: by the address that the forge itself takes for it.

@@ -91,6 +91,7 @@ impl Fold {
         std::mem::take(&mut self.done)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each kind of event")]
     fn apply(&mut self, body: &EventBody) {
         match body {
             EventBody::TaskAccepted { task } => self.accepted(task),

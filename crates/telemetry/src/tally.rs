@@ -257,6 +257,7 @@ impl Tally {
     }
 
     /// An event is in the log.
+    #[expect(clippy::too_many_lines, reason = "a line for each kind of event")]
     pub fn event(&self, event: &Event) {
         // One of several repositories counts like the only one.
         match event.body.in_part().1 {

@@ -165,12 +165,9 @@ impl Held<'_> {
             };
         self.state.shown = None;
         if given_up {
-            let why = match error {
-                BrowserError::Silent { .. } => {
-                    " Its script may run in a circle, or the page may be too large."
-                }
-                _ => "",
-            };
+            let silent = matches!(error, BrowserError::Silent { .. });
+            let why =
+                if silent { " Its script may run in a circle, or the page may be too large." } else { "" };
             return Err(Failure(format!(
                 "{}{why} Its tab was closed; there is an empty one. Whether the call had an effect is not known.",
                 sentence(&error)

@@ -47,7 +47,7 @@ pub(crate) async fn collect(mut context: StageContext) -> Result<Done, WorkerErr
         return offered(&context).await;
     }
     let parts = &context.parts;
-    let base = match base::workspace(&context).await? {
+    let base = match Box::pin(base::workspace(&context)).await? {
         Ok(base) => base,
         Err(reason) => return Ok(Done::Impossible(reason)),
     };

@@ -29,7 +29,7 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
     }
     match stage {
         Stage::Repository => base::find(&context).await,
-        Stage::Sandbox => sandbox(&context).await,
+        Stage::Sandbox => Box::pin(sandbox(&context)).await,
         Stage::Collect => Box::pin(collect::collect(context)).await,
         Stage::Examine => collect::examine(&context).await,
         Stage::Evidence { side: Side::Base } => evidence::run(&context, Side::Base).await,

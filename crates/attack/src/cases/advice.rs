@@ -67,18 +67,16 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// What the session found of instructions.
 fn found(attacked: &Attacked) -> Result<&Instructions> {
-    let found = attacked.events.iter().find_map(|event| match &event.body {
-        EventBody::InstructionsFound(found) => Some(&**found),
-        _ => None,
+    let found = attacked.events.iter().find_map(|event| {
+        if let EventBody::InstructionsFound(found) = &event.body { Some(&**found) } else { None }
     });
     found.ok_or_else(|| Problem::Open("the session does not say what instructions it found".to_owned()))
 }
 
 /// What the session was given for good.
 fn fixed(attacked: &Attacked) -> Result<&Fixed> {
-    let fixed = attacked.events.iter().find_map(|event| match &event.body {
-        EventBody::PolicyFixed(fixed) => Some(&**fixed),
-        _ => None,
+    let fixed = attacked.events.iter().find_map(|event| {
+        if let EventBody::PolicyFixed(fixed) = &event.body { Some(&**fixed) } else { None }
     });
     fixed.ok_or_else(|| Problem::Broken("the session has no policy".to_owned()))
 }

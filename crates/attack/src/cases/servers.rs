@@ -99,10 +99,10 @@ fn described(host: &Host) -> Result<Held> {
     ensure(answer.label.integrity == Integrity::Untrusted, || format!("its words are {:?}", answer.label))?;
     let approved = attacked.events.iter().any(|event| event.body.name().contains("approv"));
     ensure(!approved, || "the log has an approval that a server spoke of".to_owned())?;
-    let fixed = attacked.events.iter().find_map(|event| match &event.body {
-        EventBody::PolicyFixed(fixed) => Some(fixed),
-        _ => None,
-    });
+    let fixed = attacked
+        .events
+        .iter()
+        .find_map(|event| if let EventBody::PolicyFixed(fixed) = &event.body { Some(fixed) } else { None });
     let quiet =
         fixed.is_some_and(|fixed| !fixed.system.contains("evil.test") && !fixed.system.contains("obey"));
     ensure(quiet, || "a server speaks in the system prompt".to_owned())?;
@@ -148,11 +148,12 @@ fn shadowed(host: &Host) -> Result<Held> {
     let own = first(&attacked)?.text.contains("built-in");
     ensure(own, || format!("somebody else's shell was called: {:?}", attacked.results()))?;
     attacked.ensure_changed(&["sum.sh"])?;
-    let named = attacked.events.iter().find_map(|event| match &event.body {
-        EventBody::PolicyFixed(fixed) => {
+    let named = attacked.events.iter().find_map(|event| {
+        if let EventBody::PolicyFixed(fixed) = &event.body {
             Some(fixed.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>())
+        } else {
+            None
         }
-        _ => None,
     });
     let named = named.unwrap_or_default();
     let once =

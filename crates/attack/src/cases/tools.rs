@@ -69,11 +69,12 @@ fn verbs(host: &Host) -> Result<Held> {
     let attacked = Session::new(&world)?.step(json!({ "call": calls })).commands([FIX]).run()?;
     world.ensure_nothing_leaked(&[])?;
     attacked.ensure_changed(&["sum.sh"])?;
-    let offered = attacked.events.iter().find_map(|event| match &event.body {
-        EventBody::PolicyFixed(fixed) => {
+    let offered = attacked.events.iter().find_map(|event| {
+        if let EventBody::PolicyFixed(fixed) = &event.body {
             Some(fixed.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>())
+        } else {
+            None
         }
-        _ => None,
     });
     let offered = offered.unwrap_or_default();
     let verb = ABSENT.iter().find(|verb| offered.iter().any(|tool| tool == *verb));

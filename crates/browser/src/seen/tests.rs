@@ -1,3 +1,5 @@
+//! What is remembered of a page, whatever the browser says of it.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! An outline of a page, whatever the browser says of it.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -34,6 +34,8 @@ pub(crate) async fn sessions(app: &App, arguments: &SessionsArguments) -> Result
 
 fn line(app: &App, row: &Line) -> String {
     let (state, style) = state(row);
+    // What works for others.
+    let further_in = if row.parent.is_some() { "  ↳ " } else { "" };
     let created = i64::try_from(row.created.0)
         .ok()
         .and_then(|millis| Timestamp::from_millisecond(millis).ok())
@@ -43,8 +45,7 @@ fn line(app: &App, row: &Line) -> String {
         "{}  {created}  {}  {}  {}",
         row.id,
         app.terminal.paint(style, &format!("{state:<13}")),
-        // What works for others stands further in.
-        format!("{}{}", if row.parent.is_some() { "  ↳ " } else { "" }, excerpt(&row.title, 60)),
+        further_in.to_owned() + &excerpt(&row.title, 60),
         app.terminal.paint(Style::Dim, &inert(&row.repository))
     )
 }

@@ -102,6 +102,7 @@ impl Timeline {
             .collect()
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each kind of event")]
     fn texts(&mut self, body: &EventBody) -> Vec<String> {
         let terminal = self.terminal;
         let paint = |style, text: &str| terminal.paint(style, text);

@@ -1,3 +1,5 @@
+//! When what outsiders may have written and what is not public have come together.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -105,7 +105,7 @@ pub(crate) async fn fork_several(
     for (attempt, model) in attempts.each(new) {
         let Origin { session, at, model: usual, instruction } = origin.clone();
         let model = model.or(usual);
-        match fork_as(signed, session, attempt.session(), at, model, instruction, Some(attempt)).await {
+        match fork_as(signed, (session, at), attempt.session(), (model, instruction), Some(attempt)).await {
             Ok(session) => made.push(session),
             Err(problem) => return Err(take_back(signed, made, problem).await),
         }

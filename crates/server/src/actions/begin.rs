@@ -102,27 +102,25 @@ pub(crate) async fn fork(
     model: Option<String>,
     instruction: Option<String>,
 ) -> Result<SessionId, Problem> {
-    fork_as(signed, session, new, at, model, instruction, None).await
+    fork_as(signed, (session, at), new, (model, instruction), None).await
 }
 
 /// The same, as one of several attempts.
 pub(super) async fn fork_as(
     signed: &Signed,
-    session: SessionId,
+    (session, at): (SessionId, Seq),
     new: SessionId,
-    at: Seq,
-    model: Option<String>,
-    instruction: Option<String>,
+    (model, instruction): (Option<String>, Option<String>),
     attempt: Option<Attempt>,
 ) -> Result<SessionId, Problem> {
     let instruction = instruction.map(|text| super::text("instruction", text)).transpose()?;
     check_wishes(signed, &Wishes { model: model.clone(), ..Wishes::default() }).await?;
     let row = signed.tenant.session(session).await?;
     let log = events(signed, session).await?;
-    let fixed = log.iter().rev().find_map(|event| match &event.body {
-        EventBody::PolicyFixed(fixed) => Some(fixed),
-        _ => None,
-    });
+    let fixed = log
+        .iter()
+        .rev()
+        .find_map(|event| if let EventBody::PolicyFixed(fixed) = &event.body { Some(fixed) } else { None });
     check_model(fixed.and_then(|fixed| fixed.policy.models.as_deref()), model.as_deref())?;
     let bodies = effective::fork(&log, at, Fork { by: signed.name(), model, instruction, attempt })
         .map_err(no_way_back)?;

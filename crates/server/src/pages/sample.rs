@@ -444,6 +444,7 @@ pub(crate) fn delivery(words: Words) -> Vec<EventBody> {
 }
 
 /// The kinds of events that the other samples have none of.
+#[expect(clippy::too_many_lines, reason = "one of each kind of event")]
 pub(crate) fn rest(words: Words) -> Vec<EventBody> {
     let call = CallId { step: 9, index: 0 };
     let text = words("1. Read\n2. Change\n3. Test");

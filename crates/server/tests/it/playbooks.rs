@@ -75,7 +75,7 @@ async fn a_playbook_is_kept_by_admins_and_begun_by_members(kind: Kind) {
     let plain = Task::new(first.prompt.clone(), "/srv/a".into(), None, first.requester.clone(), first.source);
     let plain = plain.unwrap().with(first.wishes.clone()).unwrap();
     assert_eq!(
-        plain.by_playbook(by).content_hash,
+        plain.by_playbook(*by).content_hash,
         first.content_hash,
         "its hash covers which playbook it was"
     );

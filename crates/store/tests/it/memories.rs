@@ -122,7 +122,7 @@ pub(crate) async fn a_proposal_becomes_a_memory_by_its_digest_and_once(subject: 
         source: MemorySource::Session { session, approved_by: "ann".into() },
         at: Timestamp(5000),
     };
-    assert_eq!(store.memories(org(1)).await.unwrap(), [memory.clone()]);
+    assert_eq!(store.memories(org(1)).await.unwrap(), std::slice::from_ref(&memory));
     assert_eq!(memory.digest(), good.digest());
 
     let rejected = store.reject_memory(org(1), bad.id).await.unwrap();

@@ -74,7 +74,8 @@ fn add(sum: &mut [u64; 5], pixel: &[u8], weight: u64) {
 fn put(bytes: &mut Vec<u8>, sum: &[u64; 5], channels: usize) {
     let [red, green, blue, opaque, weight] = *sum;
     let mean = |sum: u64, of: u64| {
-        let mean = if of == 0 { 0 } else { (sum + of / 2) / of };
+        // Where nothing is opaque there is no colour.
+        let mean = (sum + of / 2).checked_div(of).unwrap_or_default();
         u8::try_from(mean).unwrap_or(u8::MAX)
     };
     let colours = [mean(red, opaque), mean(green, opaque), mean(blue, opaque)];

@@ -210,6 +210,7 @@ impl Search<'_> {
 }
 
 /// The reason for people, where trying again would not help, or where the only thing that is wrong is an address that a text has made up.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other errors are passed on")]
 fn refused(error: WorkerError) -> Result<String, WorkerError> {
     match &error {
         WorkerError::OtherRepository(_) => {

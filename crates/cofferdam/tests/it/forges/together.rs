@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// Waits until the forge shows that this commit has passed the gate.
+async fn passed_the_gate(scene: &Scene<'_>, path: &str, head: &str) {
+    let (asked, token) = (format!("/repos/{path}/commits/{head}/statuses"), scene.ann.token.clone());
+    scene
+        .until("status", LONG, async |scene| {
+            let statuses = scene.gitea.must(&token, "GET", &asked, None).await;
+            let gate =
+                |status: &Value| status["context"] == "cofferdam/gate" && status["status"] == "success";
+            statuses.as_array()?.iter().any(gate).then_some(())
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_together_is_asked_for_once() {
     let Some(world) = World::with_sandboxes() else { return };
@@ -52,17 +65,7 @@ async fn what_belongs_together_is_asked_for_once() {
     assert_eq!(heads[1].2["head"]["ref"], branch);
     let session: SessionId = branch.strip_prefix("cofferdam/").unwrap().parse().unwrap();
     for (path, head, _) in &heads {
-        let asked = format!("/repos/{path}/commits/{head}/statuses");
-        scene
-            .until("status", LONG, async |scene| {
-                let statuses = scene.gitea.must(token, "GET", &asked, None).await;
-                let done = statuses
-                    .as_array()?
-                    .iter()
-                    .any(|status| status["context"] == "cofferdam/gate" && status["status"] == "success");
-                done.then_some(())
-            })
-            .await;
+        passed_the_gate(&scene, path, head).await;
     }
 
     let log = scene.log(session);

@@ -43,8 +43,8 @@ pub(super) async fn skill(
     Named((name, digest)): Named<(String, Digest)>,
 ) -> Result<Html, Problem> {
     for_admins(&signed, "skills")?;
-    let found = signed.tenant.skills().await?.into_iter();
-    let found = found.filter(|skill| skill.name == name && skill.digest == digest).next_back();
+    let mut found = signed.tenant.skills().await?.into_iter();
+    let found = found.rfind(|skill| skill.name == name && skill.digest == digest);
     let seen = seen(found.ok_or_else(|| Problem::not_found("skill"))?)?;
     let content = skills::show(&seen, signed.now());
     Ok(page(&signed, Place::Settings, &seen.skill.name, &content))

@@ -27,6 +27,7 @@ const REASONING: usize = 6 * 1024;
 /// Calls of one step.
 const MOST_CALLS: usize = 48;
 
+#[expect(clippy::too_many_lines, reason = "a line for each kind of event")]
 pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
     match event.body.in_part().1 {
         EventBody::Claimed { worker, fence } => timeline.note(event, claimed(worker, *fence)),
