@@ -287,20 +287,29 @@ fn the_approved_plan_outlives_a_compaction() {
 #[test]
 fn a_budget_that_is_used_up_waits_for_a_person_or_the_next_day() {
     let exceeded = || EventBody::BudgetExceeded { what: "the day's budget is used up".into() };
-    let mut world = World::scripted(fixed(), vec![read("1"), read("2")]);
-    world.claim();
-    world.happen(vec![exceeded()]);
-    waits_for(&mut world, WaitingFor::Budget);
-    world.happen(vec![go_on()]);
-    assert!(!world.in_flight.is_empty());
-    world.happen(vec![exceeded()]);
-    waits_for(&mut world, WaitingFor::Budget);
-    world.claim();
-    assert!(world.in_flight.is_empty(), "it is still the same day");
-    world.wait(24 * 60 * 60 * 1000);
-    world.claim();
-    assert_eq!(world.go_on(), Outcome::Succeeded);
-    replays(&world);
+    for rules in [1, 2] {
+        let mut world = World::scripted(fixed(), vec![read("1"), read("2")]);
+        world.fixed.rules = rules;
+        world.claim();
+        world.happen(vec![exceeded()]);
+        waits_for(&mut world, WaitingFor::Budget);
+        world.happen(vec![go_on()]);
+        assert!(!world.in_flight.is_empty());
+        world.happen(vec![exceeded()]);
+        waits_for(&mut world, WaitingFor::Budget);
+        world.claim();
+        if rules >= 2 {
+            assert!(!world.in_flight.is_empty(), "whoever takes it looks whether there is more now");
+            world.happen(vec![exceeded()]);
+            waits_for(&mut world, WaitingFor::Budget);
+        } else {
+            assert!(world.in_flight.is_empty(), "it is still the same day");
+        }
+        world.wait(24 * 60 * 60 * 1000);
+        world.claim();
+        assert_eq!(world.go_on(), Outcome::Succeeded);
+        replays(&world);
+    }
 }
 
 #[test]

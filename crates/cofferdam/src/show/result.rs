@@ -16,6 +16,12 @@ use cofferdam_gate::EgressFacts;
 use super::{size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
+/// Whether the session has tools that change the world outside.
+fn acts_outside(events: &[Event]) -> bool {
+    let acts = |body: &EventBody| matches!(body, EventBody::PolicyFixed(fixed) if fixed.foreign.tools.iter().any(|tool| !tool.read_only));
+    events.iter().any(|event| acts(&event.body))
+}
+
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.
 pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Event]) {
     let agent = Agent::of(session, events);
@@ -54,7 +60,8 @@ pub(crate) fn show_result(terminal: Terminal, session: SessionId, events: &[Even
     if !egress.is_empty() {
         row("network", &network(session, &egress));
     }
-    if let Some((mixture, with)) = mixed_since(events) {
+    // Where nothing could be done outside, nothing follows from it.
+    if let Some((mixture, with)) = mixed_since(events).filter(|_| acts_outside(events)) {
         let text = format!("since event {}: {}; {}", with.0, mixture.in_words(), mixture.consequence());
         row("labels", &inert(&text));
     }

@@ -87,7 +87,7 @@ impl Lab {
 }
 
 /// What a server needs to be this host for whoever believes the root certificate beside it.
-pub(crate) fn authority(host: &str) -> (Arc<ServerConfig>, String) {
+fn authority(host: &str) -> (Arc<ServerConfig>, String) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, "Lab");

@@ -123,7 +123,11 @@ impl<'w> Scene<'w> {
     async fn standing(&self, wanted: &str) -> SlackMessage {
         self.until(wanted, async || {
             let mut said = self.slack.said(Slack::CHANNEL).into_iter();
-            said.find(|message| what(message) == "task" && message.text.contains(wanted))
+            // The link stands in its text until there is something more to say.
+            let says = |message: &SlackMessage| {
+                message.text.contains(wanted) || message.blocks.to_string().contains(wanted)
+            };
+            said.find(|message| what(message) == "task" && says(message))
         })
         .await
     }
