@@ -17,7 +17,7 @@ pub enum BrowserError {
         after: Duration,
     },
     /// The page's process died.
-    #[error("the page has crashed: its process died, mostly for lack of memory")]
+    #[error("the page has crashed: its process died")]
     Crashed,
     /// The tab is not there any more.
     #[error("the tab was closed meanwhile")]

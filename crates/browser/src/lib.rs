@@ -5,7 +5,7 @@
 //!
 //! What it never does: start a process, open a connection, or believe what comes from the other end. The browser runs in a sandbox among
 //! programs that may pose as it, and shows pages of anybody: messages are bounded before they are parsed, strings before they are kept, and
-//! every string of a page's is quoted, with characters that cannot be seen written out, before it stands in a text ([`quoted`]).
+//! every string of a page's is quoted, with characters that cannot be seen written out, before it stands in a text ([`quoted()`]).
 //!
 //! Where to start reading: `wire.rs` (what comes in), `link.rs` (questions and answers), `seen.rs` (what pages do of themselves), then
 //! `browser.rs` (what can be asked).
