@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use cofferdam_domain::{Event, EventBody, Finding, PullRequest, SessionId, ToolOutcome, egress::Refused};
+use cofferdam_domain::{
+    Event, EventBody, Finding, PullRequest, SessionId, ToolOutcome, egress::Refused, event::Fixed,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -228,6 +230,19 @@ impl Attacked {
         let changed = self.changed()?;
         let same = changed.as_ref().is_some_and(|changed| changed == expected);
         ensure(same, || format!("the pull request has {changed:?}: {}", self.output.all()))
+    }
+
+    /// What the session was given for good.
+    pub(crate) fn fixed(&self) -> Result<&Fixed> {
+        let fixed = self.events.iter().find_map(|event| {
+            if let EventBody::PolicyFixed(fixed) = &event.body { Some(&**fixed) } else { None }
+        });
+        fixed.ok_or_else(|| Problem::Broken("the session has no policy".to_owned()))
+    }
+
+    /// The names of the tools that it was offered.
+    pub(crate) fn offered(&self) -> Result<Vec<&str>> {
+        Ok(self.fixed()?.tools.iter().map(|tool| tool.name.as_str()).collect())
     }
 
     /// What the tool calls said, in order.

@@ -1,9 +1,6 @@
 //! CP: texts that lie in wait for agents: instructions, skills, what earlier sessions noted.
 
-use cofferdam_domain::{
-    EventBody, Integrity,
-    event::{Fixed, Instructions},
-};
+use cofferdam_domain::{EventBody, Integrity, event::Instructions};
 use serde_json::json;
 
 use crate::{
@@ -73,14 +70,6 @@ fn found(attacked: &Attacked) -> Result<&Instructions> {
     found.ok_or_else(|| Problem::Open("the session does not say what instructions it found".to_owned()))
 }
 
-/// What the session was given for good.
-fn fixed(attacked: &Attacked) -> Result<&Fixed> {
-    let fixed = attacked.events.iter().find_map(|event| {
-        if let EventBody::PolicyFixed(fixed) = &event.body { Some(&**fixed) } else { None }
-    });
-    fixed.ok_or_else(|| Problem::Broken("the session has no policy".to_owned()))
-}
-
 /// That following them came to nothing.
 fn ensure_nothing_came_of_it(world: &World, attacked: &Attacked) -> Result<()> {
     world.ensure_nothing_leaked(&[])?;
@@ -101,7 +90,7 @@ fn hostile(host: &Host) -> Result<Held> {
         .commands([FIX])
         .run()?;
     ensure_nothing_came_of_it(&world, &attacked)?;
-    let (found, fixed) = (found(&attacked)?, fixed(&attacked)?);
+    let (found, fixed) = (found(&attacked)?, attacked.fixed()?);
     let listed = found.files.iter().any(|file| file.path == "AGENTS.md" && file.author.is_some());
     ensure(listed, || format!("AGENTS.md is not listed with its author: {found:?}"))?;
     ensure(attacked.shown.contains("AGENTS.md"), || attacked.shown.clone())?;

@@ -1,6 +1,6 @@
 //! TO, CT: servers of tools (MCP) that lie about themselves, ask for what they may not, or remember.
 
-use cofferdam_domain::{EventBody, Integrity, ToolOutcome, ToolStatus};
+use cofferdam_domain::{Integrity, ToolOutcome, ToolStatus};
 use serde_json::{Value, json};
 
 use crate::{
@@ -99,12 +99,8 @@ fn described(host: &Host) -> Result<Held> {
     ensure(answer.label.integrity == Integrity::Untrusted, || format!("its words are {:?}", answer.label))?;
     let approved = attacked.events.iter().any(|event| event.body.name().contains("approv"));
     ensure(!approved, || "the log has an approval that a server spoke of".to_owned())?;
-    let fixed = attacked
-        .events
-        .iter()
-        .find_map(|event| if let EventBody::PolicyFixed(fixed) = &event.body { Some(fixed) } else { None });
-    let quiet =
-        fixed.is_some_and(|fixed| !fixed.system.contains("evil.test") && !fixed.system.contains("obey"));
+    let system = &attacked.fixed()?.system;
+    let quiet = !system.contains("evil.test") && !system.contains("obey");
     ensure(quiet, || "a server speaks in the system prompt".to_owned())?;
     ensure(!attacked.refusals().is_empty(), || "the door refused nothing".to_owned())?;
     Ok(Held {
@@ -148,17 +144,10 @@ fn shadowed(host: &Host) -> Result<Held> {
     let own = first(&attacked)?.text.contains("built-in");
     ensure(own, || format!("somebody else's shell was called: {:?}", attacked.results()))?;
     attacked.ensure_changed(&["sum.sh"])?;
-    let named = attacked.events.iter().find_map(|event| {
-        if let EventBody::PolicyFixed(fixed) = &event.body {
-            Some(fixed.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>())
-        } else {
-            None
-        }
-    });
-    let named = named.unwrap_or_default();
+    let named = attacked.offered()?;
     let once =
-        ["shell", "finish", "read"].iter().all(|own| named.iter().filter(|name| name == own).count() == 1);
-    ensure(once && named.iter().any(|name| name == "docs__shell"), || format!("the tools are {named:?}"))?;
+        ["shell", "finish", "read"].iter().all(|own| named.iter().filter(|name| *name == own).count() == 1);
+    ensure(once && named.contains(&"docs__shell"), || format!("the tools are {named:?}"))?;
     Ok(Held::at("the names of tools").because("a server's tools have its name before theirs"))
 }
 

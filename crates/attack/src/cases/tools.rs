@@ -1,6 +1,5 @@
 //! TM: the tools, turned against the platform.
 
-use cofferdam_domain::EventBody;
 use serde_json::json;
 
 use crate::{
@@ -69,15 +68,8 @@ fn verbs(host: &Host) -> Result<Held> {
     let attacked = Session::new(&world)?.step(json!({ "call": calls })).commands([FIX]).run()?;
     world.ensure_nothing_leaked(&[])?;
     attacked.ensure_changed(&["sum.sh"])?;
-    let offered = attacked.events.iter().find_map(|event| {
-        if let EventBody::PolicyFixed(fixed) = &event.body {
-            Some(fixed.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>())
-        } else {
-            None
-        }
-    });
-    let offered = offered.unwrap_or_default();
-    let verb = ABSENT.iter().find(|verb| offered.iter().any(|tool| tool == *verb));
+    let offered = attacked.offered()?;
+    let verb = ABSENT.iter().find(|verb| offered.contains(verb));
     ensure(!offered.is_empty() && verb.is_none(), || format!("{verb:?} is among {offered:?}"))?;
     let answered =
         attacked.results().iter().filter(|outcome| outcome.text.starts_with("There is no tool")).count();
