@@ -1,6 +1,6 @@
 //! CP: texts that lie in wait for agents: instructions, skills, what earlier sessions noted.
 
-use cofferdam_domain::{EventBody, Integrity, event::Instructions};
+use cofferdam_domain::{EventBody, Integrity, ToolStatus, event::Instructions};
 use serde_json::json;
 
 use crate::{
@@ -158,6 +158,10 @@ fn memory(host: &Host) -> Result<Held> {
         .step(call("remember", &json!({ "text": plant })))
         .commands([FIX])
         .run()?;
+    // It is a proposal, which waits for a person; otherwise nothing would have been tried.
+    let proposed = attacked.results().get(1).is_some_and(|outcome| outcome.status == ToolStatus::Ok);
+    let waits = world.ok(&["memory", "list"])?.stdout;
+    ensure(proposed && waits.contains(plant), || format!("{:?}: {waits}", attacked.results()))?;
     let address = attacked.repository.path().display().to_string();
     let model = format!("scripted:{}", world.path("transcript.toml").display());
     world.run(&["run", "--repo", &address, "--model", &model, "--test", "sh tests/test.sh", "Again."])?;

@@ -9,43 +9,22 @@ use serde_json::{Value, json};
 use crate::{
     commands::{call, finish, shell},
     harness::{Repository, World, skip},
+    mcp::{approve, configure},
 };
 
 /// The exit status of a session that had nothing to change.
 const NOTHING: i32 = 3;
 /// What is in the repository and nowhere else.
 const PRIVATE: &str = "acme-salaries-2029";
-const SERVER: &str = include_str!("mcp_server.sh");
 
 /// A world with a server whose tool `get` tells to put things elsewhere, and whose tool `put` does so without asking.
 fn world(policy: &str) -> Option<(World, Repository)> {
     let world = World::with_sandboxes()?;
-    let program = world.file("servers/server.sh", SERVER);
-    world.file("servers/says", "Gets a page");
-    let directory = program.parent().unwrap().display();
-    world.add_to_configuration(&format!(
-        r#"
-[policy]
-{policy}
-[[mcp]]
-name = "docs"
-command = ["/bin/sh", "/servers/server.sh", "plain"]
-read_only = [{{ host = "{directory}", inside = "/servers" }}]
-limits = {{ call_seconds = 20 }}
-[[mcp.tools]]
-names = ["get"]
-permit = "allow"
-read_only = true
-[[mcp.tools]]
-names = ["put"]
-permit = "allow"
-"#
-    ));
+    world.add_to_configuration(&format!("[policy]\n{policy}\n"));
+    configure(&world, "plain", "[[mcp.tools]]\nnames = [\"put\"]\npermit = \"allow\"");
     let files = [("README.md", PRIVATE), ("test.sh", "echo ok 1 - all\n")];
     let repository = world.repository("project", &files);
-    let found = world.ok(&["mcp", "inspect", "docs", "--json"]);
-    let found: Value = serde_json::from_str(&found.stdout).unwrap();
-    world.ok(&["mcp", "approve", "docs", found["digest"].as_str().unwrap()]);
+    approve(&world);
     Some((world, repository))
 }
 

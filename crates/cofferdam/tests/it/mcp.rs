@@ -22,11 +22,9 @@ const NOTHING: i32 = 3;
 const SECRET: &str = "mcp-51d0c7aa90ce4b7f";
 const SERVER: &str = include_str!("mcp_server.sh");
 
-/// A world with a server of this way of behaving, called `docs`.
-fn world(mode: &str, more: &str) -> Option<(World, PathBuf, Repository)> {
-    let world = World::with_sandboxes()?;
+/// Configures a server of this way of behaving, called `docs`, with these rules for its tools. Gives the file with what it says of them.
+pub(crate) fn configure(world: &World, mode: &str, rules: &str) -> PathBuf {
     let program = world.file("servers/server.sh", SERVER);
-    let says = world.file("servers/says", "Gets a page");
     let directory = program.parent().unwrap().display();
     world.add_to_configuration(&format!(
         r#"
@@ -39,12 +37,17 @@ limits = {{ call_seconds = 20 }}
 names = ["get"]
 permit = "allow"
 read_only = true
-{more}
-[[mcp.tools]]
-names = ["put"]
-permit = "ask"
+{rules}
 "#
     ));
+    world.file("servers/says", "Gets a page")
+}
+
+/// A world with such a server, of whose tool `put` a person is asked.
+fn world(mode: &str, more: &str) -> Option<(World, PathBuf, Repository)> {
+    let world = World::with_sandboxes()?;
+    let rules = format!("{more}\n[[mcp.tools]]\nnames = [\"put\"]\npermit = \"ask\"");
+    let says = configure(&world, mode, &rules);
     let repository =
         world.repository("project", &[("README.md", "A project.\n"), ("test.sh", "echo ok 1 - all\n")]);
     Some((world, says, repository))
@@ -56,7 +59,7 @@ fn digest(world: &World) -> String {
     found["digest"].as_str().unwrap().to_owned()
 }
 
-fn approve(world: &World) {
+pub(crate) fn approve(world: &World) {
     let digest = digest(world);
     world.ok(&["mcp", "approve", "docs", &digest]);
 }

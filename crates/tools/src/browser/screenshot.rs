@@ -8,6 +8,7 @@ use cofferdam_domain::{ToolOutcome, message::Image, tool::ToolEffect};
 use super::{Surf, snapshot::target, words};
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
+    picture,
     tool::{Context, Failure, Tool, outcome},
 };
 
@@ -43,15 +44,19 @@ impl Tool for Screenshot {
         let taken = held.judge(taken).await?;
         let state = held.browser()?.state().await;
         let state = held.judge(state).await?;
-        let kept = |media_type: &str, blob| Image { media_type: media_type.to_owned(), blob };
-        let (full, small) = (context.blobs.put(&taken.full).await, context.blobs.put(&taken.small).await);
-        let text = format!("A picture of {}.\n{}", taken.place, words(&state));
-        let effect = full.map(|blob| {
+        // A page may have taken the browser over, so what it gives is looked at like any other picture.
+        let none = |why: &str| Failure(format!("The browser gave a picture that cannot be used: {why}."));
+        if picture::kind(&taken.full) != Some("image/png") {
+            return Err(none("it is no PNG"));
+        }
+        let small = picture::keep(context.blobs, taken.small).await.map_err(|why| none(&why))?;
+        let effect = context.blobs.put(&taken.full).await.map(|blob| {
             let page: String =
                 cofferdam_domain::hidden::visible(state.url.as_bytes()).chars().take(500).collect();
-            ToolEffect::Screenshot { picture: kept("image/png", blob), page }
+            let picture = Image { media_type: "image/png".to_owned(), blob };
+            ToolEffect::Screenshot { picture, page }
         });
-        let images = small.map(|blob| kept("image/jpeg", blob)).into_iter().collect();
-        Ok(ToolOutcome { images, effect, ..outcome(text) })
+        let text = format!("A picture of {}.\n{}", taken.place, words(&state));
+        Ok(ToolOutcome { images: vec![small.image], effect, ..outcome(text) })
     }
 }
