@@ -106,8 +106,11 @@ async fn what_is_counted_for_a_user_is_not_counted_for_its_neighbours() {
         process.stir(crate::support::LONG).await;
         taken.push_str(&String::from_utf8_lossy(&process.take_output()));
     }
-    assert_eq!(sh(&*modest, "python3 /tmp/take.py").await, taken, "as many as if it were alone");
-    assert!(taken.trim().parse::<u32>().unwrap() <= 4096, "{taken}");
+    let number = |printed: String| printed.trim().parse::<u32>().unwrap();
+    let (first, second) = (number(taken), number(sh(&*modest, "python3 /tmp/take.py").await));
+    // A signal that is on its way to one of a sandbox's own processes is counted as well, for a moment.
+    assert!(first.abs_diff(second) <= 16, "as many as if it were alone: {second} beside {first}");
+    assert!((1000..=4096).contains(&first), "{first}");
     greedy.destroy().await.unwrap();
     modest.destroy().await.unwrap();
 }

@@ -53,6 +53,8 @@ const UPPER: &str = "upper";
 const WORK: &str = "work";
 const HOME: &str = "home";
 const CACHES: &str = "caches";
+/// How often a layer that others change is looked at again before a sandbox is refused. Each change is whole and takes far longer than a look.
+const LOOKS: usize = 16;
 
 /// Where a layer keeps what its sandbox wrote to the workspace since the last snapshot: a directory that can be a lower layer of later
 /// sandboxes.
@@ -74,31 +76,39 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Makes what is missing of a layer.
+    /// Makes what is missing of a layer. Where somebody changes it at the same time (parts are merged in the background), it is looked at again.
     pub(super) fn prepare(path: &Path, owner: Owner) -> Result<Self, SandboxError> {
         make(path, None).map_err(setup(path))?;
-        let stack = Stack::read(path).map_err(|error| setup(path)(io::Error::other(error)))?;
+        for _ in 0..LOOKS {
+            let stack = Stack::read(path).map_err(|error| setup(path)(io::Error::other(error)))?;
+            if let Some(layer) = Self::prepare_as(path, &stack, owner).map_err(setup(path))? {
+                return Ok(layer);
+            }
+        }
+        Err(setup(path)(io::Error::other("it was changed at the same time, again and again; try once more")))
+    }
+
+    /// The layer as `stack` says that it is; `None` if it says something else by the time that it is locked.
+    fn prepare_as(path: &Path, stack: &Stack, owner: Owner) -> io::Result<Option<Self>> {
         let frozen = stack.mounted();
         let too_deep = frozen.len() > SQUASH_DEPTH;
-        let top = stack.top();
-        let layer = Self { path: path.to_owned(), top, frozen, too_deep, locks: Vec::new() };
-        layer
-            .prepare_overlay(&layer.workspace(), owner)
-            .and_then(|()| layer.prepare_overlay(&layer.home(), owner))
-            .map_err(setup(path))?;
-        layer.lock(&stack)
+        let mut layer = Self { path: path.to_owned(), top: stack.top(), frozen, too_deep, locks: Vec::new() };
+        layer.prepare_overlay(&layer.workspace(), owner)?;
+        layer.prepare_overlay(&layer.home(), owner)?;
+        let locked = layer.lock();
+        // Somebody may have changed it before it was locked. The two would not know of each other.
+        match Stack::read(path) {
+            Ok(now) if now == *stack => locked.map(|()| Some(layer)),
+            Ok(_) | Err(_) => Ok(None),
+        }
     }
 
     /// Keeps others from changing what is mounted now.
-    fn lock(mut self, stack: &Stack) -> Result<Self, SandboxError> {
+    fn lock(&mut self) -> io::Result<()> {
         for directory in self.frozen.iter().chain([&self.top]) {
-            self.locks.push(stack::lock_shared(directory).map_err(setup(&self.path))?);
+            self.locks.push(stack::lock_shared(directory)?);
         }
-        // Somebody may have changed it before it was locked. The two would not know of each other.
-        match Stack::read(&self.path) {
-            Ok(now) if now == *stack => Ok(self),
-            Ok(_) | Err(_) => Err(setup(&self.path)(io::Error::other("it was changed at the same time"))),
-        }
+        Ok(())
     }
 
     /// Makes what is missing of the part for a cache; gives its directory.

@@ -98,3 +98,33 @@ pub(super) fn merge_parts(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_hand::protocol::zygote::Owner;
+
+    use super::*;
+    use crate::native::layer::{Layer, workspace_upper};
+
+    #[test]
+    fn a_layer_can_be_used_whenever_it_is_being_squashed() {
+        let place = tempfile::tempdir().unwrap();
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let owner = Owner { uid, gid };
+        for round in 0..10 {
+            let path = place.path().join(round.to_string());
+            let stack = LayerStack::at(&path);
+            for number in 0..=SQUASH_DEPTH {
+                drop(Layer::prepare(&path, owner).unwrap());
+                fs::write(workspace_upper(&path).join(number.to_string()), "").unwrap();
+                stack.snapshot().unwrap();
+            }
+            let squashing = std::thread::spawn(move || stack.squash());
+            while !squashing.is_finished() {
+                Layer::prepare(&path, owner).unwrap();
+            }
+            assert!(squashing.join().unwrap().unwrap(), "there was something to squash");
+            assert!(!Layer::prepare(&path, owner).unwrap().is_too_deep());
+        }
+    }
+}
