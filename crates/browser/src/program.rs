@@ -56,10 +56,12 @@ const SWITCHES: [&str; 35] = [
     "--js-flags=--max-old-space-size=768",
 ];
 
-/// Parts of it that are off: what would ask its maker for something, and what would put pages into processes of their own.
+/// Parts of it that are off: what would ask its maker for something, and what would put pages into processes of their own. `RenderDocument` gives
+/// each document a frame of its own; a page that is spoken to over the DevTools protocol while that is made dies of it (a null pointer in
+/// `devtools_session.cc`, Chromium 156).
 const WITHOUT: &str = "--disable-features=AcceptCHFrame,AutofillServerCommunication,CertificateTransparencyComponentUpdater,DialMediaRouteProvider,\
      DnsOverHttps,AsyncDns,GlobalMediaControls,HttpsUpgrades,IsolateOrigins,site-per-process,MediaRouter,NetworkTimeServiceQuerying,OptimizationHints,\
-     OptimizationGuideModelDownloading,PaintHolding,Prerender2,SafeBrowsing,SpareRendererForSitePerProcess,Translate,\
+     OptimizationGuideModelDownloading,PaintHolding,Prerender2,RenderDocument,SafeBrowsing,SpareRendererForSitePerProcess,Translate,\
      LensOverlay,InterestFeedContentSuggestions,BackForwardCache";
 
 /// The command line that starts `program`: its messages come and go over standard input and output, for which a shell gives it the two descriptors

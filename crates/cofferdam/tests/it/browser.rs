@@ -17,7 +17,6 @@ const PAGE: &str = "<!doctype html><title>Local</title><h1>Hello</h1><p>Platform
                     <img src=http://evil.example/x.png alt=\"\">";
 
 #[test]
-#[ignore = "pages crash before they are there, also on a quiet machine; why is not understood yet"]
 fn a_page_of_the_sandbox_is_looked_at_through_the_door_alone() {
     let Some(world) = World::with_sandboxes() else { return skip("no sandboxes here") };
     let program = "/usr/bin/chromium";

@@ -94,17 +94,30 @@ fn run<'a>(repository: &'a Repository, model: &'a str) -> Vec<&'a str> {
     vec!["run", "--repo", repository.address(), "--model", model, "--test", "sh test.sh", TASK]
 }
 
-/// Evidence on base and head is gathered side by side: whichever was faster is in the log first. In order, for snapshots.
+/// What runs side by side is in the log as it ends: calls of one step, and evidence on base and head. In the order of their beginnings, for snapshots.
 fn ordered(text: &str) -> String {
+    let mut entries: Vec<String> = Vec::new();
     // A busy machine keeps the files less often.
-    let mut lines: Vec<&str> = text.lines().filter(|line| !line.contains("checkpoint after step")).collect();
-    for at in 1..lines.len() {
-        if lines[at - 1].contains("evidence on head") && lines[at].contains("evidence on base") {
-            lines.swap(at - 1, at);
+    for line in text.lines().filter(|line| !line.contains("checkpoint after step")) {
+        match entries.last_mut().filter(|_| line.starts_with(DEEP)) {
+            Some(entry) => entry.extend(["\n", line]),
+            None => entries.push(line.to_owned()),
         }
     }
-    lines.join("\n")
+    let call =
+        |entry: &str| entry.split_once("← ")?.1.split_once(" #")?.1.split_once(' ')?.0.parse::<u32>().ok();
+    for at in 1..entries.len() {
+        let (before, after) = (&entries[at - 1], &entries[at]);
+        let calls = call(before).zip(call(after)).is_some_and(|(before, after)| before > after);
+        if calls || before.contains("evidence on head") && after.contains("evidence on base") {
+            entries.swap(at - 1, at);
+        }
+    }
+    entries.join("\n")
 }
+
+/// What lines begin with that belong to the one above.
+const DEEP: &str = "           ";
 
 #[test]
 fn what_can_be_typed() {
