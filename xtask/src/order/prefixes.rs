@@ -7,7 +7,7 @@
 use std::{cmp::min, collections::BTreeMap, iter, ops::AddAssign};
 
 /// As many idle bytes may be selected when that saves a line of the list.
-const PRICE: u64 = 1000;
+const PRICE: u64 = 600;
 
 /// How much code has a name.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn a_branch_is_selected_when_that_is_cheaper_than_lines() {
         let few =
-            prefixes(&[("gate::a", 10, 0), ("gate::b", 0, 900), ("gate::c", 10, 0), ("store::a", 0, 50)]);
+            prefixes(&[("gate::a", 10, 0), ("gate::b", 0, 500), ("gate::c", 10, 0), ("store::a", 0, 50)]);
         assert_eq!(few.covering(), ["g"]);
-        assert_eq!(few.selected(&few.covering()), 920);
+        assert_eq!(few.selected(&few.covering()), 520);
         let many =
             prefixes(&[("gate::a", 10, 0), ("gate::b", 0, 5000), ("gate::c", 10, 0), ("store::a", 0, 50)]);
         assert_eq!(many.covering(), ["gate::a", "gate::c"]);

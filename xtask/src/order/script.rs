@@ -13,21 +13,29 @@ SECTIONS
   .text.session :
   {
 ";
-/// Functions that the compiler takes for rarely called have sections of another name, which symbols do not show. Many are called once.
-const TAIL: &str = "\
-    *(.text.unlikely.*)
-  }
+const TAIL: &str = "  }
 }
 INSERT AFTER .text;
 ";
 
-/// The script for these prefixes of names. Every function has a section of its own, called after it.
+/// What a section is called that has a function of its own, before the name of that. What the compiler takes for rarely called has the second; symbols
+/// do not show which that is.
+const SECTIONS: [&str; 2] = [".text.", ".text.unlikely."];
+/// Both, for names that begin with what stands in no other place of a section's name.
+const EITHER: &str = ".text*.";
+/// So names begin that Rust gives (<https://doc.rust-lang.org/rustc/symbol-mangling/v0.html>); C's have dots in them.
+const RUST: &str = "_R";
+
+/// The script for these prefixes of names.
 pub(super) fn write(prefixes: &[&str]) -> String {
     let mut script = HEAD.to_owned();
     for prefix in prefixes {
-        script.push_str("    *(.text.");
-        script.push_str(prefix.trim_end_matches('*'));
-        script.push_str("*)\n");
+        let prefix = prefix.trim_end_matches('?');
+        let patterns = match prefix.starts_with(RUST) {
+            true => format!("{EITHER}{prefix}*"),
+            false => SECTIONS.map(|section| format!("{section}{prefix}*")).join(" "),
+        };
+        script.push_str(&format!("    *({patterns})\n"));
     }
     script.push_str(TAIL);
     script
@@ -46,7 +54,9 @@ mod tests {
         let lines = kept.strip_prefix(HEAD).unwrap().strip_suffix(TAIL).unwrap();
         let prefixes: Vec<&str> = lines
             .lines()
-            .map(|line| line.strip_prefix("    *(.text.").unwrap().strip_suffix("*)").unwrap())
+            .map(|line| line.strip_prefix("    *(.text").unwrap())
+            .map(|line| line.strip_prefix("*.").or_else(|| line.strip_prefix('.')).unwrap())
+            .map(|line| line.split_once("*").unwrap().0)
             .collect();
         assert!(prefixes.len() > 100, "{} lines", prefixes.len());
         assert_eq!(write(&prefixes), kept);
@@ -54,6 +64,7 @@ mod tests {
 
     #[test]
     fn a_prefix_may_end_in_a_hash_that_was_left_out() {
-        assert!(write(&["_RNvCs*", "sqlite3"]).contains("    *(.text._RNvCs*)\n    *(.text.sqlite3*)\n"));
+        let script = write(&["_RNvCs???", "sqlite3"]);
+        assert!(script.contains("    *(.text*._RNvCs*)\n    *(.text.sqlite3* .text.unlikely.sqlite3*)\n"));
     }
 }

@@ -74,7 +74,11 @@ fn without_crate_hashes(name: &str) -> String {
         let hash = part.bytes().take_while(u8::is_ascii_alphanumeric).count();
         let rest = &part[hash..];
         lasting.push_str("Cs");
-        lasting.push_str(if rest.starts_with('_') { "*" } else { &part[..hash] });
+        // A `?` for each digit, of which nearly all hashes have 11: `*` would match names, too, in which the rest comes behind another crate's hash.
+        match rest.starts_with('_') {
+            true => lasting.push_str(&"?".repeat(hash)),
+            false => lasting.push_str(&part[..hash]),
+        }
         lasting.push_str(rest);
     }
     lasting
@@ -103,7 +107,10 @@ mod tests {
             ("_ZN1a3run17h0123456789abcdefE.llvm.123", "_ZN1a3run17h"),
             ("_ZN1a17hexE", "_ZN1a17hexE"),
             ("sqlite3_step", "sqlite3_step"),
-            ("_RNvNtCsjrHSEGnQ3l9_3std6thread4scopeCs1a_5alloc", "_RNvNtCs*_3std6thread4scopeCs*_5alloc"),
+            (
+                "_RNvNtCsjrHSEGnQ3l9_3std6thread4scopeCs1a_5alloc",
+                "_RNvNtCs???????????_3std6thread4scopeCs??_5alloc",
+            ),
             ("_RNvC9CsvReaderE", "_RNvC9CsvReaderE"),
         ] {
             assert_eq!(lasting(name), wanted, "{name}");
