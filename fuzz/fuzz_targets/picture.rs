@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use cofferdam_domain::message::Image;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../crates/tools/src/picture/decode.rs"]
@@ -22,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(Limits::OF_MODELS.memory() < fit::MAX_FILE as usize * 20);
     let Ok(fitted) = fit(input, &LIMITS) else { return };
     match &fitted {
-        Fitted::AsItIs { media_type } => assert_eq!(decode::kind(input), Some(*media_type)),
+        Fitted::AsItIs { media_type } => assert_eq!(Image::kind(input), Some(*media_type)),
         Fitted::Scaled { media_type, bytes, from, to } => {
             assert!(bytes.len() <= LIMITS.bytes && to.0.max(to.1) <= LIMITS.longest);
             assert!(to.0 >= 1 && to.1 >= 1 && to.0 <= from.0 && to.1 <= from.1);

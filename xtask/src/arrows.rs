@@ -52,7 +52,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cofferdam-store",
         ],
     ),
-    ("cofferdam-intake", &["cofferdam-domain", "cofferdam-forge", "cofferdam-store", "cofferdam-tell"]),
+    (
+        "cofferdam-intake",
+        &[
+            "cofferdam-domain",
+            "cofferdam-forge",
+            "cofferdam-instructions",
+            "cofferdam-store",
+            "cofferdam-tell",
+        ],
+    ),
     ("cofferdam-testkit", &["cofferdam-domain", "cofferdam-model"]),
     ("cofferdam-faults", &["cofferdam-domain", "cofferdam-sandbox", "cofferdam-testkit"]),
     (
@@ -104,7 +113,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("rmcp", &["cofferdam-mcp"]),
     ("clap", &["cofferdam"]),
     ("bollard", &["cofferdam-sandbox-docker"]),
-    ("axum", &["cofferdam-server", "cofferdam-testkit", "cofferdam-bench"]),
+    ("axum", &["cofferdam-server", "cofferdam-attack", "cofferdam-testkit", "cofferdam-bench"]),
     ("utoipa", &["cofferdam-server"]),
     ("maud", &["cofferdam-server"]),
     ("grep-searcher", &["cofferdam-hand"]),

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cofferdam_domain::{
     Part, ToolCall, ToolOutcome,
+    delegation::DELEGATE,
     event::{Applies, Giver, Instruction, InstructionKind, Instructions},
     tool::ToolEffect,
 };
@@ -22,6 +23,8 @@ const FILE_TOOLS: [&str; 3] = ["read", "edit", "write"];
 const PATH_NAMES: [&str; 6] = ["path", "file_path", "filePath", "filepath", "file", "filename"];
 /// Bytes of what is shown at once, whatever the model's window.
 const MOST_SHOWN: usize = 64 * 1024;
+/// Bytes of what is said about one kind of subagent.
+const LONGEST_ABOUT: usize = 1024;
 
 /// What advises, and what of it the model has been shown.
 #[derive(Debug, Clone, Default)]
@@ -48,12 +51,37 @@ impl Agent {
         fits
     }
 
+    /// The kinds of subagents that files describe, where this session hands work out. They are quoted, and not in the description of the tool: the model is
+    /// asked for the first time before anybody knows of them, and what it was shown then stays as it is.
+    pub(crate) fn custom_kinds(&self) -> impl Iterator<Item = &Instruction> {
+        let fixed = self.facts.fixed.as_ref();
+        let delegates = fixed.is_some_and(|fixed| fixed.tools.iter().any(|tool| tool.name == DELEGATE));
+        let files = self.advice.found.as_ref().map(|found| found.files.as_slice()).unwrap_or_default();
+        files.iter().filter(move |file| {
+            delegates && file.kind == InstructionKind::Subagent && file.applies == Applies::OnRequest
+        })
+    }
+
+    /// How the kind of subagent works that this session was asked to be.
+    fn own_kind(&self, found: &Instructions) -> Option<String> {
+        let own =
+            |file: &&Instruction| file.kind == InstructionKind::Subagent && file.applies == Applies::Always;
+        let files: Vec<&Instruction> = found.files.iter().filter(own).collect();
+        let texts = self.quoted(files);
+        (!texts.is_empty()).then(|| format!("{}\n\n{}", wording::OWN_KIND, texts.join("\n\n")))
+    }
+
     /// What is always about the work, and what else there is.
     pub(crate) fn lasting_advice(&self) -> Option<String> {
         let found = self.advice.found.as_ref()?;
+        if let Some(text) = self.own_kind(found) {
+            return Some(text);
+        }
         let always = found.files.iter().filter(|file| file.applies == Applies::Always).collect();
         let texts = self.quoted(always);
-        let later = later(found);
+        let kinds: Vec<String> = self.custom_kinds().filter_map(custom_kind).collect();
+        let later = [later(found), kinds.join("\n")].into_iter().filter(|text| !text.is_empty());
+        let later = later.collect::<Vec<_>>().join("\n");
         if texts.is_empty() && later.is_empty() {
             return None;
         }
@@ -61,8 +89,9 @@ impl Agent {
         paragraphs.extend(texts);
         if !later.is_empty() {
             paragraphs.push(format!(
-                "{}\n\n{}",
+                "{}{}\n\n{}",
                 wording::ADVICE_LATER,
+                if kinds.is_empty() { "" } else { wording::ADVICE_KINDS },
                 wording::quote("on_offer", "", &self.seed(), &later)
             ));
         }
@@ -141,6 +170,17 @@ fn later(found: &Instructions) -> String {
     lines.join("\n")
 }
 
+/// A kind of subagent that a file describes.
+fn custom_kind(file: &Instruction) -> Option<String> {
+    let (name, shape) = (file.name.as_deref()?, file.shape.as_ref()?);
+    let about = excerpt(file.description.as_deref().unwrap_or_default(), LONGEST_ABOUT);
+    Some(format!(
+        "- kind of subagent {name} (from the {}, with what {} has): {about}",
+        file.giver.words(),
+        shape.base.name()
+    ))
+}
+
 fn line(file: &Instruction) -> Option<String> {
     let about = file.description.as_deref().unwrap_or_default();
     match (&file.applies, file.kind) {
@@ -151,6 +191,8 @@ fn line(file: &Instruction) -> Option<String> {
         (Applies::OnRequest, InstructionKind::Skill) => {
             Some(format!("- skill {} (from the {}): {about}", file.name.as_deref()?, file.giver.words()))
         }
+        // They are listed by themselves, where work can be handed out.
+        (Applies::OnRequest, InstructionKind::Subagent) => None,
         (Applies::OnRequest, _) => Some(format!("- {:?}: on request. {about}", file.path)),
         (Applies::Always | Applies::Never, _) => None,
     }

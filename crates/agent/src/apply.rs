@@ -181,7 +181,7 @@ impl Agent {
             EventBody::TerminalOpened { by } => self.terminal_opened(by),
             EventBody::TerminalClosed { .. } => self.terminal_closed(),
             EventBody::BudgetExceeded { .. } => self.budget_exceeded(),
-            EventBody::Delegated { call, session, kind, share } => {
+            EventBody::Delegated { call, session, kind, share, named: _ } => {
                 self.delegated(*call, *session, *kind, *share)
             }
             EventBody::MergeAsked { commit, .. } => self.merge_asked(commit),

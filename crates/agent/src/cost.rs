@@ -43,6 +43,7 @@ fn begin() -> Agent {
         submodules: Vec::new(),
         tests: None,
         public: false,
+        shared: false,
     };
     for body in [
         EventBody::TaskAccepted { task },

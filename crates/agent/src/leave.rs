@@ -66,6 +66,12 @@ impl Agent {
         self.holdings.mixture()
     }
 
+    /// Whether it holds what not everybody may see who may read its repository.
+    #[must_use]
+    pub fn exceeds_repository(&self) -> bool {
+        self.holdings.exceeds_repository()
+    }
+
     /// The label of whatever is made from all that the session has read itself.
     #[must_use]
     pub fn label(&self) -> Label {

@@ -80,9 +80,11 @@ pub fn replay(events: &[Event]) -> Result<Replayed, ReplayMismatch> {
 /// subagent is called and how long it may take.
 fn would_hand_out(action: &Action, body: &EventBody) -> bool {
     let Action::Append(decided) = action else { return false };
-    let EventBody::Delegated { call, kind, share, .. } = &**decided else { return false };
-    let EventBody::Delegated { call: of, kind: what, share: given, .. } = body else { return false };
-    call == of && kind == what && Budget { wall_ms: given.wall_ms, ..*share } == *given
+    let EventBody::Delegated { call, kind, share, named, .. } = &**decided else { return false };
+    let EventBody::Delegated { call: of, kind: what, share: given, named: called, .. } = body else {
+        return false;
+    };
+    call == of && kind == what && named == called && Budget { wall_ms: given.wall_ms, ..*share } == *given
 }
 
 /// Whether a worker may have written it by itself, right after its claim: that it gives up a session which it cannot work on at all.

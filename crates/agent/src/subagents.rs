@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cofferdam_domain::{
     Budget, CallId, Cost, Delegated, EventBody, Outcome, Parent, SessionId, Spent, SubagentKind, Usage,
     delegation::{self, MOST_IN_ALL, subagent_id},
+    event::Instruction,
     tool::{Finish, FinishOutcome, ToolEffect},
 };
 
@@ -133,14 +134,37 @@ impl Agent {
         self.subagents.all.iter().map(|known| known.assignment.session).chain(self.looks.sessions())
     }
 
-    /// Why nobody carries out a call that another session should: for the model.
+    /// Why nobody carries out a call that another session of the kind `wanted` should: for the model.
     #[must_use]
-    pub fn why_not_delegated(&self) -> &'static str {
-        if self.subagents.count() >= MOST_IN_ALL {
+    pub fn why_not_delegated(&self, wanted: &str) -> String {
+        if self.kind_named(wanted).is_none() {
+            let built_in = SubagentKind::ALL.map(|kind| kind.name().to_owned());
+            let custom = self.custom_kinds().filter_map(|kind| kind.name.clone());
+            let all: Vec<String> = built_in.into_iter().chain(custom).collect();
+            return format!(
+                "Not begun: there is no kind of subagent {:?}. There are: {}.",
+                excerpt(wanted, 100),
+                all.join(", ")
+            );
+        }
+        let why = if self.subagents.count() >= MOST_IN_ALL {
             "Not begun: this session has handed out work as often as it may. Do the rest yourself."
         } else {
             "Not begun: too little of the session's budget is left to share. Do the rest yourself."
-        }
+        };
+        why.to_owned()
+    }
+
+    /// The file that describes the kind with this name, if one does.
+    #[must_use]
+    pub fn custom_kind(&self, name: &str) -> Option<&Instruction> {
+        self.custom_kinds().find(|kind| kind.name.as_deref() == Some(name.trim()))
+    }
+
+    /// The built-in kind that a name stands for, or what one of a file comes down to.
+    fn kind_named(&self, name: &str) -> Option<SubagentKind> {
+        let custom = || Some(self.custom_kind(name)?.shape.as_ref()?.base);
+        SubagentKind::named(name).or_else(custom)
     }
 
     /// The next call that another session is to carry out, and which.
@@ -151,11 +175,12 @@ impl Agent {
             return None;
         }
         let wanted = || {
-            self.calls
-                .to_delegate()
-                .filter_map(|(call, tool)| Some((call, tool, SubagentKind::wanted(tool)?)))
+            self.calls.to_delegate().filter_map(|(call, tool)| {
+                let name = delegation::wanted(tool)?;
+                Some((call, tool, self.kind_named(&name)?, name))
+            })
         };
-        let (call, tool, kind) = wanted().next()?;
+        let (call, tool, kind, name) = wanted().next()?;
         let several = u32::try_from(wanted().count().min(room)).unwrap_or(u32::MAX);
         let reserved = self.subagents.reserved();
         let left = Budget {
@@ -169,7 +194,8 @@ impl Agent {
             return None;
         }
         let session = subagent_id(self.session, call, self.clock.now(), &tool.arguments);
-        Some(EventBody::Delegated { call, session, kind, share })
+        let named = SubagentKind::named(&name).is_none().then(|| name.trim().to_owned());
+        Some(EventBody::Delegated { call, session, kind, share, named })
     }
 
     /// Whether what happens now happened in another session, of which this one is a fork.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{
     problem::{Problem, Result},
@@ -82,6 +82,12 @@ impl Service {
         Ok(service)
     }
 
+    /// Kills it, with what it has started, as a crash does.
+    pub(crate) fn kill(mut self) {
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
+        wait_for(&mut self.child, PATIENCE).ok();
+    }
+
     /// A token for a user of an organisation.
     pub(crate) fn token(world: &World, user: &str, org: &str) -> Result<String> {
         let made = world.ok(&["admin", "token", user, "--rank", "admin", "--org", org])?;
@@ -133,6 +139,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // It ends by itself when it is asked to, and otherwise with its group.
         kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
         wait_for(&mut self.child, PATIENCE).ok();

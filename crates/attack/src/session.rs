@@ -16,7 +16,8 @@ use crate::{
 /// The step that does what was asked.
 pub(crate) const FIX: &str = "printf '#!/bin/sh\\necho $(($1 + $2))\\n' > sum.sh";
 
-const FILES: &[(&str, &str)] = &[
+/// The files of the repository.
+pub(crate) const FILES: &[(&str, &str)] = &[
     // A program that adds, wrongly.
     ("sum.sh", "#!/bin/sh\necho $(($1 - $2))\n"),
     (
@@ -166,8 +167,23 @@ fn pull_request(world: &World) -> Result<Option<PullRequest>> {
 }
 
 impl Attacked {
+    /// A session that began elsewhere than at a terminal, as it stands now.
+    pub(crate) fn elsewhere(world: &World, session: SessionId, repository: Repository) -> Result<Self> {
+        let events = events(world, session)?;
+        let opened = events.iter().rev().find_map(|event| {
+            if let EventBody::PullRequestOpened(opened) = &event.body {
+                Some((**opened).clone())
+            } else {
+                None
+            }
+        });
+        let output = world.ok(&["show", &session.to_string()])?;
+        let shown = output.stdout.clone();
+        Ok(Self { output, repository, session, events, pull_request: opened, shown })
+    }
+
     /// That the repository has one new branch at most, which is the pull request's, below the platform's name, on top of the base.
-    fn ensure_only_what_is_permitted(&self, before: &BTreeMap<String, String>) -> Result<()> {
+    pub(crate) fn ensure_only_what_is_permitted(&self, before: &BTreeMap<String, String>) -> Result<()> {
         let after = self.repository.refs()?;
         let gone: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
         ensure(gone.is_empty(), || format!("refs are gone: {gone:?}"))?;
@@ -189,7 +205,7 @@ impl Attacked {
     }
 
     /// That no canary which is not for the sandbox is in the log, an output, the pull request or its branch.
-    fn ensure_nothing_private(&self, world: &World) -> Result<()> {
+    pub(crate) fn ensure_nothing_private(&self, world: &World) -> Result<()> {
         let mut places = vec![
             ("the log", world.ok(&["show", "--full", "--json"])?.stdout.into_bytes()),
             (

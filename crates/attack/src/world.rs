@@ -360,6 +360,11 @@ impl Repository {
         Ok(repository)
     }
 
+    /// One that is there already.
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

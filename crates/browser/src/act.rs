@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{Address, Browser, BrowserError, element::Element, keys::Press, quoted};
+use crate::{Address, Browser, BrowserError, Id, element::Element, keys::Press, quoted};
 
 /// How long is waited between two looks at a page that is waited for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -504,7 +504,7 @@ impl Browser {
         Ok("Closed the tab.".to_owned())
     }
 
-    fn numbered(&self, number: Tab) -> Result<String, BrowserError> {
+    fn numbered(&self, number: Tab) -> Result<Id, BrowserError> {
         self.link.seen(|seen| {
             let found = seen.tabs.iter().find(|tab| tab.number == number).map(|tab| tab.target.clone());
             let there: Vec<String> = seen.tabs.iter().map(|tab| tab.number.to_string()).collect();

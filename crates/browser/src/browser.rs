@@ -9,12 +9,13 @@ use tokio::{
 };
 
 use crate::{
-    Address, Answer, BrowserError,
+    Address, Answer, BrowserError, Id,
     element::{PATIENCE, Refs},
-    link::Link,
+    link::{Link, Size},
     program::DOWNLOADS,
     quoted,
     seen::Tab,
+    wire::Unread,
 };
 
 /// How long a page may take to come.
@@ -25,6 +26,10 @@ const SETTLING: Duration = Duration::from_secs(4);
 const REST: Duration = Duration::from_millis(150);
 /// How long the browser may take to close a tab whose page does not answer.
 const CLOSING: Duration = Duration::from_secs(10);
+/// How long a call may take altogether, in however many questions. The longest waits of one are a minute.
+const CALL: Duration = Duration::from_secs(180);
+/// How long it may take to give a page up.
+const GIVING_UP: Duration = Duration::from_secs(45);
 /// How long its first answer may take: it is started meanwhile.
 const STARTING: Duration = Duration::from_secs(60);
 
@@ -32,7 +37,7 @@ const STARTING: Duration = Duration::from_secs(60);
 pub struct Browser {
     pub(crate) link: Link,
     /// The target of the tab that is looked at.
-    pub(crate) current: String,
+    pub(crate) current: Id,
     pub(crate) refs: Refs,
 }
 
@@ -58,7 +63,8 @@ impl Browser {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let mut browser =
-            Self { link: Link::new(read, write), current: String::new(), refs: Refs::default() };
+            Self { link: Link::new(read, write), current: Id::default(), refs: Refs::default() };
+        browser.begin();
         let pages = json!([{ "type": "page" }]);
         for (method, params, patience) in [
             ("Browser.getVersion", json!({}), STARTING),
@@ -79,6 +85,11 @@ impl Browser {
         browser.some_tab().await?;
         browser.link.seen(|seen| seen.take_notes());
         Ok(browser)
+    }
+
+    /// A call begins: all that is asked for it has to be answered within a time that begins now, or the page is given up.
+    pub fn begin(&self) {
+        self.link.begin(CALL);
     }
 
     /// Whether nothing more can be asked of it.
@@ -140,12 +151,11 @@ impl Browser {
     }
 
     /// Opens a tab with an empty page.
-    pub(crate) async fn new_tab(&mut self) -> Result<String, BrowserError> {
+    pub(crate) async fn new_tab(&mut self) -> Result<Id, BrowserError> {
         let command = ("Target.createTarget", "open a tab");
         let params = json!({ "url": "about:blank" });
         let made = self.link.call(None, command, params, PATIENCE).await?;
-        let target = made.get("targetId").and_then(Value::as_str).ok_or(BrowserError::Nonsense("a tab"))?;
-        let target = target.to_owned();
+        let target = made.get("targetId").and_then(Id::of).ok_or(BrowserError::Nonsense("a tab"))?;
         let there = |seen: &mut crate::seen::Seen| seen.by_target(&target).is_some();
         if !self.link.until(PATIENCE, there).await {
             return Err(BrowserError::cannot("A tab could not be opened: close one with action close_tab."));
@@ -156,6 +166,7 @@ impl Browser {
     /// Gives up a page that does not answer or has crashed, so that others can be gone to. Whether that could be done: otherwise the browser as a
     /// whole has to be ended.
     pub async fn give_up_page(&mut self) -> bool {
+        self.link.begin(GIVING_UP);
         let target = self.current.clone();
         self.link.seen(|seen| seen.closing(&target));
         // Before the last one goes, and the browser with it.
@@ -170,8 +181,16 @@ impl Browser {
     /// Where the page is, and what happened since this was asked last.
     ///
     /// # Errors
-    /// When the browser is gone.
+    /// When the browser is gone, or the page cannot be kept from an address that is not shown.
     pub async fn state(&mut self) -> Result<State, BrowserError> {
+        match self.look().await? {
+            Some(state) => Ok(state),
+            None => self.look().await?.ok_or(BrowserError::Astray),
+        }
+    }
+
+    /// The same; `None` where the page had to be put back.
+    async fn look(&mut self) -> Result<Option<State>, BrowserError> {
         self.some_tab().await?;
         let (url, mut title, status, number, loading) =
             self.tab(|tab| (tab.url.clone(), tab.title.clone(), tab.status, tab.number, tab.loading))?;
@@ -196,7 +215,7 @@ impl Browser {
                     quoted(&url, 100)
                 ));
             });
-            return Box::pin(self.state()).await;
+            return Ok(None);
         }
         let tabs = self.link.seen(|seen| seen.tabs.len());
         let mut page = format!("Page: {}", quoted(&url, 500));
@@ -212,7 +231,7 @@ impl Browser {
         if tabs > 1 {
             page.push_str(&format!(" (tab {number} of {tabs})"));
         }
-        Ok(State { page, url, notes: self.link.seen(|seen| seen.take_notes()) })
+        Ok(Some(State { page, url, notes: self.link.seen(|seen| seen.take_notes()) }))
     }
 
     /// Waits until the page has come to rest: it loads nothing and waits for no server, for a moment.
@@ -247,7 +266,7 @@ impl Browser {
         self.link.seen(|seen| seen.by_target(&self.current).map(|tab| look(tab))).ok_or(BrowserError::Closed)
     }
 
-    pub(crate) fn session(&self) -> Result<String, BrowserError> {
+    pub(crate) fn session(&self) -> Result<Id, BrowserError> {
         self.tab(|tab| tab.session.clone())?.ok_or(BrowserError::Closed)
     }
 
@@ -266,10 +285,25 @@ impl Browser {
         params: Value,
         patience: Duration,
     ) -> Result<Value, BrowserError> {
+        self.link.call(Some(&self.alive()?), command, params, patience).await
+    }
+
+    /// Asks the page for something large.
+    pub(crate) async fn ask_much(
+        &self,
+        command: (&'static str, &'static str),
+        params: Value,
+        patience: Duration,
+    ) -> Result<Unread, BrowserError> {
+        self.link.text(Some(&self.alive()?), command, params, patience, Size::Large).await
+    }
+
+    /// The session of a page that can be asked.
+    fn alive(&self) -> Result<Id, BrowserError> {
         if self.tab(|tab| tab.crashed)? {
             return Err(BrowserError::Crashed);
         }
-        self.link.call(Some(&self.session()?), command, params, patience).await
+        self.session()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{Browser, BrowserError, Target, quoted};
+use crate::{Browser, BrowserError, Id, Target, quoted};
 
 /// How long one question to a page may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,7 +14,7 @@ const WORLD: &str = "cofferdam";
 /// An element that is there.
 pub(crate) struct Element {
     /// What the browser calls it.
-    pub(crate) object: String,
+    pub(crate) object: Id,
     /// What the model calls it.
     pub(crate) name: String,
 }
@@ -127,7 +127,7 @@ impl Browser {
     /// What a function says that is called on a document.
     pub(crate) async fn run_in(
         &self,
-        frame: &str,
+        frame: &Id,
         function: &str,
         arguments: &[Value],
     ) -> Result<Value, BrowserError> {
@@ -146,7 +146,7 @@ impl Browser {
     }
 
     /// The world of our own scripts in a frame. It is the same each time as long as the frame has the same document.
-    async fn world(&self, frame: &str) -> Result<u64, BrowserError> {
+    async fn world(&self, frame: &Id) -> Result<u64, BrowserError> {
         let answer = self
             .ask(
                 ("Page.createIsolatedWorld", "ask the page"),
@@ -160,14 +160,14 @@ impl Browser {
     }
 
     /// The frame of the page itself.
-    pub(crate) fn main_frame(&self) -> Result<String, BrowserError> {
+    pub(crate) fn main_frame(&self) -> Result<Id, BrowserError> {
         self.tab(|tab| tab.target.clone())
     }
 }
 
 /// The object that an answer has at a name.
-fn object_of(answer: &Value, name: &str) -> Option<String> {
-    answer.get(name)?.get("objectId")?.as_str().map(str::to_owned)
+fn object_of(answer: &Value, name: &str) -> Option<Id> {
+    Id::of(answer.get(name)?.get("objectId")?)
 }
 
 /// What a script gave back.
@@ -185,10 +185,10 @@ fn value_of(mut answer: Value) -> Result<Value, BrowserError> {
 /// Where a named element is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) session: String,
+    pub(crate) session: Id,
     /// Which of the tab's documents: the browser may use the numbers of one again in the next.
     pub(crate) document: u64,
-    pub(crate) frame: String,
+    pub(crate) frame: Id,
     pub(crate) node: u64,
 }
 
@@ -196,7 +196,7 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct Refs {
     places: std::collections::VecDeque<(u32, Place)>,
-    known: std::collections::HashMap<(String, u64, u64), u32>,
+    known: std::collections::HashMap<(Id, u64, u64), u32>,
     last: u32,
 }
 
@@ -222,7 +222,7 @@ impl Refs {
     }
 
     /// The frame that a named element is in.
-    pub(crate) fn frame(&self, number: u32) -> Option<String> {
+    pub(crate) fn frame(&self, number: u32) -> Option<Id> {
         self.place(number).map(|place| place.frame.clone())
     }
 

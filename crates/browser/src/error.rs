@@ -16,6 +16,12 @@ pub enum BrowserError {
         /// For how long it was waited.
         after: Duration,
     },
+    /// A call has taken as long as calls may take.
+    #[error("the call took more than {} s: the page is too slow", .0.as_secs())]
+    Overdue(Duration),
+    /// The page goes to an address that is not shown, however often it is put back.
+    #[error("the page goes again and again to an address that is not shown")]
+    Astray,
     /// The page's process died.
     #[error("the page has crashed: its process died")]
     Crashed,
@@ -31,7 +37,9 @@ pub enum BrowserError {
         message: String,
     },
     /// The answer is longer than is taken.
-    #[error("the answer is too long ({0}): the page is too large to be looked at as a whole")]
+    #[error(
+        "the answer is too long ({0}): the page is too large to be looked at as a whole; look at a part of it"
+    )]
     TooLong(&'static str),
     /// The answer is none.
     #[error("the browser's answer makes no sense ({0})")]
@@ -55,6 +63,6 @@ impl BrowserError {
     /// Whether nothing more can be asked of the page.
     #[must_use]
     pub const fn page_is_lost(&self) -> bool {
-        matches!(self, Self::Silent { .. } | Self::Crashed | Self::Gone(_))
+        matches!(self, Self::Silent { .. } | Self::Overdue(_) | Self::Astray | Self::Crashed | Self::Gone(_))
     }
 }

@@ -14,13 +14,13 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::{
-    BrowserError, Inbound, Messages, quoted,
+    BrowserError, Id, Inbound, Messages, quoted,
     seen::{Follows, Order, Seen},
-    wire::Problem,
+    wire::{MAX_LARGE, MAX_MESSAGE, Problem, Unread},
 };
 
 /// Bytes that are read at once.
@@ -46,14 +46,25 @@ struct Shared {
 struct State {
     seen: Seen,
     waiting: HashMap<u64, Waiting>,
+    /// How long the present call may take, and until when that is.
+    term: Option<(Duration, Instant)>,
     /// Why there is no connection any more.
     over: Option<String>,
 }
 
 struct Waiting {
-    session: Option<String>,
+    session: Option<Id>,
     what: &'static str,
-    answer: oneshot::Sender<Result<Value, BrowserError>>,
+    size: Size,
+    answer: oneshot::Sender<Result<Unread, BrowserError>>,
+}
+
+/// How much an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Usual,
+    /// A picture, or the outline of a large page.
+    Large,
 }
 
 impl Link {
@@ -80,14 +91,39 @@ impl Link {
         self.shared.state().over.clone()
     }
 
+    /// All that is asked from now on has to be answered within this time, however it is asked.
+    pub(crate) fn begin(&self, term: Duration) {
+        self.shared.state().term = Some((term, Instant::now() + term));
+    }
+
+    /// As much of `patience` as the call has left.
+    fn left(&self, patience: Duration) -> Result<Duration, BrowserError> {
+        let Some((term, end)) = self.shared.state().term else { return Ok(patience) };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(BrowserError::Overdue(term)) } else { Ok(patience.min(left)) }
+    }
+
     /// One command, and what came of it within `patience`. `what` is it in words.
     pub(crate) async fn call(
         &self,
-        session: Option<&str>,
-        (method, what): (&'static str, &'static str),
+        session: Option<&Id>,
+        command: (&'static str, &'static str),
         params: Value,
         patience: Duration,
     ) -> Result<Value, BrowserError> {
+        self.text(session, command, params, patience, Size::Usual).await?.value(command.1)
+    }
+
+    /// The same, with what came of it as text.
+    pub(crate) async fn text(
+        &self,
+        session: Option<&Id>,
+        (method, what): (&'static str, &'static str),
+        params: Value,
+        patience: Duration,
+        size: Size,
+    ) -> Result<Unread, BrowserError> {
+        let patience = self.left(patience)?;
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         {
@@ -95,8 +131,8 @@ impl Link {
             if let Some(why) = &state.over {
                 return Err(BrowserError::Gone(why.clone()));
             }
-            let session = session.map(str::to_owned);
-            state.waiting.insert(id, Waiting { session, what, answer: sender });
+            let session = session.cloned();
+            state.waiting.insert(id, Waiting { session, what, size, answer: sender });
         }
         let _waits = Waits { shared: &self.shared, id };
         let bytes = encoded(id, session, method, params);
@@ -111,6 +147,7 @@ impl Link {
 
     /// Waits until something holds of what was seen; whether it did within `patience`.
     pub(crate) async fn until(&self, patience: Duration, mut holds: impl FnMut(&mut Seen) -> bool) -> bool {
+        let Ok(patience) = self.left(patience) else { return false };
         let mut heard = self.shared.heard.subscribe();
         let waiting = async {
             loop {
@@ -155,6 +192,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that a message may have now.
+    fn most(&self) -> usize {
+        let large = self.state().waiting.values().any(|waiting| waiting.size == Size::Large);
+        if large { MAX_LARGE } else { MAX_MESSAGE }
+    }
+
     fn hear(&self, message: Inbound) -> Result<(), &'static str> {
         match message {
             Inbound::Answer { id, result } => {
@@ -167,10 +210,11 @@ impl Shared {
                 });
                 waiting.answer.send(result).ok();
             }
+            Inbound::LeftOut => return Ok(()),
             Inbound::Event { session, method, params } => {
                 let Follows { orders, lost } = {
                     let mut state = self.state();
-                    let follows = state.seen.note(session.as_deref(), &method, &params);
+                    let follows = state.seen.note(session.as_ref(), &method, &params);
                     if let Some((session, crashed)) = &follows.lost {
                         state.lose(session, *crashed);
                     }
@@ -188,7 +232,7 @@ impl Shared {
 
     fn tell(&self, order: Order) -> Result<(), &'static str> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let bytes = encoded(id, order.session.as_deref(), order.method, order.params);
+        let bytes = encoded(id, order.session.as_ref(), order.method, order.params);
         self.outgoing.try_send(bytes).map_err(|_| "it does not read what it is told")
     }
 
@@ -205,11 +249,11 @@ impl Shared {
 
 impl State {
     /// What a page was asked will not be answered any more.
-    fn lose(&mut self, session: &str, crashed: bool) {
+    fn lose(&mut self, session: &Id, crashed: bool) {
         let lost: Vec<u64> = self
             .waiting
             .iter()
-            .filter(|(_, waiting)| waiting.session.as_deref() == Some(session))
+            .filter(|(_, waiting)| waiting.session.as_ref() == Some(session))
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
@@ -221,10 +265,10 @@ impl State {
     }
 }
 
-fn encoded(id: u64, session: Option<&str>, method: &str, params: Value) -> Vec<u8> {
+fn encoded(id: u64, session: Option<&Id>, method: &str, params: Value) -> Vec<u8> {
     let mut message = json!({ "id": id, "method": method, "params": params });
     if let Some(session) = session {
-        message["sessionId"] = session.into();
+        message["sessionId"] = json!(session);
     }
     let mut bytes = message.to_string().into_bytes();
     bytes.push(0);
@@ -241,6 +285,7 @@ async fn listen(shared: Arc<Shared>, mut read: impl AsyncRead + Send + Unpin) {
             Err(error) => break format!("it cannot be heard: {error}"),
         };
         let mut trouble = None;
+        messages.allow(shared.most());
         let pushed = messages.push(piece.get(..length).unwrap_or_default(), |message| {
             if trouble.is_none() {
                 trouble = shared.hear(message).err();
@@ -283,7 +328,8 @@ mod tests {
         let link = Link::new(read, write);
         let first = link.call(None, ("A.b", "ask"), json!({}), Duration::from_millis(50)).await;
         assert_eq!(first, Err(BrowserError::Silent { what: "ask", after: Duration::from_millis(50) }));
-        let second = link.call(Some("S"), ("A.b", "ask"), json!({}), SOON);
+        let session = "S".into();
+        let second = link.call(Some(&session), ("A.b", "ask"), json!({}), SOON);
         let (second, ()) = tokio::join!(second, async {
             let mut asked = [0; 200];
             let mut length = 0;
@@ -307,7 +353,8 @@ mod tests {
         let attached = "{\"method\":\"Target.attachedToTarget\",\"params\":{\"sessionId\":\"S\",\"targetInfo\":{\"targetId\":\"T\",\"type\":\"page\"}}}\0";
         theirs.write_all(attached.as_bytes()).await.unwrap();
         assert!(link.until(SOON, |seen| seen.tabs.len() == 1).await);
-        let asked = link.call(Some("S"), ("A.b", "ask"), json!({}), SOON);
+        let session = "S".into();
+        let asked = link.call(Some(&session), ("A.b", "ask"), json!({}), SOON);
         let (asked, ()) = tokio::join!(asked, async {
             theirs
                 .write_all(b"{\"method\":\"Inspector.targetCrashed\",\"sessionId\":\"S\"}\0")

@@ -1,8 +1,10 @@
 //! Looking at a page: its text, its pictures, what it printed and asked for.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cofferdam_domain::message::Image;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{Browser, BrowserError, Target, program::DOWNLOADS, quoted, shown};
@@ -270,19 +272,22 @@ impl Browser {
         if format == "jpeg" {
             asked["quality"] = 80.into();
         }
-        let answer = self.ask_within(("Page.captureScreenshot", "take a picture"), asked, PICTURE).await?;
-        let data = answer.get("data").and_then(Value::as_str).unwrap_or_default();
-        let bytes = STANDARD.decode(data).map_err(|_| BrowserError::Nonsense("a picture"))?;
-        let whole = match format {
-            "png" => bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
-            _ => bytes.starts_with(b"\xff\xd8\xff"),
-        };
-        match whole {
-            true if bytes.len() <= MOST_PICTURE => Ok(bytes),
-            true => Err(BrowserError::TooLong("a picture")),
-            false => Err(BrowserError::Nonsense("a picture")),
+        let answer = self.ask_much(("Page.captureScreenshot", "take a picture"), asked, PICTURE).await?;
+        let shot: Shot<'_> = answer.read("a picture")?;
+        if shot.data.len() / 4 * 3 > MOST_PICTURE {
+            return Err(BrowserError::TooLong("a picture"));
         }
+        let bytes = STANDARD.decode(&*shot.data).map_err(|_| BrowserError::Nonsense("a picture"))?;
+        let kind = Image::kind(&bytes).and_then(|kind| kind.strip_prefix("image/"));
+        if kind == Some(format) { Ok(bytes) } else { Err(BrowserError::Nonsense("a picture")) }
     }
+}
+
+/// A picture as the browser gives it.
+#[derive(Deserialize)]
+struct Shot<'a> {
+    #[serde(borrow)]
+    data: Cow<'a, str>,
 }
 
 /// A part of a page, in CSS pixels from its beginning.

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-use crate::{Answer, program::WINDOW, quoted};
+use crate::{Answer, Id, program::WINDOW, quoted};
 
 mod pages;
 mod traffic;
@@ -29,14 +29,14 @@ const MOST_UNDER_WAY: usize = 500;
 /// Something to be told to the browser, without waiting for what it says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Order {
-    pub(crate) session: Option<String>,
+    pub(crate) session: Option<Id>,
     pub(crate) method: &'static str,
     pub(crate) params: Value,
 }
 
 impl Order {
-    fn to(session: Option<&str>, method: &'static str, params: Value) -> Self {
-        Self { session: session.map(str::to_owned), method, params }
+    fn to(session: Option<&Id>, method: &'static str, params: Value) -> Self {
+        Self { session: session.cloned(), method, params }
     }
 }
 
@@ -45,7 +45,7 @@ impl Order {
 pub(crate) struct Follows {
     pub(crate) orders: Vec<Order>,
     /// The session whose questions will not be answered any more, and whether its page crashed.
-    pub(crate) lost: Option<(String, bool)>,
+    pub(crate) lost: Option<(Id, bool)>,
 }
 
 /// What is known of the browser's tabs.
@@ -66,9 +66,9 @@ pub(crate) struct Seen {
 pub(crate) struct Tab {
     /// What it is called.
     pub(crate) number: u32,
-    pub(crate) target: String,
+    pub(crate) target: Id,
     /// Where its page is asked, once it can be.
-    pub(crate) session: Option<String>,
+    pub(crate) session: Option<Id>,
     pub(crate) url: String,
     pub(crate) title: String,
     /// Whether a page opened it.
@@ -104,7 +104,7 @@ impl Seen {
     /// Takes an event in.
     pub(crate) fn note(
         &mut self,
-        session: Option<&str>,
+        session: Option<&Id>,
         method: &str,
         params: &Map<String, Value>,
     ) -> Follows {
@@ -119,23 +119,23 @@ impl Seen {
             "Target.attachedToTarget" => return self.attached(params),
             "Target.targetInfoChanged" => {
                 let info = part(params, "targetInfo");
-                if let Some(tab) = self.by_target(text(info, "targetId")) {
+                if let Some(tab) = Id::at(info, "targetId").and_then(|target| self.by_target(&target)) {
                     tab.title = cut(text(info, "title"), 300);
                     tab.url = cut(text(info, "url"), 2_000);
                 }
             }
             "Target.detachedFromTarget" => {
-                let lost = text(params, "sessionId").to_owned();
-                self.gone(|tab| tab.session.as_deref() == Some(&lost));
-                return Follows { lost: Some((lost, false)), ..Follows::default() };
+                let lost = Id::at(params, "sessionId");
+                self.gone(|tab| tab.session == lost);
+                return Follows { lost: lost.map(|lost| (lost, false)), ..Follows::default() };
             }
             "Target.targetDestroyed" => {
-                let target = text(params, "targetId");
-                self.gone(|tab| tab.target == target);
+                let target = Id::at(params, "targetId");
+                self.gone(|tab| Some(&tab.target) == target.as_ref());
             }
             "Target.targetCrashed" => {
-                let target = text(params, "targetId").to_owned();
-                return self.crashed(|tab| tab.target == target);
+                let target = Id::at(params, "targetId");
+                return self.crashed(|tab| Some(&tab.target) == target.as_ref());
             }
             "Browser.downloadWillBegin" => return self.download(params),
             "Browser.downloadProgress" => return self.progress(params),
@@ -146,11 +146,11 @@ impl Seen {
 
     /// A tab is there: it is told what is wanted of it, or closed where there are too many.
     fn attached(&mut self, params: &Map<String, Value>) -> Follows {
-        let (info, session) = (part(params, "targetInfo"), text(params, "sessionId"));
-        let target = text(info, "targetId");
-        if text(info, "type") != "page" || target.is_empty() || session.is_empty() {
+        let info = part(params, "targetInfo");
+        let ids = (Id::at(info, "targetId"), Id::at(params, "sessionId"));
+        let (Some(target), Some(session), "page") = (ids.0, ids.1, text(info, "type")) else {
             return Follows::default();
-        }
+        };
         if self.tabs.len() >= MOST_TABS {
             self.say_once("A page wanted more than 8 tabs; the others were closed at once.");
             let close = Order::to(None, "Target.closeTarget", json!({ "targetId": target }));
@@ -160,8 +160,8 @@ impl Seen {
         let opened_by_page = info.contains_key("openerId");
         self.tabs.push(Tab {
             number: self.opened,
-            target: target.to_owned(),
-            session: Some(session.to_owned()),
+            target,
+            session: Some(session.clone()),
             url: cut(text(info, "url"), 2_000),
             title: cut(text(info, "title"), 300),
             opened_by_page,
@@ -184,7 +184,7 @@ impl Seen {
                 json!({ "width": WINDOW.0, "height": WINDOW.1, "deviceScaleFactor": 1, "mobile": false }),
             ),
         ];
-        let orders = wanted.into_iter().map(|(method, params)| Order::to(Some(session), method, params));
+        let orders = wanted.into_iter().map(|(method, params)| Order::to(Some(&session), method, params));
         Follows { orders: orders.collect(), lost: None }
     }
 
@@ -209,7 +209,7 @@ impl Seen {
         let usable = guid.len() <= 64 && !guid.is_empty() && guid.chars().all(plain);
         if !usable || self.downloads.len() >= MOST_DOWNLOADS {
             self.say_once("A page wanted to save more than 20 files; the others were refused.");
-            return Follows { orders: vec![cancel(&guid)], lost: None };
+            return Follows { orders: vec![cancel(&cut(&guid, 64))], lost: None };
         }
         self.downloads.push(Download {
             guid,
@@ -273,14 +273,14 @@ impl Seen {
     }
 
     /// The tab is closed because that was asked.
-    pub(crate) fn closing(&mut self, target: &str) {
+    pub(crate) fn closing(&mut self, target: &Id) {
         if let Some(tab) = self.by_target(target) {
             tab.closing = true;
         }
     }
 
-    pub(crate) fn by_target(&mut self, target: &str) -> Option<&mut Tab> {
-        self.tabs.iter_mut().find(|tab| tab.target == target)
+    pub(crate) fn by_target(&mut self, target: &Id) -> Option<&mut Tab> {
+        self.tabs.iter_mut().find(|tab| tab.target == *target)
     }
 }
 

@@ -1,19 +1,20 @@
 //! The page as a screen reader sees it: an outline in which everything that can be used has a name.
 //!
 //! It comes from the browser's accessibility tree. How large that is, is up to the page: a page with too many elements is not asked for it as a
-//! whole, and of what comes only so much is shown.
+//! whole, of what comes only so much is kept, and of that only so much is shown.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::tree::{Room, Tree};
 use crate::{
-    Browser, BrowserError, Target,
-    element::{Place, Refs},
-    quoted,
+    Browser, BrowserError, Id, Target,
+    element::{PATIENCE, Place},
 };
 
 mod outline;
+mod tree;
 
 /// Elements of a page that is looked at as a whole.
 const MOST_ELEMENTS: u64 = 12_000;
@@ -32,7 +33,7 @@ pub struct Snapshot {
     /// Lines that were left out.
     pub more: usize,
     /// Which document it is of: names of elements in another one mean nothing here.
-    pub document: (String, u64),
+    pub document: (Id, u64),
 }
 
 impl Snapshot {
@@ -53,25 +54,8 @@ impl Snapshot {
     }
 }
 
-/// One element as the accessibility tree has it.
-#[derive(Debug, Default)]
-struct Node {
-    ignored: bool,
-    role: String,
-    name: String,
-    value: String,
-    node: u64,
-    /// Such as `checked` and `level`, in the order of the browser's.
-    properties: Vec<(String, String)>,
-    children: Vec<String>,
-}
-
-/// The tree of one frame.
-struct Tree {
-    frame: String,
-    nodes: HashMap<String, Node>,
-    root: String,
-}
+/// Where frames stand: a tree's element, by the number of the tree and its own, and the number of the tree that stands there.
+type Inside = HashMap<(usize, u64), usize>;
 
 impl Browser {
     /// The outline of the page, or of a part of it.
@@ -82,13 +66,12 @@ impl Browser {
         self.some_tab().await?;
         let document = self.tab(|tab| (tab.target.clone(), tab.documents))?;
         let session = self.session()?;
-        let mut trees = Vec::new();
-        let mut inside = HashMap::new();
+        let (mut trees, mut room) = (Vec::new(), Room::default());
         match of {
-            Some(target) => trees.push(self.part(target).await?),
+            Some(target) => trees.push(self.part(target, &mut room).await?),
             None => {
                 for (index, frame) in self.frames().await?.into_iter().enumerate() {
-                    match self.whole(&frame).await {
+                    match self.whole(frame, &mut room).await {
                         Ok(tree) => trees.push(tree),
                         Err(error) if index == 0 || error.page_is_lost() => return Err(error),
                         // A frame that has gone, or is too large, is left out.
@@ -97,30 +80,39 @@ impl Browser {
                 }
             }
         }
-        // Which frame stands where.
-        for tree in &trees {
-            for node in tree.nodes.values().filter(|node| node.role == "Iframe").take(MOST_FRAMES) {
-                let params = json!({ "backendNodeId": node.node });
-                let described = self.ask(("DOM.describeNode", "look at a frame"), params).await;
-                let frame =
-                    described.ok().and_then(|said| Some(said.pointer("/node/frameId")?.as_str()?.to_owned()));
-                if let Some(frame) = frame {
-                    inside.insert((tree.frame.clone(), node.node), frame);
-                }
-            }
-        }
-        let place = |frame: &str, node| Place {
+        let inside = self.inside(&trees).await?;
+        let place = |frame: &Id, node| Place {
             session: session.clone(),
             document: document.1,
-            frame: frame.to_owned(),
+            frame: frame.clone(),
             node,
         };
         let (lines, more) = outline::draw(&trees, &inside, &mut self.refs, &place);
         Ok(Snapshot { lines, more, document })
     }
 
+    /// Which frame stands where.
+    async fn inside(&self, trees: &[Tree]) -> Result<Inside, BrowserError> {
+        let mut inside = Inside::new();
+        let numbered = trees.iter().enumerate();
+        let frames = numbered.flat_map(|(number, tree)| tree.frames().map(move |node| (number, node)));
+        for (number, node) in frames.take(MOST_FRAMES) {
+            let params = json!({ "backendNodeId": node });
+            let described = match self.ask(("DOM.describeNode", "look at a frame"), params).await {
+                Err(error) if error.page_is_lost() => return Err(error),
+                // It may have gone meanwhile.
+                described => described.unwrap_or_default(),
+            };
+            let frame = described.pointer("/node/frameId").and_then(Id::of);
+            if let Some(there) = frame.and_then(|frame| trees.iter().position(|tree| tree.frame == frame)) {
+                inside.insert((number, node), there);
+            }
+        }
+        Ok(inside)
+    }
+
     /// The frames of the page, itself first.
-    pub(crate) async fn frames(&self) -> Result<Vec<String>, BrowserError> {
+    pub(crate) async fn frames(&self) -> Result<Vec<Id>, BrowserError> {
         let answer = self.ask(("Page.getFrameTree", "look at the page"), json!({})).await?;
         let mut frames = Vec::new();
         let mut next: Vec<&Value> = answer.get("frameTree").into_iter().collect();
@@ -128,24 +120,24 @@ impl Browser {
             if frames.len() >= MOST_FRAMES {
                 break;
             }
-            if let Some(id) = tree.pointer("/frame/id").and_then(Value::as_str) {
-                frames.push(id.to_owned());
+            if let Some(id) = tree.pointer("/frame/id").and_then(Id::of).filter(|id| !frames.contains(id)) {
+                frames.push(id);
             }
             next.extend(tree.get("childFrames").and_then(Value::as_array).into_iter().flatten().rev());
         }
         Ok(frames)
     }
 
-    async fn whole(&self, frame: &str) -> Result<Tree, BrowserError> {
+    async fn whole(&self, frame: Id, room: &mut Room) -> Result<Tree, BrowserError> {
         const COUNT: &str = "function() { return document.getElementsByTagName('*').length; }";
-        let count = self.run_in(frame, COUNT, &[]).await?.as_u64().unwrap_or_default();
+        let count = self.run_in(&frame, COUNT, &[]).await?.as_u64().unwrap_or_default();
         bounded(count, "The page")?;
         let asked = ("Accessibility.getFullAXTree", "outline the page");
-        let answer = self.ask(asked, json!({ "frameId": frame })).await?;
-        tree(frame.to_owned(), &answer, None)
+        let answer = self.ask_much(asked, json!({ "frameId": frame }), PATIENCE).await?;
+        Tree::read(frame, &answer, None, room)
     }
 
-    async fn part(&self, target: &Target) -> Result<Tree, BrowserError> {
+    async fn part(&self, target: &Target, room: &mut Room) -> Result<Tree, BrowserError> {
         const COUNT: &str = "function() { return this.getElementsByTagName('*').length; }";
         let element = self.element(target).await?;
         let count = self.run(&element, COUNT, &[]).await?.as_u64().unwrap_or_default();
@@ -155,12 +147,12 @@ impl Browser {
             .await?;
         let root = described.pointer("/node/backendNodeId").and_then(Value::as_u64);
         let asked = ("Accessibility.queryAXTree", "outline an element");
-        let answer = self.ask(asked, json!({ "objectId": element.object })).await?;
+        let answer = self.ask_much(asked, json!({ "objectId": element.object }), PATIENCE).await?;
         let frame = match target {
             Target::Ref(number) => self.refs.frame(*number).unwrap_or_default(),
             Target::Selector(_) => self.main_frame()?,
         };
-        tree(frame, &answer, root)
+        Tree::read(frame, &answer, root, room)
     }
 }
 
@@ -173,54 +165,6 @@ fn bounded(count: u64, what: &str) -> Result<(), BrowserError> {
          `target`, such as \"main\" or \"form\"; or look for words with `browser_read` and find."
     )))
 }
-
-/// The tree that an answer has; its root is the node with this number, or the first.
-fn tree(frame: String, answer: &Value, root: Option<u64>) -> Result<Tree, BrowserError> {
-    let found = answer.get("nodes").and_then(Value::as_array).ok_or(BrowserError::Nonsense("an outline"))?;
-    let mut nodes = HashMap::with_capacity(found.len());
-    let mut first = None;
-    for value in found {
-        let Some(object) = value.as_object() else { continue };
-        let Some(id) = object.get("nodeId").and_then(Value::as_str) else { continue };
-        let node = node(object);
-        if first.is_none() || root.is_some() && root == Some(node.node) {
-            first = Some(id.to_owned());
-        }
-        nodes.insert(id.to_owned(), node);
-    }
-    Ok(Tree { frame, nodes, root: first.unwrap_or_default() })
-}
-
-fn node(object: &Map<String, Value>) -> Node {
-    let value = |name: &str| written(object.get(name));
-    let properties = object.get("properties").and_then(Value::as_array).into_iter().flatten().take(40);
-    let property =
-        |property: &Value| Some((property.get("name")?.as_str()?.to_owned(), written(property.get("value"))));
-    let children = object.get("childIds").and_then(Value::as_array).into_iter().flatten();
-    Node {
-        ignored: object.get("ignored").and_then(Value::as_bool).unwrap_or_default(),
-        role: value("role"),
-        name: value("name"),
-        value: value("value"),
-        node: object.get("backendDOMNodeId").and_then(Value::as_u64).unwrap_or_default(),
-        properties: properties.filter_map(property).collect(),
-        children: children.filter_map(Value::as_str).map(str::to_owned).collect(),
-    }
-}
-
-/// A value of the tree's as text.
-fn written(value: Option<&Value>) -> String {
-    match value.and_then(|value| value.get("value")) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
-            other.to_string()
-        }
-    }
-}
-
-/// Elements that are shown already.
-type Shown = HashSet<(String, String)>;
 
 #[cfg(test)]
 mod tests;

@@ -262,6 +262,7 @@ impl App {
                 .lfs(self.config.repositories.lfs())
                 .submodules(self.config.repositories.submodules()),
             sparse: self.config.repositories.sparse(),
+            beside_public: self.config.repositories.beside_public.clone(),
             tests: self.config.repositories.tests(),
             forges: self.forges(&git, &store).await?,
             signing: self.signing(&git).await?,
@@ -270,6 +271,7 @@ impl App {
             policy,
             policies: Arc::new(Named(store.clone())),
             browser: self.config.browser.program.clone(),
+            display: self.config.display.display(),
             mcp: Mcp { servers: self.config.mcp.clone(), approvals: Arc::new(Named(store.clone())) },
             ledger: Some(store),
             entrances: Arc::new(Sockets {

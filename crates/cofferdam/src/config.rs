@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::toml_file;
 
 mod browser;
+mod display;
 mod mcp;
 mod openid;
 mod repositories;
@@ -28,6 +29,7 @@ mod service;
 mod telemetry;
 
 pub(crate) use browser::BrowserSettings;
+pub(crate) use display::DisplaySettings;
 use openid::OpenIdTable;
 pub(crate) use repositories::RepositoriesSettings;
 use service::KeyPlace;
@@ -67,6 +69,7 @@ struct File {
     slack: Vec<SlackSettings>,
     mcp: Vec<cofferdam_mcp::ServerSettings>,
     browser: BrowserSettings,
+    display: DisplaySettings,
 }
 
 /// The `[egress]` table: what the egress door has of this host.
@@ -286,6 +289,8 @@ pub(crate) struct Config {
     pub(crate) mcp: Vec<cofferdam_mcp::ServerSettings>,
     /// The browser of sessions.
     pub(crate) browser: BrowserSettings,
+    /// The display of sessions.
+    pub(crate) display: DisplaySettings,
     /// What begins at set times.
     pub(crate) schedules: Vec<ScheduleSettings>,
 }
@@ -350,6 +355,7 @@ impl Config {
             schedules: file.schedule,
             mcp: mcp::checked(file.mcp)?,
             browser: file.browser.checked()?,
+            display: file.display.checked()?,
             slacks: file.slack,
         })
     }
@@ -447,6 +453,7 @@ mod tests {
         assert_eq!(config.telemetry, TelemetrySettings::default(), "the example shows the defaults");
         assert_eq!(config.retention, RetentionSettings::default(), "the example shows the defaults");
         assert_eq!(config.browser, BrowserSettings::default(), "the example shows the defaults");
+        assert_eq!(config.display, DisplaySettings::default(), "the example shows the defaults");
         assert_eq!(load(EXAMPLE).unwrap().policy, Policy::default());
     }
 
@@ -464,11 +471,13 @@ mod tests {
         assert_eq!(config.tell.len(), 2);
         assert_eq!(config.forges.len(), 2);
         let secret = |_: &str| Some("0123456789abcdef".to_owned());
-        assert_eq!(HookSettings::hooks(&config.hooks, &secret).unwrap().len(), 1);
-        assert_eq!(ScheduleSettings::schedules(&config.schedules, now()).unwrap().len(), 1);
+        assert_eq!(HookSettings::hooks(&config.hooks, &secret).unwrap().len(), 2);
+        assert_eq!(ScheduleSettings::schedules(&config.schedules, now()).unwrap().len(), 2);
         assert_eq!(config.slacks.len(), 1);
         assert_eq!(config.mcp.len(), 2);
         assert_eq!(config.browser.program.as_deref(), Some("/usr/bin/chromium"));
+        let display = config.display.display().unwrap();
+        assert_eq!((display.server.as_str(), display.size.width()), ("/usr/bin/Xvfb", 1280));
         assert_eq!((config.credentials.len(), config.policy.egress.rules.len()), (6, 3));
     }
 
@@ -521,6 +530,11 @@ mod tests {
             ("[[mcp]]\nname = \"docs\"\n", "`command`"),
             ("[[mcp]]\nname = \"docs\"\ncommands = []\n", "did you mean `command`"),
             ("[browser]\nprogram = \"chromium\"\n", "absolute"),
+            ("[display]\nserver = \"Xvfb\"\n", "absolute"),
+            ("[display]\nserver = \"/usr/bin/Xvfb\"\ninput = \"xdotool\"\n", "absolute"),
+            ("[display]\nserver = \"/usr/bin/Xvfb\"\nwidth = 100000\n", "200 to 3840"),
+            ("[display]\nwidth = 1024\n", "`server`"),
+            ("[display]\nsever = \"/usr/bin/Xvfb\"\n", "did you mean `server`"),
             ("[browser]\nprogramm = \"/usr/bin/chromium\"\n", "did you mean `program`"),
             ("[secrets]\nkey = { flie = \"/key\" }\n", "did you mean `file`"),
             ("[[sandbox.read_only]]\nhost = \"cache\"\ninside = \"/cache\"\n", "absolute"),

@@ -54,11 +54,10 @@ impl SubagentKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The kind that a call asks for, where it says one.
+    /// The kind that a call asks for, where it says a built-in one.
     #[must_use]
     pub fn wanted(call: &ToolCall) -> Option<Self> {
-        let arguments: serde_json::Value = serde_json::from_str(&call.arguments).ok()?;
-        Self::named(arguments.get("kind")?.as_str()?)
+        Self::named(&wanted(call)?)
     }
 
     /// Whether what it changes comes back.
@@ -77,6 +76,52 @@ impl SubagentKind {
     }
 }
 
+/// The name of the kind that a call asks for, whatever it is.
+#[must_use]
+pub fn wanted(call: &ToolCall) -> Option<String> {
+    let arguments: serde_json::Value = serde_json::from_str(&call.arguments).ok()?;
+    Some(arguments.get("kind")?.as_str()?.to_owned())
+}
+
+/// What a kind of subagent that a file describes comes down to: a built-in kind, and what is taken from that. Nothing can be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomShape {
+    /// The built-in kind that it is one of: it has at most what that has.
+    pub base: SubagentKind,
+    /// The tools that it keeps of that, by [`TOOL_GROUPS`]; all of them where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// The kind whose model it has, where that is another one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<SubagentKind>,
+}
+
+impl CustomShape {
+    /// Whether it keeps the tools of this group, if its base has them.
+    #[must_use]
+    pub fn keeps(&self, group: &str) -> bool {
+        self.tools.as_ref().is_none_or(|kept| kept.iter().any(|kept| kept == group))
+    }
+}
+
+/// The names of tools that a file can keep for its kind. Each stands for all tools that are of its sort: `shell` for those that run commands, `edit` for
+/// whichever tool changes files.
+pub const TOOL_GROUPS: [&str; 9] =
+    ["read", "grep", "glob", "list", "shell", "edit", "write", "browser", "computer"];
+
+/// The kind that a subagent was asked for by, where a file describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomKind {
+    /// Its name.
+    pub name: String,
+    /// Who gives it.
+    pub giver: crate::event::Giver,
+    /// The digest of its file.
+    pub digest: Digest,
+    /// What it comes down to.
+    pub shape: CustomShape,
+}
+
 /// For which session a session works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
@@ -91,6 +136,9 @@ pub struct Parent {
     /// What the result has to look like, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<ResultSchema>,
+    /// The kind of which it is, where a file describes that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Box<CustomKind>>,
 }
 
 impl Parent {

@@ -240,6 +240,9 @@ pub enum EventBody {
         kind: crate::SubagentKind,
         /// What it may use. Nobody else has that meanwhile.
         share: crate::Budget,
+        /// The kind that was asked for, where a file describes it: `kind` is what that comes down to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named: Option<String>,
     },
     /// Earlier messages were replaced by a summary.
     Compacted {

@@ -48,6 +48,7 @@ pub mod schema;
 pub mod secret;
 pub mod self_review;
 pub mod session;
+pub mod structure;
 pub mod task;
 pub mod tenancy;
 pub mod time;

@@ -16,6 +16,8 @@ pub const MOST_BYTES: usize = 24 * 1024;
 pub const MOST_KEPT: usize = 1_000;
 /// So many proposals of an organisation's sessions wait for a person at the most. What is proposed then is not kept.
 pub const MOST_WAITING: usize = 500;
+/// So many of them are of one project's sessions at the most, so that one project's leave room for those of the others.
+pub const MOST_WAITING_OF_PROJECT: usize = 100;
 /// So many one session proposes at the most.
 pub const MOST_OF_SESSION: usize = 10;
 /// The longest name of a repository that has memories, in characters.
@@ -132,6 +134,9 @@ pub struct Memory {
     pub source: MemorySource,
     /// When it was written.
     pub at: Timestamp,
+    /// Whether the session that proposed it held what not everybody may see who may read that repository.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
 }
 
 impl Memory {
@@ -196,6 +201,9 @@ pub struct MemoryProposal {
     /// Whether it is about all of the organisation's repositories.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everywhere: bool,
+    /// Whether the session held what not everybody may see who may read its repository, so that this may be of it. The platform says so, not the model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
 }
 
 #[cfg(test)]

@@ -141,6 +141,20 @@ pub struct Image {
     pub blob: BlobRef,
 }
 
+impl Image {
+    /// The media type of a picture that models can be shown, by its first bytes and not by what is said of it.
+    #[must_use]
+    pub const fn kind(bytes: &[u8]) -> Option<&'static str> {
+        match bytes {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
+            [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+            _ => None,
+        }
+    }
+}
+
 /// Everything a provider needs for one model call.
 ///
 /// Within one `epoch` the messages of a later request begin with all the messages of every earlier one, so an

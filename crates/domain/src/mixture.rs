@@ -18,10 +18,14 @@ use crate::{
     policy::Mixed,
 };
 
+/// What anybody may have written, and not everybody may see.
+const PRIVATE: Label = Label { integrity: Integrity::Untrusted, audience: Audience::Requester };
 /// Characters of a name that somebody else has chosen.
 const LONGEST_NAME: usize = 80;
 /// The first version of the loop's rules by which a person has to decide.
 const SINCE_RULES: u16 = 2;
+/// The first version by which what tests were answered counts for what a fresh look says of them.
+const SINCE_TESTS_COUNT: u16 = 3;
 
 /// When something came into a session for the first time, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,10 @@ pub struct Holdings {
     sandbox: Option<SandboxId>,
     /// The names of the rules that lead into a private network.
     inward: Arc<BTreeSet<String>>,
+    /// Whether a sandbox that is not the agent's own, such as that of the tests, was answered with something that not everybody gets.
+    tests_answered: bool,
+    /// Whether that counts.
+    tests_count: bool,
     minds: Minds,
 }
 
@@ -134,6 +142,9 @@ impl Holdings {
             EventBody::AccessAsked(ask) if leads_inward(&ask.rule) => {
                 Arc::make_mut(&mut self.inward).insert(ask.rule.name.clone());
             }
+            EventBody::EgressAllowed(passed) => {
+                self.tests_answered |= !self.is_own(passed.sandbox) && self.not_for_all(passed).is_some();
+            }
             _ => {}
         }
     }
@@ -166,6 +177,14 @@ impl Holdings {
         }
     }
 
+    /// Whether something is held that not everybody may see who may read the task's own repository: what is written down for others who may read that
+    /// could be of it.
+    #[must_use]
+    pub fn exceeds_repository(&self) -> bool {
+        let beside = (1..self.repositories).any(|place| !self.public.contains(&Part::at(place - 1)));
+        self.delegated || beside || self.private.is_some()
+    }
+
     /// The label of whatever is made from all that the session has read itself.
     #[must_use]
     pub fn label(&self) -> Label {
@@ -194,6 +213,7 @@ impl Holdings {
 
     fn fix(&mut self, fixed: &Fixed) {
         self.minds = if fixed.rules < SINCE_RULES { Minds::No } else { Minds::Yes(fixed.policy.mixed) };
+        self.tests_count = fixed.rules >= SINCE_TESTS_COUNT;
         let inward = fixed.policy.egress.rules.iter().filter(|rule| leads_inward(rule));
         Arc::make_mut(&mut self.inward).extend(inward.map(|rule| rule.name.clone()));
     }
@@ -216,6 +236,10 @@ impl Holdings {
                 let label = recalled.memories.iter().map(of_memory).reduce(Label::join)?;
                 (label, "what was noted in earlier sessions".to_owned())
             }
+            EventBody::SelfReviewed(_) if self.tests_count && self.tests_answered => {
+                let what = "what a fresh session said of the change and of tests that were answered with what not everybody gets";
+                (PRIVATE, what.to_owned())
+            }
             EventBody::SelfReviewed(_) => {
                 (Label::SANDBOX, "what a fresh session said of the change".to_owned())
             }
@@ -229,19 +253,28 @@ impl Holdings {
     }
 
     /// What was let through for the agent's own sandbox may have been answered with something that not everybody gets: by a credential, or in a
-    /// network that not everybody reaches. What other programs (MCP) are answered comes in with their results, and has their label.
+    /// network that not everybody reaches. What other programs (MCP) are answered comes in with their results, and has their label; what tests are
+    /// answered comes in with what a fresh look says of them.
     fn let_in(&self, passed: &Passed) -> Option<(Label, String)> {
-        if self.sandbox.is_some_and(|sandbox| sandbox != passed.sandbox) {
+        if !self.is_own(passed.sandbox) {
             return None;
         }
-        let what = if let Some(credential) = &passed.credential {
-            format!("an answer got with the credential {}", quoted(credential))
+        Some((PRIVATE, self.not_for_all(passed)?))
+    }
+
+    fn is_own(&self, sandbox: SandboxId) -> bool {
+        self.sandbox.is_none_or(|own| own == sandbox)
+    }
+
+    /// What was answered, where that is something that not everybody gets.
+    fn not_for_all(&self, passed: &Passed) -> Option<String> {
+        if let Some(credential) = &passed.credential {
+            Some(format!("an answer got with the credential {}", quoted(credential)))
         } else if self.inward.contains(&passed.rule) {
-            format!("an answer from a private network, by the rule {}", quoted(&passed.rule))
+            Some(format!("an answer from a private network, by the rule {}", quoted(&passed.rule)))
         } else {
-            return None;
-        };
-        Some((Label { integrity: Integrity::Untrusted, audience: Audience::Requester }, what))
+            None
+        }
     }
 }
 
@@ -263,14 +296,16 @@ fn of_advice(found: &Instructions) -> Label {
     found.files.iter().map(|file| of(file.giver)).reduce(Label::join).unwrap_or(Label::PLATFORM)
 }
 
-/// What a model put forward stays its words, whoever approved them. What is about no repository is for the organisation's own sessions.
+/// What a model put forward stays its words, whoever approved them. What is about no repository is for the organisation's own sessions, and so is what
+/// may be of something that a session held besides its repository.
 fn of_memory(memory: &Memory) -> Label {
+    let of_repository = memory.repository.is_some() && !memory.private;
     Label {
         integrity: match memory.source {
             MemorySource::Person { .. } => Integrity::Member,
             MemorySource::Session { .. } => Integrity::Untrusted,
         },
-        audience: if memory.repository.is_some() { Audience::Repository } else { Audience::Requester },
+        audience: if of_repository { Audience::Repository } else { Audience::Requester },
     }
 }
 

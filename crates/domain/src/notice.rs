@@ -27,6 +27,8 @@ pub enum NoticeKind {
     Access,
     /// A budget is used up; it waits.
     Budget,
+    /// It is one of several attempts, is ready, and waits for a person to choose.
+    Choice,
     /// It ended, with a pull request to review.
     PullRequest,
     /// It ended without a pull request: nothing to do, a review was written, or a limit was reached before there was one.
@@ -45,7 +47,7 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Heard,
         Self::Frozen,
@@ -54,6 +56,7 @@ impl NoticeKind {
         Self::Plan,
         Self::Access,
         Self::Budget,
+        Self::Choice,
         Self::PullRequest,
         Self::Ended,
         Self::Held,
@@ -75,6 +78,7 @@ impl NoticeKind {
             Self::Plan => "plan",
             Self::Access => "access",
             Self::Budget => "budget",
+            Self::Choice => "choice",
             Self::PullRequest => "pull_request",
             Self::Ended => "ended",
             Self::Held => "held",
@@ -146,6 +150,9 @@ fn said_by(body: &EventBody) -> Option<(NoticeKind, Option<&str>)> {
     if let EventBody::BudgetExceeded { what } = body {
         return Some((NoticeKind::Budget, Some(what)));
     }
+    if let EventBody::AttemptReady { .. } = body {
+        return Some((NoticeKind::Choice, None));
+    }
     if moves(body) {
         return Some((NoticeKind::Moved, None));
     }
@@ -169,6 +176,7 @@ fn moves(body: &EventBody) -> bool {
             | EventBody::PlanDecided { .. }
             | EventBody::AccessDecided(_)
             | EventBody::ContinueAsked { .. }
+            | EventBody::AttemptChosen { .. }
             | EventBody::SandboxReleased { .. }
             | EventBody::PullRequestClosed { .. }
     )
@@ -204,6 +212,8 @@ mod tests {
         assert_eq!(kind(Outcome::Succeeded), Some(NoticeKind::PullRequest));
         assert_eq!(kind(Outcome::Stopped { limit: "x".into() }), Some(NoticeKind::Ended));
         assert_eq!(kind(Outcome::Cancelled), Some(NoticeKind::Moved));
+        let ready = EventBody::AttemptReady { commit: "c".into() };
+        assert_eq!(Notice::of(&ready).map(|notice| notice.kind), Some(NoticeKind::Choice));
         assert_eq!(Notice::of(&EventBody::NothingChanged), None);
     }
 }

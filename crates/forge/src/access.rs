@@ -39,6 +39,8 @@ pub struct Access {
     url: String,
     /// Whether everybody on the internet may read the repository, as the forge says.
     public: bool,
+    /// Whether everybody who reaches the forge may.
+    shared: bool,
 }
 
 impl fmt::Debug for Access {
@@ -48,19 +50,25 @@ impl fmt::Debug for Access {
             .field("at", &self.at)
             .field("url", &self.url)
             .field("public", &self.public)
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }
 
 impl Access {
     pub(crate) fn new(forge: &str, org: OrgId, talk: Arc<dyn Talk>, at: At, url: String) -> Self {
-        Self { forge: forge.to_owned(), org, talk, at, url, public: false }
+        Self { forge: forge.to_owned(), org, talk, at, url, public: false, shared: false }
     }
 
-    /// The same to a repository that everybody on the internet may read, if `public`.
-    pub(crate) fn open_to_all(mut self, public: bool) -> Self {
-        self.public = public;
+    /// The same to a repository that everybody who reaches its forge may read, if `shared`; and everybody on the internet, if that reaches it.
+    pub(crate) fn open_to_all(mut self, shared: bool, internet: bool) -> Self {
+        (self.shared, self.public) = (shared, shared && internet);
         self
+    }
+
+    /// Whether everybody who reaches the forge may read the repository, as it says.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Whether everybody on the internet may read the repository, as far as its forge says so.

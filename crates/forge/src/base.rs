@@ -59,6 +59,7 @@ impl From<&Base> for Repository {
             submodules: Vec::new(),
             tests: None,
             public: false,
+            shared: false,
         }
     }
 }

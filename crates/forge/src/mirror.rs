@@ -321,6 +321,20 @@ impl Mirror {
         self.access.as_ref().is_some_and(Access::is_public)
     }
 
+    /// Whether whoever reaches its forge may read it, as the forge says.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.access.as_ref().is_some_and(Access::is_shared)
+    }
+
+    /// Whether whoever reaches its forge may read it, while another one of that forge is for some of them only: what is in that one could get where
+    /// all of them read it.
+    #[must_use]
+    pub fn is_shared_more_than(&self, other: &Self) -> bool {
+        let shared = |mirror: &Self| mirror.access.as_ref().is_some_and(Access::is_shared);
+        shared(self) && other.access.is_some() && !shared(other)
+    }
+
     /// Whether the source has only the recent part of its history.
     pub(crate) fn is_shallow(&self) -> bool {
         self.repository().join("shallow").metadata().is_ok_and(|data| data.len() > 0)

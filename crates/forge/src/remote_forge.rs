@@ -79,10 +79,9 @@ impl RemoteForge {
             return Err(TalkError::Malformed { forge: forge.to_owned(), what, reason });
         }
         let url = self.site.clone_url(&found.path).to_string();
-        let public = found.public && self.site.is_open();
         let access =
             Access::new(forge, self.org, self.talk.clone(), At { id: found.id, path: found.path }, url);
-        Ok(access.open_to_all(public))
+        Ok(access.open_to_all(found.public, self.site.is_open()))
     }
 
     /// An account as commits name it: by the address that the forge itself takes for it.

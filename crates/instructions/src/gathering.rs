@@ -4,6 +4,7 @@
 //! wanted any more, then [`Gathering::finish`].
 
 mod finish;
+mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,8 @@ pub const MOST_FILE: u64 = 64 * 1024;
 pub const MOST_BYTES: u64 = 512 * 1024;
 /// Texts and skills.
 const MOST_TEXTS: usize = 64;
+/// Kinds of subagents: the model is told of all of them.
+const MOST_KINDS: usize = 24;
 /// Files of one skill.
 const MOST_SKILL_FILES: usize = 64;
 /// How far imports lead on: "up to five hops" (Claude Code, "Memory").
@@ -75,6 +78,8 @@ struct Folder {
 #[derive(Debug)]
 pub struct Gathering {
     texts: Vec<(String, InstructionKind)>,
+    /// Files that describe kinds of subagents.
+    kinds: Vec<String>,
     folders: Vec<Folder>,
     open: BTreeSet<String>,
     asked: BTreeSet<String>,
@@ -94,6 +99,7 @@ impl Gathering {
         listed.sort_by_cached_key(|file| (file.path.matches('/').count(), file.path.clone()));
         let mut gathering = Self {
             texts: Vec::new(),
+            kinds: Vec::new(),
             folders: Vec::new(),
             open: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -107,13 +113,16 @@ impl Gathering {
         let mut left_out = 0usize;
         for file in &listed {
             let Some(kind) = kind_of(&file.path) else { continue };
-            if gathering.texts.len() + gathering.folders.len() >= MOST_TEXTS {
+            let known = gathering.texts.len() + gathering.folders.len() + gathering.kinds.len();
+            let crowded = kind == InstructionKind::Subagent && gathering.kinds.len() >= MOST_KINDS;
+            if known >= MOST_TEXTS || crowded {
                 left_out += 1;
             } else if gathering.takes(file) {
                 match kind {
                     InstructionKind::Skill => {
                         gathering.folders.push(Folder { head: file.path.clone(), files: Vec::new() })
                     }
+                    InstructionKind::Subagent => gathering.kinds.push(file.path.clone()),
                     InstructionKind::Agents
                     | InstructionKind::Claude
                     | InstructionKind::Gemini
@@ -123,7 +132,9 @@ impl Gathering {
             }
         }
         if left_out > 0 {
-            gathering.note(format!("{left_out} more texts for agents are not used: {MOST_TEXTS} are"));
+            gathering.note(format!(
+                "{left_out} more texts for agents are not used: {MOST_TEXTS} are, and {MOST_KINDS} kinds of subagents"
+            ));
         }
         gathering.take_skill_files(&listed);
         if let Some(first) = gathering.crowded.first() {
@@ -190,7 +201,7 @@ impl Gathering {
     /// Whether there is nothing that advises.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.folders.is_empty() && self.notices.is_empty()
+        self.texts.is_empty() && self.kinds.is_empty() && self.folders.is_empty() && self.notices.is_empty()
     }
 
     /// The paths whose files are to be given now; none once everything is known.

@@ -6,10 +6,18 @@ use cofferdam_domain::event::InstructionKind;
 /// Folders whose folders are skills, when there is a `SKILL.md` in them.
 const SKILL_ROOTS: [&str; 2] = ["skills", "skill"];
 
+/// Folders whose Markdown files describe kinds of subagents, the first before the others; the last is the organisation's, which no repository has.
+const KIND_ROOTS: [&str; 3] = [".cofferdam/agents", ".claude/agents", ORGANISATION_KINDS];
+/// Where the kinds of subagents of an organisation stand among a session's texts.
+pub(crate) const ORGANISATION_KINDS: &str = "/organisation/agents";
+
 /// What kind of text the file at `path` is, if it is one.
 #[must_use]
 pub fn kind_of(path: &str) -> Option<InstructionKind> {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if describes_kind(directory, name) {
+        return Some(InstructionKind::Subagent);
+    }
     match name {
         "AGENTS.md" => Some(InstructionKind::Agents),
         "CLAUDE.md" => Some(InstructionKind::Claude),
@@ -26,6 +34,17 @@ pub fn kind_of(path: &str) -> Option<InstructionKind> {
     }
 }
 
+/// Whether a file describes a kind of subagent.
+fn describes_kind(directory: &str, name: &str) -> bool {
+    let stem = name.strip_suffix(".md").unwrap_or_default();
+    KIND_ROOTS.contains(&directory) && !stem.is_empty() && !stem.eq_ignore_ascii_case("readme")
+}
+
+/// Which of several files that describe a kind of the same name counts: the one with the smallest number.
+pub(crate) fn standing(path: &str) -> usize {
+    KIND_ROOTS.iter().position(|root| path.starts_with(root)).unwrap_or(KIND_ROOTS.len())
+}
+
 /// Whether a path may be one of those, or a file of a skill: quick, for paths of whole trees.
 #[must_use]
 pub fn is_candidate(path: &[u8]) -> bool {
@@ -35,7 +54,11 @@ pub fn is_candidate(path: &[u8]) -> bool {
         b"AGENTS.md" | b"CLAUDE.md" | b"GEMINI.md" | b"copilot-instructions.md" | b".cursorrules"
     ) || name.ends_with(b".mdc")
         || name.ends_with(b".instructions.md");
-    named || std::str::from_utf8(path).is_ok_and(|path| skill_folder(path).is_some())
+    let maybe = |path: &str| {
+        skill_folder(path).is_some()
+            || path.rsplit_once('/').is_some_and(|(directory, name)| describes_kind(directory, name))
+    };
+    named || std::str::from_utf8(path).is_ok_and(maybe)
 }
 
 /// The folder of the skill that a file would be in.
@@ -84,6 +107,8 @@ mod tests {
             (".cursorrules", InstructionKind::Cursor),
             (".claude/skills/pdf/SKILL.md", InstructionKind::Skill),
             ("skills/pdf/SKILL.md", InstructionKind::Skill),
+            (".cofferdam/agents/migrator.md", InstructionKind::Subagent),
+            (".claude/agents/code-reviewer.md", InstructionKind::Subagent),
         ] {
             assert_eq!(kind_of(path), Some(kind), "{path}");
             assert!(is_candidate(path.as_bytes()), "{path}");
@@ -98,6 +123,12 @@ mod tests {
             "a.instructions.md",
             ".github/instructionsx/a.instructions.md",
             "sub/.cursorrules",
+            "sub/.claude/agents/x.md",
+            ".claude/agents/deep/x.md",
+            ".claude/agents/x.txt",
+            ".claude/agents/README.md",
+            ".claude/agents/.md",
+            "agents/x.md",
             "",
         ] {
             assert_eq!(kind_of(path), None, "{path}");

@@ -1,7 +1,7 @@
 //! Texts in a repository that advise agents: which files are such texts, what they say, and when they are about what is being done.
 //!
 //! What this crate is for: [`Gathering`] is told what a commit has, says which files it wants to see, and makes of their bytes what a session is
-//! given: `AGENTS.md` and what other programs call the same, rules with globs, skills in the Agent Skills format. [`about()`] says which of them
+//! given: `AGENTS.md` and what other programs call the same, rules with globs, skills in the Agent Skills format, kinds of subagents. [`about()`] says which of them
 //! a path brings up. [`Playbook`] reads a task with gaps, which an organisation keeps for its people, and fills them.
 //!
 //! What it never does: I/O; follow a link, a path out of the repository, an alias of YAML or a circle of imports; leave a character unseen;
@@ -21,6 +21,7 @@ mod pack;
 mod playbook;
 mod rule;
 mod skill;
+mod subagent;
 
 pub use about::about;
 pub use front_matter::{FrontMatter, FrontMatterError, Value, split};
@@ -33,3 +34,4 @@ pub use playbook::{
     Accepts, InvalidPlaybook, InvalidValues, MOST_PLAYBOOK, Parameter, Playbook, PlaybookName,
 };
 pub use skill::{InvalidSkill, Skill, SkillName};
+pub use subagent::{InvalidSubagent, SUBAGENT_FILE, Subagent};

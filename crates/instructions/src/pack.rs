@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 
 use cofferdam_domain::event::Giver;
 
-use crate::{Gathered, Gathering, Given, Listed, SkillName};
+use crate::{Gathered, Gathering, Given, Listed, SUBAGENT_FILE, SkillName, kind::ORGANISATION_KINDS};
 
 /// Where the skills of an organisation stand among a session's texts: nothing of a repository has a path like that.
 const PLACE: &str = "/organisation/skills";
 
-/// The one skill that these files are, as a session is given it by its organisation.
+/// The one skill that these files are, or the kind of subagent that the one file `AGENT.md` describes, as a session is given it by its organisation.
 ///
 /// # Errors
-/// When they are no skill of that name, or something of it could not be given: what, in words for people.
+/// When they are neither of that name, or something of it could not be given: what, in words for people.
 pub fn packed(name: &str, files: &BTreeMap<String, String>) -> Result<Gathered, String> {
     let name: SkillName = name.parse().map_err(|_| {
         "a skill's name has 1 to 64 small letters, digits and single hyphens between them".to_owned()
     })?;
+    if let Some(text) = files.get(SUBAGENT_FILE) {
+        return match files.len() {
+            1 => packed_kind(&name, text),
+            _ => Err(format!("what has a {SUBAGENT_FILE} has no other files")),
+        };
+    }
     let at = |path: &str| format!("{PLACE}/{name}/{path}");
     for path in files.keys() {
         let odd = |part: &str| matches!(part, "" | "." | "..") || part.starts_with('-');
@@ -45,6 +51,23 @@ pub fn packed(name: &str, files: &BTreeMap<String, String>) -> Result<Gathered, 
     }
 }
 
+/// The kind of subagent that a file describes.
+fn packed_kind(name: &SkillName, text: &str) -> Result<Gathered, String> {
+    let path = format!("{ORGANISATION_KINDS}/{name}.md");
+    let mut gathering =
+        Gathering::new(vec![Listed { path: path.clone(), size: text.len() as u64, link: false }]);
+    for path in gathering.wanted() {
+        gathering.give(&path, Given::File(text.as_bytes().to_vec()));
+    }
+    let mut gathered = gathering.finish();
+    let Some(kind) = gathered.files.first_mut() else { return Err(gathered.notices.join("; ")) };
+    kind.giver = Giver::Organisation;
+    if kind.name.as_deref() != Some(name.as_str()) {
+        return Err(format!("its {SUBAGENT_FILE} does not call it {name}"));
+    }
+    Ok(gathered)
+}
+
 /// The folder in which a sandbox has a skill, by the path of its `SKILL.md`; `None` for one that the repository has in its own folders.
 #[must_use]
 pub fn placed(path: &str) -> Option<&str> {
@@ -57,6 +80,26 @@ mod tests {
 
     fn pack(files: &[(&str, &str)]) -> Result<Gathered, String> {
         packed("pdf", &files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_file_that_describes_a_kind_of_subagent_is_a_pack() {
+        let text = "---\nname: pdf\ndescription: Reads PDFs.\ntools: Read\n---\nRead\u{200b} slowly.\n";
+        let gathered = pack(&[("AGENT.md", text)]).unwrap();
+        let kind = &gathered.files[0];
+        assert_eq!((kind.giver, kind.hidden), (Giver::Organisation, 1));
+        assert_eq!(kind.text, "Read\\u{200b} slowly.");
+        assert!(kind.told().contains("kind of subagent pdf with what explore has, of that read"));
+        assert!(gathered.skills.is_empty() && placed(&kind.path).is_none());
+        let other = text.replace("pdf", "doc");
+        for (files, wanted) in [
+            (vec![("AGENT.md", "x")], "no front matter"),
+            (vec![("AGENT.md", other.as_str())], "does not call it pdf"),
+            (vec![("AGENT.md", text), ("run.sh", "x")], "no other files"),
+        ] {
+            let problem = pack(&files).unwrap_err();
+            assert!(problem.contains(wanted), "{wanted}: {problem}");
+        }
     }
 
     #[test]

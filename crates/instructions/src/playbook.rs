@@ -183,6 +183,19 @@ impl Playbook {
     /// # Errors
     /// [`InvalidValues`], which names the parameter.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, InvalidValues> {
+        self.fill_marked(values, &BTreeMap::new())
+    }
+
+    /// The same, where some values are others' words: each is held against its parameter like any other, and in its places stands its mark, by which it
+    /// is found elsewhere. One of a few values that the playbook itself names stands there as it is.
+    ///
+    /// # Errors
+    /// [`InvalidValues`], which names the parameter.
+    pub fn fill_marked(
+        &self,
+        values: &BTreeMap<String, String>,
+        marks: &BTreeMap<String, String>,
+    ) -> Result<String, InvalidValues> {
         let known = || self.parameters.iter().map(|parameter| parameter.name.as_str()).collect::<Vec<_>>();
         if let Some(odd) = values.keys().find(|name| !known().contains(&name.as_str())) {
             let there = match known().join(", ") {
@@ -199,7 +212,8 @@ impl Playbook {
                     parameter
                         .check(value)
                         .map_err(|problem| InvalidValues::Value(parameter.name.clone(), problem))?;
-                    value
+                    let chosen = matches!(parameter.accepts, Accepts::OneOf(_)) || given.is_none();
+                    marks.get(&parameter.name).filter(|_| !chosen).map_or(value, String::as_str)
                 }
                 None if parameter.required => {
                     let (name, wanted) = (parameter.name.clone(), parameter.description.clone());

@@ -2,7 +2,7 @@
 //! named. Nothing that arrives can change any of that.
 
 use cofferdam_domain::{
-    Also, EventBody, Origin, SessionId, Source, Task,
+    Also, EventBody, Origin, PlaybookUse, SessionId, Source, Task,
     task::{Wishes, is_base},
 };
 use cofferdam_forge::RemoteRepository;
@@ -46,6 +46,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) origin: Origin,
     /// What it is told of beside that.
     pub(crate) rest: Vec<EventBody>,
+    /// The playbook whose words they are, if they are one's.
+    pub(crate) playbook: Option<PlaybookUse>,
 }
 
 /// It was not begun.
@@ -83,7 +85,7 @@ impl Job {
         place: Place,
         wanted: Wanted<'_>,
     ) -> Result<(), NotBegun> {
-        let Wanted { session, prompt, title, source, account, name, origin, rest } = wanted;
+        let Wanted { session, prompt, title, source, account, name, origin, rest, playbook } = wanted;
         if let Some(policy) = &self.wishes.policy
             && !store.policies(place.org).await?.iter().any(|(known, _)| known == policy)
         {
@@ -101,6 +103,10 @@ impl Job {
             .and_then(|task| task.and_also(self.also.clone()))
             .map_err(|invalid| NotBegun::Never(invalid.to_string()))?
             .asked(origin);
+        let task = match playbook {
+            Some(playbook) => task.by_playbook(playbook),
+            None => task,
+        };
         let task = match title {
             Some(title) => task.titled(title),
             None => task,

@@ -18,6 +18,7 @@ mod forge;
 mod hook;
 mod job;
 mod place;
+mod playbook;
 mod processor;
 mod schedule;
 mod slack;

@@ -1,6 +1,7 @@
 //! What a tool answered, a resource holds or a prompt says, bounded: text, and pictures that a model can be shown.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cofferdam_domain::message::Image;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 
 /// Bytes of text that are kept of an answer.
@@ -116,24 +117,13 @@ impl Answer {
             self.say(&format!("[a picture of more than {} MiB, left out]", MAX_PICTURE >> 20));
             return;
         }
-        match STANDARD.decode(data).ok().and_then(|bytes| Some((kind_of(&bytes)?, bytes))) {
+        match STANDARD.decode(data).ok().and_then(|bytes| Some((Image::kind(&bytes)?, bytes))) {
             Some((media_type, bytes)) => {
                 self.pictures.push(Picture { media_type, bytes });
                 self.say(&format!("[picture {}]", self.pictures.len()));
             }
             None => self.say(&format!("[what is said to be a picture of type {:?} is none]", name(kind))),
         }
-    }
-}
-
-/// What a picture is, by its own first bytes and not by what is said of it.
-fn kind_of(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        _ => None,
     }
 }
 
@@ -153,12 +143,15 @@ mod tests {
 
     #[test]
     fn a_picture_is_what_its_bytes_say() {
-        let png = STANDARD.encode([0x89, b'P', b'N', b'G', 1, 2]);
+        let png = STANDARD.encode(b"\x89PNG\r\n\x1a\n12");
         let shown = answer(json!({"content": [{"type": "image", "data": png, "mimeType": "image/jpeg"}]}));
         assert_eq!(shown.pictures.first().map(|picture| picture.media_type), Some("image/png"));
-        let none = STANDARD.encode("<svg onload=alert(1)>");
-        let shown = answer(json!({"content": [{"type": "image", "data": none, "mimeType": "image/png"}]}));
-        assert!(shown.pictures.is_empty() && shown.text.contains("is none"), "{}", shown.text);
+        for none in ["<svg onload=alert(1)>", "GIF89b", "\u{89}PNG"] {
+            let none = STANDARD.encode(none);
+            let shown =
+                answer(json!({"content": [{"type": "image", "data": none, "mimeType": "image/png"}]}));
+            assert!(shown.pictures.is_empty() && shown.text.contains("is none"), "{}", shown.text);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What comes in from a server, one JSON-RPC message a line, before anybody reads it: bounded in length, in number, and in how much of it
-//! may be no message at all.
+//! What comes in from a server, one JSON-RPC message a line, before anybody reads it: bounded in length, in how much it says, in number,
+//! and in how much of it may be no message at all.
 
 use std::{
     io,
@@ -10,13 +10,15 @@ use std::{
     },
 };
 
+use cofferdam_domain::structure::has_at_most;
 use rmcp::{
     RoleClient,
-    model::{ErrorCode, ErrorData, JsonRpcMessage},
+    model::{ErrorCode, ErrorData, JsonRpcMessage, RequestId},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::Mutex as AsyncMutex,
@@ -24,6 +26,8 @@ use tokio::{
 
 /// Bytes of one message: a picture of some megabytes in base64 fits.
 pub(crate) const MAX_MESSAGE: usize = 8 << 20;
+/// Things that one message says. A short text can be much in memory, which this bounds: to some tens of MiB.
+const MAX_THINGS: usize = 200_000;
 /// Messages between two of ours, progress and log messages included.
 const MAX_MESSAGES: u64 = 5_000;
 /// Bytes between two of ours.
@@ -138,18 +142,29 @@ impl<R, W> Wire<R, W> {
 
 /// A message; an answer that is none becomes an error to the same question, so that nobody waits for another one.
 pub(crate) fn understood(bytes: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
-    // serde_json nests 128 deep and no deeper.
-    let value: Value = serde_json::from_slice(bytes).ok()?;
-    match serde_json::from_value(value.clone()) {
-        Ok(message) => Some(message),
-        Err(_) => {
-            let answers = value.get("result").is_some() || value.get("error").is_some();
-            let id = value.get("id").filter(|_| answers)?.clone();
-            let error =
-                ErrorData::new(ErrorCode::PARSE_ERROR, "the answer is not of the protocol's form", None);
-            Some(JsonRpcMessage::error(error, Some(serde_json::from_value(id).ok()?)))
+    let wrong = if !has_at_most(bytes, MAX_THINGS) {
+        "the answer says more things than are taken"
+    } else {
+        // serde_json nests 128 deep and no deeper.
+        match serde_json::from_slice(bytes) {
+            Ok(message) => return Some(message),
+            Err(_) => "the answer is not of the protocol's form",
         }
-    }
+    };
+    let head: Head = serde_json::from_slice(bytes).ok()?;
+    let answers = head.result.is_some() || head.error.is_some();
+    let error = ErrorData::new(ErrorCode::PARSE_ERROR, wrong, None);
+    Some(JsonRpcMessage::error(error, Some(head.id.filter(|_| answers)?)))
+}
+
+/// Which question is answered, whatever the answer is: no more of that is looked at than that it is there.
+#[derive(Deserialize)]
+struct Head<'a> {
+    id: Option<RequestId>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 impl<R, W> Transport<RoleClient> for Wire<R, W>

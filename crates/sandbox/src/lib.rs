@@ -10,11 +10,13 @@
 
 #![forbid(unsafe_code)]
 
+mod carry;
 mod driver;
 mod environment;
 mod error;
 mod native;
 
+pub use carry::carry;
 pub use driver::{
     Capture, Command, Console, DoorListeners, Driver, Entry, EntryKind, FileData, Finished, FoundFile,
     FoundLine, HOME, Listing, Network, Output, Process, ReadOnly, Sandbox, SandboxSpec, Search, SearchResult,

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -138,9 +139,15 @@ pub(crate) trait CatchUp: Send {
     async fn after(&mut self, place: Seq) -> Option<Vec<Frame>>;
 }
 
-/// The ends of all logs that are watched.
-#[derive(Debug, Default)]
-pub(crate) struct Tails(Mutex<HashMap<SessionId, Weak<Tail>>>);
+/// The ends of all logs that are watched, by what is sent of them.
+#[derive(Debug)]
+pub(crate) struct Tails<K = SessionId>(Mutex<HashMap<K, Weak<Tail>>>);
+
+impl<K> Default for Tails<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 impl Tails {
     /// A session's events after a place, for somebody who may see them: those that there are, then each new one. Ends when the store fails or
@@ -163,21 +170,23 @@ impl Tails {
         };
         self.join(session, (last, after), follow, reader).await
     }
+}
 
-    /// What is sent of a session after a place. Where nobody watches it yet, `follow` gives what is sent after its `last` event.
+impl<K: Clone + Eq + Hash> Tails<K> {
+    /// What is sent after a place. Where nobody watches it yet, `follow` gives what is sent after the log's `last` event.
     ///
     /// # Errors
     /// What `follow` says.
     pub(crate) async fn join<C: CatchUp + 'static>(
         &self,
-        session: SessionId,
+        what: K,
         (last, after): (Seq, Seq),
         follow: impl Future<Output = Result<BoxStream<'static, Frame>, Problem>> + Send,
         catch_up: C,
     ) -> Result<BoxStream<'static, Frame>, Problem> {
-        let tail = match self.known(session) {
+        let tail = match self.known(&what) {
             Some(tail) => tail,
-            None => self.keep(session, Tail::follow(follow.await?, last)),
+            None => self.keep(what, Tail::follow(follow.await?, last)),
         };
         let kept = tail.kept.clone();
         let watcher = Watcher { catch_up, kept, place: after, read: VecDeque::new(), _tail: tail };
@@ -188,23 +197,23 @@ impl Tails {
         Ok(frames.boxed())
     }
 
-    fn known(&self, session: SessionId) -> Option<Arc<Tail>> {
-        self.lock().get(&session)?.upgrade().filter(|tail| !tail.is_over())
+    fn known(&self, what: &K) -> Option<Arc<Tail>> {
+        self.lock().get(what)?.upgrade().filter(|tail| !tail.is_over())
     }
 
     /// Keeps a new one, unless somebody else was quicker.
-    fn keep(&self, session: SessionId, new: Tail) -> Arc<Tail> {
-        if let Some(tail) = self.known(session) {
+    fn keep(&self, what: K, new: Tail) -> Arc<Tail> {
+        if let Some(tail) = self.known(&what) {
             return tail;
         }
         let tail = Arc::new(new);
         let mut tails = self.lock();
         tails.retain(|_, tail| tail.strong_count() > 0);
-        tails.insert(session, Arc::downgrade(&tail));
+        tails.insert(what, Arc::downgrade(&tail));
         tail
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<Tail>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Weak<Tail>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,8 +4,13 @@
 //! event is. It is no memory: only a person makes it one, who names the digest of its exact bytes. What is decided about leaves no proposal, so
 //! it is decided once. When a session is forgotten, what it proposed and nobody decided about goes with it; what was approved stays.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use cofferdam_domain::{Digest, Memory, MemoryId, OrgId, ProjectId, SessionId, Timestamp};
+use cofferdam_domain::{
+    Digest, Memory, MemoryId, OrgId, ProjectId, SessionId, Timestamp,
+    memory::{MOST_WAITING, MOST_WAITING_OF_PROJECT},
+};
 
 use crate::StoreError;
 
@@ -24,6 +29,8 @@ pub struct Proposed {
     pub text: String,
     /// When it was proposed.
     pub at: Timestamp,
+    /// Whether the session held what not everybody may see who may read its repository.
+    pub private: bool,
 }
 
 impl Proposed {
@@ -32,6 +39,16 @@ impl Proposed {
     pub fn digest(&self) -> Digest {
         Digest::of(self.text.as_bytes())
     }
+}
+
+/// Whether what an organisation's sessions propose is dropped, of one project at least, until somebody has decided about some of what waits.
+#[must_use]
+pub fn is_crowded(waiting: &[Proposed]) -> bool {
+    let mut of_project: BTreeMap<ProjectId, usize> = BTreeMap::new();
+    for proposed in waiting {
+        *of_project.entry(proposed.project).or_default() += 1;
+    }
+    waiting.len() >= MOST_WAITING || of_project.values().any(|count| *count >= MOST_WAITING_OF_PROJECT)
 }
 
 /// What became of something that was to be noted.
@@ -71,7 +88,8 @@ pub trait Notebook: Send + Sync {
     /// When the store cannot be written.
     async fn note(&self, org: OrgId, memory: Memory) -> Result<Noted, StoreError>;
 
-    /// Puts what a person wrote in the place of the memory with its id, or of what was proposed under it.
+    /// Puts what a person wrote in the place of the memory with its id, or of what was proposed under it. What stays in a model's words stays the
+    /// session's, approved by that person; what may be of something private stays so, however it is worded.
     ///
     /// # Errors
     /// When the store cannot be written.

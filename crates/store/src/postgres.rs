@@ -34,6 +34,7 @@ use crate::{
         verify::{self, Check},
     },
     records::{self, stirred::Hearing},
+    search::Filling,
     sql::{Backend, Database, Origin, Readers, Sql, Work},
     write::{Kind, Write},
 };
@@ -45,6 +46,7 @@ pub struct PostgresStore {
     writer: WriterHandle,
     news: News,
     direct: Direct,
+    filling: Filling<PostgresBase>,
     contents: Contents<PostgresBase, Parts>,
 }
 
@@ -130,7 +132,8 @@ impl PostgresStore {
         let direct = Direct::new(base.clone());
         let bucket = bucket.map(|bucket| Bucket::new(bucket).map(Arc::new)).transpose()?;
         let contents = Contents { base: base.clone(), local: Parts(base.clone()), bucket };
-        Ok(Self { news: News::start(pool), base, writer, direct, contents })
+        let filling = Filling::new(base.clone());
+        Ok(Self { news: News::start(pool), base, writer, direct, filling, contents })
     }
 
     /// Finishes what is being written and closes all connections.
@@ -138,7 +141,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Closed`] when the writing task has died.
     pub async fn close(self) -> Result<(), StoreError> {
-        let Self { base, writer, news, direct, contents: _ } = self;
+        let Self { base, writer, news, direct, filling: _, contents: _ } = self;
         writer.close().await?;
         drop((news, direct));
         base.pool.close().await;
@@ -169,7 +172,9 @@ impl Store for PostgresStore {
         rest: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
         let bodies: Vec<EventBody> = std::iter::once(first).chain(rest).collect();
-        self.write(session, at, Kind::Create(ticket), bodies).await
+        let events = self.write(session, at, Kind::Create(ticket), bodies).await?;
+        self.filling.made(ticket.owner.org);
+        Ok(events)
     }
 
     async fn append(
@@ -205,12 +210,22 @@ impl Store for PostgresStore {
     }
 
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
+        if filter.text.is_some() {
+            return self.search(filter).await.map(|(rows, _)| rows);
+        }
         let rows = listing::list(&self.base.readers, &filter).await?;
         Ok(rows.into_iter().map(listing::shown).collect())
     }
 
-    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
-        listing::horizon(&self.base.readers, filter).await
+    async fn search(
+        &self,
+        filter: SessionFilter,
+    ) -> Result<(Vec<SessionRow>, Option<SessionId>), StoreError> {
+        let (rows, found) = listing::search(&self.base.readers, &filter).await?;
+        if let Some(org) = filter.org.filter(|_| found.is_loose) {
+            self.filling.start(org);
+        }
+        Ok((rows.into_iter().map(listing::shown).collect(), found.next))
     }
 
     async fn session(

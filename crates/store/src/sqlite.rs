@@ -51,6 +51,7 @@ use crate::{
         verify::{self, Check},
     },
     records::{self, stirred::Hearing},
+    search::Filling,
     sql::{self, Backend, Database, Origin, Readers, Work},
     write::{Kind, Write},
 };
@@ -62,6 +63,7 @@ pub struct SqliteStore {
     base: SqliteBase,
     news: Arc<News>,
     claims: Claims,
+    filling: Filling<SqliteBase>,
     contents: Contents<SqliteBase, Arc<Blobs>>,
     path: PathBuf,
 }
@@ -138,7 +140,8 @@ impl SqliteStore {
         let base = SqliteBase { door: writer.door(), readers };
         let bucket = bucket.map(|bucket| Bucket::new(bucket).map(Arc::new)).transpose()?;
         let contents = Contents { base: base.clone(), local: Arc::new(blobs), bucket };
-        Ok(Self { writer, base, news, claims, contents, path })
+        let filling = Filling::new(base.clone());
+        Ok(Self { writer, base, news, claims, filling, contents, path })
     }
 
     /// Finishes what is being written and closes the database. A store that is dropped instead loses nothing,
@@ -191,7 +194,9 @@ impl Store for SqliteStore {
         rest: Vec<EventBody>,
     ) -> Result<Vec<Event>, StoreError> {
         let bodies: Vec<EventBody> = std::iter::once(first).chain(rest).collect();
-        self.write(session, at, Kind::Create(ticket), bodies).await
+        let events = self.write(session, at, Kind::Create(ticket), bodies).await?;
+        self.filling.made(ticket.owner.org);
+        Ok(events)
     }
 
     async fn append(
@@ -235,11 +240,21 @@ impl Store for SqliteStore {
     }
 
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError> {
+        if filter.text.is_some() {
+            return self.search(filter).await.map(|(rows, _)| rows);
+        }
         self.shown(listing::list(&self.base.readers, &filter).await?).await
     }
 
-    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
-        listing::horizon(&self.base.readers, filter).await
+    async fn search(
+        &self,
+        filter: SessionFilter,
+    ) -> Result<(Vec<SessionRow>, Option<SessionId>), StoreError> {
+        let (rows, found) = listing::search(&self.base.readers, &filter).await?;
+        if let Some(org) = filter.org.filter(|_| found.is_loose) {
+            self.filling.start(org);
+        }
+        Ok((self.shown(rows).await?, found.next))
     }
 
     async fn session(

@@ -94,18 +94,21 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Claimed`] when another living process has it, or a worker that is present.
     async fn claim(&self, session: SessionId, worker: &str) -> Result<Claim, StoreError>;
 
-    /// Sessions, newest first.
+    /// Sessions, newest first. Where a text is looked for, those of the first page: see [`Store::search`].
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRow>, StoreError>;
 
-    /// The last of the newest [`LOOKED_THROUGH`](crate::LOOKED_THROUGH) sessions that fit the filter but for its text, if there are others after it:
-    /// so far a search for a text goes at once.
+    /// A page of the sessions that have the filter's text, newest first, and where the next one begins, if there may be one. What matches is the
+    /// text anywhere in the title or the repository's name, in whatever case. A page of one organisation's is read from an index; where many
+    /// sessions have the text and few of them pass the rest of the filter it may have fewer than there are, after at least
+    /// [`LOOKED_THROUGH`](crate::LOOKED_THROUGH) were looked at.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError>;
+    async fn search(&self, filter: SessionFilter)
+    -> Result<(Vec<SessionRow>, Option<SessionId>), StoreError>;
 
     /// One session; of this organisation if one is named. `None` when there is none.
     ///
@@ -254,7 +257,7 @@ pub struct SessionFilter {
     pub user: Option<UserId>,
     /// Only those that are archived, or only the others.
     pub archived: Option<bool>,
-    /// Only those with this text in the title or the repository's name.
+    /// Only those with this text in the title or the repository's name, in whatever case.
     pub text: Option<String>,
     /// Only those that have pushed this commit last.
     pub pushed: Option<String>,
@@ -268,8 +271,6 @@ pub struct SessionFilter {
     pub state: Option<SessionState>,
     /// Only those made before this one.
     pub before: Option<SessionId>,
-    /// Only this one and those made after it.
-    pub since: Option<SessionId>,
     /// At most this many; 0 means 50.
     pub limit: u32,
 }

@@ -150,6 +150,12 @@ pub trait Upkeep: Send + Sync {
     /// When the store cannot be read.
     async fn first_to_let_go(&self, org: OrgId) -> Result<Option<Timestamp>, StoreError>;
 
+    /// Makes the index of what sessions are searched by of all that is not in it yet, but for the last few.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn index(&self, org: OrgId) -> Result<(), StoreError>;
+
     /// Removes content that nobody refers to and that was last stored so long ago. Returns how much.
     ///
     /// # Errors
@@ -219,6 +225,7 @@ impl Round<'_> {
             if let Some(days) = keeping.files {
                 self.expire_files(org.id, days).await?;
             }
+            self.store.index(org.id).await?;
         }
         if let Some(due) = self.store.expire_arrivals(self.now).await? {
             self.look_again(due);

@@ -136,6 +136,7 @@ impl Telling<'_> {
             | NoticeKind::Plan
             | NoticeKind::Access
             | NoticeKind::Budget
+            | NoticeKind::Choice
             | NoticeKind::PullRequest
             | NoticeKind::Ended
             | NoticeKind::Held

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod choice;
 mod command;
 mod forge;
 mod message;

@@ -216,6 +216,7 @@ impl Telling<'_> {
             NoticeKind::Question => agent.waiting() == Some(WaitingFor::Answer),
             NoticeKind::Plan => agent.waiting() == Some(WaitingFor::Plan),
             NoticeKind::Budget => agent.waiting() == Some(WaitingFor::Budget),
+            NoticeKind::Choice => agent.waiting() == Some(WaitingFor::Choice),
             NoticeKind::Access => !over,
             NoticeKind::PullRequest
             | NoticeKind::Ended

@@ -13,7 +13,7 @@ use cofferdam_store::{Delivery, Everything, Letter, Sent, StoreError, while_held
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-use crate::{Channel, Failed, Message, Names, Patience};
+use crate::{Channel, Failed, Message, Names, Patience, choice};
 
 /// Letters of one channel that are told at the same time.
 const AT_ONCE: usize = 4;
@@ -186,7 +186,12 @@ impl Teller {
 
     async fn address(&self, delivery: &Delivery, names: &Names) -> Result<(), StoreError> {
         let takes = self.routes.iter().filter(|route| route.takes(&delivery.letter, names));
-        let channels: Vec<String> = takes.map(|route| route.name.clone()).collect();
+        let mut channels: Vec<String> = takes.map(|route| route.name.clone()).collect();
+        if delivery.letter.kind == NoticeKind::Choice
+            && !choice::is_for_people(&*self.store, &delivery.letter).await?
+        {
+            channels.clear();
+        }
         self.store.address(delivery, &channels).await
     }
 

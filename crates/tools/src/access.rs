@@ -1,5 +1,7 @@
 //! `request_access`: the agent asks that something be let out of the sandbox. A person decides.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use cofferdam_domain::{
     ToolOutcome,
@@ -13,6 +15,8 @@ use crate::{
     tool::{Context, Failure, Tool, noted},
 };
 
+/// Requests that people are asked about while a worker has the session: who is asked more often looks less closely.
+const MOST_ASKED: usize = 12;
 /// Characters of a reason.
 const MAX_REASON: usize = 1000;
 /// Methods or paths of one request: a person reads them.
@@ -61,7 +65,10 @@ fn join_lists(arguments: &mut Map<String, Value>) {
 }
 
 /// The tool.
-pub(crate) struct RequestAccess;
+#[derive(Debug, Default)]
+pub(crate) struct RequestAccess {
+    asked: AtomicUsize,
+}
 
 #[async_trait]
 impl Tool for RequestAccess {
@@ -75,6 +82,11 @@ impl Tool for RequestAccess {
             return Err(Failure(format!("A reason has 1 to {MAX_REASON} characters.")));
         }
         let rule = rule(format!("access-{}", context.call), arguments)?;
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
+            return Err(Failure(format!(
+                "A person has been asked {MOST_ASKED} times, and is not asked again: go on without this access, and say in the end what it was for."
+            )));
+        }
         let effect = ToolEffect::Access { rule: Box::new(rule), reason: reason.to_owned() };
         Ok(noted(
             "Recorded for a person to decide, once for the same. Nobody may be there: do not wait and do not ask again; go on with \

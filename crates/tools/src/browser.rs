@@ -13,11 +13,10 @@ mod snapshot;
 use std::{sync::Arc, time::Duration};
 
 use cofferdam_browser::{Answer, Browser, BrowserError, Snapshot, program};
-use cofferdam_domain::{ToolOutcome, ToolSpec, quote::quote};
-use cofferdam_sandbox::{Command, Console, Process, User};
+use cofferdam_domain::{BlobRef, ToolOutcome, ToolSpec, quote::quote};
+use cofferdam_sandbox::{Command, Console, User, carry};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::{
-    io::{AsyncWriteExt as _, DuplexStream},
     net::unix::pipe::Sender,
     sync::{Mutex, MutexGuard},
     task::AbortHandle,
@@ -37,10 +36,10 @@ const UNREAD: u64 = 16 << 20;
 const ON_THE_WAY: usize = 1 << 20;
 /// How long a browser may live; sessions end before that.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long it is waited before it is looked again whether it still lives.
-const LOOK: Duration = Duration::from_secs(60);
 /// Bytes of an outline that is shown unasked.
 const UNASKED: usize = 8_000;
+/// Bytes of pictures after which no more are taken: whoever poses as the browser may give large ones.
+const MOST_PICTURES: u64 = 256 << 20;
 /// The beginning of the names of all its tools.
 const NAMES: &str = "browser_";
 
@@ -55,6 +54,8 @@ pub(crate) struct Surf {
 struct State {
     running: Option<Running>,
     deaths: u32,
+    /// Bytes of the pictures that were kept.
+    pictures: u64,
     /// What was shown of the page last.
     shown: Option<Snapshot>,
 }
@@ -120,7 +121,11 @@ impl Surf {
                 }
             }
         }
-        Ok(Held { state })
+        let held = Held { state };
+        if let Some(running) = &held.state.running {
+            running.browser.begin();
+        }
+        Ok(held)
     }
 }
 
@@ -129,6 +134,21 @@ impl State {
         self.running = None;
         self.shown = None;
         self.deaths += 1;
+    }
+
+    /// Whether another picture may be taken.
+    fn room_for_pictures(&self) -> Result<(), Failure> {
+        if self.pictures < MOST_PICTURES {
+            return Ok(());
+        }
+        Err(Failure(format!(
+            "The pictures of this session have {} MiB altogether, and no more are taken. Look at pages with `browser_snapshot`.",
+            MOST_PICTURES >> 20
+        )))
+    }
+
+    fn kept(&mut self, picture: BlobRef) {
+        self.pictures = self.pictures.saturating_add(picture.size);
     }
 }
 
@@ -290,18 +310,21 @@ async fn start(context: &Context<'_>, path: &str) -> Result<Running, Failure> {
     }
 }
 
-/// Carries output to whoever reads it, as fast as that is done, until the program ends.
-async fn carry(mut process: Box<dyn Process>, mut inward: DuplexStream) {
-    loop {
-        process.stir(LOOK).await;
-        let output = process.take_output();
-        if output.is_empty() {
-            match process.wait(Duration::ZERO).await {
-                Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return,
-            }
-        } else if inward.write_all(&output).await.is_err() {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_have_an_end() {
+        let mut state = State::default();
+        let picture = BlobRef { digest: cofferdam_domain::Digest::of(b""), size: MOST_PICTURES / 2 };
+        for _ in 0..2 {
+            assert_eq!(state.room_for_pictures(), Ok(()));
+            state.kept(picture);
         }
+        let full = state.room_for_pictures().unwrap_err().0;
+        assert!(full.contains("256 MiB") && full.contains("`browser_snapshot`"), "{full}");
+        state.lose();
+        assert!(state.room_for_pictures().is_err(), "another browser has no more");
     }
 }

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use cofferdam_domain::{
-    BlobRef, Delegated, Label, ResultSchema, SubagentKind, ToolOutcome, ToolStatus,
+    BlobRef, Delegated, Label, ResultSchema, ToolOutcome, ToolStatus,
     delegation::{DELEGATE, MAX_INSTRUCTION},
     quote::quote,
     tool::ToolEffect,
@@ -31,8 +31,8 @@ static DEFINITION: Definition = Definition {
     fields: &[
         Field::required(
             "kind",
-            Kind::Choice { words: &["explore", "plan", "implement", "test", "review"], aliases: &[] },
-            "",
+            Kind::Word { known: &["explore", "plan", "implement", "test", "review"] },
+            "explore, plan, implement, test, review, or a kind that you are told of in this session",
         ),
         Field::required(
             "instruction",
@@ -56,8 +56,8 @@ static DEFINITION: Definition = Definition {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// What for.
-    pub kind: SubagentKind,
+    /// What for: the name of a kind, which whoever has it done knows or not.
+    pub kind: String,
     /// What.
     pub instruction: String,
     /// What the result has to look like.
@@ -109,8 +109,7 @@ impl Tool for Delegate {
 }
 
 fn order(arguments: &Arguments) -> Result<Order, Failure> {
-    let kind = SubagentKind::named(arguments.text("kind"));
-    let kind = kind.ok_or_else(|| Failure::new("There is no such kind of agent."))?;
+    let kind = arguments.text("kind").to_owned();
     let instruction = arguments.text("instruction").trim();
     if instruction.is_empty() || instruction.len() > MAX_INSTRUCTION || instruction.contains('\0') {
         return Err(Failure(format!(
@@ -173,7 +172,7 @@ fn shortened(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cofferdam_domain::{SessionId, Spent, delegation::Patched};
+    use cofferdam_domain::{SessionId, Spent, SubagentKind, delegation::Patched};
     use serde_json::json;
 
     use super::*;
@@ -237,7 +236,7 @@ mod tests {
             arguments(json!({"kind": "test", "instruction": "run it", "schema": "{\"type\":\"object\"}"}));
         assert_eq!(fine.unwrap().schema.unwrap().as_json(), &json!({"type": "object"}));
         for (value, told) in [
-            (json!({"kind": "root", "instruction": "x"}), "`kind` must be one of"),
+            (json!({"kind": 7, "instruction": "x"}), "`kind` must be"),
             (json!({"kind": "plan", "instruction": " "}), "1 to 32768 bytes"),
             (json!({"kind": "plan", "instruction": "x".repeat(40_000)}), "1 to 32768 bytes"),
             (

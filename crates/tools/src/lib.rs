@@ -18,6 +18,7 @@ mod background;
 mod browser;
 mod call;
 mod delegate;
+mod display;
 mod edit;
 mod files;
 mod finish;
@@ -45,7 +46,8 @@ mod whole;
 mod write;
 
 pub use delegate::{Delegates, Order, Report};
+pub use display::{Display, Size};
 pub use skill::Skills;
 pub use text::MAX_TEXT;
-pub use tool::{Blobs, Context, Foreign, ForeignReply};
+pub use tool::{Blobs, Context, Foreign, ForeignReply, Notes};
 pub use toolbox::Toolbox;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, amount::counted};
+use cofferdam_domain::{ToolOutcome, amount::counted, message::Image};
 use cofferdam_sandbox::{FileProblem, SandboxError};
 
 use crate::{
@@ -74,7 +74,7 @@ impl Tool for Read {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(media_type) = picture::kind(&first.bytes) {
+        if let Some(media_type) = Image::kind(&first.bytes) {
             return show_picture(context, &place, media_type, first.size).await;
         }
         if let Some(kind) = binary(&first.bytes) {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use cofferdam_domain::{
     MemoryProposal, ToolOutcome,
-    memory::{self, MOST_OF_SESSION},
+    memory::{self, LONGEST_PLACE, MOST_OF_SESSION},
     tool::ToolEffect,
 };
 
 use crate::{
     call::{Arguments, Definition, Field, Kind, as_they_are},
-    tool::{Context, Failure, Tool, noted},
+    tool::{Context, Failure, Notes, Tool, noted},
 };
 
 /// What the model calls it by.
@@ -40,16 +40,23 @@ impl Tool for Remember {
     }
 
     async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure> {
-        if context.proposed >= MOST_OF_SESSION {
+        let Notes { proposed, private, nameless } = context.notes;
+        if proposed >= MOST_OF_SESSION {
             return Err(Failure(format!(
                 "This session has proposed {MOST_OF_SESSION} notes, which is the most. Go on with the task."
             )));
         }
         let text = arguments.text("text").trim();
         memory::check(text).map_err(|problem| Failure(format!("`text`: {problem}.")))?;
-        let proposal = MemoryProposal { text: text.to_owned(), everywhere: arguments.flag("everywhere") };
+        let everywhere = arguments.flag("everywhere");
+        if nameless && !everywhere {
+            return Err(Failure(format!(
+                "Notes about this repository cannot be kept: its address is longer than {LONGEST_PLACE} characters, or unusual. Go on with the task."
+            )));
+        }
+        let proposal = MemoryProposal { text: text.to_owned(), everywhere, private };
         Ok(noted(
-            "Proposed. A person decides about it after this session; go on with the task.",
+            "Proposed. A person decides about it after this session, unless too many proposals wait already: then it is dropped. Go on with the task.",
             ToolEffect::Remember(proposal),
         ))
     }

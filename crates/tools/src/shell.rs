@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::{
     background::{Background, follow},
     call::{Arguments, Definition, Field, Kind},
+    display::Lit,
     files::missing,
     place::Place,
     text::{Bounds, cleaned, head_and_tail, size},
@@ -93,14 +94,16 @@ fn understand_timeout(arguments: &mut Map<String, Value>) {
 pub(crate) struct Shell {
     background: Arc<Background>,
     system: System,
+    /// The display that windows appear on.
+    lit: Arc<Lit>,
     /// Set once it is known that the environment has no bash.
     plain: AtomicBool,
 }
 
 impl Shell {
     /// `system` is that of the sandboxes: where it can be changed, a command may be root's.
-    pub(crate) fn new(background: Arc<Background>, system: System) -> Self {
-        Self { background, system, plain: AtomicBool::new(false) }
+    pub(crate) fn new(background: Arc<Background>, system: System, lit: Arc<Lit>) -> Self {
+        Self { background, system, lit, plain: AtomicBool::new(false) }
     }
 
     /// Starts the line in bash, or in sh where there is no bash.
@@ -170,7 +173,9 @@ impl Tool for Shell {
             // Nobody presses a key.
             env: [("PAGER", "cat"), ("GIT_PAGER", "cat"), ("GIT_TERMINAL_PROMPT", "0")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec(),
+                .into_iter()
+                .chain(self.lit.variables())
+                .collect(),
             cwd,
             stdin: Vec::new(),
             terminal: arguments.flag("terminal"),

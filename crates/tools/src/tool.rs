@@ -26,6 +26,17 @@ pub(crate) trait Tool: Send + Sync {
     async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure>;
 }
 
+/// What is known of the notes that a session proposes for later ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// How many it has proposed.
+    pub proposed: usize,
+    /// Whether the session holds what not everybody may see who may read its repository.
+    pub private: bool,
+    /// Whether its repository has no name under which notes about it could be kept.
+    pub nameless: bool,
+}
+
 /// What a call of a tool may use.
 pub struct Context<'a> {
     /// Which call it is; whole outputs are kept in the sandbox under this name.
@@ -40,8 +51,8 @@ pub struct Context<'a> {
     pub questions: Questions,
     /// The remarks of reviewers that are to be answered in this turn, by their numbers.
     pub remarks: &'a [u64],
-    /// How many notes the session has proposed for later ones.
-    pub proposed: usize,
+    /// What is known of the notes that the session proposes for later ones.
+    pub notes: Notes,
     /// What has the texts of skills, where there are any.
     pub skills: Option<&'a dyn Skills>,
     /// Calls tools of other programs, where a session has any.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use cofferdam_domain::{
-    Parent, ToolCall, ToolOutcome, ToolSpec, delegation::DELEGATE, egress::AccessPolicy, event::EditFormat,
+    Parent, ToolCall, ToolOutcome, ToolSpec,
+    delegation::{CustomShape, DELEGATE},
+    egress::AccessPolicy,
+    event::EditFormat,
     foreign::Foreign,
 };
 use cofferdam_sandbox::System;
@@ -16,6 +19,7 @@ use crate::{
     browser,
     call::Arguments,
     delegate::Delegate,
+    display::{self, Display, Lit},
     edit::Edit,
     files::Seen,
     finish::FinishTool,
@@ -71,6 +75,8 @@ const FOREIGN_NAMES: [(&str, &str); 22] = [
 pub struct Toolbox {
     tools: Vec<Box<dyn Tool>>,
     background: Arc<Background>,
+    /// The display that windows appear on.
+    lit: Arc<Lit>,
     foreign: ForeignTools,
 }
 
@@ -80,13 +86,14 @@ impl Toolbox {
     pub fn standard(edits: EditFormat) -> Self {
         let seen = Arc::new(Seen::default());
         let background = Arc::new(Background::default());
+        let lit = Arc::new(Lit::default());
         let edit: Box<dyn Tool> = match edits {
             EditFormat::Replace => Box::new(Edit::new(Arc::clone(&seen))),
             EditFormat::ApplyPatch => Box::new(ApplyPatch::new(Arc::clone(&seen))),
         };
         Self {
             tools: vec![
-                Box::new(Shell::new(Arc::clone(&background), System::ReadOnly)),
+                Box::new(Shell::new(Arc::clone(&background), System::ReadOnly, Arc::clone(&lit))),
                 Box::new(ProcessTool::new(Arc::clone(&background))),
                 Box::new(Read::new(Arc::clone(&seen))),
                 edit,
@@ -99,6 +106,7 @@ impl Toolbox {
                 Box::new(FinishTool),
             ],
             background,
+            lit,
             foreign: ForeignTools::default(),
         }
     }
@@ -115,7 +123,7 @@ impl Toolbox {
     pub fn with_access(mut self, policy: AccessPolicy) -> Self {
         match policy {
             AccessPolicy::Refuse => {}
-            AccessPolicy::Ask => self.tools.push(Box::new(RequestAccess)),
+            AccessPolicy::Ask => self.tools.push(Box::new(RequestAccess::default())),
         }
         self
     }
@@ -136,6 +144,21 @@ impl Toolbox {
             self.tools.extend(browser::tools(program.map(str::to_owned)));
         }
         self
+    }
+
+    /// The same with the tool of a display, where a session has it. `display` says where its programs are inside, if there are any.
+    #[must_use]
+    pub fn with_display(mut self, has: bool, display: Option<&Display>) -> Self {
+        if has {
+            self.tools.push(display::tool(display.cloned(), Arc::clone(&self.lit)));
+        }
+        self
+    }
+
+    /// Whether tools that were fixed have that of a display.
+    #[must_use]
+    pub fn has_display(fixed: &[ToolSpec]) -> bool {
+        display::is_among(fixed)
     }
 
     /// Whether tools that were fixed have those of a browser.
@@ -208,9 +231,12 @@ impl Toolbox {
         self.tools.retain(|tool| match tool.definition().name {
             "edit" | "apply_patch" | "write" => parent.kind.changes_files(),
             "shell" | "process" => parent.kind.runs_programs(),
-            name if browser::is_one(name) => parent.kind.runs_programs(),
+            name if browser::is_one(name) || display::is_one(name) => parent.kind.runs_programs(),
             name => ["read", "grep", "glob", "list", "plan", DELEGATE].contains(&name),
         });
+        if let Some(custom) = &parent.custom {
+            self.tools.retain(|tool| keeps(&custom.shape, tool.definition().name));
+        }
         self.tools.push(Box::new(FinishSubagent::new(parent.schema.clone())));
         self
     }
@@ -225,7 +251,7 @@ impl Toolbox {
     #[must_use]
     pub fn with_system(mut self, system: System) -> Self {
         for tool in self.tools.iter_mut().filter(|tool| tool.definition().name == shell::NAME) {
-            *tool = Box::new(Shell::new(Arc::clone(&self.background), system));
+            *tool = Box::new(Shell::new(Arc::clone(&self.background), system, Arc::clone(&self.lit)));
         }
         self
     }
@@ -272,9 +298,22 @@ impl Toolbox {
     }
 }
 
+/// Whether a kind that a file describes keeps a tool that its built-in kind has. One that names its tools hands no work out: whoever works for it
+/// would have tools that it has not named.
+fn keeps(shape: &CustomShape, tool: &str) -> bool {
+    match tool {
+        "plan" => true,
+        "apply_patch" => shape.keeps("edit"),
+        "process" => shape.keeps("shell"),
+        DELEGATE => shape.tools.is_none(),
+        name if browser::is_one(name) => shape.keeps("browser"),
+        name => shape.keeps(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use cofferdam_domain::{CallId, SubagentKind};
+    use cofferdam_domain::{CallId, SubagentKind, delegation::CustomKind};
 
     use super::*;
 
@@ -286,6 +325,7 @@ mod tests {
                 .with_plan_first(true)
                 .with_skills(true)
                 .with_browser(true, None)
+                .with_display(true, None)
                 .with_memory(true);
             for tool in usual.tools.into_iter().chain(Toolbox::standard(edits).reviewing(true).tools) {
                 let definition = tool.definition();
@@ -323,7 +363,7 @@ mod tests {
             (SubagentKind::Implement, "shell process read edit write grep glob list plan finish"),
         ] {
             let (session, call) = (cofferdam_domain::SessionId::from_u128(1), CallId { step: 1, index: 0 });
-            let parent = Parent { session, call, kind, depth: 1, schema: None };
+            let parent = Parent { session, call, kind, depth: 1, schema: None, custom: None };
             let toolbox = standard().with_access(AccessPolicy::Ask).with_plan_first(true).with_skills(true);
             let toolbox = toolbox.with_memory(true);
             let names: Vec<String> =
@@ -331,6 +371,29 @@ mod tests {
             assert_eq!(names.join(" "), expected, "{kind:?}");
             assert!(names.iter().all(|name| all.contains(name)));
         }
+    }
+
+    #[test]
+    fn a_kind_of_a_file_has_less_and_never_more() {
+        let (session, call) = (cofferdam_domain::SessionId::from_u128(1), CallId { step: 1, index: 0 });
+        let names = |base: SubagentKind, tools: Option<&[&str]>| {
+            let tools = tools.map(|tools| tools.iter().map(|tool| (*tool).to_owned()).collect());
+            let shape = CustomShape { base, tools, model: None };
+            let giver = cofferdam_domain::event::Giver::Repository;
+            let digest = cofferdam_domain::Digest::of(b"");
+            let custom = Some(Box::new(CustomKind { name: "x".into(), giver, digest, shape }));
+            let parent = Parent { session, call, kind: base, depth: 1, schema: None, custom };
+            let toolbox =
+                Toolbox::standard(EditFormat::ApplyPatch).with_subagents(true).with_browser(true, None);
+            let specs = toolbox.working_for(Some(&parent)).specs();
+            specs.into_iter().map(|spec| spec.name).collect::<Vec<_>>().join(" ")
+        };
+        let all = ["read", "grep", "glob", "list", "shell", "edit", "write", "browser", "delegate", "root"];
+        assert_eq!(names(SubagentKind::Explore, Some(&all)), "read grep glob list plan finish");
+        assert_eq!(names(SubagentKind::Explore, None), "read grep glob list plan delegate finish");
+        assert_eq!(names(SubagentKind::Implement, Some(&["read", "edit"])), "read apply_patch plan finish");
+        assert_eq!(names(SubagentKind::Test, Some(&["shell"])), "shell process plan finish");
+        assert!(names(SubagentKind::Test, Some(&["browser"])).starts_with("plan browser_"));
     }
 
     #[test]

@@ -42,11 +42,14 @@ pub(crate) async fn find(
     }
     let mut all = given(context).await?;
     let of_repository = repository(mirror, base).await;
-    let names: Vec<String> = all.files.iter().filter_map(|file| file.name.clone()).collect();
+    let names: Vec<(InstructionKind, String)> =
+        all.files.iter().filter_map(|file| Some((file.kind, file.name.clone()?))).collect();
     for file in of_repository.files {
         match &file.name {
-            Some(name) if names.contains(name) => {
-                all.notices.push(format!("{} is not used: the organisation gives a skill {name}", file.path));
+            Some(name) if names.iter().any(|(kind, known)| *kind == file.kind && known == name) => {
+                let what = file.kind.words();
+                all.notices
+                    .push(format!("{} is not used: the organisation gives a {what} {name}", file.path));
             }
             Some(_) | None => all.files.push(file),
         }
@@ -213,8 +216,11 @@ impl Skills for Shelf {
         let files = self.found.as_ref().map(|found| found.files.as_slice()).unwrap_or_default();
         let bare = name.trim_start_matches("./");
         let is_meant = |offered: &&Instruction| offered.name.as_deref() == Some(name) || offered.path == bare;
-        let Some(offered) = files.iter().filter(|offered| offered.applies != Applies::Never).find(is_meant)
-        else {
+        // A kind of subagent is told to whoever is one.
+        let can_be_asked_for = |offered: &&Instruction| {
+            offered.applies != Applies::Never && offered.kind != InstructionKind::Subagent
+        };
+        let Some(offered) = files.iter().filter(can_be_asked_for).find(is_meant) else {
             return Err(unknown(name, files));
         };
         if offered.kind != InstructionKind::Skill {
@@ -275,6 +281,7 @@ fn labelled(offered: &Instruction, text: &str) -> String {
 
 fn unknown(name: &str, files: &[Instruction]) -> String {
     let offered = files.iter().filter(|file| file.applies == Applies::OnRequest);
+    let offered = offered.filter(|file| file.kind != InstructionKind::Subagent);
     let names: Vec<&str> = offered.map(|file| file.name.as_deref().unwrap_or(&file.path)).collect();
     let name: String = name.chars().take(100).collect();
     if names.is_empty() {

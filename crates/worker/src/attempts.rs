@@ -5,11 +5,15 @@
 use std::sync::Arc;
 
 use cofferdam_agent::Agent;
-use cofferdam_domain::{Attempt, OrgId, SessionId, SessionState, WaitingFor, attempt::Choose};
+use cofferdam_domain::{Attempt, OrgId, SessionId, SessionState, Timestamp, WaitingFor, attempt::Choose};
 use cofferdam_gate::attempts::{AttemptFacts, Group, Word};
 use cofferdam_store::{SessionFilter, SessionRow, Store, StoreError, Writer};
 
 use crate::{WorkerError, log::now, patience::patiently};
+
+/// How long whoever makes the attempts may take for all of them, in milliseconds. It takes moments; one that died while it did so may be asked once more under
+/// the same key, and makes the rest then.
+const MOST_MAKING: u64 = 10 * 60 * 1000;
 
 /// Which attempt a session is, and whether it is decided which one is delivered.
 #[derive(Debug, Clone, Copy)]
@@ -43,22 +47,57 @@ pub(crate) async fn before_work(
     Ok(Some(turnout))
 }
 
-/// Sees whether all attempts are through now, and tells them what follows from that.
+/// Sees whether all attempts are through now, and tells them what follows from that. Gives the time at which that is to be looked at anew, where the rule
+/// chooses and some were never made: whoever makes them may still do so until then.
 pub(crate) async fn after_work(
     store: &Arc<dyn Store>,
     org: OrgId,
     before: Option<Turnout>,
     agent: &Agent,
-) -> Result<(), WorkerError> {
-    match (before, Turnout::of(agent)) {
-        (Some(before), Some(after)) if after.concerns_others(before) => {
-            if after.decided || all_through(store, org, after.attempt).await? {
-                conclude(store, org, after.attempt).await?;
-            }
-            Ok(())
-        }
-        (_, _) => Ok(()),
+) -> Result<Option<Timestamp>, WorkerError> {
+    let (Some(before), Some(after)) = (before, Turnout::of(agent)) else { return Ok(None) };
+    if !after.concerns_others(before) || !after.decided && !all_through(store, org, after.attempt).await? {
+        return Ok(None);
     }
+    conclude(store, org, after.attempt).await?;
+    if after.decided { Ok(None) } else { made_until(store, org, after.attempt).await }
+}
+
+/// Until when others of a group may still be made, where some are missing.
+async fn made_until(
+    store: &Arc<dyn Store>,
+    org: OrgId,
+    attempt: Attempt,
+) -> Result<Option<Timestamp>, WorkerError> {
+    let rows = rows(store, org, attempt).await?;
+    if !are_missing(store, attempt, &rows).await? {
+        return Ok(None);
+    }
+    Ok(began(&rows).map(|began| Timestamp(began.0.saturating_add(MOST_MAKING))))
+}
+
+/// When the first of them was made.
+fn began(rows: &[SessionRow]) -> Option<Timestamp> {
+    rows.iter().map(|row| row.created).min()
+}
+
+/// Whether some may still be made: they are not there, were not deleted, and whoever makes them has not taken too long.
+async fn are_missing(
+    store: &Arc<dyn Store>,
+    attempt: Attempt,
+    rows: &[SessionRow],
+) -> Result<bool, WorkerError> {
+    if began(rows).is_none_or(|began| now().millis_since(began) >= MOST_MAKING) {
+        return Ok(false);
+    }
+    for one in Attempt::all(attempt.group, attempt.of, attempt.choose) {
+        let session = one.session();
+        let is_there = rows.iter().any(|row| row.id == session);
+        if !is_there && !patiently(|| store.was_forgotten(session)).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// All attempts that a session is one of, as their logs say.
@@ -71,13 +110,7 @@ pub async fn attempts(store: &Arc<dyn Store>, org: OrgId, attempt: Attempt) -> R
     for row in &rows {
         facts.extend(known(store, row.id).await?);
     }
-    let mut unmade = false;
-    for one in Attempt::all(attempt.group, attempt.of, attempt.choose) {
-        let session = one.session();
-        unmade |=
-            !rows.iter().any(|row| row.id == session) && !patiently(|| store.was_forgotten(session)).await?;
-    }
-    Ok(Group::new(facts, unmade))
+    Ok(Group::new(facts, are_missing(store, attempt, &rows).await?))
 }
 
 /// Tells all attempts which one is chosen, where one is or the rule chooses now.
@@ -89,11 +122,12 @@ pub async fn conclude(store: &Arc<dyn Store>, org: OrgId, attempt: Attempt) -> R
     while let Some(Word { session, after, body }) = group.next_word() {
         let said = patiently(|| store.append(session, Writer::Reader { after }, now(), vec![body.clone()]));
         match said.await {
-            // Something was said there meanwhile, it may be the same by somebody else.
-            Ok(_) | Err(StoreError::Behind { .. }) => match known(store, session).await? {
+            Ok(_) => match known(store, session).await? {
                 Some(facts) => group.renew(facts),
                 None => group.remove(session),
             },
+            // Something was said there meanwhile: the same by somebody else, or another choice, where the attempt that knew of this one was deleted.
+            Err(StoreError::Behind { .. }) => group = attempts(store, org, attempt).await?,
             Err(StoreError::UnknownSession(_)) => group.remove(session),
             Err(error) => return Err(error.into()),
         }

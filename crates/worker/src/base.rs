@@ -79,6 +79,7 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
         submodules,
         tests,
         public: mirror.is_public(),
+        shared: mirror.is_shared(),
     });
     Ok(Done::Facts(std::iter::once(ready).chain(advice).chain(memories).collect()))
 }

@@ -21,7 +21,7 @@ use cofferdam_domain::{
     CallId, Delegated, Event, EventBody, Label, Outcome, Owner, SessionId, Spent, Stage, Timestamp,
     ToolOutcome,
     delegation::{Patched, label_of},
-    event::Repository,
+    event::{Applies, Instruction, Instructions, Repository},
     self_review::reviewer_id,
     tool::ToolEffect,
 };
@@ -49,12 +49,14 @@ const MOST_TRIES: u32 = 3;
 pub(crate) struct Family {
     repository: Repository,
     lower: Vec<std::path::PathBuf>,
+    /// How the kind works that was asked for, where a file describes it.
+    kind: Option<Box<Instruction>>,
 }
 
 impl Family {
     /// For one whose files are over these layers.
     pub(crate) const fn new(repository: Repository, lower: Vec<std::path::PathBuf>) -> Self {
-        Self { repository, lower }
+        Self { repository, lower, kind: None }
     }
 }
 
@@ -183,7 +185,7 @@ impl Errand {
     }
 
     async fn carry_out(&self, assignment: Assignment, order: &Order) -> Result<Result<Report, String>, Halt> {
-        let family = match self.family() {
+        let family = match self.family(order) {
             Some(family) => Arc::new(family),
             None => return Err(Halt::Failed(WorkerError::Log("a call without a workspace"))),
         };
@@ -203,10 +205,12 @@ impl Errand {
     }
 
     /// What a subagent has of this session.
-    fn family(&self) -> Option<Family> {
+    fn family(&self, order: &Order) -> Option<Family> {
         let begun = layers::begun_with(&self.shared.parts.data, self.agent.session(), &self.agent)?;
         let lower = begun.into_iter().map(|begun| begun.tree).collect();
-        Some(Family { repository: self.agent.repository()?.clone(), lower })
+        let kind = self.agent.custom_kind(&order.kind).cloned();
+        let kind = kind.map(|kind| Box::new(Instruction { applies: Applies::Always, ..kind }));
+        Some(Family { repository: self.agent.repository()?.clone(), lower, kind })
     }
 
     async fn report(
@@ -257,7 +261,7 @@ impl Errand {
 #[async_trait]
 impl Delegates for Errand {
     async fn delegate(&self, order: Order) -> Result<Report, String> {
-        let Some(assignment) = self.assignment else { return Err(self.agent.why_not_delegated().to_owned()) };
+        let Some(assignment) = self.assignment else { return Err(self.agent.why_not_delegated(&order.kind)) };
         match self.carry_out(assignment, &order).await {
             Ok(report) => report,
             Err(halt) => {
@@ -287,9 +291,14 @@ pub(crate) async fn prepare(context: &StageContext, family: &Family) -> Result<D
     Ok(Done::Sandbox(sandbox, vec![EventBody::SandboxReady { sandbox: id, level, moved: None }]))
 }
 
-/// The repository of a subagent: its parent's.
+/// The repository of a subagent: its parent's. With it, how its kind works, as its parent's session has it.
 pub(crate) fn repository(family: &Family) -> Done {
-    Done::fact(EventBody::RepositoryReady(family.repository.clone()))
+    let mut facts = vec![EventBody::RepositoryReady(family.repository.clone())];
+    facts.extend(family.kind.as_ref().map(|kind| {
+        let files = vec![Instruction::clone(kind)];
+        EventBody::InstructionsFound(Box::new(Instructions { files, ..Instructions::default() }))
+    }));
+    Done::Facts(facts)
 }
 
 /// Ends these, whose session is over or goes on without them, and all below them, and removes what they have left on disk.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cofferdam_domain::{Answer, BlobRef, CallId, ModelRequest, ToolCall, ToolOutcome, event::Fixed};
 use cofferdam_model::{Model, ModelError};
 use cofferdam_store::Store;
-use cofferdam_tools::{Blobs, Context, Delegates, Toolbox};
+use cofferdam_tools::{Blobs, Context, Delegates, Notes, Toolbox};
 
 use crate::{Live, Watch, advice::Shelf, delegate::Errand, servers::OneCall, stage::SharedSandbox};
 
@@ -29,8 +29,8 @@ pub(crate) struct Scene {
     pub(crate) fixed: Arc<Fixed>,
     /// The remarks that are to be answered in this turn.
     pub(crate) remarks: Vec<u64>,
-    /// How many notes the session has proposed for later ones.
-    pub(crate) proposed: usize,
+    /// What is known of the notes that the session proposes for later ones.
+    pub(crate) notes: Notes,
     /// What calls tools of other programs.
     pub(crate) foreign: OneCall,
     /// What has the texts of skills.
@@ -53,7 +53,7 @@ pub(crate) async fn run_tool(scene: Scene, call: CallId, tool: ToolCall) -> (Too
         limits: &scene.fixed.policy.limits,
         questions: scene.fixed.policy.questions,
         remarks: &scene.remarks,
-        proposed: scene.proposed,
+        notes: scene.notes,
         skills: Some(&scene.shelf),
         foreign: Some(&scene.foreign),
         delegates: scene.errand.as_deref().map(|errand| errand as &dyn Delegates),

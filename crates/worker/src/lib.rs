@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod apart;
 mod attempts;
 mod base;
 mod branch;
@@ -55,7 +56,7 @@ pub use door::{Doorways, OpenDoor, Way};
 pub use error::WorkerError;
 pub use layers::{erase, erase_forgotten, erase_forgotten_after, expire, forget, left_by};
 pub use log::now;
-pub use parts::{Models, OwnPolicy, Parts, Policies, Sparse, Tests};
+pub use parts::{Models, OwnPolicy, Parts, Policies, Screens, Sparse, Tests};
 pub use servers::{Approvals, Approved, Found, Mcp, NothingApproved, Trouble, inspect};
 pub use service::{Service, ServiceNews, ServiceOptions};
 pub use visit::{Entrance, Entrances, NoEntrance, Visitor};

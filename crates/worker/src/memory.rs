@@ -1,10 +1,12 @@
 //! What was noted for sessions on a repository before one begins: looked up once, by the repository's one name, in its own organisation only.
 
+use cofferdam_agent::Agent;
 use cofferdam_domain::{
     EventBody, Memories, Memory, Part,
     memory::{MOST_BYTES, place},
 };
 use cofferdam_forge::Mirror;
+use cofferdam_tools::Notes;
 
 use crate::{WorkerError, patience::patiently, stage::StageContext};
 
@@ -27,6 +29,15 @@ pub(crate) async fn recall(
     let recalled = bounded(found);
     let nothing = recalled.memories.is_empty() && recalled.left_out == 0;
     Ok((!nothing).then(|| EventBody::MemoriesRecalled(Box::new(recalled))))
+}
+
+/// What is known of the notes that a session proposes.
+pub(crate) fn notes(agent: &Agent) -> Notes {
+    Notes {
+        proposed: agent.proposed(),
+        private: agent.exceeds_repository(),
+        nameless: agent.task().is_none_or(|task| place(&task.repository).is_none()),
+    }
 }
 
 /// As many of the newest as there is room for.
@@ -56,6 +67,7 @@ mod tests {
             text: "x".repeat(bytes),
             source: MemorySource::Person { by: "ann".into() },
             at: Timestamp(1),
+            private: false,
         };
         let recalled = bounded(((0..50).map(|_| memory(2_000)).collect(), 7));
         assert_eq!((recalled.memories.len(), recalled.left_out), (12, 45));

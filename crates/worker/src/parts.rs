@@ -12,6 +12,7 @@ use cofferdam_forge::{Forges, Git, Identity, Mirrors, SigningKey};
 use cofferdam_model::{Model, OpenError};
 use cofferdam_sandbox::{Driver, ReadOnly, SandboxSpec, System};
 use cofferdam_store::{KeptSkill, Ledger, Store};
+use cofferdam_tools::Display;
 
 use crate::{
     Doorways, Entrances, Mcp, WorkerError,
@@ -35,6 +36,8 @@ pub struct Parts {
     pub sparse: Vec<Sparse>,
     /// With which commands repositories are tested, where that is not found out from their files.
     pub tests: Vec<Tests>,
+    /// The repositories that may be worked on beside those which more people may read, as tasks would name them.
+    pub beside_public: Vec<String>,
     /// Where branches and pull requests go.
     pub forges: Forges,
     /// Where models come from.
@@ -45,6 +48,8 @@ pub struct Parts {
     pub mcp: Mcp,
     /// Where the browser of sessions is in their sandboxes, if they have one.
     pub browser: Option<String>,
+    /// The display of sessions, if they have one.
+    pub display: Option<Display>,
     /// What organisations permit less than that.
     pub policies: Arc<dyn Policies>,
     /// What owners may spend in a day; `None` where nobody keeps count.
@@ -63,6 +68,15 @@ pub struct Parts {
     pub data: PathBuf,
     /// The worker's name, for people.
     pub name: String,
+}
+
+/// What sessions have to look at programs with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Screens {
+    /// A browser.
+    pub browser: bool,
+    /// A display with pointer and keyboard.
+    pub display: bool,
 }
 
 /// The directories of one repository that its sessions have in their workspaces.
@@ -155,6 +169,12 @@ impl Parts {
             }
         }
         Ok(models.into_iter().collect())
+    }
+
+    /// What new sessions have to look at programs with.
+    #[must_use]
+    pub const fn screens(&self) -> Screens {
+        Screens { browser: self.browser.is_some(), display: self.display.is_some() }
     }
 
     /// Where a session's own things are kept.

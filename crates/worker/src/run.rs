@@ -173,6 +173,7 @@ impl<'c> Run<'c> {
             .with_skills(Toolbox::has_skills(&fixed.tools))
             .with_memory(Toolbox::has_memory(&fixed.tools))
             .with_browser(Toolbox::has_browser(&fixed.tools), parts.browser.as_deref())
+            .with_display(Toolbox::has_display(&fixed.tools), parts.display.as_ref())
             .with_foreign(&fixed.foreign)
             .reviewing(log.agent().review().is_some())
             .with_subagents(Toolbox::has_subagents(&fixed.tools))

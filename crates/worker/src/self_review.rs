@@ -187,6 +187,7 @@ impl Look {
             kind: SubagentKind::Review,
             depth: 1,
             schema: Some(schema().map_err(|_| WorkerError::Log("the form of an opinion is none"))?),
+            custom: None,
         };
         let policy = Policy {
             budget: self.reviewer.share,

@@ -232,8 +232,12 @@ impl Service {
             AssertUnwindSafe(Box::pin(work_on(job, None, self.drain.subscribe()))).catch_unwind().await;
         let crashes = taken.crashes;
         let (release, news) = match &worked {
-            Ok(Ok(Worked { left: Left::Ended(ended), seen })) => {
+            Ok(Ok(Worked { left: Left::Ended(ended), seen, again })) => {
                 let release = match ended {
+                    Ended::Waiting(_) if let Some(at) = again => Release::TryAgain {
+                        not_before: *at,
+                        reason: "some of the attempts at its task are not made yet".to_owned(),
+                    },
                     Ended::Over(_) | Ended::Waiting(_) => Release::Done { seen: *seen },
                     Ended::Interrupted => Release::HandOver,
                 };

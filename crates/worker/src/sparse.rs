@@ -53,7 +53,7 @@ pub(crate) async fn tests(context: &StageContext) -> Result<Option<String>, Work
 }
 
 /// Whether a table of the configuration is about a repository. One that is not on this machine is none of its tasks.
-async fn is_at(context: &StageContext, configured: &str, asked: &str) -> bool {
+pub(crate) async fn is_at(context: &StageContext, configured: &str, asked: &str) -> bool {
     let address = RepositoryAddress::parse(&context.parts.git, configured, Path::new("/")).await;
     address.is_ok_and(|address| address.to_string() == asked)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cofferdam_domain::{EventBody, Side, Stage, event::Moved};
 
 use crate::{
-    WorkerError, advice, base, branch, collect, delegate, evidence,
+    WorkerError, advice, apart, base, branch, collect, delegate, evidence,
     layers::LAYER,
     publish, restore,
     stage::{Done, StageContext},
@@ -44,6 +44,9 @@ pub(crate) async fn perform(context: StageContext, stage: Stage) -> Result<Done,
 }
 
 async fn sandbox(context: &StageContext) -> Result<Done, WorkerError> {
+    if let Some(reason) = apart::objection(context).await? {
+        return Ok(Done::Impossible(reason));
+    }
     let (mut lower, mut moves, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for part in context.whole.parts() {
         let begun = match begin(&context.of(part)?).await? {

@@ -16,7 +16,7 @@ use cofferdam_tools::Toolbox;
 use tokio::sync::watch;
 
 use crate::{
-    Nobody, Parts, Watch, WorkerError, attempts,
+    Nobody, Parts, Screens, Watch, WorkerError, attempts,
     delegate::{self, Family},
     layers,
     log::{SessionLog, now},
@@ -61,6 +61,8 @@ pub(crate) struct Worked {
     pub(crate) left: Left,
     /// The last event that was looked at.
     pub(crate) seen: Seq,
+    /// When it is to be looked at anew although nothing happens.
+    pub(crate) again: Option<Timestamp>,
 }
 
 /// Works on a session that exists in the store until it ends or waits for a person. `model` is the session's model if the caller has it open
@@ -110,8 +112,8 @@ pub(crate) async fn work_on(
     let (store, org) = (parts.store.clone(), job.owner.org);
     let before = attempts::before_work(&store, org, log.agent()).await?;
     if let Some(left) = at_once(&job, &mut log).await? {
-        attempts::after_work(&store, org, before, log.agent()).await?;
-        return Ok(Worked { left, seen: log.last() });
+        let again = attempts::after_work(&store, org, before, log.agent()).await?;
+        return Ok(Worked { left, seen: log.last(), again });
     }
     if let Some(parent) = log.agent().parent().filter(|_| job.family.is_none()) {
         return Err(WorkerError::Subagent(parent.session));
@@ -120,12 +122,13 @@ pub(crate) async fn work_on(
         Ok(provided) => provided,
         Err(WorkerError::NoPolicy(reason)) => {
             let left = give_up(&job, &mut log, reason).await?;
-            attempts::after_work(&store, org, before, log.agent()).await?;
-            return Ok(Worked { left, seen: log.last() });
+            let again = attempts::after_work(&store, org, before, log.agent()).await?;
+            return Ok(Worked { left, seen: log.last(), again });
         }
         Err(WorkerError::Model(error @ OpenError::NotPermitted { .. })) => {
             let left = give_up(&job, &mut log, error.to_string()).await?;
-            return Ok(Worked { left, seen: log.last() });
+            let again = attempts::after_work(&store, org, before, log.agent()).await?;
+            return Ok(Worked { left, seen: log.last(), again });
         }
         Err(error) => return Err(error),
     };
@@ -138,8 +141,8 @@ pub(crate) async fn work_on(
     if matches!(left, Left::Ended(Ended::Over(_))) {
         clean_up(&machine, run.agent()).await?;
     }
-    attempts::after_work(&store, org, before, run.agent()).await?;
-    Ok(Worked { left, seen: run.seen() })
+    let again = attempts::after_work(&store, org, before, run.agent()).await?;
+    Ok(Worked { left, seen: run.seen(), again })
 }
 
 /// What takes no model and no sandbox: a session that has ended, waits, was cancelled, or is to be given up.
@@ -257,10 +260,7 @@ async fn provide(
     };
     let mut fixed = match agent.review() {
         Some(review) => fix_review(policy, review, &*model, parts.system),
-        None => {
-            let browser = parts.browser.is_some();
-            fix(policy, &*model, parts.system, wishes.plan_first, foreign, browser)
-        }
+        None => fix(policy, &*model, parts.system, wishes.plan_first, foreign, parts.screens()),
     };
     fixed.routes = parts.routes(&fixed.policy).await?;
     Ok((Some(model), fixed))
@@ -287,7 +287,7 @@ pub fn fix(
     system: System,
     plan_first: bool,
     foreign: Foreign,
-    browser: bool,
+    screens: Screens,
 ) -> Fixed {
     let toolbox = Toolbox::standard(model.info().edits)
         .with_access(policy.egress.access)
@@ -296,7 +296,8 @@ pub fn fix(
         .with_skills(policy.instructions.is_used())
         .with_memory(policy.memory.is_used())
         .with_subagents(policy.delegation > 0)
-        .with_browser(browser, None)
+        .with_browser(screens.browser, None)
+        .with_display(screens.display, None)
         .with_foreign(&foreign);
     Fixed { foreign, ..fixed(policy, model.info().clone(), &toolbox, cofferdam_agent::system_prompt) }
 }

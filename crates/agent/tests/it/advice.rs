@@ -25,6 +25,7 @@ fn text(path: &str, applies: Applies, text: &str) -> Instruction {
         description: path.ends_with("SKILL.md").then(|| "Reads PDFs.".into()),
         text: text.into(),
         imports: Vec::new(),
+        shape: None,
     }
 }
 

@@ -335,6 +335,7 @@ impl World {
                 submodules: Vec::new(),
                 tests: None,
                 public: self.public,
+                shared: self.public,
             }),
             Stage::Sandbox => {
                 let sandbox = SandboxId::from_u128(7);

@@ -2,16 +2,20 @@
 //! variants, each driver, its twins), and cases whose mechanism the product does not have yet are listed as such ([`later`]).
 
 mod advice;
+mod browsing;
 mod change;
 mod code_execution;
 mod denial;
 mod exfiltration;
 mod guardrail;
 mod injection;
+mod issues;
 mod later;
 mod packages;
+mod people;
 mod persistence;
 mod prose;
+mod pulls;
 mod sandbox;
 mod servers;
 mod service;
@@ -27,7 +31,7 @@ use crate::{
 
 /// Every case, group by group.
 pub(crate) fn all() -> Vec<Case> {
-    let groups: [fn() -> Vec<Case>; 17] = [
+    let groups: [fn() -> Vec<Case>; 21] = [
         injection::cases,
         guardrail::cases,
         exfiltration::cases,
@@ -44,6 +48,10 @@ pub(crate) fn all() -> Vec<Case> {
         servers::cases,
         subagents::cases,
         service::cases,
+        issues::cases,
+        pulls::cases,
+        people::cases,
+        browsing::cases,
         later::cases,
     ];
     groups.iter().flat_map(|cases| cases()).collect()

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{Follows, MOST_DIALOGS, Order, Seen, Tab, cut, part, text};
-use crate::quoted;
+use crate::{Id, quoted};
 
 impl Seen {
-    pub(super) fn of_a_page(&mut self, session: &str, method: &str, params: &Map<String, Value>) -> Follows {
+    pub(super) fn of_a_page(&mut self, session: &Id, method: &str, params: &Map<String, Value>) -> Follows {
         if method == "Inspector.targetCrashed" {
-            return self.crashed(|tab| tab.session.as_deref() == Some(session));
+            return self.crashed(|tab| tab.session.as_ref() == Some(session));
         }
         if method == "Page.javascriptDialogOpening" {
             return self.dialog(session, params);
@@ -20,23 +20,27 @@ impl Seen {
             );
             return Follows::default();
         }
-        let Some(tab) = self.tabs.iter_mut().find(|tab| tab.session.as_deref() == Some(session)) else {
+        let Some(tab) = self.tabs.iter_mut().find(|tab| tab.session.as_ref() == Some(session)) else {
             return Follows::default();
         };
         match method {
             "Page.frameNavigated" => tab.navigated(part(params, "frame")),
-            "Page.navigatedWithinDocument" if text(params, "frameId") == tab.target => {
+            "Page.navigatedWithinDocument" if Id::at(params, "frameId").as_ref() == Some(&tab.target) => {
                 tab.url = cut(text(params, "url"), 2_000);
             }
-            "Page.frameStartedLoading" if text(params, "frameId") == tab.target => tab.loading = true,
-            "Page.frameStoppedLoading" if text(params, "frameId") == tab.target => tab.loading = false,
+            "Page.frameStartedLoading" if Id::at(params, "frameId").as_ref() == Some(&tab.target) => {
+                tab.loading = true
+            }
+            "Page.frameStoppedLoading" if Id::at(params, "frameId").as_ref() == Some(&tab.target) => {
+                tab.loading = false
+            }
             _ => tab.traffic(method, params),
         }
         Follows::default()
     }
 
     /// Dialogs are answered at once: nothing else can be done with a page that has one open.
-    fn dialog(&mut self, session: &str, params: &Map<String, Value>) -> Follows {
+    fn dialog(&mut self, session: &Id, params: &Map<String, Value>) -> Follows {
         let kind = text(params, "type").to_owned();
         let asks = matches!(kind.as_str(), "confirm" | "prompt");
         let accept = !asks || self.answer.accept;
@@ -45,7 +49,7 @@ impl Seen {
             given["promptText"] = words.clone().into();
         }
         let mut orders = vec![Order::to(Some(session), "Page.handleJavaScriptDialog", given)];
-        let Some(tab) = self.tabs.iter_mut().find(|tab| tab.session.as_deref() == Some(session)) else {
+        let Some(tab) = self.tabs.iter_mut().find(|tab| tab.session.as_ref() == Some(session)) else {
             return Follows { orders, lost: None };
         };
         tab.dialogs += 1;

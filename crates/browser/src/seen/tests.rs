@@ -7,7 +7,7 @@ use super::*;
 
 fn tell(seen: &mut Seen, session: Option<&str>, method: &str, params: Value) -> Follows {
     let Value::Object(params) = params else { panic!("{params}") };
-    seen.note(session, method, &params)
+    seen.note(session.map(Id::from).as_ref(), method, &params)
 }
 
 fn tab(seen: &mut Seen, name: &str, by: Option<&str>) -> Follows {
@@ -49,6 +49,23 @@ fn dialogs_are_answered_and_told_and_too_many_end_the_tab() {
     assert!(last.orders.iter().any(|order| order.method == "Target.closeTarget"), "{last:?}");
     let notes = seen.take_notes();
     assert!(notes.len() < 40 && notes.iter().any(|note| note.contains("more than 20 dialogs")), "{notes:?}");
+}
+
+#[test]
+fn what_is_no_name_names_nothing() {
+    let mut seen = Seen::default();
+    let long = "x".repeat(1 << 20);
+    let info = |target: &str| json!({ "targetId": target, "type": "page" });
+    for (target, session) in [(long.as_str(), "S"), ("T", long.as_str()), ("T", "a b"), ("", "S")] {
+        let attached = json!({ "sessionId": session, "targetInfo": info(target) });
+        assert_eq!(tell(&mut seen, None, "Target.attachedToTarget", attached), Follows::default());
+    }
+    assert!(seen.tabs.is_empty());
+    let lost = tell(&mut seen, None, "Target.detachedFromTarget", json!({ "sessionId": long }));
+    assert_eq!(lost, Follows::default());
+    let begun = json!({ "guid": long, "suggestedFilename": "x" });
+    let refused = tell(&mut seen, None, "Browser.downloadWillBegin", begun);
+    assert!(refused.orders[0].params.to_string().len() < 200, "nothing long is said back");
 }
 
 #[test]
@@ -118,7 +135,7 @@ fn a_document_and_its_status() {
     tell(&mut seen, Some("S1"), "Page.frameStoppedLoading", json!({ "frameId": "T1" }));
     assert!(!seen.tabs[0].loading);
     let lost = tell(&mut seen, Some("S1"), "Inspector.targetCrashed", json!({})).lost;
-    assert_eq!(lost, Some(("S1".to_owned(), true)));
+    assert_eq!(lost, Some(("S1".into(), true)));
     assert!(seen.tabs[0].crashed);
 }
 

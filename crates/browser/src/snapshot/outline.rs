@@ -1,8 +1,16 @@
 //! Trees as lines.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use super::{MOST_BYTES, MOST_LINES, Node, Place, Refs, Shown, Tree, quoted};
+use super::{
+    Inside, MOST_BYTES, MOST_LINES,
+    tree::{Node, Tree},
+};
+use crate::{
+    Id,
+    element::{Place, Refs},
+    quoted,
+};
 
 /// Levels of an outline. What is deeper stands at the last.
 const MOST_DEPTH: usize = 40;
@@ -10,6 +18,9 @@ const MOST_DEPTH: usize = 40;
 const NAME: usize = 200;
 /// See [`NAME`].
 const TEXT: usize = 600;
+
+/// Children that are looked at to see whether they say anything more.
+const MOST_LOOKED_AT: usize = 50;
 
 /// What a person can use.
 const USED: [&str; 25] = [
@@ -58,6 +69,8 @@ const HOLDS: [&str; 16] = [
     "rowgroup",
     "SvgRoot",
 ];
+/// What has a name of its own beside what can be used.
+const NAMED: [&str; 8] = ["image", "img", "Canvas", "Iframe", "heading", "dialog", "form", "table"];
 /// What says again what stands in what holds it.
 const REPEATS: [&str; 4] = ["InlineTextBox", "LineBreak", "ListMarker", "MenuListPopup"];
 /// Properties that are told, with a word where the value says nothing more.
@@ -69,47 +82,44 @@ const TOLD: [&str; 11] = [
 /// Draws all trees, the first as the page and the others where they stand in it.
 pub(super) fn draw(
     trees: &[Tree],
-    inside: &HashMap<(String, u64), String>,
+    inside: &Inside,
     refs: &mut Refs,
-    place: &dyn Fn(&str, u64) -> Place,
+    place: &dyn Fn(&Id, u64) -> Place,
 ) -> (Vec<String>, usize) {
-    let mut drawing =
-        Drawing { trees, inside, refs, place, shown: Shown::new(), lines: Vec::new(), bytes: 0, more: 0 };
-    if let Some(tree) = trees.first() {
-        drawing.draw(tree);
-    }
+    let mut drawing = Drawing { trees, inside, refs, place, lines: Vec::new(), bytes: 0, more: 0 };
+    drawing.draw();
     (drawing.lines, drawing.more)
 }
 
 struct Drawing<'a> {
     trees: &'a [Tree],
-    inside: &'a HashMap<(String, u64), String>,
+    inside: &'a Inside,
     refs: &'a mut Refs,
-    place: &'a dyn Fn(&str, u64) -> Place,
-    shown: Shown,
+    place: &'a dyn Fn(&Id, u64) -> Place,
     lines: Vec<String>,
     bytes: usize,
+    /// Lines that there was no room for: none comes after the first of them.
     more: usize,
 }
 
-impl<'a> Drawing<'a> {
+impl Drawing<'_> {
     /// Draws without calling itself: how deep a tree is, is up to the page.
-    fn draw(&mut self, tree: &'a Tree) {
-        let mut next = vec![(tree, tree.root.as_str(), 0)];
-        while let Some((tree, id, depth)) = next.pop() {
-            let Some(node) = tree.nodes.get(id) else { continue };
-            if !self.shown.insert((tree.frame.clone(), id.to_owned())) {
-                continue;
-            }
+    fn draw(&mut self) {
+        let mut next: Vec<_> = self.trees.first().map(|tree| (0, tree.root, 0)).into_iter().collect();
+        let mut begun = HashSet::from([0]);
+        while let Some((number, place, depth)) = next.pop() {
+            let Some(tree) = self.trees.get(number) else { continue };
+            let Some(node) = tree.nodes.get(place) else { continue };
             let below = match self.line(tree, node, depth) {
                 Below::Nothing => continue,
                 Below::Same => depth,
                 Below::Deeper => (depth + 1).min(MOST_DEPTH),
             };
-            next.extend(node.children.iter().rev().map(|child| (tree, child.as_str(), below)));
-            let frame = self.inside.get(&(tree.frame.clone(), node.node));
-            if let Some(inner) = frame.and_then(|frame| self.trees.iter().find(|tree| tree.frame == *frame)) {
-                next.push((inner, inner.root.as_str(), below));
+            next.extend(node.children.iter().rev().map(|child| (number, *child, below)));
+            // A frame stands in one place.
+            let frame = self.inside.get(&(number, node.node)).filter(|frame| begun.insert(**frame));
+            if let Some((inner, tree)) = frame.and_then(|frame| Some((*frame, self.trees.get(*frame)?))) {
+                next.push((inner, tree.root, below));
             }
         }
     }
@@ -122,7 +132,7 @@ impl<'a> Drawing<'a> {
         }
         if role == "StaticText" {
             if !node.name.trim().is_empty() && !node.ignored {
-                self.add(depth, format!("text {}", quoted(&node.name, TEXT)));
+                self.add(depth, || format!("text {}", quoted(&node.name, TEXT)));
             }
             return Below::Nothing;
         }
@@ -135,54 +145,35 @@ impl<'a> Drawing<'a> {
         if (silent && !usable) || role == "MenuListPopup" || role == "RootWebArea" {
             return Below::Same;
         }
-        let word = if HOLDS.contains(&role) { "element".to_owned() } else { plain(role) };
-        let mut line = word;
-        if !node.name.trim().is_empty() {
-            line.push_str(&format!(" {}", quoted(&node.name, NAME)));
+        if self.more > 0 {
+            // There is room for nothing more, and nothing more is named.
+            self.more += 1;
+            return Below::Deeper;
         }
-        for (name, value) in &node.properties {
-            if TOLD.contains(&name.as_str()) && !matches!(value.as_str(), "" | "false") {
-                match value.as_str() {
-                    "true" => line.push_str(&format!(" [{name}]")),
-                    value if name == "url" => line.push_str(&format!(" to {}", quoted(value, NAME))),
-                    value => line.push_str(&format!(" [{name}={}]", plain(value))),
-                }
-            }
-        }
-        if !node.value.is_empty() {
-            line.push_str(&format!(" value {}", quoted(&node.value, NAME)));
-        }
-        if node.node > 0
-            && (usable
-                || matches!(
-                    role,
-                    "image" | "img" | "Canvas" | "Iframe" | "heading" | "dialog" | "form" | "table"
-                ))
-        {
+        let named = usable || NAMED.contains(&role);
+        let mut line = described(node);
+        if node.node > 0 && named {
             let number = self.refs.name((self.place)(&tree.frame, node.node));
             line.push_str(&format!(" [ref=e{number}]"));
         }
-        self.add(depth, line);
-        let said = node
-            .children
-            .iter()
-            .all(|child| tree.nodes.get(child).is_some_and(|child| says_no_more(tree, child, &node.name)));
-        if role != "Iframe" && said && !node.name.is_empty()
-            || matches!(role, "textbox" | "searchbox" | "spinbutton" | "slider")
-        {
+        self.add(depth, || line);
+        let said = role != "Iframe" && !node.name.is_empty() && says_no_more(tree, node);
+        if said || matches!(role, "textbox" | "searchbox" | "spinbutton" | "slider") {
             return Below::Nothing;
         }
         Below::Deeper
     }
 
-    fn add(&mut self, depth: usize, line: String) {
-        let line = format!("{}- {line}", "  ".repeat(depth));
-        if self.lines.len() >= MOST_LINES || self.bytes + line.len() > MOST_BYTES {
-            self.more += 1;
-            return;
+    fn add(&mut self, depth: usize, line: impl FnOnce() -> String) {
+        if self.more == 0 && self.lines.len() < MOST_LINES {
+            let line = format!("{}- {}", "  ".repeat(depth), line());
+            if self.bytes + line.len() <= MOST_BYTES {
+                self.bytes += line.len() + 1;
+                self.lines.push(line);
+                return;
+            }
         }
-        self.bytes += line.len() + 1;
-        self.lines.push(line);
+        self.more += 1;
     }
 }
 
@@ -196,17 +187,44 @@ enum Below {
     Deeper,
 }
 
-/// Whether a child is only text that the name of what holds it has in it.
-fn says_no_more(tree: &Tree, child: &Node, name: &str) -> bool {
-    let text = |node: &Node| node.role == "StaticText" && name.contains(node.name.trim());
-    if text(child) || REPEATS.contains(&child.role.as_str()) {
-        return true;
+/// A node in words: what it is, its name, and what is told of it.
+fn described(node: &Node) -> String {
+    let role = node.role.as_str();
+    let mut line = if HOLDS.contains(&role) { "element".to_owned() } else { plain(role) };
+    if !node.name.trim().is_empty() {
+        line.push_str(&format!(" {}", quoted(&node.name, NAME)));
     }
-    let holds = child.ignored || HOLDS.contains(&child.role.as_str());
-    holds
-        && child.children.iter().all(|id| {
-            tree.nodes.get(id).is_none_or(|inner| text(inner) || REPEATS.contains(&inner.role.as_str()))
-        })
+    for (name, value) in &node.properties {
+        if TOLD.contains(&name.as_str()) && !matches!(value.as_str(), "" | "false") {
+            match value.as_str() {
+                "true" => line.push_str(&format!(" [{name}]")),
+                value if name == "url" => line.push_str(&format!(" to {}", quoted(value, NAME))),
+                value => line.push_str(&format!(" [{name}={}]", plain(value))),
+            }
+        }
+    }
+    if !node.value.is_empty() {
+        line.push_str(&format!(" value {}", quoted(&node.value, NAME)));
+    }
+    line
+}
+
+/// Whether below a node there is only text that its name has in it.
+fn says_no_more(tree: &Tree, node: &Node) -> bool {
+    let repeats = |below: &Node| {
+        REPEATS.contains(&below.role.as_str())
+            || below.role == "StaticText" && node.name.contains(below.name.trim())
+    };
+    let mut looked_at = 0;
+    let mut few = |of: &Node| {
+        looked_at += of.children.len();
+        looked_at <= MOST_LOOKED_AT
+    };
+    let holds = |child: &Node| child.ignored || HOLDS.contains(&child.role.as_str());
+    few(node)
+        && tree
+            .below(node)
+            .all(|child| repeats(child) || holds(child) && few(child) && tree.below(child).all(repeats))
 }
 
 /// A word of the browser's: a page has no say in what stands there, but who believes that.

@@ -10,7 +10,7 @@ use crate::commands::mcp::digest;
 /// `cofferdam skill …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SkillCommand {
-    /// Put a skill there: a folder with a SKILL.md. Sessions do not have it before it is approved
+    /// Put a skill there: a folder with a SKILL.md; or a kind of subagent: a file like AGENT.md. Sessions do not have it before it is approved
     Add(SkillAddArguments),
     /// List the skills, who put them there, and who has approved them
     List(SkillListArguments),
@@ -23,7 +23,7 @@ pub(crate) enum SkillCommand {
 /// `cofferdam skill add`.
 #[derive(Debug, Args)]
 pub(crate) struct SkillAddArguments {
-    /// The skill's folder; it is called by the name in its SKILL.md
+    /// The skill's folder, or the file of a kind of subagent; it is called by the name in its head
     pub(crate) folder: PathBuf,
     /// For this organisation
     #[arg(long, default_value = "local", value_name = "NAME")]

@@ -47,9 +47,9 @@ pub(crate) async fn accept_and_work(
     let all = Attempt::all(SessionId::generate(), number, wanted.choose.unwrap_or_default());
     let mut begun = Vec::new();
     for (attempt, model) in all.zip(models) {
-        let (org, policy, browser) = (Owner::LOCAL.org, parts.policy.clone(), parts.browser.is_some());
+        let (org, policy) = (Owner::LOCAL.org, parts.policy.clone());
         let foreign = parts.foreign(org, &task.addresses(), policy.servers.as_deref()).await?;
-        let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign, browser);
+        let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign, parts.screens());
         fixed.routes = parts.routes(&fixed.policy).await?;
         let accepted = EventBody::TaskAccepted { task: task.clone().attempted(attempt) };
         let fixed = vec![EventBody::PolicyFixed(Box::new(fixed))];

@@ -25,6 +25,7 @@ pub(crate) async fn doctor(app: &App, arguments: &JsonFlag) -> Result<Exit> {
         report.findings.push(signing_key(file).await);
     }
     report.findings.extend(browser(app));
+    report.findings.extend(display(app));
     report.findings.extend(forges(app).await);
     for finding in &report.findings {
         if arguments.json {
@@ -75,15 +76,36 @@ fn git() -> Finding {
     }
 }
 
-/// Whether the browser that is configured is there. Of an image nothing is known here.
+/// Whether the browser that is configured is there.
 fn browser(app: &App) -> Option<Finding> {
     let program = app.config.browser.program.as_deref()?;
-    let meaning = "the browser of sessions";
-    let what = "browser";
+    let remedy = "install Chromium (Debian: the package chromium), or correct [browser] program";
+    Some(inside(app, "browser", program, "the browser of sessions", remedy))
+}
+
+/// Whether the programs of the display that is configured are there.
+fn display(app: &App) -> Vec<Finding> {
+    let Some(display) = app.config.display.display() else { return Vec::new() };
+    let server = "install Xvfb (Debian: the package xvfb), or correct [display] server";
+    let input = "install xdotool (Debian: the package xdotool), or correct [display] input";
+    vec![
+        inside(app, "display", &display.server, "the display of sessions", server),
+        inside(app, "display input", &display.input, "pointer and keyboard of the display", input),
+    ]
+}
+
+/// Whether a program is there that runs in sandboxes. Of an image nothing is known here.
+fn inside(
+    app: &App,
+    what: &'static str,
+    program: &str,
+    meaning: &'static str,
+    install: &'static str,
+) -> Finding {
     let found = program.to_owned();
     if app.config.driver != DriverName::Native {
         let found = format!("{found}, if the image has it");
-        return Some(Finding { what, state: State::Ok, found, meaning, remedy: None });
+        return Finding { what, state: State::Ok, found, meaning, remedy: None };
     }
     // Where a directory of the host's stands inside under another name, the program is looked for in that.
     let places = app
@@ -100,12 +122,9 @@ fn browser(app: &App) -> Option<Finding> {
             let remedy = "put it below /usr or /opt, or name its directory in [[sandbox.read_only]]";
             (State::Weak, format!("{found} is not seen in sandboxes"), Some(remedy.to_owned()))
         }
-        (false, _) => {
-            let remedy = "install Chromium (Debian: the package chromium), or correct [browser] program";
-            (State::Weak, format!("there is no {found}"), Some(remedy.to_owned()))
-        }
+        (false, _) => (State::Weak, format!("there is no {found}"), Some(install.to_owned())),
     };
-    Some(Finding { what, state, found, meaning, remedy })
+    Finding { what, state, found, meaning, remedy }
 }
 
 /// Whether the forges that are configured know us.

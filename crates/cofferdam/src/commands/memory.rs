@@ -7,7 +7,7 @@ use cofferdam_domain::{
     memory::{self, MOST_KEPT, NoMemory},
 };
 use cofferdam_forge::{Git, RepositoryAddress};
-use cofferdam_store::{Everything, Noted, Proposed};
+use cofferdam_store::{Everything, Noted, Proposed, is_crowded};
 use serde_json::json;
 
 use super::{accounted::account, admin::org_named};
@@ -33,6 +33,9 @@ pub(crate) async fn memory(app: &App, command: &MemoryCommand) -> Result<Exit> {
     }
 }
 
+/// What is said where no more can be proposed.
+const CROWDED: &str = "As many proposals wait as may, of one project or in all: what its sessions propose now is dropped. Decide about some to make room.";
+
 /// One text in a list.
 struct Listed<'t> {
     id: MemoryId,
@@ -41,6 +44,7 @@ struct Listed<'t> {
     text: &'t str,
     from: String,
     at: Timestamp,
+    private: bool,
 }
 
 async fn list(app: &App, arguments: &MemoryListArguments) -> Result<Exit> {
@@ -55,6 +59,9 @@ async fn list(app: &App, arguments: &MemoryListArguments) -> Result<Exit> {
         None => None,
     };
     let (proposals, memories) = (store.proposals(org).await?, store.memories(org).await?);
+    if is_crowded(&proposals) && !arguments.json {
+        app.terminal.line(&app.terminal.paint(Style::Warn, CROWDED));
+    }
     let proposals = proposals.iter().map(|proposed: &Proposed| Listed {
         id: proposed.id,
         proposed: true,
@@ -62,6 +69,7 @@ async fn list(app: &App, arguments: &MemoryListArguments) -> Result<Exit> {
         text: &proposed.text,
         from: format!("proposed by an agent in {}", proposed.session),
         at: proposed.at,
+        private: proposed.private,
     });
     let memories = memories.iter().map(|memory: &Memory| Listed {
         id: memory.id,
@@ -70,6 +78,7 @@ async fn list(app: &App, arguments: &MemoryListArguments) -> Result<Exit> {
         text: &memory.text,
         from: memory.source.words(),
         at: memory.at,
+        private: memory.private,
     });
     let is_meant =
         |one: &Listed<'_>| only.is_none() || one.repository.is_none() || one.repository == only.as_deref();
@@ -89,7 +98,7 @@ async fn list(app: &App, arguments: &MemoryListArguments) -> Result<Exit> {
 }
 
 fn line(one: &Listed<'_>) -> String {
-    let Listed { id, proposed, repository, text, from, at } = one;
+    let Listed { id, proposed, repository, text, from, at, private } = one;
     let state = if *proposed { "proposed" } else { "noted" };
     json!({
         "id": id,
@@ -100,18 +109,24 @@ fn line(one: &Listed<'_>) -> String {
         "hidden": unseen(text),
         "from": from,
         "at": at.utc(),
+        "private": private,
     })
     .to_string()
 }
 
 /// A text with its exact words: what is decided about is seen.
 fn show(app: &App, one: &Listed<'_>) {
-    let Listed { id, proposed, repository, text, from, at } = one;
+    let Listed { id, proposed, repository, text, from, at, private } = one;
     let terminal = app.terminal;
     let about = repository.map_or_else(|| "all repositories".to_owned(), inert);
     let style = if *proposed { Style::Warn } else { Style::Bold };
     terminal.line(&format!("{}  about {about}", terminal.paint(style, &id.to_string())));
     terminal.line(&terminal.paint(Style::Dim, &format!("    {}, {}", inert(from), at.utc())));
+    if *private {
+        let words =
+            "    the session held what not everybody may see who may read its repository: this may be of it";
+        terminal.line(&terminal.paint(Style::Warn, words));
+    }
     for words in inert(text).split('\n') {
         terminal.line(&format!("    | {words}"));
     }
@@ -141,7 +156,7 @@ async fn place(repository: &str) -> Result<String> {
 fn written(app: &App, id: MemoryId, text: &str, repository: Option<String>) -> Result<Memory> {
     memory::check(text).map_err(|problem| anyhow::anyhow!("what is to be remembered: {problem}"))?;
     let source = MemorySource::Person { by: app.user() };
-    Ok(Memory { id, repository, text: text.to_owned(), source, at: cofferdam_worker::now() })
+    Ok(Memory { id, repository, text: text.to_owned(), source, at: cofferdam_worker::now(), private: false })
 }
 
 async fn add(app: &App, arguments: &MemoryAddArguments) -> Result<Exit> {

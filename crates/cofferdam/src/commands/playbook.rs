@@ -8,7 +8,7 @@ use std::{io::Read as _, path::Path};
 use anyhow::{Context as _, Result, bail};
 use cofferdam_domain::{Digest, Timestamp};
 use cofferdam_instructions::{Accepts, MOST_PLAYBOOK, Parameter, Playbook};
-use cofferdam_store::KeptPlaybook;
+use cofferdam_store::{KeptPlaybook, MOST_PLAYBOOKS, PlaybookVersion, PutPlaybook};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,16 +40,14 @@ struct Line {
     name: String,
     digest: Digest,
     version: u64,
-    /// Missing where it cannot be read any more.
-    description: Option<String>,
+    description: String,
     by: String,
     at: Timestamp,
 }
 
-impl From<KeptPlaybook> for Line {
-    fn from(kept: KeptPlaybook) -> Self {
-        let description = Playbook::parse(&kept.text).ok().map(|playbook| playbook.description);
-        let KeptPlaybook { name, digest, version, text: _, by, at } = kept;
+impl From<PlaybookVersion> for Line {
+    fn from(version: PlaybookVersion) -> Self {
+        let PlaybookVersion { name, digest, version, description, by, at } = version;
         Self { name, digest, version, description, by, at }
     }
 }
@@ -84,7 +82,6 @@ async fn list(app: &App, arguments: &PlaybookListArguments) -> Result<Exit> {
             });
             app.terminal.json(&line.to_string());
         } else if latest {
-            let description = description.as_deref().unwrap_or("it cannot be read any more: add it again");
             app.terminal.line(&format!(
                 "{}  {}",
                 app.terminal.paint(Style::Bold, &inert(name)),
@@ -165,11 +162,18 @@ async fn add(app: &App, arguments: &PlaybookAddArguments) -> Result<Exit> {
                 name: name.clone(),
                 digest: playbook.digest,
                 version: 0,
+                description: playbook.description.clone(),
                 text,
                 by: app.user(),
                 at: cofferdam_worker::now(),
             };
-            let is_new = store.put_playbook(org, kept).await?;
+            let is_new = match store.put_playbook(org, kept).await? {
+                PutPlaybook::Added => true,
+                PutPlaybook::Known => false,
+                PutPlaybook::Full => bail!(
+                    "the organisation has {MOST_PLAYBOOKS} playbooks, which is the most: `cofferdam playbook remove` one that nobody begins any more"
+                ),
+            };
             if is_new {
                 let detail = json!({ "digest": playbook.digest });
                 account(app, &*store, org, "playbook.added", &name, detail).await?;

@@ -126,8 +126,7 @@ pub(crate) async fn accept_and_work(app: &App, host: Host, request: Request) -> 
     let (org, policy) = (Owner::LOCAL.org, parts.policy.clone());
     let model = parts.models.open(request.model.as_deref(), policy.models.as_deref()).await?;
     let foreign = parts.foreign(org, &request.task.addresses(), policy.servers.as_deref()).await?;
-    let browser = parts.browser.is_some();
-    let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign, browser);
+    let mut fixed = cofferdam_worker::fix(policy, &*model, parts.system, false, foreign, parts.screens());
     fixed.routes = parts.routes(&fixed.policy).await?;
     let accepted = EventBody::TaskAccepted { task: request.task };
     let session = SessionId::generate();

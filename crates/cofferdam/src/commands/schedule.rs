@@ -29,7 +29,8 @@ pub(crate) fn list(app: &App, arguments: &ScheduleListArguments) -> Result<Exit>
             schedule.overlap().name(),
             settings.repository
         );
-        app.terminal.line(&app.terminal.paint(Style::Dim, &inert(&about)));
+        let by = schedule.playbook().map(|playbook| format!(", playbook {playbook}")).unwrap_or_default();
+        app.terminal.line(&app.terminal.paint(Style::Dim, &inert(&format!("{about}{by}"))));
         for due in times {
             app.terminal.line(&format!("    {}", schedule.calendar().shown(due)));
         }
@@ -55,6 +56,7 @@ fn json(schedule: &Schedule, settings: &ScheduleSettings, times: &[Timestamp]) -
         "cron": settings.cron,
         "time_zone": settings.time_zone,
         "repository": settings.repository,
+        "playbook": schedule.playbook(),
         "missed": schedule.missed().name(),
         "overlap": schedule.overlap().name(),
         "next": times.iter().map(|due| due.utc()).collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_instructions::{Gathered, Skill, packed};
+use cofferdam_instructions::{Gathered, SUBAGENT_FILE, Skill, SkillName, Subagent, packed};
 use cofferdam_store::KeptSkill;
 use serde_json::json;
 
@@ -33,10 +33,11 @@ pub(crate) async fn skill(app: &App, command: &SkillCommand) -> Result<Exit> {
 }
 
 async fn add(app: &App, arguments: &SkillAddArguments) -> Result<Exit> {
-    let files = files(&arguments.folder)?;
-    let head =
-        files.get("SKILL.md").with_context(|| format!("{} has no SKILL.md", arguments.folder.display()))?;
-    let name = Skill::parse(head).context("SKILL.md is not that of a skill")?.name;
+    let files = match arguments.folder.is_file() {
+        true => BTreeMap::from([(SUBAGENT_FILE.to_owned(), text(&arguments.folder)?)]),
+        false => files(&arguments.folder)?,
+    };
+    let name = name(&files).with_context(|| arguments.folder.display().to_string())?;
     let gathered = match packed(name.as_str(), &files) {
         Ok(gathered) => gathered,
         Err(problem) => bail!("{}: {}", arguments.folder.display(), inert(&problem)),
@@ -67,12 +68,26 @@ async fn add(app: &App, arguments: &SkillAddArguments) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// What a skill, or a kind of subagent, is called by.
+fn name(files: &BTreeMap<String, String>) -> Result<SkillName> {
+    if let Some(kind) = files.get(SUBAGENT_FILE) {
+        let (kind, _) = Subagent::parse(kind).context("it describes no kind of subagent")?;
+        return Ok(kind.name);
+    }
+    let head =
+        files.get("SKILL.md").with_context(|| format!("it has no SKILL.md, and no {SUBAGENT_FILE}"))?;
+    Ok(Skill::parse(head).context("SKILL.md is not that of a skill")?.name)
+}
+
 /// What somebody who approves it should know.
 fn show(app: &App, gathered: &Gathered) {
     for (path, text) in &gathered.skills {
         let path = path.splitn(5, '/').nth(4).unwrap_or(path);
         app.terminal
             .line(&app.terminal.paint(Style::Dim, &format!("    {} ({} bytes)", inert(path), text.len())));
+    }
+    for file in gathered.files.iter().filter(|file| file.shape.is_some()) {
+        app.terminal.line(&app.terminal.paint(Style::Dim, &format!("    {}", inert(&file.told()))));
     }
     for file in gathered.files.iter().filter(|file| file.hidden > 0) {
         let text = format!("    {} characters in it cannot be seen", file.hidden);
@@ -106,21 +121,20 @@ fn files(folder: &Path) -> Result<BTreeMap<String, String>> {
                 continue;
             }
             ensure!(found.len() < MOST_FILES, "{} has more than {MOST_FILES} files", folder.display());
-            let size = entry.metadata()?.len();
-            ensure!(
-                size <= cofferdam_instructions::MOST_FILE,
-                "{} has {size} bytes: {} is the most",
-                entry.path().display(),
-                cofferdam_instructions::MOST_FILE
-            );
-            let bytes = fs::read(entry.path())
-                .with_context(|| format!("failed to read {}", entry.path().display()))?;
-            let text = String::from_utf8(bytes)
-                .with_context(|| format!("{} is no text in UTF-8", entry.path().display()))?;
-            found.insert(name, text);
+            found.insert(name, text(&entry.path())?);
         }
     }
     Ok(found)
+}
+
+/// A text of a bearable size.
+fn text(path: &Path) -> Result<String> {
+    let failed = || format!("failed to read {}", path.display());
+    let size = fs::metadata(path).with_context(failed)?.len();
+    let most = cofferdam_instructions::MOST_FILE;
+    ensure!(size <= most, "{} has {size} bytes: {most} is the most", path.display());
+    let bytes = fs::read(path).with_context(failed)?;
+    String::from_utf8(bytes).with_context(|| format!("{} is no text in UTF-8", path.display()))
 }
 
 async fn list(app: &App, arguments: &SkillListArguments) -> Result<Exit> {

@@ -14,6 +14,7 @@ pub(crate) fn tools(app: &App, arguments: &JsonFlag) -> Result<Exit> {
         .with_access(access)
         .with_system(app.config.system)
         .with_browser(app.config.browser.program.is_some(), None)
+        .with_display(app.config.display.display().is_some(), None)
         .specs();
     for spec in Toolbox::standard(EditFormat::ApplyPatch).specs() {
         if !specs.iter().any(|known| known.name == spec.name) {

@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(crate) struct RepositoriesSettings {
     /// Bytes up to which a first copy over the network is whole.
     pub(crate) whole_up_to: u64,
+    /// Those that may be worked on beside others which more people may read.
+    pub(crate) beside_public: Vec<String>,
     sparse: Vec<SparseTable>,
     lfs: LfsTable,
     submodules: SubmodulesTable,
@@ -72,6 +74,7 @@ impl Default for RepositoriesSettings {
     fn default() -> Self {
         Self {
             whole_up_to: Mirrors::WHOLE_UP_TO,
+            beside_public: Vec::new(),
             sparse: Vec::new(),
             lfs: LfsTable::default(),
             submodules: SubmodulesTable::default(),

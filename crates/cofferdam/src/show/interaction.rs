@@ -66,8 +66,9 @@ pub(super) fn texts(
             by(Style::Good, &format!("merge of {} asked", inert(commit.get(..12).unwrap_or(commit))), who)
         }
         EventBody::CloseAsked { by: who } => by(Style::Warn, "closing asked", who),
-        EventBody::Delegated { call, session, kind, .. } => {
-            let words = format!("{call}: {} by {session}, a session of its own", kind.name());
+        EventBody::Delegated { call, session, kind, named, .. } => {
+            let named = named.as_deref().map(|named| format!("{} as ", inert(named))).unwrap_or_default();
+            let words = format!("{call}: {named}{} by {session}, a session of its own", kind.name());
             vec![terminal.paint(Style::Dim, &words)]
         }
         EventBody::Overtaken { found } => {

@@ -29,6 +29,9 @@ fn holds(group: &str) {
         .collect();
     assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), reports.len(), failed.join("\n"));
     assert_eq!(output.status, 0, "{output}");
+    if of("skipped").len() == reports.len() {
+        return;
+    }
     assert!(
         !of("stopped").is_empty() && !of("passed_benign").is_empty(),
         "{group} attacks, and lets through what it should"
@@ -63,6 +66,9 @@ groups! {
     outputs_of_tools: "TO",
     subagents: "MA",
     escapes: "SB",
+    poisoned_models: "TP",
+    goals: "GM",
+    tired_people: "HF",
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn a_case_that_is_not_there() {
     assert_eq!(output.status, 1, "{output}");
     assert!(output.stderr.contains("there is no such case") && output.stderr.contains("EX"), "{output}");
     // What waits for a later part is listed, and counts neither way.
-    let later = world.run(&["attack", "--json", "--case", "PI-01"]);
+    let later = world.run(&["attack", "--json", "--case", "SB-34"]);
     let report: Value = serde_json::from_str(later.stdout.trim()).unwrap();
     assert_eq!((later.status, &report["verdict"]), (0, &Value::from("not_yet_applicable")), "{later}");
 }

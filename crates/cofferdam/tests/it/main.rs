@@ -13,6 +13,7 @@ mod browser;
 mod commands;
 mod connected;
 mod demo;
+mod display;
 mod egress;
 mod forges;
 mod front;

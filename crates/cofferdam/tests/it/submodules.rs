@@ -231,6 +231,79 @@ async fn ten_thousand_submodules_are_left_out_for_the_most_part() {
     world.assert_nothing_is_left();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_counts_as_well() {
+    let Some(world) = World::with_sandboxes() else { return };
+    fs::create_dir_all(world.path("served")).unwrap();
+    let server = GitServer::start(&world.path("served"), Manner::Serves).await;
+    let (lib, big) =
+        (world.repository("lib", &[("one", "1\n")]), world.repository("big", &[("x", &"x".repeat(1000))]));
+    serve(&world, &lib, "acme/lib");
+    serve(&world, &big, "acme/big");
+    let (known, large, unknown) = (head(&lib), head(&big), "1".repeat(40));
+    world.add_to_configuration("[repositories.submodules]\nmost = 2\nbytes = 500\n");
+    let begun = |links: &[(&str, &str, &str)]| {
+        let text: String = links.iter().map(|(path, url, _)| section(path, url)).collect();
+        let name = format!("app-{}", links.len());
+        let app = world.repository(&name, &[("test.sh", "echo fine\n"), (".gitmodules", &text)]);
+        link(&app, &links.iter().map(|(path, _, commit)| (*path, *commit)).collect::<Vec<_>>());
+        serve(&world, &app, &format!("acme/{name}"));
+        let address = format!("{}/acme/{name}.git", server.url());
+        let output = run(&world, &address, &json!([shell("ls"), finish("done")]));
+        assert_eq!(output.status, 3, "{output}");
+        ready(&world)
+    };
+    // Places that lead to nothing are asked for as often as `most` says, and then nobody asks any more.
+    let gone = [("a", "../lib.git", &*unknown), ("b", "../none.git", &*known), ("c", "../lib.git", &*known)];
+    let found = begun(&gone);
+    let said = found.notes.join("\n");
+    assert!(found.submodules.is_empty() && said.contains("`c` is left out: there are more than 2"), "{said}");
+    // The same where one has more in it than all may: it is on this machine by then.
+    let full = [("a", "../big.git", &*large), ("b", "../lib.git", &*known)];
+    let found = begun(&full);
+    let said = found.notes.join("\n");
+    assert!(found.submodules.is_empty() && said.matches("which is `bytes`").count() == 2, "{said}");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_read_as_anybody_chooses_none_of_the_neighbours() {
+    let Some(world) = World::with_sandboxes() else { return };
+    fs::create_dir_all(world.path("served")).unwrap();
+    let server = GitServer::start(&world.path("served"), Manner::Serves).await;
+    let secret = world.repository("secret", &[("key", "of the neighbour\n")]);
+    let more = world.repository("more", &[("two", "2\n")]);
+    let url = |path: &str| format!("{}/{path}.git", server.url());
+    let text = section("loot", &url("acme/secret")) + &section("more", "../more.git");
+    let theirs = world.repository("theirs", &[("one", "1\n"), (".gitmodules", &text)]);
+    link(&theirs, &[("loot", &head(&secret)), ("more", &head(&more))]);
+    let app = world.repository(
+        "app",
+        &[("test.sh", "echo fine\n"), (".gitmodules", &section("theirs", &url("public/theirs")))],
+    );
+    link(&app, &[("theirs", &head(&theirs))]);
+    for (repository, path) in
+        [(&secret, "acme/secret"), (&more, "public/more"), (&theirs, "public/theirs"), (&app, "acme/app")]
+    {
+        serve(&world, repository, path);
+    }
+    world.add_to_configuration(&format!(
+        "[repositories.submodules]\nfrom = [{:?}]\n",
+        format!("{}/public", server.url())
+    ));
+    let look = json!([shell("cat theirs/loot/key theirs/more/two"), finish("done")]);
+    let output = run(&world, &url("acme/app"), &look);
+    assert_eq!(output.status, 3, "{output}");
+    let found = ready(&world);
+    let places: Vec<_> = found.submodules.iter().map(|one| (&*one.path, &one.reading)).collect();
+    let anybody = &SubmoduleReading::Anybody;
+    assert_eq!(places, [("theirs", anybody), ("theirs/more", anybody)], "{:?}", found.notes);
+    let said = found.notes.join("\n");
+    assert!(said.contains("`theirs/loot` is left out") && said.contains("read as anybody"), "{said}");
+    assert!(!world.ok(&["show", "--json"]).stdout.contains("of the neighbour"));
+    world.assert_nothing_is_left();
+}
+
 #[test]
 fn a_repository_on_this_machine_has_copies_of_its_own() {
     let Some(world) = World::with_sandboxes() else { return };

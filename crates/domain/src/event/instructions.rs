@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, Digest, Timestamp};
+use crate::{BlobRef, Digest, Timestamp, delegation::CustomShape};
 
 /// What a session has of such texts, for its whole length: later commits, the agent's own included, change nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub struct Instruction {
     /// Characters in it that a reader would not have seen. In what the model is shown they are visible.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hidden: u32,
-    /// The name of the skill.
+    /// The name of the skill, or of the kind of subagent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it is for, in its own words.
@@ -57,6 +57,9 @@ pub struct Instruction {
     /// The files that it names and that were put into its text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
+    /// What it comes down to, if it describes a kind of subagent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Box<CustomShape>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -80,6 +83,8 @@ pub enum InstructionKind {
     Cursor,
     /// A folder with a `SKILL.md`.
     Skill,
+    /// A file that describes a kind of subagent.
+    Subagent,
 }
 
 impl InstructionKind {
@@ -90,6 +95,7 @@ impl InstructionKind {
             Self::Agents | Self::Claude | Self::Gemini | Self::Copilot => "advice",
             Self::Cursor => "rule",
             Self::Skill => "skill",
+            Self::Subagent => "kind of subagent",
         }
     }
 }
@@ -152,7 +158,15 @@ impl Instruction {
     pub fn told(&self) -> String {
         let mut told = format!("{} ({}", self.path, self.kind.words());
         match (&self.name, &self.applies) {
-            (Some(name), _) => told.push_str(&format!(" {name}")),
+            (Some(name), _) => {
+                told.push_str(&format!(" {name}"));
+                if let Some(shape) = &self.shape {
+                    told.push_str(&format!(" with what {} has", shape.base.name()));
+                    if let Some(kept) = &shape.tools {
+                        told.push_str(&format!(", of that {}", kept.join(", ")));
+                    }
+                }
+            }
             (None, Applies::Always | Applies::OnRequest) => {}
             (None, Applies::Below { directory }) => told.push_str(&format!(" for {directory}")),
             (None, Applies::Matching { globs, .. }) => told.push_str(&format!(" for {}", globs.join(", "))),

@@ -58,6 +58,9 @@ pub struct Repository {
     /// Whether its forge says that everybody on the internet may read it. What is not known to be so is taken for private.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub public: bool,
+    /// Whether its forge says that everybody may read it who reaches the forge.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 /// A submodule whose files are in a session's workspaces.

@@ -87,7 +87,6 @@ fn fold(events: impl IntoIterator<Item = EventBody>) -> Holdings {
     holdings
 }
 
-const PRIVATE: Label = Label { integrity: Integrity::Untrusted, audience: Audience::Requester };
 const PAGE: Label = Label { integrity: Integrity::Untrusted, audience: Audience::Public };
 
 #[test]
@@ -141,6 +140,59 @@ fn what_a_credential_or_a_private_network_answers_is_private() {
     };
     assert!(fold(events("other")).mixture().is_none());
     assert!(fold(events("wiki")).mixture().unwrap().private.what.contains("wiki"));
+}
+
+#[test]
+fn what_tests_were_answered_is_in_what_is_said_of_them() {
+    let tests = SandboxId::from_u128(8);
+    let looked = || {
+        body(json!({
+            "event": "self_reviewed", "round": 1, "session": crate::SessionId::from_u128(3), "commit": "c", "refuted": false, "summary": "x",
+            "spent": crate::Spent::default(),
+        }))
+    };
+    let after = |rules, answered: EventBody| {
+        let ready = EventBody::SandboxReady { sandbox: SANDBOX, level: "x".into(), moved: None };
+        let first =
+            [EventBody::TaskAccepted { task: task() }, fixed(rules, json!({})), repository(true), ready];
+        let looked_before = fold(first.clone().into_iter().chain([answered.clone()]));
+        assert!(
+            looked_before.private().is_none() && looked_before.untrusted().is_none(),
+            "nobody has said anything yet"
+        );
+        fold(first.into_iter().chain([answered, looked()]))
+    };
+    let why = after(3, passed(tests, "docs", Some("lab"))).mixture().unwrap().in_words();
+    assert!(why.contains("of tests that were answered"), "{why}");
+    assert_eq!(after(3, passed(tests, "docs", Some("lab"))).label(), PRIVATE);
+    assert_eq!(after(3, passed(tests, "docs", None)).label(), Label::SANDBOX, "everybody gets that");
+    assert_eq!(after(2, passed(tests, "docs", Some("lab"))).label(), Label::SANDBOX, "as it was then");
+}
+
+#[test]
+fn notes_know_whether_they_may_be_of_something_private() {
+    assert!(!session(true, vec![]).exceeds_repository() && !session(false, vec![]).exceeds_repository());
+    assert!(!session(true, called(Label::SANDBOX)).exceeds_repository());
+    assert!(session(true, called(PRIVATE)).exceeds_repository());
+    assert!(
+        session(false, called(PRIVATE)).exceeds_repository(),
+        "who may read the one need not see the other"
+    );
+    let beside = |public| {
+        let also = vec![Also { repository: "https://forge.example/a/c".into(), base: None }];
+        let task = EventBody::TaskAccepted { task: task().and_also(also).unwrap() };
+        fold([task, fixed(3, json!({})), repository(true), repository(public).about_part(Part(1))])
+    };
+    assert!(beside(false).exceeds_repository() && !beside(true).exceeds_repository());
+    let recalled = |private| {
+        let memory = json!({
+            "id": crate::MemoryId::from_u128(1), "repository": "https://forge.example/a/b", "text": "x", "at": 1, "private": private,
+            "source": {"source": "person", "by": "ann"},
+        });
+        session(true, vec![body(json!({"event": "memories_recalled", "memories": [memory]}))])
+    };
+    assert!(recalled(true).private().is_some() && recalled(true).exceeds_repository(), "it goes on");
+    assert!(recalled(false).private().is_none());
 }
 
 #[test]

@@ -36,7 +36,7 @@ use crate::hook::{
     shapes::{self as objects, User},
 };
 
-/// How long a repository is taken to be where it was. If it is moved in between, the forge leads there.
+/// How long a repository that is only looked at is taken to be where it was. If it is moved in between, the forge leads there.
 const STAYS: Duration = Duration::from_secs(60);
 /// Repositories whose place is known.
 const MOST_PLACES: usize = 1_000;
@@ -71,16 +71,21 @@ impl Gitea {
         Ok(Self { wire, token: token.clone(), me: OnceCell::new(), places: Mutex::default() })
     }
 
-    async fn place(&self, at: &At) -> Result<Place, TalkError> {
-        let places = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            places().get(&at.id).filter(|(_, seen)| seen.elapsed() < STAYS).map(|(place, _)| place.clone());
-        if let Some(place) = known {
-            return Ok(place);
+    /// Where it is, as somebody knows who has asked a moment ago. What is told of it under another name than that has moved.
+    async fn known_place(&self, at: &At) -> Result<Place, TalkError> {
+        let is_there = |place: &Place, seen: &Instant| seen.elapsed() < STAYS && place.full_name == at.path;
+        let known = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&at.id).cloned();
+        match known.filter(|(place, seen)| is_there(place, seen)) {
+            Some((place, _)) => Ok(place),
+            None => self.place(at).await,
         }
+    }
+
+    /// Where it is now. Asked before anything is changed or anybody's right is looked up there: its name may be another repository's by now.
+    async fn place(&self, at: &At) -> Result<Place, TalkError> {
         let what = format!("repository {} (number {})", at.path, at.id);
         let place: Place = self.wire.get(what, &["repositories", &at.id.to_string()]).read().await?;
-        let mut places = places();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() >= MOST_PLACES {
             places.clear();
         }
@@ -97,7 +102,7 @@ impl Gitea {
 
     /// The same, to look at it.
     async fn see(&self, at: &At, what: impl Into<String>, path: &[&str]) -> Result<Ask<'_>, TalkError> {
-        Ok(self.ask(&self.place(at).await?, Method::GET, what, path))
+        Ok(self.ask(&self.known_place(at).await?, Method::GET, what, path))
     }
 
     /// The name of an account now, if the account is still there.

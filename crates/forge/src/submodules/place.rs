@@ -72,21 +72,13 @@ impl SubmoduleRules {
         url: &str,
         kin: impl Fn(&RepositoryAddress) -> Option<bool>,
     ) -> Result<SubmoduleSource, String> {
-        let shown = || visible(url.as_bytes()).chars().take(200).collect::<String>();
         if url.starts_with("./") || url.starts_with("../") {
             return Err(
                 "its address is relative, and the repository is on this machine: run `git submodule update --init` in it, and its copies are used"
                     .to_owned(),
             );
         }
-        // Whatever is wrong with it, a password in it is not repeated.
-        let remote = RemoteRepository::try_from(url.to_owned()).map_err(|_| {
-            "its address is none that may be asked: only https:// and ssh:// URLs without a password are"
-                .to_owned()
-        })?;
-        let place = Place::of(remote.url()).ok_or_else(|| format!("its address is unusual: {}", shown()))?;
-        let public = place.over_http();
-        let address = RepositoryAddress::Remote(remote);
+        let (address, public) = asked_at(url)?;
         match (kin(&address), root) {
             (Some(true), _) => return Ok(SubmoduleSource::Together(address)),
             (None, RepositoryAddress::Remote(own)) if is_neighbour(own, &address) => {
@@ -94,22 +86,53 @@ impl SubmoduleRules {
             }
             (Some(false) | None, _) => {}
         }
-        if self.from.iter().any(|beginning| is_below(&public, beginning))
-            && let Ok(public) = RemoteRepository::try_from(public)
-        {
-            return Ok(SubmoduleSource::Anybody(RepositoryAddress::Remote(public)));
-        }
-        Err(match root {
+        self.as_anybody(public).ok_or_else(|| match root {
             RepositoryAddress::Local(_) => format!(
                 "{} is not permitted: run `git submodule update --init` in the repository, and its copy is used; or name it in `from` of [repositories.submodules]",
-                shown()
+                shown(url)
             ),
             RepositoryAddress::Remote(_) => format!(
                 "{} is not of the same owner on the same forge as the repository: whoever runs Cofferdam can permit it, if it is public, with `from` of [repositories.submodules]",
-                shown()
+                shown(url)
             ),
         })
     }
+
+    /// The same where what names it was read as anybody: others' words choose nothing among what a credential opens.
+    ///
+    /// # Errors
+    /// The words.
+    pub fn source_of_strangers(&self, url: &str) -> Result<SubmoduleSource, String> {
+        let (_, public) = asked_at(url)?;
+        self.as_anybody(public).ok_or_else(|| {
+            format!(
+                "{} is named by a repository that is read as anybody, and is read as that as well: whoever runs Cofferdam can permit it, if it is public, with `from` of [repositories.submodules]",
+                shown(url)
+            )
+        })
+    }
+
+    /// Where it is read as anybody, if the operator permits it.
+    fn as_anybody(&self, public: String) -> Option<SubmoduleSource> {
+        let permitted = self.from.iter().any(|beginning| is_below(&public, beginning));
+        let remote = permitted.then(|| RemoteRepository::try_from(public).ok()).flatten()?;
+        Some(SubmoduleSource::Anybody(RepositoryAddress::Remote(remote)))
+    }
+}
+
+/// The address that a URL stands for, and the URL at which everybody finds it. Whatever is wrong with it, a password in it is not repeated.
+fn asked_at(url: &str) -> Result<(RepositoryAddress, String), String> {
+    let remote = RemoteRepository::try_from(url.to_owned()).map_err(|_| {
+        "its address is none that may be asked: only https:// and ssh:// URLs without a password are"
+            .to_owned()
+    })?;
+    let place = Place::of(remote.url()).ok_or_else(|| format!("its address is unusual: {}", shown(url)))?;
+    let public = place.over_http();
+    Ok((RepositoryAddress::Remote(remote), public))
+}
+
+fn shown(url: &str) -> String {
+    visible(url.as_bytes()).chars().take(200).collect()
 }
 
 /// Where a repository is on a host.
@@ -236,6 +259,25 @@ mod tests {
             assert!(source.is_err(), "{url}: {source:?}");
             let source = rules.source(&root, &url, |_| None);
             // By three steps it is another host, which counts as such: the operator must have permitted that.
+            assert!(!matches!(source, Ok(SubmoduleSource::Together(_))), "{url}: {source:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_choose_nothing_that_a_credential_opens() {
+        let from = vec!["https://public.example".into(), "https://h/acme/open".into()];
+        let rules = SubmoduleRules { from, ..SubmoduleRules::default() };
+        for (url, permitted) in [
+            ("https://public.example/x/y", true),
+            ("https://h/acme/open/lib", true),
+            ("https://h/acme/secret", false),
+            ("git@h:acme/secret.git", false),
+            ("../secret", false),
+            ("/srv/secret", false),
+            ("file:///srv/secret", false),
+        ] {
+            let source = rules.source_of_strangers(url);
+            assert_eq!(matches!(source, Ok(SubmoduleSource::Anybody(_))), permitted, "{url}: {source:?}");
             assert!(!matches!(source, Ok(SubmoduleSource::Together(_))), "{url}: {source:?}");
         }
     }

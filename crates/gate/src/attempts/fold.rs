@@ -27,6 +27,7 @@ struct Fold {
     ready: Option<String>,
     outcome: Option<Outcome>,
     decided: Option<Decided>,
+    taken: bool,
     cut_short: bool,
     began: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -52,7 +53,9 @@ impl AttemptFacts {
             fold.count(first.session, event);
         }
         let (tests, stat, [notes, warnings, blocking]) = fold.change();
-        let Fold { ready, outcome, decided, cut_short, began, until, model, steps, tokens, cost, .. } = fold;
+        let Fold {
+            ready, outcome, decided, taken, cut_short, began, until, model, steps, tokens, cost, ..
+        } = fold;
         let offers = ready.is_some() && !matches!(outcome, Some(Outcome::Cancelled));
         let standing = match (outcome, ready) {
             (Some(outcome), _) => Standing::Ended(outcome),
@@ -65,6 +68,7 @@ impl AttemptFacts {
             standing,
             offers,
             decided,
+            taken,
             tests,
             blocking,
             warnings,
@@ -98,6 +102,9 @@ impl Fold {
             EventBody::AttemptReady { commit } => {
                 self.ready = Some(commit.clone());
                 self.until = Some(event.at);
+            }
+            EventBody::AttemptChosen { commit, .. } => {
+                self.taken |= self.outcome.is_none() && self.ready.as_deref() == Some(commit);
             }
             EventBody::MessageReceived { .. } | EventBody::ContinueAsked { .. } => self.go_on(event),
             EventBody::SandboxReleased { .. } | EventBody::Forked { .. } => self.outcome = None,

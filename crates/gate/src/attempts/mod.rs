@@ -33,6 +33,9 @@ pub struct AttemptFacts {
     pub offers: bool,
     /// What has been decided about it.
     pub decided: Option<Decided>,
+    /// Whether it was chosen with the head that it had ready then. Only so it is delivered; one to which somebody had written meanwhile goes on, and is to be
+    /// chosen once more.
+    pub taken: bool,
     /// What its tests show before and after, with several repositories the worst of what they show.
     pub tests: EvidenceSummary,
     /// Findings of the gate that hold it back.
@@ -100,11 +103,20 @@ impl AttemptFacts {
         self.decided.as_ref().is_some_and(|decided| decided.chosen == self.session)
     }
 
+    /// The head that it has ready and that can be chosen: nothing was, or it was itself, with a head that it did not have any more.
+    #[must_use]
+    pub fn choosable(&self) -> Option<&str> {
+        self.ready().filter(|_| self.decided.is_none() || self.is_chosen() && !self.taken)
+    }
+
     /// How it stands, in a few words for people.
     #[must_use]
     pub fn in_words(&self) -> String {
         match (&self.standing, &self.decided) {
             (Standing::Ended(outcome), _) => outcome.name().replace('_', " "),
+            (_, Some(_)) if self.is_chosen() && self.choosable().is_some() => {
+                "chosen, and ready anew".to_owned()
+            }
             (_, Some(_)) if self.is_chosen() => "chosen".to_owned(),
             (_, Some(_)) => "passed over".to_owned(),
             (Standing::Ready(_), None) => "ready".to_owned(),

@@ -115,6 +115,7 @@ fn say(group: &mut Group, word: &Word) {
     facts.last = Seq(facts.last.0 + 1);
     facts.decided = match &word.body {
         EventBody::AttemptChosen { by, commit } => {
+            facts.taken = facts.ready() == Some(commit);
             Some(Decided { by: by.clone(), chosen: word.session, commit: commit.clone() })
         }
         EventBody::AttemptPassedOver { by, chosen, commit } => {
@@ -267,6 +268,46 @@ fn what_cannot_be_chosen_is_refused_with_a_reason() {
     // Told, and not gone on yet.
     let again = group.choose(choice(two.session, HEAD));
     assert!(matches!(again, Err(Unchoosable::Already { .. })), "{again:?}");
+}
+
+#[test]
+fn what_was_chosen_while_somebody_wrote_to_it_is_chosen_once_more() {
+    for (choose, by) in [(Choose::Ask, "ann"), (Choose::Best, RULE)] {
+        let message = || EventBody::MessageReceived {
+            from: "bob".into(),
+            text: "and this".into(),
+            label: cofferdam_domain::Label::PLATFORM,
+            about: None,
+        };
+        let chosen = || EventBody::AttemptChosen { by: by.into(), commit: HEAD.into() };
+        let over = EventBody::AttemptPassedOver {
+            by: by.into(),
+            chosen: attempt(1, choose).session(),
+            commit: HEAD.into(),
+        };
+        let ended =
+            EventBody::SessionEnded { outcome: Outcome::PassedOver { chosen: attempt(1, choose).session() } };
+        let group = |first: Vec<EventBody>| {
+            let logs = [(1, first), (2, vec![ready(), over.clone(), ended.clone()])];
+            let facts =
+                logs.map(|(number, bodies)| AttemptFacts::of(&log(attempt(number, choose), bodies)).unwrap());
+            Group::new(facts.into(), false)
+        };
+        let choice = Choice { session: attempt(1, choose).session(), commit: HEAD, by: "ann" };
+        let told = group(vec![ready(), chosen()]);
+        assert!(told.attempts()[0].taken && told.next_word().is_none());
+        assert!(matches!(told.choose(choice), Err(Unchoosable::Already { .. })));
+        let at_work = group(vec![ready(), message(), chosen()]);
+        assert_eq!((at_work.next_word(), at_work.attempts()[0].choosable()), (None, None));
+        // The same head is ready once more: what bob wrote asked for nothing.
+        let again = group(vec![ready(), message(), chosen(), ready()]);
+        assert_eq!(again.attempts()[0].in_words(), "chosen, and ready anew");
+        let word = again.choose(choice).unwrap();
+        assert_eq!(word.session, attempt(1, choose).session());
+        assert_eq!(again.next_word().map(|word| word.body), (choose == Choose::Best).then(chosen));
+        let delivered = group(vec![ready(), message(), chosen(), ready(), chosen()]);
+        assert!(delivered.attempts()[0].taken && delivered.next_word().is_none());
+    }
 }
 
 #[test]

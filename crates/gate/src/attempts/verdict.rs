@@ -81,8 +81,17 @@ impl Group {
     #[must_use]
     pub fn next_word(&self) -> Option<Word> {
         let decided = self.decided().cloned().or_else(|| self.by_rule())?;
-        let untold = self.attempts().iter().find(|facts| facts.decided.is_none())?;
-        Some(untold.word(&decided))
+        match self.attempts().iter().find(|facts| facts.decided.is_none()) {
+            Some(untold) => Some(untold.word(&decided)),
+            None => self.once_more(&decided),
+        }
+    }
+
+    /// What the rule says to the attempt that it chose and that was not ready any more when it was told, now that it is ready again.
+    fn once_more(&self, decided: &Decided) -> Option<Word> {
+        let chosen = self.of(decided.chosen).filter(|_| decided.by == RULE)?;
+        let commit = chosen.choosable()?.to_owned();
+        Some(chosen.word(&Decided { commit, ..decided.clone() }))
     }
 
     /// What is to be said first when a person chooses.
@@ -102,7 +111,11 @@ impl Group {
                 Err(Unchoosable::Moved { session, now: now.clone() })
             }
             // It had gone on by the time it was told, and is ready once more.
-            (Standing::Ready(_), Some(known)) if known.commit != commit => Ok(wanted.word(&decided)),
+            (Standing::Ready(_), Some(known))
+                if known.commit != commit || wanted.decided.is_some() && !wanted.taken =>
+            {
+                Ok(wanted.word(&decided))
+            }
             (Standing::Ready(_), None) => Ok(self.attempts().first().unwrap_or(wanted).word(&decided)),
             (_, Some(known)) => Err(Unchoosable::Already { session, by: known.by.clone() }),
             (Standing::AtWork, None) => Err(Unchoosable::AtWork(session)),

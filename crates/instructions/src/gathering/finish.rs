@@ -12,9 +12,9 @@ use super::{DEEPEST, Folder, Gathered, Gathering, Given, MOST_BYTES, imports_fil
 use crate::{Skill, SkillName, imports, kind::directory_of, rule, skill_folder, split};
 
 /// Bytes of a text as the model is shown it, what it imports included.
-const LONGEST_TEXT: usize = 32 * 1024;
+pub(super) const LONGEST_TEXT: usize = 32 * 1024;
 /// Bytes of all texts together.
-const LONGEST_TEXTS: usize = 128 * 1024;
+pub(super) const LONGEST_TEXTS: usize = 128 * 1024;
 
 impl Gathering {
     /// What the session is given.
@@ -32,6 +32,7 @@ impl Gathering {
             }
         }
         say_once(&mut files);
+        files.extend(self.kinds(room));
         let mut skills = BTreeMap::new();
         let mut names = BTreeSet::new();
         for folder in std::mem::take(&mut self.folders) {
@@ -53,14 +54,16 @@ impl Gathering {
             InstructionKind::Agents
             | InstructionKind::Claude
             | InstructionKind::Gemini
-            | InstructionKind::Skill => (None, whole.as_str()),
+            | InstructionKind::Skill
+            | InstructionKind::Subagent => (None, whole.as_str()),
         };
         let applies = match kind {
             InstructionKind::Cursor | InstructionKind::Copilot => rule::applies(kind, path, head.as_ref()),
             InstructionKind::Agents
             | InstructionKind::Claude
             | InstructionKind::Gemini
-            | InstructionKind::Skill => match directory_of(path) {
+            | InstructionKind::Skill
+            | InstructionKind::Subagent => match directory_of(path) {
                 "" => Applies::Always,
                 directory => Applies::Below { directory: directory.to_owned() },
             },
@@ -209,7 +212,7 @@ impl Gathering {
     }
 
     /// The text of a file, or why there is none.
-    fn readable(&self, path: &str) -> Result<String, String> {
+    pub(super) fn readable(&self, path: &str) -> Result<String, String> {
         match self.given.get(path) {
             Some(Given::File(bytes)) => match std::str::from_utf8(bytes) {
                 Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
@@ -224,7 +227,7 @@ impl Gathering {
     }
 }
 
-fn instruction(path: &str, kind: InstructionKind, applies: Applies) -> Instruction {
+pub(super) fn instruction(path: &str, kind: InstructionKind, applies: Applies) -> Instruction {
     Instruction {
         path: path.to_owned(),
         kind,
@@ -239,6 +242,7 @@ fn instruction(path: &str, kind: InstructionKind, applies: Applies) -> Instructi
         description: None,
         text: String::new(),
         imports: Vec::new(),
+        shape: None,
     }
 }
 
@@ -250,7 +254,10 @@ fn say_once(files: &mut [Instruction]) {
             InstructionKind::Agents => 0,
             InstructionKind::Claude => 1,
             InstructionKind::Gemini => 2,
-            InstructionKind::Copilot | InstructionKind::Cursor | InstructionKind::Skill => 3,
+            InstructionKind::Copilot
+            | InstructionKind::Cursor
+            | InstructionKind::Skill
+            | InstructionKind::Subagent => 3,
         };
         if rank(file.kind) < 3 {
             let first = directories.entry(directory_of(&file.path).to_owned()).or_insert(file.kind);
@@ -273,12 +280,12 @@ fn say_once(files: &mut [Instruction]) {
     }
 }
 
-fn count_hidden(text: &str) -> u32 {
+pub(super) fn count_hidden(text: &str) -> u32 {
     let characters: Vec<char> = text.chars().collect();
     u32::try_from(hidden(&characters).len()).unwrap_or(u32::MAX)
 }
 
 /// The text with what cannot be seen written out.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     replace_hidden(text, |character| character.escape_unicode().to_string())
 }

@@ -173,7 +173,7 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
         return Err(format!("has a `pattern` of more than {LONGEST_PATTERN} bytes"));
     }
     // By itself first: what closes a group of its own must not close the one around it.
-    let built = Regex::new(pattern)
-        .and_then(|_| RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_SIZE).build());
+    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).build();
+    let built = build(pattern).and_then(|_| build(&format!("^(?:{pattern})$")));
     built.map_err(|_| "has a `pattern` that is no regular expression, or too large a one".to_owned())
 }

@@ -18,6 +18,22 @@ fn with(parameters: &str, body: &str) -> Result<Playbook, InvalidPlaybook> {
 }
 
 #[test]
+fn what_others_say_is_checked_and_stands_elsewhere() {
+    let text = "---\nname: a\ndescription: b\nparameters:\n  - name: what\n    pattern: '[a-z]+'\n  - name: how\n    one_of: [fast, well]\n  - name: why\n    default: no reason\n---\nDo {{what}} {{how}}: {{why}}";
+    let playbook = Playbook::parse(text).unwrap();
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let marks = map(&[("what", "[/a]"), ("how", "[/b]"), ("why", "[/c]")]);
+    let filled = |values: &[(&str, &str)]| playbook.fill_marked(&map(values), &marks);
+    assert_eq!(filled(&[("what", "it"), ("how", "well")]).unwrap(), "Do [/a] well: no reason");
+    assert_eq!(filled(&[("what", "it"), ("how", "well"), ("why", "so")]).unwrap(), "Do [/a] well: [/c]");
+    assert!(filled(&[("what", "IT"), ("how", "well")]).is_err());
+    assert!(filled(&[("what", "it"), ("how", "[/b]")]).is_err());
+    assert!(filled(&[("how", "well")]).is_err());
+}
+
+#[test]
 fn values_stand_in_their_places() {
     let read = Playbook::parse(BUMP).unwrap();
     assert_eq!((read.name.as_str(), read.plan_first, read.base.as_deref()), ("bump", true, Some("main")));

@@ -185,7 +185,31 @@ impl Case<'_> {
             });
         }
         rest.extend(self.others(wanted.subject).await?);
+        rest.extend(self.quotations());
         Ok(rest)
+    }
+
+    /// What whoever did it quotes: their own words are theirs to answer for, and these are somebody else's.
+    fn quotations(&self) -> Option<EventBody> {
+        let body = match self.reading {
+            Reading::Asked(_, How::Mention(comment)) | Reading::Commented { comment, on_line: false, .. } => {
+                &comment.body
+            }
+            Reading::ReviewAsked { by, .. } => &by.comment()?.body,
+            Reading::Reviewed(_, review) => &review.body,
+            Reading::Asked(_, How::Label | How::Assigned)
+            | Reading::Commented { .. }
+            | Reading::Nothing(_)
+            | Reading::Failed(_)
+            | Reading::PullChanged(_)
+            | Reading::Conflicts(_)
+            | Reading::IssueOver { .. }
+            | Reading::RepositoryGone => return None,
+        };
+        let actor = &self.occasion.actor.login;
+        let text = text::quoted_in(actor, body)?;
+        let from = format!("quoted by {}", text::name(actor));
+        Some(EventBody::MessageReceived { from, text, label: Label::SANDBOX, about: None })
     }
 
     fn task(&self, wanted: Wanted, beside: Vec<Also>) -> Result<Task, String> {
@@ -272,12 +296,9 @@ impl Case<'_> {
             | Reading::RepositoryGone => return Ok(Vec::new()),
         };
         let from = text::name(&self.occasion.actor.login);
-        Ok(vec![EventBody::MessageReceived {
-            from,
-            text,
-            label: Label::REQUESTER,
-            about: about.map(Box::new),
-        }])
+        let message =
+            EventBody::MessageReceived { from, text, label: Label::REQUESTER, about: about.map(Box::new) };
+        Ok(self.quotations().filter(|_| !facts.body_heard).into_iter().chain([message]).collect())
     }
 
     fn comment(&self, subject: Subject, comment: &Comment) -> About {

@@ -11,17 +11,14 @@ mod settings;
 mod template;
 mod way;
 mod when;
+mod words;
 
 use std::num::NonZeroU32;
 
 use cofferdam_domain::Digest;
 use serde_json::Value;
 
-use self::{
-    proof::Proof,
-    template::{Template, is_pointer},
-    when::Condition,
-};
+use self::{proof::Proof, template::is_pointer, when::Condition, words::Words};
 pub use self::{
     proof::{Encoding, InvalidProof, ProofSettings},
     settings::{HookSettings, IdSettings, InvalidHook},
@@ -41,7 +38,7 @@ pub struct Hook {
     id: Option<IdSettings>,
     event: Option<IdSettings>,
     when: Vec<Condition>,
-    template: Template,
+    words: Words,
     same: Vec<String>,
     per_hour: NonZeroU32,
     job: Job,

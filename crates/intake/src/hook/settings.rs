@@ -1,13 +1,16 @@
 //! The `[[hook]]` tables of the configuration.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
-use cofferdam_domain::task::Wishes;
+use cofferdam_domain::{Digest, task::Wishes};
 use http::HeaderName;
 use serde::Deserialize;
 
-use super::{ConditionSettings, Hook, ProofSettings, is_pointer, template::Template};
-use crate::job::{Job, NO_NAME, ORGANISATION, beside, is_name};
+use super::{ConditionSettings, Hook, ProofSettings, is_pointer, words::Words};
+use crate::{
+    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
+    playbook::Said,
+};
 
 /// Conditions, and pointers to what is the same, in one table.
 const MOST: usize = 16;
@@ -28,7 +31,14 @@ pub struct HookSettings {
     #[serde(default)]
     pub when: Vec<ConditionSettings>,
     /// What to do, with places for what a delivery has: `{{/json/pointer}}`.
-    pub prompt: String,
+    pub prompt: Option<String>,
+    /// Or the playbook of the organisation's that says it.
+    pub playbook: Option<String>,
+    /// Which version of that; the latest if none is named.
+    pub digest: Option<Digest>,
+    /// What goes into its places, by the names of its parameters: a text, or what a delivery has at one place, `{{/json/pointer}}`.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
     /// What deliveries about the same thing have in common, as JSON pointers: while its session works they are messages to it, and while its
     /// pull request is open they begin no other.
     #[serde(default)]
@@ -125,13 +135,15 @@ impl HookSettings {
             wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
         job.check()?;
+        let Self { prompt, playbook, digest, values, .. } = self;
+        let said = Said { prompt: prompt.as_deref(), playbook: playbook.as_deref(), digest: *digest, values };
         Ok(Hook {
             name: self.name.clone(),
             proof: self.proof.open(environment).map_err(|error| error.to_string())?,
             id: self.id.clone(),
             event: self.event.clone(),
             when: self.when.iter().map(ConditionSettings::condition).collect::<Result<_, _>>()?,
-            template: Template::parse(&self.prompt)?,
+            words: Words::of(said)?,
             same: self.same.clone(),
             per_hour: self.per_hour,
             job,
@@ -201,6 +213,14 @@ mod tests {
             (table("a", "/srv/a", "event = { header = 'a b' }"), "header"),
             (table("a", "/srv/a", "when = [{ pointer = '/a' }]"), "one of `is`"),
             (table("a", "/srv/a", "promt = 'x'"), "promt"),
+            (table("a", "/srv/a", "playbook = 'x'"), "leave one of them out"),
+            (table("a", "/srv/a", "").replace("prompt = ", "playbook = "), "no name of a playbook"),
+            (table("a", "/srv/a", "").replace("prompt = ", "# "), "needs a `prompt`"),
+            (
+                table("a", "/srv/a", "playbook = 'x'\nvalues = { a = 'so {{/a}}' }")
+                    .replace("prompt = ", "# "),
+                "a text, or one place",
+            ),
             (table("a", "/srv/a", "").replace("{{/a}}", "{{a}}"), "JSON pointer"),
             (table("a", "/srv/a", "").repeat(2), "another one"),
             (table("a", "/srv/a", "").replace("SECRET", "OTHER"), "OTHER is not set"),

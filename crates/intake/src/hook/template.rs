@@ -60,6 +60,14 @@ impl Template {
         Ok(Self { words, places })
     }
 
+    /// Words in which places stand already: those of them that do, each once.
+    pub(super) fn around(words: String, mut places: Vec<String>) -> Self {
+        places.retain(|place| words.is_empty() || words.contains(&format!("[{place}]")));
+        places.sort();
+        places.dedup();
+        Self { words, places }
+    }
+
     /// The whole text for a delivery.
     pub(super) fn prompt(&self, sender: &str, body: &Value) -> String {
         if self.places.is_empty() {

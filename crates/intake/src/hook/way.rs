@@ -10,7 +10,7 @@ use cofferdam_store::{Dealt, Everything, SessionFilter, SessionRow, StoreError, 
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::{Hook, IdSettings, LARGEST_BODY};
+use super::{Hook, IdSettings, LARGEST_BODY, words::Told};
 use crate::{
     Accepted, Kept, Place, Refused, Way,
     begin::{self, session_id},
@@ -37,8 +37,7 @@ impl HookWay {
     /// The way of a hook whose sessions belong there. `model` is what they are worked on with where the table names none.
     #[must_use]
     pub fn new(store: Arc<dyn Everything>, mut hook: Hook, place: Place, model: Option<String>) -> Self {
-        let wishes = &mut hook.job.wishes;
-        wishes.model = wishes.model.take().or(model);
+        hook.words.usually(&mut hook.job, model);
         Self { store, hook, place }
     }
 
@@ -48,22 +47,29 @@ impl HookWay {
         body: &Value,
         instead_of: Option<SessionId>,
     ) -> Result<Dealt, StoreError> {
-        let Hook { name, template, job, .. } = &self.hook;
+        let Hook { name, words, job, .. } = &self.hook;
         let id = &taken.arrival.id;
         let session = session_id(taken.arrival.at, &[name, id]);
         if self.has_begun_enough(session).await? {
             let what = format!("left out: {} sessions began within an hour", self.hook.per_hour);
             return Ok(Dealt::Done { session: None, what });
         }
+        let told = words.told(&*self.store, self.place.org, job, (name, body)).await;
+        let Told { prompt, title, job, playbook } = match told {
+            Ok(told) => told,
+            Err(NotBegun::Never(reason)) => return Ok(Dealt::GivenUp { reason }),
+            Err(NotBegun::Store(error)) => return Err(error),
+        };
         let wanted = Wanted {
             session,
-            prompt: template.prompt(name, body),
-            title: template.title(body),
+            prompt,
+            title,
             source: name,
             account: name,
             name: self.sender(),
             origin: Origin::Hook { hook: name.clone(), delivery: id.clone() },
             rest: Vec::new(),
+            playbook,
         };
         match job.begin(&*self.store, self.place, wanted).await {
             Ok(()) => {}
@@ -97,7 +103,7 @@ impl HookWay {
         }
         let message = EventBody::MessageReceived {
             from: self.sender(),
-            text: self.hook.template.data(&self.hook.name, body),
+            text: self.hook.words.data(&self.hook.name, body),
             label: Label::SANDBOX,
             about: None,
         };

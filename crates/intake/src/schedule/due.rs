@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{EventBody, OrgId, Origin, SessionId, SessionState, Timestamp};
+use cofferdam_domain::{EventBody, OrgId, Origin, PlaybookUse, SessionId, SessionState, Timestamp};
 use cofferdam_store::{Dealt, Everything, StoreError, TakenArrival, Writer};
 use http::HeaderMap;
 
@@ -11,8 +11,9 @@ use super::{Overlap, Schedule};
 use crate::{
     Accepted, Place, Refused, Way, again,
     begin::session_id,
-    job::{NotBegun, Wanted},
+    job::{Job, NotBegun, Wanted},
     now,
+    playbook::{Others, Worded},
 };
 
 /// The most characters of what a session is called, beside when it was due.
@@ -38,8 +39,10 @@ impl ScheduleWay {
         place: Place,
         model: Option<String>,
     ) -> Self {
-        let wishes = &mut schedule.job.wishes;
-        wishes.model = wishes.model.take().or(model);
+        match &mut schedule.playbook {
+            Some(playbook) => playbook.usual = model,
+            None => schedule.job.wishes.model = schedule.job.wishes.model.take().or(model),
+        }
         Self { store, schedule, place }
     }
 
@@ -50,7 +53,7 @@ impl ScheduleWay {
     }
 
     async fn run(&self, taken: &TakenArrival, due: Timestamp) -> Result<Dealt, StoreError> {
-        let Schedule { name, source, calendar, prompt, job, .. } = &self.schedule;
+        let Schedule { name, source, calendar, .. } = &self.schedule;
         let session = session_id(due, &[source, &taken.arrival.id]);
         let last = self.store.session_of(source).await?;
         // What was begun by a try before this one is only to be bound.
@@ -61,15 +64,21 @@ impl ScheduleWay {
         {
             return Ok(dealt);
         }
+        let (prompt, job, playbook) = match self.words().await {
+            Ok(words) => words,
+            Err(NotBegun::Never(reason)) => return Ok(Dealt::GivenUp { reason }),
+            Err(NotBegun::Store(error)) => return Err(error),
+        };
         let wanted = Wanted {
             session,
-            prompt: prompt.clone(),
-            title: Some(title(prompt, &calendar.shown(due))),
+            title: Some(title(&prompt, &calendar.shown(due))),
+            prompt,
             source,
             account: name,
             name: format!("schedule {name}"),
             origin: Origin::Schedule { schedule: name.clone(), due },
             rest: Vec::new(),
+            playbook,
         };
         match job.begin(&*self.store, self.place, wanted).await {
             Ok(()) => {}
@@ -78,6 +87,15 @@ impl ScheduleWay {
         }
         self.store.bind(source, session, last).await?;
         Ok(Dealt::Done { session: Some(session), what: "begins".to_owned() })
+    }
+
+    /// What is to be done and on what, and by which playbook, as that is now.
+    async fn words(&self) -> Result<(String, Job, Option<PlaybookUse>), NotBegun> {
+        let Schedule { prompt, playbook, job, .. } = &self.schedule;
+        let Some(playbook) = playbook else { return Ok((prompt.clone(), job.clone(), None)) };
+        let Worded { prompt, job, used } =
+            playbook.worded(&*self.store, self.place.org, job, Others::new()).await?;
+        Ok((prompt, job, Some(used)))
     }
 
     /// What becomes of the run when the one before is not over; `None` when it is, or makes way.

@@ -20,7 +20,7 @@ pub use self::{
     settings::{InvalidSchedule, Missed, Overlap, ScheduleSettings},
     timekeeper::Timekeeper,
 };
-use crate::job::Job;
+use crate::{job::Job, playbook::ByPlaybook};
 
 /// How late a run may be and still count as on time: a server needs a moment to start or to find its database.
 const ON_TIME: u64 = 60 * 1000;
@@ -32,6 +32,8 @@ pub struct Schedule {
     source: String,
     calendar: Calendar,
     prompt: String,
+    /// What says it instead.
+    playbook: Option<ByPlaybook>,
     job: Job,
     missed: Missed,
     overlap: Overlap,
@@ -54,6 +56,12 @@ impl Schedule {
     #[must_use]
     pub const fn overlap(&self) -> Overlap {
         self.overlap
+    }
+
+    /// The playbook that says what to do, if one does.
+    #[must_use]
+    pub fn playbook(&self) -> Option<&str> {
+        self.playbook.as_ref().map(ByPlaybook::name)
     }
 
     /// What becomes of runs that were missed.

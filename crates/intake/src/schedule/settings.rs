@@ -1,10 +1,15 @@
 //! The `[[schedule]]` tables of the configuration.
 
-use cofferdam_domain::{Timestamp, task::Wishes};
+use std::collections::BTreeMap;
+
+use cofferdam_domain::{Digest, Timestamp, task::Wishes};
 use serde::Deserialize;
 
 use super::{Calendar, InvalidCalendar, Schedule};
-use crate::job::{Job, NO_NAME, ORGANISATION, beside, is_name};
+use crate::{
+    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
+    playbook::Said,
+};
 
 /// One `[[schedule]]` table: what begins when.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,7 +30,14 @@ pub struct ScheduleSettings {
     #[serde(default)]
     pub also: Vec<String>,
     /// What to do.
-    pub prompt: String,
+    pub prompt: Option<String>,
+    /// Or the playbook of the organisation's that says it.
+    pub playbook: Option<String>,
+    /// Which version of that; the latest if none is named.
+    pub digest: Option<Digest>,
+    /// What goes into its places, by the names of its parameters.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
     /// The model, by its name in the configuration.
     pub model: Option<String>,
     /// A policy of the organisation's.
@@ -146,17 +158,23 @@ impl ScheduleSettings {
             also: beside(&self.also),
             wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
         };
-        let empty = self.prompt.trim().is_empty().then(|| "`prompt` says nothing".to_owned());
-        if let Some(problem) = empty.or(job.check().err()) {
-            return Err(InvalidSchedule::Job { name: name(), problem });
+        let wrong = |problem| InvalidSchedule::Job { name: name(), problem };
+        let says_nothing = |prompt: &str| prompt.trim().is_empty();
+        if self.prompt.as_deref().is_some_and(says_nothing) {
+            return Err(wrong("`prompt` says nothing".to_owned()));
         }
+        job.check().map_err(wrong)?;
+        let Self { prompt, playbook, digest, values, .. } = self;
+        let said = Said { prompt: prompt.as_deref(), playbook: playbook.as_deref(), digest: *digest, values };
+        let playbook = said.by().map_err(wrong)?;
         let calendar = Calendar::new(&self.cron, &self.time_zone, now)
             .map_err(|source| InvalidSchedule::Calendar { name: name(), source })?;
         Ok(Schedule {
             name: name(),
             source: format!("schedule/{}", self.name),
             calendar,
-            prompt: self.prompt.clone(),
+            prompt: prompt.clone().unwrap_or_default(),
+            playbook,
             job,
             missed: self.missed,
             overlap: self.overlap,
@@ -189,7 +207,8 @@ pub(super) mod tests {
         for (key, value) in
             [("name", "nightly"), ("cron", "0 3 * * *"), ("repository", "/srv/a"), ("prompt", "x")]
         {
-            if !text.lines().any(|line| line.starts_with(&format!("{key} "))) {
+            let other = key == "prompt" && text.contains("playbook = ") && !text.contains("both");
+            if !other && !text.lines().any(|line| line.starts_with(&format!("{key} "))) {
                 table += &format!("{key} = \"{value}\"\n");
             }
         }
@@ -218,6 +237,10 @@ pub(super) mod tests {
             ("missed = \"twice\"\n", "twice"),
             ("overlap = \"replace\"\n", "replace"),
             ("every = \"day\"\n", "every"),
+            ("playbook = \"both\"\n", "leave one of them out"),
+            ("playbook = \"../x\"\n", "no name of a playbook"),
+            ("playbook = \"a\"\ndigest = \"1\"\n", "digest"),
+            ("values = { a = \"b\" }\n", "none is named"),
         ] {
             let error = schedule(text).map(drop).unwrap_err();
             assert!(error.contains(wanted), "{error}");

@@ -181,6 +181,7 @@ impl Case<'_> {
             name: called,
             origin: Origin::Chat(Box::new(self.spoken())),
             rest,
+            playbook: None,
         };
         match job.begin(&*way.store, way.place, wanted).await {
             Ok(()) => {}

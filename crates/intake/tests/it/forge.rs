@@ -155,6 +155,7 @@ impl World {
             submodules: Vec::new(),
             tests: None,
             public: false,
+            shared: false,
         };
         let bodies = vec![
             EventBody::RepositoryReady(base),

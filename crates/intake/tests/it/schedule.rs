@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{EventBody, Origin, Source, Timestamp};
+use cofferdam_domain::{Digest, EventBody, Origin, Source, Timestamp};
 use cofferdam_intake::{Clock, ScheduleSettings, ScheduleWay, Timekeeper, Way as _};
 use cofferdam_store::{Dealt, Everything};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::ways::{Home, append, at, begun, deal, end, local, log, sessions, take, task};
+use crate::ways::{Home, append, at, begun, deal, end, local, log, playbook, sessions, take, task};
 
 #[derive(Deserialize)]
 struct File {
@@ -22,7 +22,8 @@ struct File {
 /// The way of a schedule that is due every hour.
 async fn hourly(store: &Arc<dyn Everything>, rest: &str) -> Arc<ScheduleWay> {
     let text = format!(
-        "[[schedule]]\nname = 'tidy'\ncron = '0 * * * *'\nrepository = '/srv/git/a'\nprompt = 'Tidy up.'\n{rest}"
+        "[[schedule]]\nname = 'tidy'\ncron = '0 * * * *'\nrepository = '/srv/git/a'\n{}{rest}",
+        if rest.contains("playbook = ") { "" } else { "prompt = 'Tidy up.'\n" }
     );
     let file: File = toml::from_str(&text).unwrap();
     let now = at("2026-11-22T00:00:00Z");
@@ -225,4 +226,77 @@ async fn a_run_whose_policy_is_not_there_is_given_up_with_the_reason() {
     let (task, _) = task(&*store, begun(&dealt)).await;
     assert_eq!(task.wishes.policy.as_deref(), Some("narrow"));
     append(&*store, begun(&dealt), EventBody::CancelAsked { by: "ann".into() }).await;
+}
+
+const TIDY: &str = "---\nname: tidy-up\ndescription: Tidies one folder.\nparameters:\n  - name: folder\n    pattern: '[a-z/]+'\n  - name: how\n    one_of: [gently, well]\n    default: well\npolicy: narrow\nbase: next\n---\nTidy {{folder}} {{how}}.\n";
+
+/// What came of the run that is due next, at an hour of that day.
+async fn run(server: &mut Server, store: &Arc<dyn Everything>, way: &ScheduleWay, hour: u32) -> Dealt {
+    server.set(&format!("2026-11-22T{hour:02}:00:00Z"), &format!("2026-11-22T{:02}:00:00Z", hour + 1)).await;
+    deal(&**store, way).await.1
+}
+
+#[tokio::test]
+async fn a_playbook_says_what_is_run_as_it_is_at_that_time() {
+    let home = Home::here();
+    let store = home.open().await;
+    let way = hourly(&store, "playbook = 'tidy-up'\nvalues = { folder = 'src/web' }").await;
+    assert_eq!(way.schedule().playbook(), Some("tidy-up"));
+    let mut server = Server::start(&store, &way, "2026-11-22T06:30:00Z", "2026-11-22T07:00:00Z").await;
+    deal(&*store, &*way).await;
+    let given_up = |dealt: Dealt| match dealt {
+        Dealt::GivenUp { reason } => reason,
+        Dealt::Done { .. } | Dealt::Again { .. } => panic!("{dealt:?}"),
+    };
+    // It is looked up when it is due, and held against everything that a person's is.
+    let reason = given_up(run(&mut server, &store, &way, 7).await);
+    assert!(reason.contains("the playbook tidy-up: the organisation has none of that name"), "{reason}");
+    let first = playbook(&*store, way.org(), TIDY).await;
+    let reason = given_up(run(&mut server, &store, &way, 8).await);
+    assert!(reason.contains("no policy \"narrow\""), "{reason}");
+    store.put_policy(way.org(), "narrow", Some("{}"), at("2026-11-22T07:30:00Z")).await.unwrap();
+    let session = begun(&run(&mut server, &store, &way, 9).await);
+    let (task, origin) = task(&*store, session).await;
+    assert!(matches!(origin, Origin::Schedule { .. }));
+    assert_eq!((task.prompt.as_str(), task.base.as_deref()), ("Tidy src/web well.", Some("next")));
+    assert_eq!(task.wishes.policy.as_deref(), Some("narrow"));
+    let used = task.playbook.unwrap();
+    assert_eq!((used.name.as_str(), used.digest), ("tidy-up", first));
+    append(&*store, session, EventBody::SessionEnded { outcome: cofferdam_domain::Outcome::NothingToDo })
+        .await;
+    // Its next version counts from then on, and what does not fit it any more begins nothing.
+    playbook(&*store, way.org(), &TIDY.replace("[a-z/]+", "[0-9]+")).await;
+    let reason = given_up(run(&mut server, &store, &way, 10).await);
+    assert!(reason.contains("the value of folder"), "{reason}");
+    assert_eq!(sessions(&*store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_version_that_was_pinned_stays_and_the_table_is_not_overruled() {
+    let plain = TIDY.replace("policy: narrow\n", "");
+    let first = Digest::of(plain.as_bytes());
+    let rest =
+        format!("playbook = 'tidy-up'\ndigest = '{first}'\nvalues = {{ folder = 'a', how = 'gently' }}\n");
+    for (rest, told) in [
+        (rest.clone(), None),
+        (format!("{rest}base = 'main'\n"), Some("says another `base` than the table")),
+        (rest.replace("'a'", "'../A'"), Some("the value of folder")),
+        (rest.replace("folder =", "folders ="), Some("no parameter \"folders\"")),
+    ] {
+        let home = Home::here();
+        let store = home.open().await;
+        let way = hourly(&store, &rest).await;
+        playbook(&*store, way.org(), &plain).await;
+        playbook(&*store, way.org(), &plain.replace("Tidy {{", "Remove {{")).await;
+        let mut server = Server::start(&store, &way, "2026-11-22T06:30:00Z", "2026-11-22T07:00:00Z").await;
+        deal(&*store, &*way).await;
+        match (run(&mut server, &store, &way, 7).await, told) {
+            (Dealt::GivenUp { reason }, Some(told)) => assert!(reason.contains(told), "{reason}"),
+            (dealt, None) => {
+                let (task, _) = task(&*store, begun(&dealt)).await;
+                assert_eq!(task.prompt, "Tidy a gently.");
+            }
+            (dealt, Some(told)) => panic!("{told}: {dealt:?}"),
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cofferdam_domain::{Event, EventBody, Origin, Outcome, Seq, SessionId, Task, Timestamp};
+use cofferdam_domain::{Digest, Event, EventBody, OrgId, Origin, Outcome, Seq, SessionId, Task, Timestamp};
 use cofferdam_intake::{Accepted, Place, Way, now};
-use cofferdam_store::{Arrival, Dealt, Everything, SessionFilter, TakenArrival, Writer};
+use cofferdam_store::{Arrival, Dealt, Everything, KeptPlaybook, SessionFilter, TakenArrival, Writer};
 use cofferdam_testkit::Postgres;
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
@@ -122,4 +122,20 @@ pub(crate) async fn append(store: &dyn Everything, session: SessionId, body: Eve
 /// A time as text.
 pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp(u64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_millisecond()).unwrap())
+}
+
+/// Puts a playbook there, as an admin does.
+pub(crate) async fn playbook(store: &dyn Everything, org: OrgId, text: &str) -> Digest {
+    let kept = KeptPlaybook {
+        name: text.split("name: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().to_owned(),
+        digest: Digest::of(text.as_bytes()),
+        version: 0,
+        description: "What it is for".to_owned(),
+        text: text.to_owned(),
+        by: "ann".to_owned(),
+        at: now(),
+    };
+    let digest = kept.digest;
+    store.put_playbook(org, kept).await.unwrap();
+    digest
 }

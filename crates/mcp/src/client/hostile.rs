@@ -209,12 +209,18 @@ async fn answers_that_are_none_are_not_waited_for() {
             "{lie}: {answer:?}"
         );
     }
-    let deep = called(|message| {
-        let nested = "[".repeat(5_000) + &"]".repeat(5_000);
-        let fine = result(&message["id"], json!({"content": [{"type": "text", "text": "on"}]}));
-        Says::Lines(vec![format!(r#"{{"jsonrpc":"2.0","id":{},"result":{nested}}}"#, message["id"]), fine])
-    });
-    assert_eq!(deep.await.unwrap().text, "on");
+    let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+    // Less than a MiB of text, and a hundred times that as maps.
+    let wide = format!(r#"{{"content":[],"structuredContent":{{"a":[{}0]}}}}"#, r#"{"":0},"#.repeat(100_000));
+    for (much, wrong) in [(deep, "form"), (wide, "more things")] {
+        let answer = called(move |message| {
+            Says::Lines(vec![format!(r#"{{"jsonrpc":"2.0","id":{},"result":{much}}}"#, message["id"])])
+        });
+        let answer = answer.await;
+        let told =
+            matches!(&answer, Err(McpError::Server { code: -32700, message }) if message.contains(wrong));
+        assert!(told, "{wrong}: {answer:?}");
+    }
     let refused = called(|message| {
         let error = json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32000, "message": "x".repeat(9_000)}});
         Says::Lines(vec![error.to_string()])

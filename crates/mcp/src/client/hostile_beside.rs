@@ -39,7 +39,7 @@ fn methods(heard: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn resources_are_listed_and_read() {
-    let png = STANDARD.encode([0x89, b'P', b'N', b'G', 1, 2]);
+    let png = STANDARD.encode(b"\x89PNG\r\n\x1a\n12");
     let (client, server) = rich(move |method, message| {
         let params = &message["params"];
         Some(match method {

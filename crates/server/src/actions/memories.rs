@@ -22,7 +22,8 @@ pub(crate) async fn note_memory(
     Ok(memory)
 }
 
-/// Puts a text in the place of a memory, or of what a session proposed. From then on it is the person's who wrote it.
+/// Puts a text in the place of a memory, or of what a session proposed. From then on it is the person's who wrote it; whoever leaves a session's words as
+/// they are has approved them.
 pub(crate) async fn amend_memory(
     signed: &Signed,
     id: MemoryId,
@@ -65,7 +66,8 @@ fn written(signed: &Signed, id: MemoryId, text: String, repository: Option<&str>
     memory::check(&text).map_err(problem)?;
     let place = |repository| memory::place(repository).ok_or_else(|| problem(NoMemory::Place));
     let repository = repository.map(place).transpose()?;
-    Ok(Memory { id, repository, text, source: MemorySource::Person { by: signed.name() }, at: signed.now() })
+    let source = MemorySource::Person { by: signed.name() };
+    Ok(Memory { id, repository, text, source, at: signed.now(), private: false })
 }
 
 fn kept(noted: Noted) -> Result<Memory, Problem> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cofferdam_domain::{Digest, PlaybookUse, ProjectId, Rank, SessionId, Source, TraceParent, task::Wishes};
 use cofferdam_instructions::Playbook;
-use cofferdam_store::{KeptPlaybook, TenantError};
+use cofferdam_store::{KeptPlaybook, MOST_PLAYBOOKS, PutPlaybook, TenantError};
 use serde_json::json;
 
 use super::{NewSession, administer::note, begin, conflict, meaningless};
@@ -58,11 +58,20 @@ pub(crate) async fn add_playbook(
         name: playbook.name.to_string(),
         digest: playbook.digest,
         version: 0,
+        description: playbook.description.clone(),
         text,
         by: signed.name(),
         at: signed.now(),
     };
-    let is_new = signed.tenant.put_playbook(kept).await?;
+    let is_new = match signed.tenant.put_playbook(kept).await? {
+        PutPlaybook::Added => true,
+        PutPlaybook::Known => false,
+        PutPlaybook::Full => {
+            return Err(meaningless(format!(
+                "the organisation has {MOST_PLAYBOOKS} playbooks, which is the most: remove one that nobody begins any more"
+            )));
+        }
+    };
     if is_new {
         note(signed, "playbook.added", playbook.name.as_str(), json!({ "digest": playbook.digest })).await?;
     }

@@ -2,7 +2,7 @@
 
 use axum::{Json, http::StatusCode};
 use cofferdam_domain::{Digest, Memory, MemoryId, MemorySource, SessionId, Timestamp, hidden::hidden};
-use cofferdam_store::Proposed;
+use cofferdam_store::{Proposed, is_crowded};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -43,17 +43,20 @@ struct MemoryView {
     /// When it was written or proposed, in milliseconds since 1970
     #[schema(value_type = u64)]
     at: Timestamp,
+    /// Whether the session that proposed it held what not everybody may see who may read its repository
+    private: bool,
 }
 
 impl From<Memory> for MemoryView {
     fn from(memory: Memory) -> Self {
         let digest = memory.digest();
-        let Memory { id, repository, text, source, at } = memory;
+        let Memory { id, repository, text, source, at, private } = memory;
         let (written_by, session, approved_by) = match source {
             MemorySource::Person { by } => (Some(by), None, None),
             MemorySource::Session { session, approved_by } => (None, Some(session), Some(approved_by)),
         };
-        Self { id, repository, hidden: unseen(&text), text, digest, written_by, session, approved_by, at }
+        let hidden = unseen(&text);
+        Self { id, repository, hidden, text, digest, written_by, session, approved_by, at, private }
     }
 }
 
@@ -106,7 +109,8 @@ async fn note_memory(
 
 /// Change a memory
 ///
-/// What a session has proposed can be changed in the same way: that makes it a memory of whoever changed it.
+/// What a session has proposed can be changed in the same way: that makes it a memory of whoever changed it, or one that they have approved where the words
+/// are still the session's.
 #[utoipa::path(
     put,
     path = "/memories/{memory}",
@@ -166,13 +170,15 @@ struct ProposalView {
     /// When it was proposed, in milliseconds since 1970
     #[schema(value_type = u64)]
     at: Timestamp,
+    /// Whether the session held what not everybody may see who may read its repository, so that the text may be of it
+    private: bool,
 }
 
 impl From<Proposed> for ProposalView {
     fn from(proposed: Proposed) -> Self {
         let digest = proposed.digest();
-        let Proposed { id, session, project: _, repository, text, at } = proposed;
-        Self { id, session, repository, hidden: unseen(&text), text, digest, at }
+        let Proposed { id, session, project: _, repository, text, at, private } = proposed;
+        Self { id, session, repository, hidden: unseen(&text), text, digest, at, private }
     }
 }
 
@@ -181,6 +187,8 @@ impl From<Proposed> for ProposalView {
 struct ProposalList {
     /// The newest first
     proposals: Vec<ProposalView>,
+    /// Whether as many wait, of a project or in all, as may: what its sessions propose then is dropped
+    full: bool,
 }
 
 /// List what sessions propose to remember
@@ -192,7 +200,8 @@ struct ProposalList {
 )]
 async fn list_proposals(signed: Signed, _: NoQuery) -> Result<Json<ProposalList>, Problem> {
     let proposals = signed.tenant.proposals().await?;
-    Ok(Json(ProposalList { proposals: proposals.into_iter().map(ProposalView::from).collect() }))
+    let full = is_crowded(&proposals);
+    Ok(Json(ProposalList { proposals: proposals.into_iter().map(ProposalView::from).collect(), full }))
 }
 
 /// Reject a proposal

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Json, http::StatusCode, response::Response};
 use cofferdam_domain::{Digest, ProjectId, Source, Timestamp};
 use cofferdam_instructions::{Accepts, Parameter, Playbook};
-use cofferdam_store::KeptPlaybook;
+use cofferdam_store::{KeptPlaybook, PlaybookVersion};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -38,8 +38,8 @@ struct VersionView {
     digest: Digest,
     /// Its number; of each playbook the highest is begun
     version: u64,
-    /// What it is for; missing where it cannot be read any more
-    description: Option<String>,
+    /// What it is for
+    description: String,
     /// Who put it there
     by: String,
     /// When, in milliseconds since 1970
@@ -47,10 +47,9 @@ struct VersionView {
     at: Timestamp,
 }
 
-impl From<KeptPlaybook> for VersionView {
-    fn from(kept: KeptPlaybook) -> Self {
-        let description = actions::read_playbook(&kept).ok().map(|playbook| playbook.description);
-        let KeptPlaybook { name, digest, version, text: _, by, at } = kept;
+impl From<PlaybookVersion> for VersionView {
+    fn from(version: PlaybookVersion) -> Self {
+        let PlaybookVersion { name, digest, version, description, by, at } = version;
         Self { name, digest, version, description, by, at }
     }
 }
@@ -129,7 +128,7 @@ struct PlaybookView {
 
 impl PlaybookView {
     fn of(kept: KeptPlaybook, playbook: Playbook) -> Self {
-        let KeptPlaybook { name, digest, version, text, by, at } = kept;
+        let KeptPlaybook { name, digest, version, description: _, text, by, at } = kept;
         let Playbook { description, parameters, model, policy, plan_first, base, .. } = playbook;
         let parameters = parameters.iter().map(ParameterView::from).collect();
         Self { name, digest, version, description, parameters, model, policy, plan_first, base, text, by, at }

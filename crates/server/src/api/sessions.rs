@@ -235,7 +235,7 @@ struct Wanted {
     #[serde(default)]
     #[param(required = false)]
     subagents: bool,
-    /// Only those with this text in their title or repository. 5,000 sessions are looked through for one page, which may then have few: the next goes on
+    /// Only those with this text anywhere in their title or repository, in whatever case. A page may have few where many have the text and few pass the rest: the next goes on
     #[param(max_length = 200)]
     text: Option<String>,
     /// Where the page begins, as the page before said

@@ -1,13 +1,17 @@
 //! The page about what is noted for later sessions: what waits for a decision, character by character, and what was decided.
 
 use cofferdam_domain::{Memory, MemoryId, MemorySource, SessionId, Timestamp, hidden::hidden};
-use cofferdam_store::Proposed;
+use cofferdam_store::{Proposed, is_crowded};
 use maud::{Markup, html};
 
 use super::{
     text::{inert, line},
     words::time,
 };
+
+/// What is said of a text that may be of something private.
+const PRIVATE: &str =
+    "The session held what not everybody may see who may read its repository: this may be of it.";
 
 /// What is noted, and what is proposed. Of one session's proposals only, where one is named.
 pub(crate) fn page(memories: &[Memory], proposals: &[Proposed], only: Option<SessionId>) -> Markup {
@@ -24,6 +28,9 @@ pub(crate) fn page(memories: &[Memory], proposals: &[Proposed], only: Option<Ses
             @if let Some(session) = only {
                 p.banner { "By " a href=(format!("/sessions/{session}")) { (session) } " only. " a href="/memory" { "All" } }
             }
+            @if only.is_none() && is_crowded(proposals) {
+                p.banner { "As many wait as may, of one project or in all: what its sessions propose now is dropped. Decide about some to make room." }
+            }
             @if proposals.is_empty() { p.empty { "Nothing waits for a decision." } }
             @for proposed in proposals { (proposal(proposed)) }
         }
@@ -37,12 +44,13 @@ pub(crate) fn page(memories: &[Memory], proposals: &[Proposed], only: Option<Ses
 }
 
 fn proposal(proposed: &Proposed) -> Markup {
-    let Proposed { id, session, project: _, repository, text, at } = proposed;
+    let Proposed { id, session, project: _, repository, text, at, private } = proposed;
     let address = format!("/memory/proposals/{id}");
     html! {
         section.card.ask #(id) aria-labelledby=(format!("title-{id}")) {
             h3 #(format!("title-{id}")) { "About " (about(repository.as_deref())) }
             p.quiet { "Proposed by an agent in " a href=(format!("/sessions/{session}")) { (session) } ", " (time(*at)) ". Its words, unverified." }
+            @if *private { p.banner { (PRIVATE) } }
             (exact(text))
             form.administer method="post" action=(format!("{address}/approve")) {
                 input type="hidden" name="digest" value=(proposed.digest());
@@ -57,11 +65,12 @@ fn proposal(proposed: &Proposed) -> Markup {
 }
 
 fn noted(memory: &Memory) -> Markup {
-    let Memory { id, repository, text, source, at } = memory;
+    let Memory { id, repository, text, source, at, private } = memory;
     html! {
         section.card #(id) aria-labelledby=(format!("title-{id}")) {
             h3 #(format!("title-{id}")) { "About " (about(repository.as_deref())) }
             p.quiet { (self::source(source, *at)) }
+            @if *private { p.quiet { (PRIVATE) } }
             (exact(text))
             (edit(*id, text, repository.as_deref(), "Change it"))
             form.administer method="post" action=(format!("/memory/{id}/remove")) {
@@ -157,6 +166,7 @@ mod tests {
             repository: Some("https://example.com/<b>\"x".into()),
             text: text.into(),
             at: Timestamp(1_780_000_000_000),
+            private: false,
         }
     }
 
@@ -167,8 +177,14 @@ mod tests {
         let one = proposed(text);
         let by = "\u{202e}<i>eve</i>".to_owned();
         let source = MemorySource::Session { session: one.session, approved_by: by };
-        let memory =
-            Memory { id: MemoryId::from_u128(9), repository: None, text: text.into(), source, at: one.at };
+        let memory = Memory {
+            id: MemoryId::from_u128(9),
+            repository: None,
+            text: text.into(),
+            source,
+            at: one.at,
+            private: true,
+        };
         let shown = page(&[memory], std::slice::from_ref(&one), Some(one.session)).into_string();
         let parsed = Parsed::piece(&shown);
         for name in ["script", "i", "b"] {
@@ -183,5 +199,15 @@ mod tests {
         let forms = parsed.elements.iter().filter(|element| element.attribute("value") == Some(&digest));
         assert_eq!(forms.count(), 1, "what is approved is named by its digest");
         assert_eq!(shown.matches(&digest).count(), 3);
+        assert_eq!(shown.matches(PRIVATE).count(), 1, "of the one that is so");
+        let shown = page(&[], &[Proposed { private: true, ..one }], None).into_string();
+        assert!(shown.contains(PRIVATE) && !shown.contains("is dropped"), "{shown}");
+    }
+
+    #[test]
+    fn it_is_said_that_what_is_proposed_is_dropped() {
+        let many = vec![proposed("x"); cofferdam_domain::memory::MOST_WAITING_OF_PROJECT];
+        assert!(page(&[], &many, None).into_string().contains("is dropped"));
+        assert!(!page(&[], &many[1..], None).into_string().contains("is dropped"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cofferdam_domain::{Digest, Timestamp};
 use cofferdam_instructions::{Accepts, Parameter, Playbook};
-use cofferdam_store::KeptPlaybook;
+use cofferdam_store::{KeptPlaybook, PlaybookVersion};
 use maud::{Markup, html};
 
 use super::{
@@ -16,10 +16,9 @@ use super::{
 /// What stands before a parameter's name in the name of its field.
 pub(crate) const FIELD: &str = "value-";
 
-/// A playbook in the list: its latest version, and what that says, or why it cannot be read.
+/// A playbook in the list.
 pub(crate) struct Listed {
-    pub(crate) kept: KeptPlaybook,
-    pub(crate) read: Result<Playbook, String>,
+    pub(crate) latest: PlaybookVersion,
     /// Versions that there are of it.
     pub(crate) versions: usize,
 }
@@ -41,24 +40,18 @@ pub(crate) fn list(listed: &[Listed], text: &str, wrong: Option<&str>, now: Time
 }
 
 fn entry(listed: &Listed, now: Timestamp) -> Markup {
-    let Listed { kept, read, versions } = listed;
+    let Listed { latest, versions } = listed;
     html! {
         div {
-            a href=(address(&kept.name)) { b { (line(&kept.name, 80)) } }
-            @match read {
-                Ok(playbook) => {
-                    p { (line(&playbook.description, 300)) }
-                    @if playbook.hidden > 0 { p { span.tag.warn { (playbook.hidden) " characters in it cannot be seen" } } }
-                }
-                Err(problem) => p.problem { (line(problem, 300)) },
-            }
+            a href=(address(&latest.name)) { b { (line(&latest.name, 80)) } }
+            p { (line(&latest.description, 300)) }
             p.quiet {
-                "Version " (kept.version) ", " code { (kept.digest.short()) } ", by " (line(&kept.by, 60)) ", " (ago(kept.at, now))
+                "Version " (latest.version) ", " code { (latest.digest.short()) } ", by " (line(&latest.by, 60)) ", " (ago(latest.at, now))
                 @if *versions > 1 { "; " (versions - 1) " earlier" }
             }
         }
-        form.administer method="post" action=(format!("{}/remove", address(&kept.name))) {
-            button.danger type="submit" aria-label=(format!("Remove {}", plain(&kept.name))) { "Remove" }
+        form.administer method="post" action=(format!("{}/remove", address(&latest.name))) {
+            button.danger type="submit" aria-label=(format!("Remove {}", plain(&latest.name))) { "Remove" }
         }
     }
 }
@@ -199,6 +192,7 @@ mod tests {
             name: playbook.name.to_string(),
             digest: playbook.digest,
             version: 1,
+            description: playbook.description.clone(),
             text: text.to_owned(),
             by: ATTACK.to_owned(),
             at: Timestamp(0),
@@ -221,7 +215,9 @@ mod tests {
         let page = form((&kept, &playbook), &Offered::default(), &filled, Some(ATTACK)).into_string();
         assert!(page.contains("U+202E"), "what is hidden in the text is shown");
         assert!(page.contains("\\u{200b}"), "what is hidden in a value is shown");
-        let listed = Listed { read: Ok(playbook), kept, versions: 2 };
+        let KeptPlaybook { name, digest, version, description, by, at, .. } = kept;
+        let latest = PlaybookVersion { name, digest, version, description, by, at };
+        let listed = Listed { latest, versions: 2 };
         let list = list(&[listed], ATTACK, Some(ATTACK), Timestamp(0)).into_string();
         for markup in [page, list] {
             let parsed = Parsed::piece(&markup);

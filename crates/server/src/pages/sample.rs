@@ -240,6 +240,7 @@ pub(crate) fn beginning(words: Words) -> Vec<EventBody> {
             submodules: Vec::new(),
             tests: None,
             public: false,
+            shared: false,
         }),
         EventBody::InstructionsFound(Box::new(Instructions {
             files: vec![Instruction {
@@ -256,6 +257,7 @@ pub(crate) fn beginning(words: Words) -> Vec<EventBody> {
                 description: Some(words("About the pages")),
                 text: words("Use the components that there are."),
                 imports: Vec::new(),
+                shape: None,
             }],
             notices: vec![words("AGENTS.md is not used: it is a symbolic link, and links are not followed")],
             skills: None,
@@ -473,6 +475,7 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
                 text: words("Run the tests with `make check`."),
                 source: MemorySource::Session { session: SESSION, approved_by: words("ann") },
                 at: Timestamp(1_700_000_000_000),
+                private: false,
             }],
             left_out: 2,
         })),
@@ -483,6 +486,7 @@ pub(crate) fn rest(words: Words) -> Vec<EventBody> {
             Some(ToolEffect::Remember(MemoryProposal {
                 text: words("The tests need a port."),
                 everywhere: false,
+                private: false,
             })),
         ),
         EventBody::FilesDeleted { step: 9, files: 30, of: 40 },

@@ -17,7 +17,7 @@ pub(crate) fn list(skills: &[KeptSkill], now: Timestamp) -> Markup {
     html! {
         header.section {
             h1 { "Skills" }
-            p.quiet { "What sessions of this organisation are taught. They have a version once somebody has approved exactly that." }
+            p.quiet { "What sessions of this organisation are taught, and the kinds of subagents that they have beside those that are built in. They have a version once somebody has approved exactly that." }
         }
         @if skills.is_empty() { p.empty { "There are none yet. " code { "cofferdam skill add" } " puts one there." } }
         @else {

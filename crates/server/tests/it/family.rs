@@ -20,13 +20,26 @@ async fn a_session_lists_those_that_work_for_it(kind: Kind) {
     let (parent, child) = (world.session(&ann, Vec::new()).await, SessionId::generate());
     let task =
         Task::new("Look <b>there</b>".into(), "/srv/a".into(), None, "ann".into(), Source::Api).unwrap();
-    let of = Parent { session: parent, call: call(), kind: SubagentKind::Explore, depth: 1, schema: None };
+    let of = Parent {
+        session: parent,
+        call: call(),
+        kind: SubagentKind::Explore,
+        depth: 1,
+        schema: None,
+        custom: None,
+    };
     let owner = Owner { org: ann.org, project: world.project(ann.org).await, user: ann.user };
     let ticket = Ticket { owner, placement: Placement::Queued { priority: 0 } };
     let accepted = EventBody::TaskAccepted { task: task.delegated(of) };
     world.store.enqueue(ticket, child, world.now(), accepted, Vec::new()).await.unwrap();
     let share = cofferdam_domain::Budget::default();
-    let delegated = EventBody::Delegated { call: call(), session: child, kind: SubagentKind::Explore, share };
+    let delegated = EventBody::Delegated {
+        call: call(),
+        session: child,
+        kind: SubagentKind::Explore,
+        share,
+        named: None,
+    };
     world.append(parent, delegated).await;
 
     let shown = page(&world, &ann, parent).await;

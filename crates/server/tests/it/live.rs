@@ -19,6 +19,7 @@ on_every_store!(
     a_right_that_ends_elsewhere_is_noticed,
     the_list_changes_live,
     a_page_is_written_out_once_for_all_who_look_at_it,
+    a_page_of_results_is_written_out_once_for_all_who_look_at_it,
     nobody_has_more_streams_than_is_fair,
     the_client_follows,
 );
@@ -193,8 +194,11 @@ struct Looker {
 
 impl Looker {
     async fn open(world: &World, who: &Somebody, session: SessionId, after: u64) -> Self {
-        let path = format!("/sessions/{session}/live?after={after}");
-        let response = world.ask(who, Method::GET, &path).send().await.unwrap();
+        Self::open_at(world, who, &format!("/sessions/{session}/live?after={after}")).await
+    }
+
+    async fn open_at(world: &World, who: &Somebody, path: &str) -> Self {
+        let response = world.ask(who, Method::GET, path).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { response, rest: String::new() }
     }
@@ -272,6 +276,48 @@ async fn a_page_is_written_out_once_for_all_who_look_at_it(kind: Kind) {
     }
     world.store.forget(session).await.unwrap();
     while slow.message().await.is_some() {}
+    world.end().await;
+}
+
+async fn a_page_of_results_is_written_out_once_for_all_who_look_at_it(kind: Kind) {
+    let Some(world) = World::on(kind).await else { return };
+    let who = world.local(Rank::Viewer).await;
+    let session = world.session(&who, Vec::new()).await;
+    let at = |after: u64, showing: &str| {
+        format!("/sessions/{session}/live?after={after}&page=evidence&showing={showing}")
+    };
+    // Those who look at nothing yet, and those who look at something that is there no more.
+    let (mut nothing, mut other) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        nothing.push(Looker::open_at(&world, &who, &at(1, "")).await);
+        other.push(Looker::open_at(&world, &who, &at(1, "old%20one")).await);
+    }
+    for number in 2..8 {
+        world.append(session, EventBody::PauseAsked { by: "ann".to_owned() }).await;
+        let (mut of_nothing, mut of_other) = (Vec::new(), Vec::new());
+        for looker in &mut nothing {
+            of_nothing.push(looker.until(number).await);
+        }
+        for looker in &mut other {
+            of_other.push(looker.until(number).await);
+        }
+        assert!(of_nothing.iter().all(|told| *told == of_nothing[0]), "the same bytes for everybody");
+        assert!(of_other.iter().all(|told| *told == of_other[0]), "the same bytes for everybody");
+        assert!(!of_nothing[0][0].1.contains("not the latest"), "{of_nothing:?}");
+        assert!(of_other[0][0].1.contains("not the latest"), "{of_other:?}");
+    }
+    // Who comes late gets to where the others are.
+    nothing.push(Looker::open_at(&world, &who, &at(1, "")).await);
+    assert!(nothing[5].until(7).await.last().unwrap().0 == 7);
+    // Now there is something: who looked at nothing loads the page.
+    let reason = "the tests cannot be run".to_owned();
+    world.append(session, EventBody::EvidenceMissing { reason }).await;
+    for looker in &mut nothing {
+        assert_eq!(looker.until(8).await, [(8, "now".to_owned())]);
+    }
+    for looker in &mut other {
+        assert!(looker.until(8).await[0].1.contains("not the latest"));
+    }
     world.end().await;
 }
 

@@ -26,7 +26,11 @@ fn remember(text: &str, everywhere: bool) -> EventBody {
         images: Vec::new(),
         whole: None,
         label: Label::PLATFORM,
-        effect: Some(ToolEffect::Remember(MemoryProposal { text: text.into(), everywhere })),
+        effect: Some(ToolEffect::Remember(MemoryProposal {
+            text: text.into(),
+            everywhere,
+            private: text == PLANT,
+        })),
     };
     EventBody::ToolFinished { call: CallId { step: 1, index: 0 }, outcome, millis: 1 }
 }
@@ -66,6 +70,7 @@ async fn a_proposal_is_approved_by_its_digest(kind: Kind) {
     let (plant, good) = (find(PLANT), find("Run `make fixtures` first."));
     assert_eq!(plant["digest"], json!(Digest::of(PLANT.as_bytes())), "byte for byte");
     assert_eq!((&plant["hidden"], &plant["session"]), (&json!(2), &json!(session)));
+    assert_eq!((&plant["private"], &good["private"]), (&json!(true), &json!(false)));
     assert!(proposals(&world, &theirs).await.is_empty());
 
     let id = good["id"].as_str().unwrap();
@@ -136,6 +141,13 @@ async fn memories_are_written_and_changed_by_admins(kind: Kind) {
     assert_eq!(status, StatusCode::OK, "{changed}");
     assert!(changed["session"].is_null() && changed["written_by"].is_string());
     assert!(proposals(&world, &admin).await.is_empty());
+    // Whoever leaves its words as they are has approved them, and written nothing.
+    let session = proposing(&world, &member, &[PLANT]).await;
+    let proposed = proposals(&world, &admin).await.remove(0);
+    let same = format!("/{}", proposed["id"].as_str().unwrap());
+    let (_, kept) = send(&world, &admin, Method::PUT, &same, &json!({ "text": PLANT })).await;
+    assert_eq!((&kept["session"], &kept["private"]), (&json!(session), &json!(true)), "{kept}");
+    assert!(kept["written_by"].is_null() && kept["approved_by"].is_string(), "{kept}");
     for (who, wanted) in
         [(&member, StatusCode::FORBIDDEN), (&theirs, StatusCode::NOT_FOUND), (&admin, StatusCode::NO_CONTENT)]
     {

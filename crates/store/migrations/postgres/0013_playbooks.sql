@@ -4,8 +4,10 @@ CREATE TABLE playbooks (
     name     TEXT COLLATE "C" NOT NULL,
     digest   BYTEA NOT NULL,
     version  BIGINT NOT NULL,
+    about    TEXT NOT NULL,
     body     TEXT NOT NULL,
     added_by TEXT NOT NULL,
     added    BIGINT NOT NULL,
-    PRIMARY KEY (org, name, digest)
+    PRIMARY KEY (org, name, digest),
+    UNIQUE (org, name, version)
 );

@@ -4,8 +4,10 @@ CREATE TABLE playbooks (
     name     TEXT    NOT NULL,
     digest   BLOB    NOT NULL,
     version  INTEGER NOT NULL,
+    about    TEXT    NOT NULL,
     body     TEXT    NOT NULL,
     added_by TEXT    NOT NULL,
     added    INTEGER NOT NULL,
-    PRIMARY KEY (org, name, digest)
+    PRIMARY KEY (org, name, digest),
+    UNIQUE (org, name, version)
 ) STRICT, WITHOUT ROWID;

@@ -251,6 +251,7 @@ impl Line {
             repository,
             text: remember.text.clone(),
             at: stamp.at,
+            private: remember.private,
         };
         Some(Proposal { seq: stamp.seq, org: self.owner.org, proposed })
     }

@@ -6,6 +6,10 @@ use sqlx::AssertSqlSafe;
 use super::line::Line;
 use crate::{
     SessionFilter, SessionRow, StoreError,
+    search::{
+        NAMED, listed,
+        look::{self, Found},
+    },
     sql::{Origin, Readers, Row, Value, values},
     summary::Summary,
 };
@@ -14,9 +18,6 @@ use crate::{
 const DEFAULT_LIMIT: u32 = 50;
 /// The most that are listed at once.
 const MAX_LIMIT: u32 = 1000;
-
-/// How many sessions are looked through for a text at once, the newest first: texts are in no index.
-pub const LOOKED_THROUGH: u32 = 5000;
 
 /// A session and whether a worker that is present has it.
 #[derive(Debug)]
@@ -59,45 +60,49 @@ pub(crate) async fn list(readers: &Readers, filter: &SessionFilter) -> Result<Ve
     readers.all(AssertSqlSafe(sql), &values).await?.iter().map(decode).collect()
 }
 
-/// Where a search for a text stops to look: the last session that it looks at, if there are others after it.
-pub(crate) async fn horizon(
+/// A page of those that pass the filter and have its text, newest first, and what the search says beside it.
+pub(crate) async fn search(
     readers: &Readers,
     filter: &SessionFilter,
-) -> Result<Option<SessionId>, StoreError> {
-    let (sql, values) = horizon_in(filter);
-    let row = readers.first(AssertSqlSafe(sql), &values).await?;
-    row.map_or(Ok(None), |row| row.parsed("id").map(Some)).map_err(Origin::unreadable)
-}
-
-fn horizon_in(filter: &SessionFilter) -> (String, Vec<Value>) {
-    // How far a search goes need not be exact; so it is read from an index.
-    let all = SessionFilter { text: None, subagents: true, ..filter.clone() };
-    let (conditions, values) = conditions(&all);
-    let last = LOOKED_THROUGH - 1;
-    (format!("SELECT s.id FROM sessions s {conditions} ORDER BY s.id DESC LIMIT 1 OFFSET {last}"), values)
+) -> Result<(Vec<Listed>, Found), StoreError> {
+    let found = look::find(readers, filter, filter.text.as_deref().unwrap_or_default()).await?;
+    let mut rows = Vec::with_capacity(found.sessions.len());
+    for some in found.sessions.chunks(NAMED) {
+        let (mut sql, mut values) = conditions(filter);
+        let (list, ids) = listed(some.iter().map(|session| (*session).into()), values.len());
+        values.extend(ids);
+        sql = format!("{} {sql} AND s.id IN {list} ORDER BY s.id DESC", select(readers.clock()));
+        let decoded: Result<Vec<Listed>, StoreError> =
+            readers.all(AssertSqlSafe(sql), &values).await?.iter().map(decode).collect();
+        rows.extend(decoded?);
+    }
+    Ok((rows, found))
 }
 
 fn statement(clock: &str, filter: &SessionFilter) -> (String, Vec<Value>) {
     let (conditions, values) = conditions(filter);
-    let limit = if filter.limit == 0 { DEFAULT_LIMIT } else { filter.limit.min(MAX_LIMIT) };
-    (format!("{} {conditions} ORDER BY s.id DESC LIMIT {limit}", select(clock)), values)
+    (format!("{} {conditions} ORDER BY s.id DESC LIMIT {}", select(clock), limit(filter)), values)
 }
 
-/// Which sessions, as a `WHERE`.
-fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
+/// How many sessions are listed at most.
+pub(crate) fn limit(filter: &SessionFilter) -> u32 {
+    if filter.limit == 0 { DEFAULT_LIMIT } else { filter.limit.min(MAX_LIMIT) }
+}
+
+/// Which sessions, as a `WHERE`. A text is looked for elsewhere.
+pub(crate) fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
     let SessionFilter {
         org,
         project,
         user,
         state,
         archived,
-        text,
+        text: _,
         pushed,
         parent,
         subagents,
         attempt_of,
         before,
-        since,
         limit: _,
     } = filter;
     let mut values = Vec::new();
@@ -123,10 +128,6 @@ fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
     if let Some(archived) = archived {
         only("s.archived = #", (*archived).into());
     }
-    if let Some(text) = text {
-        let pattern = like(text);
-        only("(lower(s.title) LIKE # ESCAPE '!' OR lower(s.repository) LIKE # ESCAPE '!')", pattern.into());
-    }
     if let Some(pushed) = pushed {
         only("s.pushed = #", pushed.as_str().into());
     }
@@ -141,26 +142,10 @@ fn conditions(filter: &SessionFilter) -> (String, Vec<Value>) {
     if let Some(before) = before {
         only("s.id < #", (*before).into());
     }
-    if let Some(since) = since {
-        only("s.id >= #", (*since).into());
-    }
     if hide {
         sql.push_str(" AND s.parent IS NULL");
     }
     (sql, values)
-}
-
-/// A pattern that finds this text anywhere, in whatever case, where `!` escapes.
-fn like(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn select(clock: &str) -> String {
@@ -251,16 +236,6 @@ mod tests {
             let plan = plan(&statement("0", &filter).0).await;
             assert_eq!(plan[0], format!("SEARCH s USING INDEX {index}"), "{plan:?}");
             assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
-        }
-        for (filter, index) in [
-            (ours.clone(), "sessions_by_org (org=?)"),
-            (
-                SessionFilter { state, before, ..ours.clone() },
-                "sessions_by_org_and_state (org=? AND state=? AND id<?)",
-            ),
-        ] {
-            let plan = plan(&horizon_in(&SessionFilter { text: Some("x".into()), ..filter }).0).await;
-            assert_eq!(plan, [format!("SEARCH s USING COVERING INDEX {index}")]);
         }
         // For whoever works without a server, all there are: the table itself is in order.
         assert_eq!(plan(&statement("0", &SessionFilter::default()).0).await[0], "SCAN s");

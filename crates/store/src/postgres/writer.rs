@@ -430,6 +430,13 @@ async fn write_rows(
         .bind(Json::from(new).to_string())
         .execute(&mut *connection)
         .await?;
+        let (orgs, sessions): (Vec<_>, Vec<_>) =
+            lines(true).map(|line| (line.owner.org.to_string(), line.id.to_string())).unzip();
+        sqlx::query("INSERT INTO search_tail (org, session) SELECT * FROM unnest($1::text[], $2::text[])")
+            .bind(orgs)
+            .bind(sessions)
+            .execute(&mut *connection)
+            .await?;
     }
     let changed: Vec<Json> = lines(false)
         .map(|line| {

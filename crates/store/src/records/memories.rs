@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use cofferdam_domain::{
     Digest, Memory, MemoryId, MemorySource, OrgId, SessionId,
-    memory::{MOST_KEPT, MOST_OF_SESSION, MOST_WAITING},
+    memory::{MOST_KEPT, MOST_OF_SESSION, MOST_WAITING, MOST_WAITING_OF_PROJECT},
 };
 use sqlx::AssertSqlSafe;
 
@@ -16,27 +16,34 @@ use crate::{
 /// What stands in the place of a repository where all are meant.
 const ALL: &str = "";
 
-/// Keeps what a session proposes, unless it or its organisation has proposed as much as may wait.
+/// Keeps what a session proposes, unless it, its project or its organisation has proposed as much as may wait.
 pub(crate) async fn propose(sql: &mut Sql<'_>, proposals: &[Proposal]) -> Result<(), StoreError> {
     for Proposal { seq, org, proposed } in proposals {
-        let Proposed { id, session, project, repository, text, at } = proposed;
+        let Proposed { id, session, project, repository, text, at, private } = proposed;
         let waiting = sql
             .first(
                 "SELECT (SELECT COUNT(*) FROM proposals WHERE org = $1) AS all_waiting,
+                        (SELECT COUNT(*) FROM proposals WHERE org = $1 AND project = $3) AS of_project,
                         (SELECT COUNT(*) FROM proposals WHERE session = $2) AS own",
-                values![*org, *session],
+                values![*org, *session, *project],
             )
             .await?;
-        let count = |column: &str| waiting.as_ref().map_or(Ok(0), |row| row.count(column));
-        let (waiting, own) = (count("all_waiting"), count("own"));
-        if waiting.map_err(Origin::unreadable)? >= MOST_WAITING as u64
-            || own.map_err(Origin::unreadable)? >= MOST_OF_SESSION as u64
-        {
+        let is_full = |(column, most): (&str, usize)| {
+            waiting.as_ref().map_or(Ok(false), |row| row.count(column).map(|count| count >= most as u64))
+        };
+        let most = [
+            ("all_waiting", MOST_WAITING),
+            ("of_project", MOST_WAITING_OF_PROJECT),
+            ("own", MOST_OF_SESSION),
+        ];
+        let full: Vec<bool> =
+            most.into_iter().map(is_full).collect::<sqlx::Result<_>>().map_err(Origin::unreadable)?;
+        if full.contains(&true) {
             continue;
         }
         sql.run(
-            "INSERT INTO proposals (session, seq, org, project, id, repository, words, at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            "INSERT INTO proposals (session, seq, org, project, id, repository, words, at, private)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             values![
                 *session,
                 *seq,
@@ -45,7 +52,8 @@ pub(crate) async fn propose(sql: &mut Sql<'_>, proposals: &[Proposal]) -> Result
                 *id,
                 repository.as_deref().unwrap_or(ALL),
                 text.as_bytes(),
-                *at
+                *at,
+                *private
             ],
         )
         .await?;
@@ -135,12 +143,13 @@ async fn put(sql: &mut Sql<'_>, org: OrgId, memory: Memory) -> Result<Noted, Sto
     if is_full(sql, org).await? {
         return Ok(Noted::Full);
     }
-    let Memory { id, repository, text, source, at } = &memory;
+    let Memory { id, repository, text, source, at, private } = &memory;
     let (session, person) = author(source);
     let repository = repository.as_deref().unwrap_or(ALL);
     sql.run(
-        "INSERT INTO memories (org, id, repository, words, session, person, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        values![org, *id, repository, text.as_bytes(), session, person, *at],
+        "INSERT INTO memories (org, id, repository, words, session, person, at, private)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        values![org, *id, repository, text.as_bytes(), session, person, *at, *private],
     )
     .await?;
     Ok(Noted::Done(memory))
@@ -152,8 +161,13 @@ async fn is_full(sql: &mut Sql<'_>, org: OrgId) -> Result<bool, StoreError> {
     Ok(found >= MOST_KEPT as u64)
 }
 
-async fn replace(sql: &mut Sql<'_>, org: OrgId, memory: Memory) -> Result<Noted, StoreError> {
-    let Memory { id, repository, text, source, at } = &memory;
+async fn replace(sql: &mut Sql<'_>, org: OrgId, new: Memory) -> Result<Noted, StoreError> {
+    let known = sql.first("SELECT * FROM memories WHERE org = $1 AND id = $2", values![org, new.id]).await?;
+    let Some(known) = known else { return instead_of_proposal(sql, org, new).await };
+    let known = memory(&known).map_err(Origin::unreadable)?;
+    let (proposer, _) = author(&known.source);
+    let new = in_place_of((&known.text, proposer, known.private), new);
+    let Memory { id, repository, text, source, at, private: _ } = &new;
     let (session, person) = author(source);
     let repository = repository.as_deref().unwrap_or(ALL);
     let changed = sql
@@ -163,16 +177,30 @@ async fn replace(sql: &mut Sql<'_>, org: OrgId, memory: Memory) -> Result<Noted,
             values![org, *id, repository, text.as_bytes(), session, person, *at],
         )
         .await?;
-    if changed > 0 {
-        return Ok(Noted::Done(memory));
-    }
+    Ok(if changed > 0 { Noted::Done(new) } else { Noted::Missing })
+}
+
+async fn instead_of_proposal(sql: &mut Sql<'_>, org: OrgId, new: Memory) -> Result<Noted, StoreError> {
     if is_full(sql, org).await? {
         return Ok(Noted::Full);
     }
-    match take(sql, org, *id, None).await? {
-        Some(_) => put(sql, org, memory).await,
+    match take(sql, org, new.id, None).await? {
+        Some(was) => put(sql, org, in_place_of((&was.text, Some(was.session), was.private), new)).await,
         None => Ok(Noted::Missing),
     }
+}
+
+/// What a person has put in the place of a text. Whoever leaves a model's words as they are, but for spaces, has approved them, and not written
+/// anything; and nobody says what private things words are of by wording them otherwise.
+fn in_place_of((text, proposer, private): (&str, Option<SessionId>, bool), new: Memory) -> Memory {
+    let is_same = text.split_whitespace().eq(new.text.split_whitespace());
+    let source = match (proposer, new.source) {
+        (Some(session), MemorySource::Person { by }) if is_same => {
+            MemorySource::Session { session, approved_by: by }
+        }
+        (_, source) => source,
+    };
+    Memory { source, private, ..new }
 }
 
 async fn remove(sql: &mut Sql<'_>, org: OrgId, memory: MemoryId) -> Result<bool, StoreError> {
@@ -189,9 +217,9 @@ async fn approve(
         return Ok(Noted::Full);
     }
     let Some(proposed) = take(sql, org, proposal, Some(digest)).await? else { return Ok(Noted::Missing) };
-    let Proposed { id, session, project: _, repository, text, at } = proposed;
-    put(sql, org, Memory { id, repository, text, source: MemorySource::Session { session, approved_by }, at })
-        .await
+    let Proposed { id, session, project: _, repository, text, at, private } = proposed;
+    let source = MemorySource::Session { session, approved_by };
+    put(sql, org, Memory { id, repository, text, source, at, private }).await
 }
 
 /// Takes a proposal away, for one of those who want to at once; only one with this digest, if one is given.
@@ -231,6 +259,7 @@ fn memory(row: &Row) -> sqlx::Result<Memory> {
         text: words(row)?,
         source,
         at: row.time("at")?,
+        private: row.is("private")?,
     })
 }
 
@@ -242,6 +271,7 @@ fn proposed(row: &Row) -> sqlx::Result<Proposed> {
         repository: place(row)?,
         text: words(row)?,
         at: row.time("at")?,
+        private: row.is("private")?,
     })
 }
 

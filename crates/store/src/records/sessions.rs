@@ -7,6 +7,7 @@ use super::{arrivals, memories, once, queue};
 use crate::{
     Depth, Placement, Standing, StoreError,
     log::{line::Line, rings::Matter},
+    search::fill,
     sql::{self, Database, News, Origin, Readers, Row, Sql, Value, values},
 };
 
@@ -136,17 +137,30 @@ pub(crate) async fn forget(
     base: &impl Database,
     session: SessionId,
 ) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
-    base.transact(sql::work(move |sql| Box::pin(forget_in(sql, session)))).await
+    base.transact(sql::work(move |sql| {
+        Box::pin(async move {
+            let mut gone = Vec::new();
+            let unneeded = forget_in(sql, session, &mut gone).await?;
+            // When all of them are kept from others: whoever has the index waits for no session.
+            fill::remove(sql, &gone).await?;
+            Ok(unneeded)
+        })
+    }))
+    .await
 }
 
-async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
+async fn forget_in(
+    sql: &mut Sql<'_>,
+    session: SessionId,
+    gone: &mut Vec<Line>,
+) -> Result<Vec<(Digest, Timestamp)>, StoreError> {
     let line = queue::locked(sql, session).await?;
     // Those that worked for it go with it.
     let find = "SELECT id FROM sessions WHERE parent = $1 AND forgotten = 0 ORDER BY id";
     let mut below = Vec::new();
     for row in sql.all(find, values![session]).await? {
         let child = row.parsed("id").map_err(Origin::unreadable)?;
-        below.extend(Box::pin(forget_in(sql, child)).await?);
+        below.extend(Box::pin(forget_in(sql, child, gone)).await?);
     }
     let unneeded = sql
         .all(
@@ -177,6 +191,7 @@ async fn forget_in(sql: &mut Sql<'_>, session: SessionId) -> Result<Vec<(Digest,
     let unneeded: sqlx::Result<Vec<_>> =
         unneeded.iter().map(|row| Ok((row.digest("digest")?, row.time("at")?))).collect();
     below.extend(unneeded.map_err(Origin::unreadable)?);
+    gone.push(line);
     Ok(below)
 }
 

@@ -9,6 +9,7 @@ use super::{arrivals, audit, contents, keeping};
 use crate::{
     Duty, Export, ExportedEntry, ExportedEvent, Keeping, StoreError, Upkeep,
     log::{listing, pages::Pages},
+    search::fill,
     sql::{Backend, Database as _, work},
 };
 
@@ -82,6 +83,10 @@ impl<B: Backend> Upkeep for B {
 
     async fn first_to_let_go(&self, org: OrgId) -> Result<Option<Timestamp>, StoreError> {
         keeping::first_to_let_go(self.base().readers(), org).await
+    }
+
+    async fn index(&self, org: OrgId) -> Result<(), StoreError> {
+        fill::all(self.base(), org).await
     }
 
     async fn sweep(&self, grace: Duration) -> Result<u64, StoreError> {

@@ -11,6 +11,7 @@ use crate::{
     chain::{Entry, Stamp},
     log::line::Line,
     records::sessions::{self, Column},
+    search::fill::ADD,
     sql::{Origin, Sql, Value, bind_sqlite, values},
 };
 
@@ -110,7 +111,9 @@ fn row_statement(is_new: bool, columns: Vec<Column>, first: usize) -> (String, V
     if is_new {
         let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let places: Vec<String> = (first..).take(names.len()).map(|place| format!("${place}")).collect();
-        (format!("; INSERT INTO sessions ({}) VALUES ({})", names.join(", "), places.join(", ")), values)
+        let org = names.iter().position(|name| *name == "org").unwrap_or_default() + first;
+        let (names, places) = (names.join(", "), places.join(", "));
+        (format!("; INSERT INTO sessions ({names}) VALUES ({places}); {ADD} (${org}, $1)"), values)
     } else {
         let (set, values) = sessions::assignments(columns, first);
         (format!("; UPDATE sessions SET {set} WHERE id = $1"), values)

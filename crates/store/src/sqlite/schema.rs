@@ -36,6 +36,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_memories.sql"),
     include_str!("../../migrations/sqlite/0014_playbooks.sql"),
     include_str!("../../migrations/sqlite/0015_attempts.sql"),
+    include_str!("../../migrations/sqlite/0016_search.sql"),
+    include_str!("../../migrations/sqlite/0017_private_memories.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

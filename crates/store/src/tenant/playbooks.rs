@@ -3,14 +3,14 @@
 use cofferdam_domain::{Digest, Rank};
 
 use super::{Tenant, TenantError};
-use crate::{ApprovedServer, KeptPlaybook};
+use crate::{ApprovedServer, KeptPlaybook, PlaybookVersion, PutPlaybook};
 
 impl Tenant {
     /// All versions of the organisation's playbooks, the latest of each first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn playbooks(&self) -> Result<Vec<KeptPlaybook>, TenantError> {
+    pub async fn playbooks(&self) -> Result<Vec<PlaybookVersion>, TenantError> {
         self.may(Rank::Viewer)?;
         Ok(self.store.playbooks(self.actor.org).await?)
     }
@@ -27,11 +27,11 @@ impl Tenant {
         }
     }
 
-    /// Puts a version there. `false` where it is the latest already.
+    /// Puts a version there.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn put_playbook(&self, playbook: KeptPlaybook) -> Result<bool, TenantError> {
+    pub async fn put_playbook(&self, playbook: KeptPlaybook) -> Result<PutPlaybook, TenantError> {
         self.may_for_all(Rank::Admin)?;
         Ok(self.store.put_playbook(self.actor.org, playbook).await?)
     }

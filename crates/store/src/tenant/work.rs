@@ -74,8 +74,8 @@ impl Tenant {
         }
     }
 
-    /// A page of sessions, newest first, and where the next one begins, if there is one. A search for a text looks through so many sessions at
-    /// once that it always answers soon: its page may have few of what there is, and the next one goes on.
+    /// A page of sessions, newest first, and where the next one begins, if there is one. A search for a text always answers soon: where many have it
+    /// and few of them pass the rest of the filter, its page may have few of what there is, and the next one goes on.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -84,14 +84,13 @@ impl Tenant {
         filter: SessionFilter,
     ) -> Result<(Vec<SessionRow>, Option<SessionId>), TenantError> {
         let Some(filter) = self.seen_by(filter)? else { return Ok((Vec::new(), None)) };
-        let since = match filter.text {
-            Some(_) => self.store.horizon(&filter).await?,
-            None => None,
-        };
+        if filter.text.is_some() {
+            return Ok(self.store.search(filter).await?);
+        }
         let (full, limit) = (filter.limit as usize, filter.limit.saturating_add(1));
-        let mut rows = self.store.sessions(SessionFilter { since, limit, ..filter }).await?;
+        let mut rows = self.store.sessions(SessionFilter { limit, ..filter }).await?;
         if rows.len() <= full {
-            return Ok((rows, since));
+            return Ok((rows, None));
         }
         rows.truncate(full);
         let next = rows.last().map(|row| row.id);

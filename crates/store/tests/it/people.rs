@@ -5,9 +5,10 @@ use cofferdam_domain::{
     Timestamp, UserId,
 };
 use cofferdam_store::{
-    AuditEntry, DayBudget, Everything, KeptPlaybook, KeptSkill, NewToken, Placement, Proof, Purse, Repeat,
-    Spending, StoreError, Ticket, Writer,
+    AuditEntry, DayBudget, Everything, KeptPlaybook, KeptSkill, MOST_PLAYBOOKS, NewToken, Placement,
+    PlaybookVersion, Proof, Purse, PutPlaybook, Repeat, Spending, StoreError, Ticket, Writer,
 };
+use futures_util::future::join_all;
 
 use crate::{
     contract::Subject,
@@ -160,7 +161,7 @@ pub(crate) async fn a_request_is_carried_out_once(subject: &impl Subject) {
     let (ours, theirs) = (org(&*store, "ours").await.0, org(&*store, "theirs").await.0);
     let request = Digest::of(b"request");
     let begin = async |org, request, at| store.begin_once(org, "key", request, at).await.unwrap();
-    let tries = futures_util::future::join_all((0..5).map(|_| begin(ours, request, NOW))).await;
+    let tries = join_all((0..5).map(|_| begin(ours, request, NOW))).await;
     assert_eq!(tries.iter().filter(|repeat| **repeat == Repeat::First(NOW)).count(), 1);
     assert_eq!(tries.iter().filter(|repeat| **repeat == Repeat::UnderWay).count(), 4);
     assert_eq!(begin(theirs, request, LATER).await, Repeat::First(LATER));
@@ -242,24 +243,31 @@ pub(crate) async fn the_latest_version_of_a_playbook_is_begun(subject: &impl Sub
         name: name.into(),
         digest: Digest::of(text.as_bytes()),
         version,
+        description: format!("about {name}"),
         text: text.into(),
         by: "ann".into(),
         at: NOW,
     };
     let (first, second, other) = (of("bump", "one", 1), of("bump", "two", 2), of("audit", "one", 1));
     // The number is the store's own.
-    assert!(store.put_playbook(ours, KeptPlaybook { version: 9, ..first.clone() }).await.unwrap());
-    assert!(!store.put_playbook(ours, first.clone()).await.unwrap(), "it is the latest already");
-    assert!(store.put_playbook(ours, second.clone()).await.unwrap());
-    assert!(store.put_playbook(ours, other.clone()).await.unwrap());
-    assert_eq!(store.playbooks(ours).await.unwrap(), [other.clone(), second.clone(), first.clone()]);
+    let put = async |playbook: KeptPlaybook| store.put_playbook(ours, playbook).await.unwrap();
+    assert_eq!(put(KeptPlaybook { version: 9, ..first.clone() }).await, PutPlaybook::Added);
+    assert_eq!(put(first.clone()).await, PutPlaybook::Known, "it is the latest already");
+    assert_eq!(put(second.clone()).await, PutPlaybook::Added);
+    assert_eq!(put(other.clone()).await, PutPlaybook::Added);
+    let listed = |kept: &KeptPlaybook| {
+        let KeptPlaybook { name, digest, version, description, text: _, by, at } = kept.clone();
+        PlaybookVersion { name, digest, version, description, by, at }
+    };
+    let all = [&other, &second, &first].map(listed);
+    assert_eq!(store.playbooks(ours).await.unwrap(), all);
     let found = async |org, name: &str, digest| store.playbook(org, name, digest).await.unwrap();
     assert_eq!(found(ours, "bump", None).await, Some(second.clone()));
     assert_eq!(found(ours, "bump", Some(first.digest)).await, Some(first.clone()));
     assert_eq!(found(ours, "audit", Some(second.digest)).await, None);
     // An earlier one comes back.
     let again = KeptPlaybook { by: "bob".into(), at: LATER, ..first.clone() };
-    assert!(store.put_playbook(ours, again.clone()).await.unwrap());
+    assert_eq!(put(again.clone()).await, PutPlaybook::Added);
     assert_eq!(found(ours, "bump", None).await, Some(KeptPlaybook { version: 3, ..again }));
     // Nothing of it is anybody else's.
     assert_eq!(store.playbooks(theirs).await.unwrap(), []);
@@ -267,7 +275,20 @@ pub(crate) async fn the_latest_version_of_a_playbook_is_begun(subject: &impl Sub
     assert!(!store.remove_playbook(theirs, "bump").await.unwrap());
     assert!(store.remove_playbook(ours, "bump").await.unwrap());
     assert!(!store.remove_playbook(ours, "bump").await.unwrap());
-    assert_eq!(store.playbooks(ours).await.unwrap(), [other]);
+    assert_eq!(store.playbooks(ours).await.unwrap(), [listed(&other)]);
+    // There is an end to both: the oldest versions go, and more than so many names are refused.
+    let versions = (1..=25).map(|number| of("bump", &format!("text {number}"), number));
+    let added = join_all(versions.map(&put)).await;
+    assert!(added.iter().all(|put| *put == PutPlaybook::Added), "{added:?}");
+    let kept = store.playbooks(ours).await.unwrap();
+    let numbers: Vec<u64> =
+        kept.iter().filter(|version| version.name == "bump").map(|version| version.version).collect();
+    assert_eq!(numbers, (6..=25).rev().collect::<Vec<_>>(), "each has a number of its own");
+    for number in 2..MOST_PLAYBOOKS {
+        assert_eq!(put(of(&format!("p{number}"), "one", 1)).await, PutPlaybook::Added);
+    }
+    assert_eq!(put(of("one-more", "one", 1)).await, PutPlaybook::Full);
+    assert_eq!(put(of("audit", "three", 1)).await, PutPlaybook::Added, "a version of one that is there");
 }
 
 fn entry(action: &str) -> AuditEntry {
@@ -289,7 +310,7 @@ pub(crate) async fn the_audit_chain_is_checked(subject: &impl Subject) {
         let store = if number % 2 == 0 { &store } else { &other };
         store.audit(ours, entry("token.created"))
     });
-    for done in futures_util::future::join_all(at_once).await {
+    for done in join_all(at_once).await {
         done.unwrap();
     }
     store.audit(theirs, entry("other")).await.unwrap();
@@ -446,7 +467,7 @@ pub(crate) async fn no_more_pull_requests_are_kept_than_a_budget_has(subject: &i
         let store = if place % 2 == 0 { &store } else { &other };
         async move { store.reserve_delivery(ann, *session, NOW).await.unwrap().is_none() }
     });
-    let kept: Vec<bool> = futures_util::future::join_all(asking).await;
+    let kept: Vec<bool> = join_all(asking).await;
     let (with, without): (Vec<_>, Vec<_>) = hers.iter().zip(&kept).partition(|(_, kept)| **kept);
     assert_eq!(with.len(), 3, "{kept:?}");
     let [first, second, third] = with.iter().map(|(session, _)| **session).collect::<Vec<_>>()[..] else {

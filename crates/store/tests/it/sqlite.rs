@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
-use cofferdam_domain::{Access, Actor, Owner, Rank, Seq, SessionId, TokenId, WorkerId};
-use cofferdam_store::{
-    Directory as _, Everything, LOOKED_THROUGH, SessionFilter, SqliteStore, Store as _, StoreError, Tenant,
-};
+use cofferdam_domain::{Seq, WorkerId};
+use cofferdam_store::{Directory as _, Everything, SqliteStore, Store as _, StoreError};
 use futures_util::{StreamExt as _, future::join_all};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -51,7 +49,7 @@ all_contracts!(crate::sqlite::Directory);
 #[tokio::test]
 async fn rows_of_the_fifth_schema_are_folded_anew() {
     let Some(store) = Directory::fresh().await else { return };
-    let back = "DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; DROP INDEX sessions_by_attempt; ALTER TABLE sessions DROP COLUMN attempt_of; PRAGMA user_version = 5";
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; DROP INDEX sessions_by_attempt; ALTER TABLE sessions DROP COLUMN attempt_of; PRAGMA user_version = 5";
     old::rows_are_folded_anew(&store, back).await;
 }
 
@@ -77,39 +75,11 @@ async fn what_is_refused_takes_nothing_with_it() {
     assert_eq!(there.len(), 60 + 1, "one for each name, and the first one of every organisation");
 }
 
-#[tokio::test]
-async fn a_search_looks_through_so_many_sessions_and_says_where_to_go_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Everything> = Arc::new(SqliteStore::open(folder.path()).await.unwrap());
-    let oldest = session(&*store).await;
-    // One more than are looked through at once, and nothing of what is looked for in them.
-    let mut copies =
-        String::from("BEGIN; CREATE TEMP TABLE copy AS SELECT * FROM sessions; UPDATE copy SET title = 'x';");
-    for _ in 0..LOOKED_THROUGH {
-        let id = SessionId::generate();
-        copies.push_str(&format!("UPDATE copy SET id = '{id}'; INSERT INTO sessions SELECT * FROM copy;"));
-    }
-    sqlx::raw_sql(sqlx::AssertSqlSafe(copies + "COMMIT"))
-        .execute(&mut database(&folder).await)
-        .await
-        .unwrap();
-    let actor = Actor {
-        user: Owner::LOCAL.user,
-        name: "ann".to_owned(),
-        org: Owner::LOCAL.org,
-        rank: Rank::Viewer,
-        project: None,
-        access: Access::Token(TokenId::from_u128(1)),
-    };
-    let tenant = Tenant::new(store, actor);
-    let text = Some("parser".to_owned());
-    let search = SessionFilter { text: text.clone(), limit: 10, ..SessionFilter::default() };
-    let (found, next) = tenant.page(search.clone()).await.unwrap();
-    assert!(found.is_empty() && next.is_some(), "{found:?}");
-    let (found, last) = tenant.page(SessionFilter { before: next, ..search.clone() }).await.unwrap();
-    assert_eq!((found.len(), found[0].id, last), (1, oldest, None));
-    let (found, next) = tenant.page(SessionFilter { text: Some("x".to_owned()), ..search }).await.unwrap();
-    assert_eq!((found.len(), next), (10, Some(found[9].id)));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_the_fifteenth_schema_are_found() {
+    let Some(store) = Directory::fresh().await else { return };
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; ALTER TABLE memories DROP COLUMN private; ALTER TABLE proposals DROP COLUMN private; PRAGMA user_version = 15";
+    crate::search::older_sessions_are_found(&store, back).await;
 }
 
 #[tokio::test]

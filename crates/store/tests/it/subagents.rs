@@ -11,7 +11,9 @@ use crate::{
 fn working_for(session: SessionId) -> EventBody {
     let task = Task::new("Look.".into(), "/srv/repository".into(), None, "ann".into(), Source::Cli).unwrap();
     let (call, kind) = (CallId { step: 1, index: 0 }, SubagentKind::Explore);
-    EventBody::TaskAccepted { task: task.delegated(Parent { session, call, kind, depth: 1, schema: None }) }
+    EventBody::TaskAccepted {
+        task: task.delegated(Parent { session, call, kind, depth: 1, schema: None, custom: None }),
+    }
 }
 
 pub(crate) async fn whoever_works_for_another_stands_and_goes_with_that_one(subject: &impl Subject) {

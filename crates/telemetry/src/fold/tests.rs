@@ -215,6 +215,7 @@ fn whole() -> Vec<EventBody> {
         submodules: Vec::new(),
         tests: None,
         public: false,
+        shared: false,
     };
     let finish = Finish {
         outcome: FinishOutcome::Done,

@@ -128,6 +128,7 @@ pub(crate) fn begins() -> Vec<EventBody> {
             base_tree: "0".repeat(40),
             base_branch: "main".into(),
             notes: Vec::new(),
+            shared: false,
             cones: Vec::new(),
             contents: None,
             submodules: Vec::new(),
@@ -210,7 +211,7 @@ pub(crate) fn is_published(session: SessionId, number: u64, commit: &str, head: 
     ]
 }
 
-fn run(side: Side, exit: Exit) -> EventBody {
+pub(crate) fn run(side: Side, exit: Exit) -> EventBody {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     EventBody::EvidenceRun(EvidenceRun {
         side,

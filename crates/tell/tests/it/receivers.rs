@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use cofferdam_domain::Owner;
+use cofferdam_domain::{
+    EventBody, Owner, SessionId, Side, Source, Task,
+    attempt::{Attempt, Choose},
+    evidence::Exit,
+};
+use cofferdam_store::{Everything, Placement, Ticket, Writer};
 use cofferdam_tell::Patience;
 use serde_json::Value;
 
 use crate::{
+    chronicle::run,
     receiver::{Receiver, Reply},
-    scene::{PATIENCE, Scene, done, webhook},
+    scene::{PATIENCE, Scene, done, now, teller, webhook},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,4 +139,70 @@ async fn a_name_leads_to_no_address_that_was_not_permitted() {
     scene.until(failed).await;
     assert!(receiver.is_quiet().await);
     scene.end().await;
+}
+
+/// An attempt that is ready to be chosen, with which the tests pass or fail.
+async fn ready(store: &dyn Everything, choose: Choose, head: Exit) -> SessionId {
+    let attempt = Attempt { group: SessionId::generate(), number: 1, of: 2, choose };
+    let task = Task::new("Fix it".into(), "/r".into(), None, "ann".into(), Source::Api).unwrap();
+    let ticket = Ticket { owner: Owner::LOCAL, placement: Placement::Queued { priority: 0 } };
+    let first = EventBody::TaskAccepted { task: task.attempted(attempt) };
+    let finished = serde_json::json!({
+        "event": "work_finished",
+        "finish": { "outcome": "done", "title": "t", "summary": "Choose me." },
+    });
+    let finished = serde_json::from_value(finished).unwrap();
+    let received = serde_json::json!({
+        "bundle": format!("sha256:{}", "0".repeat(64)),
+        "head": "c1",
+        "tree": "0".repeat(40),
+        "stat": { "files": 1, "added": 1, "removed": 0 },
+    });
+    let rest = vec![
+        finished,
+        EventBody::ObjectsReceived(serde_json::from_value(received).unwrap()),
+        run(Side::Base, Exit::Code(0)),
+        run(Side::Head, head),
+        EventBody::AttemptReady { commit: "c1".into() },
+    ];
+    store.enqueue(ticket, attempt.session(), now(), first, rest).await.unwrap();
+    attempt.session()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_told_of_an_attempt_that_they_are_to_choose() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let scene = Scene::new(&webhook("ops", &receiver.url())).await;
+    // Where the rule chooses, there is nothing to do for anybody, but where it chooses none.
+    ready(&*scene.store, Choose::Best, Exit::Code(0)).await;
+    for (choose, head) in [(Choose::Ask, Exit::Code(0)), (Choose::Best, Exit::Code(1))] {
+        let asked = ready(&*scene.store, choose, head).await;
+        let received = receiver.next().await;
+        let body: Value = serde_json::from_str(&received.body).unwrap();
+        assert_eq!(body["type"], "session.choice");
+        assert_eq!(body["data"]["link"], format!("https://c.example/sessions/{asked}"));
+        assert!(!received.body.contains("Choose me."), "{}", received.body);
+    }
+    scene.until(done).await;
+    assert!(receiver.is_quiet().await);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_told_of_a_choice_that_was_made_before() {
+    let receiver = Receiver::start(Vec::new()).await;
+    let scene = Scene::silent().await;
+    let chosen = ready(&*scene.store, Choose::Ask, Exit::Code(0)).await;
+    let choice = EventBody::AttemptChosen { by: "ann".into(), commit: "c1".into() };
+    scene.store.append(chosen, Writer::Anybody, now(), vec![choice]).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let telling = teller(scene.store.clone(), &webhook("ops", &receiver.url()), PATIENCE).await;
+    let telling = tokio::spawn(telling.run(stopped));
+    scene.ask("Which?").await;
+    let received = receiver.next().await;
+    assert!(received.body.contains("session.question"), "{}", received.body);
+    scene.until(done).await;
+    assert!(receiver.is_quiet().await);
+    stop.send_replace(true);
+    telling.await.unwrap();
 }

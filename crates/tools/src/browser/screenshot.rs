@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_domain::{ToolOutcome, message::Image, tool::ToolEffect};
+use cofferdam_domain::{ToolOutcome, tool::ToolEffect};
 
 use super::{Surf, snapshot::target, words};
 use crate::{
@@ -40,22 +40,19 @@ impl Tool for Screenshot {
     async fn call(&self, context: &Context<'_>, arguments: &Arguments) -> Result<ToolOutcome, Failure> {
         let target = target(arguments)?;
         let mut held = self.0.open(context).await?;
+        held.state.room_for_pictures()?;
         let taken = held.browser()?.picture(target.as_ref(), arguments.flag("full_page")).await;
         let taken = held.judge(taken).await?;
         let state = held.browser()?.state().await;
         let state = held.judge(state).await?;
         // A page may have taken the browser over, so what it gives is looked at like any other picture.
-        let none = |why: &str| Failure(format!("The browser gave a picture that cannot be used: {why}."));
-        if picture::kind(&taken.full) != Some("image/png") {
-            return Err(none("it is no PNG"));
-        }
-        let small = picture::keep(context.blobs, taken.small).await.map_err(|why| none(&why))?;
-        let effect = context.blobs.put(&taken.full).await.map(|blob| {
-            let page: String =
-                cofferdam_domain::hidden::visible(state.url.as_bytes()).chars().take(500).collect();
-            let picture = Image { media_type: "image/png".to_owned(), blob };
-            ToolEffect::Screenshot { picture, page }
-        });
+        let none = |why: String| Failure(format!("The browser gave a picture that cannot be used: {why}."));
+        let picture = picture::keep_as_it_is(context.blobs, taken.full).await.map_err(none)?;
+        held.state.kept(picture.blob);
+        let small = picture::keep(context.blobs, taken.small).await.map_err(none)?;
+        [Some(small.image.blob), small.whole].into_iter().flatten().for_each(|blob| held.state.kept(blob));
+        let page = cofferdam_domain::hidden::visible(state.url.as_bytes()).chars().take(500).collect();
+        let effect = Some(ToolEffect::Screenshot { picture, page });
         let text = format!("A picture of {}.\n{}", taken.place, words(&state));
         Ok(ToolOutcome { images: vec![small.image], effect, ..outcome(text) })
     }

@@ -56,6 +56,14 @@ impl Arguments {
         self.0.get(name).and_then(Value::as_u64)
     }
 
+    /// A place, if it is there.
+    pub(crate) fn point(&self, name: &str) -> Option<(u64, u64)> {
+        match self.0.get(name)?.as_array()?.as_slice() {
+            [x, y] => Some((x.as_u64()?, y.as_u64()?)),
+            _ => None,
+        }
+    }
+
     /// Whether a flag is set.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or_default()
@@ -198,9 +206,14 @@ fn take(value: Value, field: &Field, path: &str, problems: &mut Vec<String>) -> 
         (Kind::Count { least, most }, Value::Number(_) | Value::String(_)) => {
             whole_number(&value).filter(|number| number >= least).map(|number| Value::from(number.min(*most)))
         }
+        (Kind::Point, Value::Array(_)) => point(&value),
+        (Kind::Point, Value::String(text)) => serde_json::from_str(text).ok().and_then(|value| point(&value)),
         (Kind::Flag, Value::Bool(_)) => Some(value.clone()),
         (Kind::Flag, Value::String(word)) => word.to_lowercase().parse().ok().map(Value::Bool),
         (Kind::Choice { words, aliases }, Value::String(word)) => choice(words, aliases, word),
+        (Kind::Word { known }, Value::String(word)) => {
+            choice(known, &[], word).or_else(|| Some(word.trim().into()))
+        }
         (Kind::Object, Value::Object(_)) => Some(value.clone()),
         (Kind::Object, Value::String(text)) => serde_json::from_str(text).ok().filter(Value::is_object),
         (Kind::Items(fields), _) => return items(&value, fields, field, path, problems),
@@ -208,8 +221,10 @@ fn take(value: Value, field: &Field, path: &str, problems: &mut Vec<String>) -> 
             Kind::Text
             | Kind::CommandLine
             | Kind::Count { .. }
+            | Kind::Point
             | Kind::Flag
             | Kind::Choice { .. }
+            | Kind::Word { .. }
             | Kind::Object,
             _,
         ) => None,
@@ -245,6 +260,16 @@ fn whole_number(value: &Value) -> Option<u64> {
     };
     // 2^53: up to here every whole number has one f64.
     (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float)).then_some(float as u64)
+}
+
+/// Parts of pixels are left out.
+fn point(value: &Value) -> Option<Value> {
+    let [x, y] = value.as_array()?.as_slice() else { return None };
+    let side = |value: &Value| match value.as_f64() {
+        Some(parts) if parts.fract() != 0.0 => whole_number(&parts.floor().into()),
+        Some(_) | None => whole_number(value),
+    };
+    Some(Value::from(vec![side(x)?, side(y)?]))
 }
 
 fn choice(words: &[&str], aliases: &[(&str, &str)], given: &str) -> Option<Value> {

@@ -52,6 +52,8 @@ pub(crate) enum Kind {
         /// The largest. Larger numbers are taken as this one.
         most: u64,
     },
+    /// A place on a picture: pixels from the left and from the top.
+    Point,
     /// True or false.
     Flag,
     /// One of a few words.
@@ -60,6 +62,11 @@ pub(crate) enum Kind {
         words: &'static [&'static str],
         /// Other words that mean one of them: (other, word).
         aliases: &'static [(&'static str, &'static str)],
+    },
+    /// One of a few words, or another one that whoever is called may know.
+    Word {
+        /// The words.
+        known: &'static [&'static str],
     },
     /// An object of any form; JSON text of one is accepted too.
     Object,
@@ -83,8 +90,11 @@ impl Field {
 
     fn schema(&self) -> Value {
         let mut schema = match &self.kind {
-            Kind::Text | Kind::CommandLine => json!({"type": "string"}),
+            Kind::Text | Kind::CommandLine | Kind::Word { .. } => json!({"type": "string"}),
             Kind::Count { least, .. } => json!({"type": "integer", "minimum": least}),
+            Kind::Point => {
+                json!({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2})
+            }
             Kind::Flag => json!({"type": "boolean"}),
             Kind::Object => json!({"type": "object"}),
             Kind::Choice { words, .. } => json!({"type": "string", "enum": words}),
@@ -99,8 +109,9 @@ impl Field {
     /// What the argument has to be, for an error text.
     pub(crate) fn expectation(&self) -> String {
         match &self.kind {
-            Kind::Text | Kind::CommandLine => "a string".to_owned(),
+            Kind::Text | Kind::CommandLine | Kind::Word { .. } => "a string".to_owned(),
             Kind::Count { least, .. } => format!("an integer, at least {least}"),
+            Kind::Point => "[x, y], two whole numbers that are not negative".to_owned(),
             Kind::Flag => "true or false".to_owned(),
             Kind::Object => "an object".to_owned(),
             Kind::Choice { words, .. } => format!("one of {}", words.join(", ")),

@@ -3,6 +3,7 @@
 
 use std::{io::Cursor, num::NonZeroU64};
 
+use cofferdam_domain::message::Image;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
@@ -21,17 +22,6 @@ pub(crate) struct Pixels {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The media type of a picture that models can be shown, by its first bytes and not by what is said of it.
-pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        _ => None,
-    }
-}
-
 /// Its pixels; of one that moves those of its first frame. What is wrong with it otherwise.
 pub(crate) fn decode(kind: &str, bytes: &[u8], limits: &Limits) -> Result<Pixels, String> {
     let pixels = match kind {
@@ -46,6 +36,17 @@ pub(crate) fn decode(kind: &str, bytes: &[u8], limits: &Limits) -> Result<Pixels
     } else {
         Err(malformed("its pixels are not all there"))
     }
+}
+
+/// Sees that a picture which people are shown as it is does them no harm: a PNG whose pixels can be decoded and are all there, and that does not move.
+pub(crate) fn check_still(bytes: &[u8], limits: &Limits) -> Result<(), String> {
+    if Image::kind(bytes) != Some("image/png") {
+        return Err("it is no PNG".to_owned());
+    }
+    decode("image/png", bytes, limits)?;
+    let decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: limits.memory() });
+    let reader = decoder.read_info().map_err(malformed)?;
+    if reader.info().animation_control.is_some() { Err("it moves".to_owned()) } else { Ok(()) }
 }
 
 fn malformed(what: impl std::fmt::Display) -> String {

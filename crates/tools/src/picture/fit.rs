@@ -1,7 +1,9 @@
 //! A picture as it can be shown to a model.
 
+use cofferdam_domain::message::Image;
+
 use super::{
-    decode::{decode, kind},
+    decode::decode,
     encode,
     shrink::{shrink, smaller},
 };
@@ -59,7 +61,7 @@ pub(crate) enum Fitted {
 
 /// A picture as it can be shown; why it cannot. The same for the same bytes.
 pub(crate) fn fit(bytes: &[u8], limits: &Limits) -> Result<Fitted, String> {
-    let Some(media_type) = kind(bytes) else {
+    let Some(media_type) = Image::kind(bytes) else {
         return Err("it is no PNG, JPEG, GIF or WebP".to_owned());
     };
     if bytes.len() as u64 > MAX_FILE {

@@ -3,13 +3,13 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use cofferdam_domain::Digest;
+use cofferdam_domain::{Digest, message::Image};
 
 use super::{
-    decode::{Pixels, decode},
+    decode::{Pixels, check_still, decode},
     encode,
     fit::{Fitted, Limits, fit},
-    keep, kind,
+    keep,
 };
 use crate::tool::Blobs;
 
@@ -64,7 +64,7 @@ fn drawn(width: u32, height: u32) -> Vec<Vec<u8>> {
 #[test]
 fn what_fits_stays_as_it_is() {
     for bytes in of_all_kinds(60, 30) {
-        let media_type = kind(&bytes).unwrap();
+        let media_type = Image::kind(&bytes).unwrap();
         assert_eq!(fit(&bytes, &SMALL), Ok(Fitted::AsItIs { media_type }));
     }
 }
@@ -75,7 +75,7 @@ fn what_is_too_large_is_scaled_down_to_the_same_bytes_each_time() {
         let first = fit(&bytes, &SMALL).unwrap();
         let Fitted::Scaled { media_type, bytes: scaled, from, to } = &first else { panic!("{first:?}") };
         assert_eq!((*from, *to), ((300, 100), (64, 21)));
-        assert_eq!(kind(scaled), Some(*media_type));
+        assert_eq!(Image::kind(scaled), Some(*media_type));
         let seen = decode(media_type, scaled, &SMALL).unwrap();
         assert_eq!((seen.width, seen.height), *to);
         assert_eq!(fit(&bytes, &SMALL).unwrap(), first);
@@ -117,7 +117,7 @@ fn a_small_file_that_says_it_is_large_is_refused_before_it_is_decoded() {
     let webp = [b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0".as_slice(), &vp8x].concat();
     for bomb in [png, jpeg, gif, webp] {
         let why = fit(&bomb, &Limits::OF_MODELS).unwrap_err();
-        assert!(why.contains("pixels") || why.contains("malformed"), "{:?}: {why}", kind(&bomb));
+        assert!(why.contains("pixels") || why.contains("malformed"), "{:?}: {why}", Image::kind(&bomb));
     }
     let mut scans = JPEG.to_vec();
     scans.truncate(scans.len() - 2);
@@ -126,9 +126,28 @@ fn a_small_file_that_says_it_is_large_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn what_people_are_shown_as_it_came_is_a_png_that_does_not_move() {
+    let still = encode::png(&painted(60, 30, 3)).unwrap();
+    assert_eq!(check_still(&still, &SMALL), Ok(()));
+    assert!(check_still(JPEG, &SMALL).unwrap_err().contains("no PNG"));
+    assert!(check_still(&still[..still.len() / 2], &SMALL).unwrap_err().contains("malformed"));
+    assert!(
+        check_still(&encode::png(&painted(1_001, 1, 1)).unwrap(), &SMALL).unwrap_err().contains("pixels")
+    );
+    let mut moving = Vec::new();
+    let mut encoder = png::Encoder::new(&mut moving, 2, 1);
+    encoder.set_animated(2, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[0, 0]).unwrap();
+    writer.write_image_data(&[9, 9]).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(check_still(&moving, &SMALL), Err("it moves".to_owned()));
+}
+
+#[test]
 fn what_is_broken_is_told_and_harms_nobody() {
     for whole in of_all_kinds(60, 30) {
-        let kind = kind(&whole);
+        let kind = Image::kind(&whole);
         for length in [12, 20, whole.len() / 2] {
             // Some decoders make what they can of half a picture.
             if let Err(why) = fit(&whole[..length], &SMALL) {

@@ -12,6 +12,8 @@ use crate::{native::open_with, suite::Bench};
 /// The server: files of the workspace, and some answers of its own.
 const SERVER: &str = include_str!("browser/server.py");
 const SHOP: &str = include_str!("browser/shop.html");
+/// A program that poses as the browser.
+const POSER: &str = include_str!("browser/poser.py");
 const HOSTILE: &str = include_str!("browser/hostile.html");
 
 /// A bench with a browser and a server; `None`, loudly, where there is none.
@@ -145,6 +147,47 @@ async fn pictures_are_small_for_models_and_whole_for_people() {
     assert!(measured(&kept(&bench, &whole).1).1 > 1500, "{}", whole.text);
     let one = bench.call("browser_screenshot", json!({ "target": "h1" })).await;
     assert!(measured(&kept(&bench, &one).1).1 < 200, "{}", one.text);
+}
+
+/// What a program gives that answers in the place of the browser is looked at before anybody is shown it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_of_whoever_poses_as_the_browser_are_checked() {
+    const JPEG: &[u8] = include_bytes!("../../src/picture/samples/small.jpg");
+    if !Path::new("/usr/bin/python3").is_file() {
+        eprintln!("SKIPPED: no Python here: install the package python3");
+        return;
+    }
+    let Some(mut bench) = open_with(System::ReadOnly).await else { return };
+    bench.toolbox = Toolbox::standard(EditFormat::Replace).with_browser(true, Some("/workspace/poser.py"));
+    bench.put("poser.py", POSER).await;
+    bench.ok("shell", json!({ "command": "chmod +x poser.py" })).await;
+    bench.put("picture.jpeg", JPEG).await;
+    bench.put("picture.png", png(3, 2)).await;
+    let taken = bench.call("browser_screenshot", json!({})).await;
+    assert_eq!(measured(&kept(&bench, &taken).1), (3, 2), "{}", taken.text);
+    for (bad, why) in [
+        (png(30_001, 1), "pixels"),
+        (png(3, 2)[..33].to_vec(), "malformed"),
+        (b"\x89PNG\r\n\x1a\n<script>alert(1)</script>".to_vec(), "malformed"),
+        (JPEG.to_vec(), "makes no sense"),
+    ] {
+        bench.put("picture.png", bad).await;
+        let before = bench.blobs.0.lock().unwrap().len();
+        let refused = bench.error("browser_screenshot", json!({})).await;
+        assert!(refused.contains(why), "{refused}");
+        assert_eq!(bench.blobs.0.lock().unwrap().len(), before, "nothing of it is kept");
+    }
+}
+
+/// A black PNG.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&vec![0; (width * height) as usize]).unwrap();
+    writer.finish().unwrap();
+    bytes
 }
 
 fn kept(bench: &Bench, taken: &ToolOutcome) -> (Vec<u8>, Vec<u8>, String) {

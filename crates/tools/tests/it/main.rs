@@ -9,6 +9,7 @@
 
 mod apply_patch;
 mod browser;
+mod display;
 mod edit;
 mod files;
 mod local;

@@ -5,6 +5,7 @@ use cofferdam_domain::{
     policy::Questions,
     tool::{Finish, FinishOutcome, PlanState, Reply, ToolEffect},
 };
+use cofferdam_tools::Notes;
 use serde_json::json;
 
 use crate::suite::Bench;
@@ -38,8 +39,10 @@ pub(crate) async fn asks(mut bench: Bench) {
 
 pub(crate) async fn remembers(mut bench: Bench) {
     let outcome = bench.call("remember", json!({"text": " Run `make fixtures` first.\u{200b} "})).await;
-    let proposal =
-        |text: &str, everywhere| Some(ToolEffect::Remember(MemoryProposal { text: text.into(), everywhere }));
+    let with = |text: &str, everywhere, private| {
+        Some(ToolEffect::Remember(MemoryProposal { text: text.into(), everywhere, private }))
+    };
+    let proposal = |text: &str, everywhere| with(text, everywhere, false);
     assert_eq!(outcome.effect, proposal("Run `make fixtures` first.\u{200b}", false), "as it was written");
     assert_eq!(outcome.label, Label::PLATFORM);
     let outcome = bench.call("remember", json!({"note": "x", "everywhere": true})).await;
@@ -52,7 +55,14 @@ pub(crate) async fn remembers(mut bench: Bench) {
         let refused = bench.error("remember", json!({ "text": text })).await;
         assert!(refused.contains(wanted), "{refused}");
     }
-    bench.proposed = 10;
+    // What the platform knows of the session counts, and it is said where nothing can be kept.
+    bench.notes = Notes { private: true, nameless: true, proposed: 9 };
+    let refused = bench.error("remember", json!({"text": "x"})).await;
+    assert!(refused.contains("cannot be kept"), "{refused}");
+    let outcome = bench.call("remember", json!({"text": "x", "everywhere": true})).await;
+    assert_eq!(outcome.effect, with("x", true, true));
+    assert!(outcome.text.contains("dropped"), "{}", outcome.text);
+    bench.notes = Notes { proposed: 10, ..Notes::default() };
     let refused = bench.call("remember", json!({"text": "one more"})).await;
     assert_eq!((refused.status, &refused.effect), (ToolStatus::Error, &None));
     assert!(refused.text.contains("which is the most"), "{}", refused.text);

@@ -17,7 +17,7 @@ use cofferdam_domain::{
     policy::{Limits, Questions},
 };
 use cofferdam_sandbox::Sandbox;
-use cofferdam_tools::{Blobs, Context, MAX_TEXT, Toolbox};
+use cofferdam_tools::{Blobs, Context, MAX_TEXT, Notes, Toolbox};
 use serde_json::Value;
 
 /// A sandbox with tools over it.
@@ -30,7 +30,7 @@ pub(crate) struct Bench {
     pub(crate) limits: Limits,
     pub(crate) questions: Questions,
     pub(crate) remarks: Vec<u64>,
-    pub(crate) proposed: usize,
+    pub(crate) notes: Notes,
     pub(crate) watched: Mutex<Vec<u8>>,
     calls: AtomicU32,
     /// What has to live as long as the sandbox: its directories.
@@ -61,7 +61,7 @@ impl Bench {
             limits: Limits::default(),
             questions: Questions::Proceed,
             remarks: Vec::new(),
-            proposed: 0,
+            notes: Notes::default(),
             watched: Mutex::default(),
             calls: AtomicU32::new(0),
             _held: held,
@@ -83,7 +83,7 @@ impl Bench {
             limits: &self.limits,
             questions: self.questions,
             remarks: &self.remarks,
-            proposed: self.proposed,
+            notes: self.notes,
             skills: None,
             foreign: None,
             delegates: None,

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use cofferdam_agent::{Agent, Assignment, subagent_prompt};
 use cofferdam_domain::{
     EventBody, Label, Parent, Policy, SessionId, SubagentKind, Task,
-    delegation::{MOST_AT_ONCE, MOST_IN_ALL},
+    delegation::{CustomKind, MOST_AT_ONCE, MOST_IN_ALL},
     egress::AccessPolicy,
     event::{Fixed, ModelRole},
     policy::Questions,
@@ -126,6 +126,13 @@ impl Errand {
         Ok(Ok(()))
     }
 
+    /// The kind that was asked for, where a file describes it.
+    fn custom(&self, order: &Order) -> Option<CustomKind> {
+        let described = self.agent.custom_kind(&order.kind)?;
+        let shape = described.shape.as_deref()?.clone();
+        Some(CustomKind { name: order.kind.clone(), giver: described.giver, digest: described.digest, shape })
+    }
+
     fn task(&self, assignment: Assignment, order: &Order) -> Result<Result<Task, String>, WorkerError> {
         let asked = self.agent.task().ok_or(WorkerError::Log("there is no task"))?;
         let base = self.agent.repository().map(|repository| repository.base_commit.clone());
@@ -143,6 +150,7 @@ impl Errand {
             kind: assignment.kind,
             depth: above.saturating_add(1),
             schema: order.schema.clone(),
+            custom: self.custom(order).map(Box::new),
         };
         Ok(task.map(|task| task.delegated(parent)).map_err(|error| format!("Not begun: {error}.")))
     }
@@ -151,7 +159,8 @@ impl Errand {
     fn fixed(&self, assignment: Assignment, task: &Task) -> Result<Fixed, WorkerError> {
         let own = self.agent.fixed().ok_or(WorkerError::Log("there is no policy"))?;
         let parent = task.parent.as_deref().ok_or(WorkerError::Log("nobody to work for"))?;
-        let model = own.routes.get(role(assignment.kind)).unwrap_or(&own.model).clone();
+        let like = parent.custom.as_ref().and_then(|custom| custom.shape.model).unwrap_or(assignment.kind);
+        let model = own.routes.get(role(like)).unwrap_or(&own.model).clone();
         let mut policy = Policy {
             budget: assignment.share,
             questions: Questions::Proceed,
@@ -164,6 +173,7 @@ impl Errand {
         let toolbox = Toolbox::standard(model.edits)
             .with_system(self.shared.parts.system)
             .with_browser(Toolbox::has_browser(&own.tools), None)
+            .with_display(Toolbox::has_display(&own.tools), None)
             .with_subagents(parent.depth < policy.delegation)
             .working_for(Some(parent));
         let kind = assignment.kind;

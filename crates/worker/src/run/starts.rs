@@ -10,7 +10,7 @@ use crate::{
     WorkerError,
     advice::Shelf,
     delegate::Errand,
-    effects, layers,
+    effects, layers, memory,
     self_review::{Look, looked},
     servers::OneCall,
     stage::{Done, SharedSandbox, StageContext},
@@ -66,7 +66,7 @@ impl Run<'_> {
             store: self.parts.store.clone(),
             fixed: self.fixed.clone(),
             remarks: self.log.agent().remarks().to_vec(),
-            proposed: self.log.agent().proposed(),
+            notes: memory::notes(self.log.agent()),
             shelf: Shelf { found: self.log.agent().instructions().cloned(), store: self.parts.store.clone() },
             foreign: OneCall { servers: self.servers.clone(), call, leave: self.log.agent().leave() },
             watch: self.watch.clone(),
@@ -117,7 +117,7 @@ impl Run<'_> {
         let look = Look::new(self.context(Part::FIRST, None)?, self.delegation.clone())?;
         let work = async move {
             let (part, stage) = (Part::FIRST, Stage::SelfReview);
-            match look.take().await {
+            match Box::pin(look.take()).await {
                 Ok(review) => Happened::Stage { part, stage, result: Ok(Done::fact(review)) },
                 Err(halt) => Happened::LookHalted { halt },
             }

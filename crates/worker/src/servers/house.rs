@@ -16,14 +16,9 @@ use cofferdam_domain::{
 };
 use cofferdam_egress::{NotRecorded, Record};
 use cofferdam_mcp::{Catalogue, Client, LeftOut, McpError, ServerSettings, differences};
-use cofferdam_sandbox::{Command, Console, HOME, Process, ReadOnly, Sandbox, User};
+use cofferdam_sandbox::{Command, Console, HOME, ReadOnly, Sandbox, User, carry};
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::{
-    io::{AsyncWriteExt as _, DuplexStream},
-    net::unix::pipe::Sender,
-    task::AbortHandle,
-    time::timeout,
-};
+use tokio::{net::unix::pipe::Sender, task::AbortHandle, time::timeout};
 
 use crate::{
     Parts, WorkerError,
@@ -38,8 +33,6 @@ const UNREAD: u64 = 16 << 20;
 const ON_THE_WAY: usize = 256 << 10;
 /// How long a server may live; sessions end before that.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long it is waited before it is looked again whether one still lives.
-const LOOK: Duration = Duration::from_secs(60);
 /// Where what it says beside the protocol goes, inside.
 const ERRORS: &str = ".mcp-errors";
 /// Bytes of that which are told when it fails.
@@ -304,22 +297,6 @@ fn command(settings: &ServerSettings) -> Command {
         user: User::Agent,
         timeout: LIFE,
         output_limit: UNREAD,
-    }
-}
-
-/// Carries output to whoever reads it, as fast as that is done, until the program ends.
-async fn carry(mut process: Box<dyn Process>, mut inward: DuplexStream) {
-    loop {
-        process.stir(LOOK).await;
-        let output = process.take_output();
-        if output.is_empty() {
-            match process.wait(Duration::ZERO).await {
-                Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return,
-            }
-        } else if inward.write_all(&output).await.is_err() {
-            return;
-        }
     }
 }
 

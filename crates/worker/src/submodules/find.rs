@@ -46,10 +46,16 @@ pub(crate) async fn find(
         cones,
         placed: Vec::new(),
         left_out: LeftOut::default(),
+        asked: 0,
         bytes: 0,
     };
-    let first =
-        Level { mirror: mirror.clone(), base: base.clone(), inside: String::new(), above: Vec::new() };
+    let first = Level {
+        mirror: mirror.clone(),
+        base: base.clone(),
+        inside: String::new(),
+        above: Vec::new(),
+        of_strangers: false,
+    };
     let mut levels = VecDeque::from([first]);
     while let Some(level) = levels.pop_front() {
         levels.extend(search.look_into(&level).await?);
@@ -68,6 +74,8 @@ struct Level {
     inside: String,
     /// The addresses of the submodules that it is in.
     above: Vec<String>,
+    /// Whether it, or one that it is in, was read as anybody: those whose words these are choose nothing that a credential opens.
+    of_strangers: bool,
 }
 
 struct Search<'a> {
@@ -77,7 +85,9 @@ struct Search<'a> {
     cones: &'a [String],
     placed: Vec<Placed>,
     left_out: LeftOut,
-    /// Bytes of the files of those that were found.
+    /// How many were asked for, those with them that were left out then.
+    asked: usize,
+    /// Bytes of the files of those that were asked for.
     bytes: u64,
 }
 
@@ -108,6 +118,7 @@ impl Search<'_> {
             Ok(admitted) => admitted,
             Err(why) => return Ok(Err(why)),
         };
+        self.asked += 1;
         let brought = async {
             let mirror = reach(self.context, self.root.access(), &url, &reading).await?;
             mirror.bring_commit(&found.commit).await.map_err(ForgeError::from)?;
@@ -118,19 +129,21 @@ impl Search<'_> {
             Ok(brought) => brought,
             Err(error) => return refused(error).map(Err),
         };
-        if let Some(why) = self.objection(&mirror, &base) {
+        // What was asked for is on this machine, whether it is taken in or not.
+        self.bytes = self.bytes.saturating_add(base.bytes);
+        if let Some(why) = self.objection(&mirror) {
             return Ok(Err(why));
         }
         let seed = match mirror.seed(&base).await.map_err(ForgeError::from) {
             Ok(seed) => seed,
             Err(error) => return refused(error.into()).map(Err),
         };
-        self.bytes = self.bytes.saturating_add(base.bytes);
         let commit = found.commit.to_string();
         let above = level.above.iter().cloned().chain([url.clone()]).collect();
+        let of_strangers = level.of_strangers || reading == SubmoduleReading::Anybody;
         let submodule = Submodule { path: path.to_owned(), commit, url, reading };
         self.placed.push(Placed { submodule, seed });
-        Ok(Ok(Level { mirror, base, inside: format!("{path}/"), above }))
+        Ok(Ok(Level { mirror, base, inside: format!("{path}/"), above, of_strangers }))
     }
 
     /// Where it is and as whom it is read, before anybody is asked.
@@ -144,11 +157,14 @@ impl Search<'_> {
         if !rules.bring {
             return Err("`bring` of [repositories.submodules] is off".to_owned());
         }
-        if self.placed.len() >= rules.most {
+        if self.asked >= rules.most {
             return Err(format!(
                 "there are more than {}, which is `most` of [repositories.submodules]",
                 counted(rules.most as u64, "submodule")
             ));
+        }
+        if self.bytes >= rules.bytes {
+            return Err(self.too_many_bytes());
         }
         if level.above.len() >= rules.depth {
             return Err(format!(
@@ -179,7 +195,12 @@ impl Search<'_> {
         let root = self.root.address();
         let kin =
             |address: &RepositoryAddress| self.context.parts.forges.are_kin(self.context.org, root, address);
-        match self.rules.source(root, &named.url, kin)? {
+        let found = if level.of_strangers {
+            self.rules.source_of_strangers(&named.url)?
+        } else {
+            self.rules.source(root, &named.url, kin)?
+        };
+        match found {
             // Nothing that is kept for whoever may read this repository gets near what others have written.
             SubmoduleSource::Together(_) if self.is_of_others() => {
                 Err("what comes from another repository is looked at without what only this one's account may read".to_owned())
@@ -194,18 +215,20 @@ impl Search<'_> {
     }
 
     /// Why one that could be read is not taken in.
-    fn objection(&self, mirror: &Mirror, base: &Base) -> Option<String> {
-        if mirror.access().is_some() && self.root.is_public() && !mirror.is_public() {
+    fn objection(&self, mirror: &Mirror) -> Option<String> {
+        if self.root.is_shared_more_than(mirror) {
             return Some(
                 "it is private and the repository is public: what is in it could get where everybody reads it".to_owned(),
             );
         }
-        (self.bytes.saturating_add(base.bytes) > self.rules.bytes).then(|| {
-            format!(
-                "with it there would be more than {} bytes of submodules, which is `bytes` of [repositories.submodules]",
-                self.rules.bytes
-            )
-        })
+        (self.bytes > self.rules.bytes).then(|| self.too_many_bytes())
+    }
+
+    fn too_many_bytes(&self) -> String {
+        format!(
+            "with it there would be more than {} bytes of submodules, which is `bytes` of [repositories.submodules]",
+            self.rules.bytes
+        )
     }
 }
 

@@ -108,8 +108,11 @@ impl Store for FatalStore {
         self.inner.sessions(filter).await
     }
 
-    async fn horizon(&self, filter: &SessionFilter) -> Result<Option<SessionId>, StoreError> {
-        self.inner.horizon(filter).await
+    async fn search(
+        &self,
+        filter: SessionFilter,
+    ) -> Result<(Vec<SessionRow>, Option<SessionId>), StoreError> {
+        self.inner.search(filter).await
     }
 
     async fn session(

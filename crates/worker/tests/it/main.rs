@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at the few events that they are about")]
 
 mod advice;
+mod attempts;
 mod branch;
 mod budgets;
 mod crash;
@@ -12,6 +13,7 @@ mod deleted;
 #[path = "../../../forge/tests/it/desk.rs"]
 mod desk;
 mod fatal;
+mod kinds;
 mod scene;
 mod self_review; // a fresh look before delivery
 mod service;

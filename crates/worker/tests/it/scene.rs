@@ -16,7 +16,7 @@ use cofferdam_forge::{Forge, Forges, Git, Identity, LocalForge, Mirrors, Reposit
 use cofferdam_model::{Model, ModelsConfig, NoBlobs};
 use cofferdam_sandbox::{HostEnvironment, LimitLevel, NativeDriver, NativeOptions, SandboxError, System};
 use cofferdam_store::{Placement, SqliteStore, Store, Ticket};
-use cofferdam_worker::{Doorways, Models, NoEntrance, OwnPolicy, Parts, Way, WorkerError, fix, now};
+use cofferdam_worker::{Doorways, Models, NoEntrance, OwnPolicy, Parts, Screens, Way, WorkerError, fix, now};
 
 /// The call before the last does the edit again if it is not there: a call that a crash cut short is not run again, and a recording cannot
 /// look for itself as a model would.
@@ -131,6 +131,7 @@ impl Scene {
             doorways: Arc::new(NoDoorways),
             mirrors: Mirrors::new(git.clone(), self.data().join("mirrors")),
             sparse: Vec::new(),
+            beside_public: Vec::new(),
             tests: Vec::new(),
             git,
             forges: Forges::new(forge, Vec::new()),
@@ -139,6 +140,7 @@ impl Scene {
             policies: Arc::new(OwnPolicy),
             mcp: cofferdam_worker::Mcp::none(),
             browser: None,
+            display: None,
             ledger: None,
             entrances: Arc::new(NoEntrance),
             read_only: Vec::new(),
@@ -182,7 +184,7 @@ impl Scene {
             System::ReadOnly,
             false,
             Foreign::default(),
-            false,
+            Screens::default(),
         )))];
         let session = SessionId::generate();
         store.create(session, now(), EventBody::TaskAccepted { task }, fixed).await.unwrap();

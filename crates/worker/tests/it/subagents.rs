@@ -20,7 +20,7 @@ use cofferdam_model::{Model, ModelError, Progress};
 use cofferdam_sandbox::System;
 use cofferdam_store::{Shares, SqliteStore, Store, Writer};
 use cofferdam_worker::{
-    Ended, Models, Nobody, Parts, Service, ServiceNews, ServiceOptions, WorkerError, fix, now, work,
+    Ended, Models, Nobody, Parts, Screens, Service, ServiceNews, ServiceOptions, WorkerError, fix, now, work,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -111,10 +111,20 @@ impl Stage {
     }
 
     /// The same with another policy.
-    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
     pub(crate) async fn with(actor: Actor, change: impl FnOnce(&mut Policy)) -> Option<Self> {
+        Self::planted(actor, |_| (), change).await
+    }
+
+    /// The same where something was done to the repository before.
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    pub(crate) async fn planted(
+        actor: Actor,
+        plant: impl FnOnce(&Scene),
+        change: impl FnOnce(&mut Policy),
+    ) -> Option<Self> {
         let root = tempfile::tempdir().unwrap();
         let scene = Scene::make(root.path());
+        plant(&scene);
         let store = scene.store().await;
         let mut parts = match scene.own_parts(store.clone(), Arc::new(scene.forge())).await {
             Ok(parts) => parts,
@@ -127,7 +137,14 @@ impl Stage {
         parts.models = Arc::new(actor.clone());
         let session = SessionId::generate();
         let task = scene.task(cofferdam_domain::Wishes::default()).await;
-        let fixed = fix(parts.policy.clone(), &actor, System::ReadOnly, false, Foreign::default(), false);
+        let fixed = fix(
+            parts.policy.clone(),
+            &actor,
+            System::ReadOnly,
+            false,
+            Foreign::default(),
+            Screens::default(),
+        );
         let rest = vec![EventBody::PolicyFixed(Box::new(fixed))];
         store.create(session, now(), EventBody::TaskAccepted { task }, rest).await.unwrap();
         let stop = watch::Sender::new(false);
@@ -143,7 +160,7 @@ impl Stage {
     }
 
     /// The sessions that work for it, in the order in which they were begun.
-    async fn children(&self) -> Vec<SessionId> {
+    pub(crate) async fn children(&self) -> Vec<SessionId> {
         let log = self.log(self.session).await;
         let begun = log.iter().filter_map(|event| match &event.body {
             EventBody::Delegated { session, .. } => Some(*session),
@@ -153,7 +170,7 @@ impl Stage {
     }
 
     /// What came of the calls that handed work out.
-    async fn results(&self) -> Vec<ToolOutcome> {
+    pub(crate) async fn results(&self) -> Vec<ToolOutcome> {
         let log = self.log(self.session).await;
         let results = log.into_iter().filter_map(|event| match event.body {
             EventBody::ToolFinished { outcome, .. }
@@ -197,7 +214,7 @@ impl Stage {
         }
     }
 
-    async fn check(&self) {
+    pub(crate) async fn check(&self) {
         let log = self.log(self.session).await;
         self.store.verify(self.session).await.unwrap();
         cofferdam_agent::replay(&log).unwrap();
@@ -213,7 +230,7 @@ impl Stage {
     }
 }
 
-fn delegate(kind: &str, instruction: &str) -> (&'static str, Value) {
+pub(crate) fn delegate(kind: &str, instruction: &str) -> (&'static str, Value) {
     ("delegate", json!({"kind": kind, "instruction": instruction}))
 }
 
@@ -221,11 +238,11 @@ pub(crate) fn shell(command: &str) -> (&'static str, Value) {
     ("shell", json!({ "command": command }))
 }
 
-fn finish() -> (&'static str, Value) {
+pub(crate) fn finish() -> (&'static str, Value) {
     ("finish", json!({"outcome": "done", "title": "Mend the sum", "summary": "Mended."}))
 }
 
-fn report(text: &str) -> (&'static str, Value) {
+pub(crate) fn report(text: &str) -> (&'static str, Value) {
     ("finish", json!({"outcome": "done", "report": text}))
 }
 

@@ -23,12 +23,12 @@ use serde::Deserialize;
 
 use super::{
     show::changes,
-    views::{Current, Views},
+    views::{Looked, Views},
 };
 use crate::{
     access::Signed,
     api::{Asked, Named, events::frames},
-    live::{Live, session_changes, session_events, session_frames},
+    live::{Live, session_changes, session_frames},
     pages::{list, session::ResultPage},
     problem::Problem,
     tail::{CatchUp, Frame},
@@ -59,26 +59,15 @@ pub(super) async fn session(
 ) -> Result<Response, Problem> {
     let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = Seq(known.unwrap_or(from.after));
-    match from.page {
-        None => Ok(frames(timeline(signed, id, after, views).await?)),
-        Some(page) => results(signed, id, after, page, from.showing, views).await,
-    }
-}
-
-/// What changes on the page with the timeline: the same for all who look at it, so it is written out once.
-async fn timeline(
-    signed: Signed,
-    id: SessionId,
-    after: Seq,
-    views: Views,
-) -> Result<BoxStream<'static, Live<Frame>>, Problem> {
-    let renderer = Renderer { signed: signed.clone(), id, views: views.clone() };
+    let looked = from.page.map_or(Looked::Timeline, |page| Looked::Results(page, from.showing));
+    // The same for all who look at it, so it is written out once.
+    let renderer = Renderer { signed: signed.clone(), id, views: views.clone(), looked: looked.clone() };
     let joined = async move {
         let last = renderer.signed.tenant.session(id).await?.last;
         let follow = renderer.clone().follow(last);
-        views.tails().join(id, (last, after), follow, renderer).await
+        views.tails().join((id, looked), (last, after), follow, renderer).await
     };
-    session_frames(signed, id, joined).await
+    Ok(frames(session_frames(signed, id, joined).await?))
 }
 
 /// Writes out what has changed on a page.
@@ -87,15 +76,27 @@ struct Renderer {
     signed: Signed,
     id: SessionId,
     views: Views,
+    looked: Looked,
 }
 
 impl Renderer {
     /// What has changed after a place, up to now.
     async fn since(&self, place: Seq) -> Option<Frame> {
         let current = self.views.current(&self.signed, self.id).await.ok()?;
-        let seq = current.view().ok()?.facts.end();
-        let markup = changes(&current, place).ok()?.into_string();
-        Some(Frame { seq, bytes: written(seq, &markup) })
+        let facts = &current.view().ok()?.facts;
+        let seq = facts.end();
+        let markup = match &self.looked {
+            Looked::Timeline => changes(&current, place).ok()?,
+            Looked::Results(page, showing) => {
+                let is_other = page.showing(facts) != *showing;
+                // What somebody may be reading stays.
+                if is_other && showing.is_empty() {
+                    return Some(Frame { seq, bytes: format!("id: {}\n{RELOAD}", seq.0).into() });
+                }
+                page.news(&current.row, facts, is_other)
+            }
+        };
+        Some(Frame { seq, bytes: written(seq, &markup.into_string()) })
     }
 
     /// What changes from here on: what comes together, or while something is written out, is one frame.
@@ -138,47 +139,8 @@ fn written(seq: Seq, markup: &str) -> Bytes {
     text.into()
 }
 
-/// What changes on a page of results.
-async fn results(
-    signed: Signed,
-    id: SessionId,
-    after: Seq,
-    page: ResultPage,
-    showing: String,
-    views: Views,
-) -> Result<Response, Problem> {
-    let news = session_events(signed.clone(), id, after).await?;
-    let messages =
-        stream::unfold((Box::pin(news.ready_chunks(TOGETHER)), after), move |(mut news, shown)| {
-            let (signed, views, showing) = (signed.clone(), views.clone(), showing.clone());
-            async move {
-                let chunk = news.next().await?;
-                let last = chunk.iter().rev().find_map(|one| match one {
-                    Live::Item(frame) => Some(frame.seq),
-                    Live::Here => None,
-                });
-                // What was folded in for somebody else already is shown already.
-                let Some(_) = last.filter(|last| *last > shown) else {
-                    return Some((Message::default().comment(""), (news, shown)));
-                };
-                let current = views.current(&signed, id).await.ok()?;
-                let seq = current.view().ok()?.facts.end();
-                let message = result(page, &showing, &current)?;
-                Some((message.id(seq.0.to_string()), (news, seq)))
-            }
-        });
-    Ok(answer(messages))
-}
-
-/// What has changed on a page of results. Where nothing was shown, the page is loaded again; what somebody may be reading is not.
-fn result(page: ResultPage, showing: &str, current: &Current) -> Option<Message> {
-    let facts = &current.view().ok()?.facts;
-    let is_other = page.showing(facts) != showing;
-    if is_other && showing.is_empty() {
-        return Some(Message::default().event("reload").data("now"));
-    }
-    Some(markup(&page.news(&current.row, facts, is_other).into_string()))
-}
+/// Where a page of results showed nothing, it is loaded again.
+const RELOAD: &str = "event: reload\ndata: now\n\n";
 
 pub(super) async fn list(signed: Signed) -> Result<Response, Problem> {
     let changes = session_changes(signed.clone()).await?;

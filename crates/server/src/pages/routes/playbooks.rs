@@ -34,13 +34,10 @@ pub(super) async fn list(signed: Signed) -> Result<Html, Problem> {
 async fn listed(signed: &Signed, text: &str, wrong: Option<&str>) -> Result<Html, Problem> {
     let mut listed: Vec<Listed> = Vec::new();
     // By name, the latest version first.
-    for kept in signed.tenant.playbooks().await? {
+    for version in signed.tenant.playbooks().await? {
         match listed.last_mut() {
-            Some(last) if last.kept.name == kept.name => last.versions += 1,
-            Some(_) | None => {
-                let read = actions::read_playbook(&kept).map_err(|problem| problem.detail);
-                listed.push(Listed { kept, read, versions: 1 });
-            }
+            Some(last) if last.latest.name == version.name => last.versions += 1,
+            Some(_) | None => listed.push(Listed { latest: version, versions: 1 }),
         }
     }
     let content = playbooks::list(&listed, text, wrong, signed.now());

@@ -18,7 +18,7 @@ use crate::{
     actions::events,
     pages::{
         list::Listed,
-        session::{Row, View},
+        session::{ResultPage, Row, View},
     },
     problem::Problem,
     tail::Tails,
@@ -29,11 +29,20 @@ const MOST: usize = 32;
 /// Events that are read at once.
 const PAGE: u32 = 500;
 
+/// What of a session somebody looks at: what changes on it is the same for all who do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Looked {
+    /// The timeline.
+    Timeline,
+    /// A page of results that shows this: see [`ResultPage::showing`].
+    Results(ResultPage, String),
+}
+
 type Held = Arc<Mutex<Option<View>>>;
 
 /// The views, those used last at the back, and what is sent of them to those who look at them.
 #[derive(Clone, Default)]
-pub(super) struct Views(Arc<std::sync::Mutex<VecDeque<(SessionId, Held)>>>, Arc<Tails>);
+pub(super) struct Views(Arc<std::sync::Mutex<VecDeque<(SessionId, Held)>>>, Arc<Tails<(SessionId, Looked)>>);
 
 /// A view that is up to date, for as long as it is held.
 pub(super) struct Current {
@@ -69,7 +78,7 @@ impl Views {
     }
 
     /// What is sent of them.
-    pub(super) fn tails(&self) -> &Tails {
+    pub(super) fn tails(&self) -> &Tails<(SessionId, Looked)> {
         &self.1
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Facts, Row, Tab, head};
 
 /// A page that shows what came of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ResultPage {
     Diff,

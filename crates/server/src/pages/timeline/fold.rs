@@ -72,8 +72,9 @@ pub(super) fn fold(timeline: &mut Timeline, event: &Event) {
         EventBody::LimitReached { limit, .. } => {
             timeline.note(event, Note::new(Tone::Warn, format!("Limit reached: {}", words::limit(*limit))));
         }
-        EventBody::Delegated { session, kind, .. } => {
-            let words = format!("Handed to {session}, a session of its own, to {}", kind.name());
+        EventBody::Delegated { session, kind, named, .. } => {
+            let named = named.as_deref().map(|named| format!(", as {named}")).unwrap_or_default();
+            let words = format!("Handed to {session}, a session of its own, to {}{named}", kind.name());
             timeline.note(event, Note::new(Tone::Quiet, words));
         }
         EventBody::TaskAccepted { .. }
