@@ -35,6 +35,8 @@ pub(crate) async fn decide_access(
             "{session} was cancelled: nothing that it asked for can be decided any more"
         )));
     }
+    // What is decided after the end is not counted when it goes on: it asks again.
+    still_going(&standing, session)?;
     let asked = standing.asked(rule);
     let access = match asked {
         None => return Err(Problem::not_found("request for access")),

@@ -63,7 +63,7 @@ fn one(shown: SessionId, group: &Group, facts: &AttemptFacts) -> Markup {
             td { (Cost(facts.cost)) }
             td { (millis(facts.millis)) }
             td { (line(facts.model.as_deref().unwrap_or_default(), 100)) }
-            td.act { @if let Some(commit) = facts.choosable().filter(|_| group.decided().is_none_or(|decided| decided.chosen == id)) { (choose(id, facts.attempt.number, commit)) } }
+            td.act { @if let Some(commit) = facts.choosable().filter(|_| group.decided().is_none() || facts.is_chosen()) { (choose(id, facts.attempt.number, commit)) } }
         }
     }
 }

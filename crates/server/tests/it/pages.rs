@@ -164,6 +164,9 @@ async fn what_is_stale_is_refused_with_a_page_that_says_so(kind: Kind) {
     let (status, page) =
         send(&world, &ann, &format!("/sessions/{ended}/merge"), &format!("commit={}", "2".repeat(40))).await;
     assert!(status == StatusCode::CONFLICT && page.contains("another head by now"), "{page}");
+    let access = format!("/sessions/{ended}/access/{rule}");
+    let (status, page) = send(&world, &ann, &access, "call=call_1_0&decision=grant").await;
+    assert!(status == StatusCode::CONFLICT && page.contains("has ended"), "{page}");
     world.end().await;
 }
 
