@@ -33,7 +33,8 @@ impl Seat {
         let who = world.local(rank).await;
         let link = world.server.desk(who.org, who.user, "ann".to_owned()).link(who.user).await.unwrap();
         browser.open(link.url.expose()).await;
-        // The one button has the focus.
+        // The one button has the focus, a moment after it is there.
+        browser.until("document.activeElement.matches('button.primary')").await;
         browser.press("Enter").await;
         browser.until("location.pathname === '/'").await;
         Some(Self { world, who, browser })

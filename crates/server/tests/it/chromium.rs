@@ -126,6 +126,8 @@ impl Browser {
                 "--disable-sync",
                 "--disable-dev-shm-usage",
                 "--hide-scrollbars",
+                // Pages die of it when they are spoken to while one takes another's place (Chromium 156).
+                "--disable-features=RenderDocument",
             ])
             .args(["--remote-debugging-port=0", "about:blank"])
             .arg(format!("--user-data-dir={}", folder.path().display()))

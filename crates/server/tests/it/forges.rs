@@ -449,6 +449,8 @@ async fn a_browser_goes_to_the_forge_and_comes_back() {
     browser.tab_to("#connect button.primary").await;
     browser.press("Enter").await;
     browser.until("location.pathname === '/forges/connect' && document.querySelector('.grants')").await;
+    // The button has the focus by itself, a moment after it is there.
+    browser.until("document.activeElement.matches('button.primary')").await;
     browser.press("Enter").await;
     browser.until("location.pathname === '/settings/apps/new' && document.readyState === 'complete'").await;
     browser.tab_to("button").await;
