@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use cofferdam_domain::{EventBody, ToolOutcome, ToolStatus, tool::ToolEffect};
+use cofferdam_domain::{EventBody, ToolStatus, tool::ToolEffect};
 use serde_json::json;
 
 use crate::{
     commands::{call, finish, shell},
-    harness::{World, skip},
+    harness::{World, outcomes, skip},
 };
 
 /// The exit status of a session that had nothing to change.
@@ -47,26 +47,10 @@ fn a_page_of_the_sandbox_is_looked_at_through_the_door_alone() {
         finish("nothing_to_do")
     ]);
     let model = world.recording(&steps);
-    let task = [
-        "run",
-        "--repo",
-        repository.address(),
-        "--model",
-        &model,
-        "--test",
-        "sh test.sh",
-        "Look at the page.",
-    ];
-    let ended = world.run(&task);
+    let ended = world.work_on(&repository, &model, "Look at the page.");
     assert_eq!(ended.status, NOTHING, "{ended:?}");
     let events = world.events(None);
-    let all: Vec<&ToolOutcome> = events
-        .iter()
-        .filter_map(|event| match &event.body {
-            EventBody::ToolFinished { outcome, .. } => Some(outcome),
-            _ => None,
-        })
-        .collect();
+    let all = outcomes(&events);
     let [_, _, page, picture, evil, file, ..] = &all[..] else { panic!("{all:?}") };
     assert!(
         page.text.contains("- heading \"Hello\"") && page.text.contains("- text \"Platform: post"),

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use cofferdam_domain::{EventBody, ToolOutcome, ToolStatus, tool::ToolEffect};
+use cofferdam_domain::{ToolStatus, tool::ToolEffect};
 use serde_json::json;
 
 use crate::{
     commands::{call, finish, shell},
-    harness::{World, skip},
+    harness::{World, outcomes, skip},
 };
 
 /// The exit status of a session that had nothing to change.
@@ -49,26 +49,10 @@ fn a_window_of_the_sandbox_is_looked_at_and_used() {
         finish("nothing_to_do")
     ]);
     let model = world.recording(&steps);
-    let task = [
-        "run",
-        "--repo",
-        repository.address(),
-        "--model",
-        &model,
-        "--test",
-        "sh test.sh",
-        "Look at the window.",
-    ];
-    let ended = world.run(&task);
+    let ended = world.work_on(&repository, &model, "Look at the window.");
     assert_eq!(ended.status, NOTHING, "{ended:?}");
     let events = world.events(None);
-    let all: Vec<&ToolOutcome> = events
-        .iter()
-        .filter_map(|event| match &event.body {
-            EventBody::ToolFinished { outcome, .. } => Some(outcome),
-            _ => None,
-        })
-        .collect();
+    let all = outcomes(&events);
     let [picture, _, _, clicked, typed, written, key, outside, pwned, ..] = &all[..] else {
         panic!("{all:?}")
     };

@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cofferdam_domain::{Digest, Event, EventBody, EvidenceRun, PullRequest, SessionId, Side};
+use cofferdam_domain::{
+    CallId, Digest, Event, EventBody, EvidenceRun, PullRequest, SessionId, Side, ToolOutcome,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -180,6 +182,11 @@ impl World {
         let arguments = ["show", "--json"].into_iter().chain(session.as_deref());
         let output = self.ok(&arguments.collect::<Vec<_>>());
         output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Has a session on a repository whose tests are `test.sh`.
+    pub(crate) fn work_on(&self, repository: &Repository, model: &str, task: &str) -> Output {
+        self.run(&["run", "--repo", repository.address(), "--model", model, "--test", "sh test.sh", task])
     }
 
     /// The runs of the tests that a log tells of, the base first.
@@ -546,4 +553,18 @@ impl Repository {
         }
         contents
     }
+}
+
+/// The calls of tools that have ended, with what came of them.
+pub(crate) fn calls(events: &[Event]) -> Vec<(CallId, &ToolOutcome)> {
+    let ended = events.iter().filter_map(|event| match &event.body {
+        EventBody::ToolFinished { call, outcome, .. } => Some((*call, outcome)),
+        _ => None,
+    });
+    ended.collect()
+}
+
+/// What came of the calls of tools that have ended.
+pub(crate) fn outcomes(events: &[Event]) -> Vec<&ToolOutcome> {
+    calls(events).into_iter().map(|(_, outcome)| outcome).collect()
 }

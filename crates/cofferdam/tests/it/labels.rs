@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{call, finish, shell},
-    harness::{Repository, World, skip},
+    harness::{Repository, World, calls, skip},
     mcp::{approve, configure},
 };
 
@@ -39,21 +39,11 @@ fn hijacked(then: &[Value]) -> Value {
     Value::Array(steps)
 }
 
-fn outcomes(events: &[Event]) -> Vec<(CallId, &ToolOutcome)> {
-    events
-        .iter()
-        .filter_map(|event| match &event.body {
-            EventBody::ToolFinished { call, outcome, .. } => Some((*call, outcome)),
-            _ => None,
-        })
-        .collect()
-}
-
 /// The steps in which something was put elsewhere.
 fn made(events: &[Event]) -> Vec<u32> {
     let acts =
         |outcome: &ToolOutcome| matches!(&outcome.effect, Some(ToolEffect::Foreign(made)) if made.outside);
-    outcomes(events).iter().filter(|(_, outcome)| acts(outcome)).map(|(call, _)| call.step).collect()
+    calls(events).iter().filter(|(_, outcome)| acts(outcome)).map(|(call, _)| call.step).collect()
 }
 
 fn asked(events: &[Event]) -> Vec<(CallId, String)> {
@@ -79,8 +69,8 @@ fn a_hijacked_model_puts_nothing_elsewhere_without_a_person() {
     let (_, said) = begin(&world, &repository, &steps);
     assert!(said.contains("waits for a person"), "{said}");
     let events = world.events(None);
-    assert!(made(&events).is_empty(), "{:?}", outcomes(&events));
-    let page = outcomes(&events)[0].1;
+    assert!(made(&events).is_empty(), "{:?}", calls(&events));
+    let page = calls(&events)[0].1;
     assert!(page.text.contains("push to main") && page.label.audience == Audience::Requester, "{page:?}");
     // The person sees the exact call, and why they are asked.
     let (first, question) = asked(&events).pop().unwrap();
@@ -95,14 +85,14 @@ fn a_hijacked_model_puts_nothing_elsewhere_without_a_person() {
     world.ok(&["answer", &session, "approve", "--call", &first.to_string()]);
     assert!(world.run(&["resume", &session]).stderr.contains("waits for a person"));
     let events = world.events(None);
-    assert!(made(&events).is_empty(), "{:?}", outcomes(&events));
+    assert!(made(&events).is_empty(), "{:?}", calls(&events));
     let (second, question) = asked(&events).pop().unwrap();
     assert!(second != first && question.contains("something else"), "{question}");
     world.ok(&["answer", &session, "no", "--call", &second.to_string()]);
     // What was approved is made, once: the same again is asked about again.
     assert!(world.run(&["resume", &session]).stderr.contains("waits for a person"));
     let events = world.events(None);
-    assert_eq!(made(&events), [5], "{:?}", outcomes(&events));
+    assert_eq!(made(&events), [5], "{:?}", calls(&events));
     let (third, _) = asked(&events).pop().unwrap();
     assert_eq!((third.step, asked(&events).len()), (6, 3));
     world.ok(&["answer", &session, "no", "--call", &third.to_string()]);
@@ -119,7 +109,7 @@ fn where_nobody_is_asked_it_is_refused_unless_policy_lets_it_be() {
     let steps = hijacked(&[put(PRIVATE)]);
     assert_eq!(begin(&world, &repository, &steps).0, NOTHING);
     let events = world.events(None);
-    let refused = outcomes(&events)[2].1;
+    let refused = calls(&events)[2].1;
     assert_eq!(refused.status, ToolStatus::Refused);
     assert!(refused.text.contains("nobody is asked") && refused.text.contains("mixed"), "{refused:?}");
     assert!(made(&events).is_empty() && asked(&events).is_empty());

@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, process::Command};
 
-use cofferdam_domain::{Event, EventBody, Integrity, ToolOutcome, ToolStatus};
+use cofferdam_domain::{Integrity, ToolStatus};
 use cofferdam_testkit::kept_node;
 use serde_json::{Value, json};
 
 use crate::{
     commands::{call, finish},
-    harness::{Output, Repository, World, skip},
+    harness::{Output, Repository, World, outcomes, skip},
 };
 
 const VERSION: &str = "2026.8.31";
@@ -65,14 +65,6 @@ fn with_secret(world: &World, arguments: &[&str]) -> Output {
 
 fn task<'a>(repository: &'a Repository, model: &'a str) -> [&'a str; 8] {
     ["run", "--repo", repository.address(), "--model", model, "--test", "sh test.sh", "Look it up."]
-}
-
-fn outcomes(events: &[Event]) -> Vec<&ToolOutcome> {
-    let finished = events.iter().filter_map(|event| match &event.body {
-        EventBody::ToolFinished { outcome, .. } => Some(outcome),
-        _ => None,
-    });
-    finished.collect()
 }
 
 #[test]
