@@ -41,8 +41,9 @@ impl Sought {
     /// Whether one of these texts has it.
     pub(crate) fn is_in(&self, texts: [&str; 2]) -> bool {
         texts.into_iter().any(|text| {
-            // Most texts are: the same, only sooner.
-            let folded = if text.is_ascii() { text.to_ascii_lowercase() } else { folded(text).collect() };
+            // Most texts are plain: the same, only sooner.
+            let plain = text.is_ascii() && !text.contains('\0');
+            let folded = if plain { text.to_ascii_lowercase() } else { folded(text).collect() };
             folded.contains(&self.folded)
         })
     }
@@ -140,6 +141,12 @@ mod tests {
         assert!(!Sought::new(&"x".repeat(600)).is_nowhere());
         assert!(Sought::new("").is_everywhere() && Sought::new("\0").is_everywhere());
         assert!(Sought::new("").grams(ORG).is_empty());
+    }
+
+    #[test]
+    fn what_no_text_that_is_kept_has_parts_nothing() {
+        assert!(Sought::new("ab\0c").is_in(["A\0B\0C", ""]));
+        assert!(Sought::new("ßc").is_in(["", "S\0SC"]));
     }
 
     #[test]
