@@ -134,6 +134,7 @@ impl Watchman {
             | Refusal::CoolDown
             | Refusal::Index
             | Refusal::Digest
+            | Refusal::Mixed
             | Refusal::Limit
             | Refusal::Closed => {}
         }

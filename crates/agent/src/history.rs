@@ -8,6 +8,9 @@ use crate::{
     Agent, agent::Reopening, attempts::Choice, conversation::Conversation, routing, subagents, wording,
 };
 
+/// The rules since which a change that was taken back is not overtaken any more.
+const SINCE_QUICKER: u16 = 4;
+
 /// What the next sandbox begins with, where that is not what the one before has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restore {
@@ -148,11 +151,20 @@ impl Agent {
             self.draft.say(said);
         } else if self.phase == SessionState::Delivering {
             self.begin_work_again();
+            self.forget_who_was_quicker();
             self.draft.say(said);
         } else if instruction.is_some() {
             self.hear(said);
         } else {
             self.draft.say(said);
+        }
+    }
+
+    /// Others were quicker than a change that counts no more. Whether they are than the next one shows when that is pushed; a turn that
+    /// began before it is would begin without it. Sessions of one repository that began with earlier rules go on with such a turn.
+    fn forget_who_was_quicker(&mut self) {
+        if self.rules() >= SINCE_QUICKER || !self.beside.is_empty() {
+            self.strands_mut().for_each(|strand| strand.behind = false);
         }
     }
 

@@ -60,6 +60,13 @@ impl Agent {
         Leave { approved: self.shared_approvals(), mixture, asks: self.asks_people() }
     }
 
+    /// Why the egress door holds back what can change the world outside until a person permits it, if it does.
+    #[must_use]
+    pub fn held_back(&self) -> Option<String> {
+        let mixture = self.mixture().filter(|mixture| mixture.door && !mixture.let_be)?;
+        Some(mixture.in_words())
+    }
+
     /// Words that anybody may have written and what not everybody may see, where both have come into the session and a rule holds for that.
     #[must_use]
     pub fn mixture(&self) -> Option<Mixture> {
@@ -95,7 +102,12 @@ mod tests {
 
     fn leave(mixed: bool, asks: bool, approved: &[Digest]) -> Leave {
         let since = |what: &str| Since { at: Timestamp(1), what: what.into() };
-        let mixture = Mixture { untrusted: since("a page"), private: since("the repository"), let_be: false };
+        let mixture = Mixture {
+            untrusted: since("a page"),
+            private: since("the repository"),
+            let_be: false,
+            door: true,
+        };
         Leave { approved: Arc::new(approved.to_vec()), mixture: mixed.then_some(mixture), asks }
     }
 

@@ -78,4 +78,4 @@ pub use subagents::Assignment;
 
 /// The version of the loop's rules and words that new sessions begin with. It rises when something is said to the model otherwise than before, so
 /// that a session which began with an earlier program goes on, and is replayed, as it began.
-pub const RULES: u16 = 3;
+pub const RULES: u16 = 4;

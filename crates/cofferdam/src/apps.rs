@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use cofferdam_domain::{Secret, StoredSecretId};
+use cofferdam_domain::{OrgId, Secret, StoredSecretId, Timestamp};
 use cofferdam_forge::{Forges, Git, RemoteForge};
 use cofferdam_intake::{ForgeSettings, OpenForge};
-use cofferdam_server::sealed_as;
+use cofferdam_server::{BelongTogether, ForgeWish, sealed_as};
 use cofferdam_store::{Everything, KeptApp, Sealed, StoreError};
 use cofferdam_worker::StopSignal;
 use futures_util::StreamExt as _;
@@ -24,6 +24,8 @@ const KEY: &str = "key";
 const HOOK_SECRET: &str = "hook_secret";
 /// How often a forge is asked that does not tell by itself.
 const POLL: &str = "1m";
+/// How often one may be asked at most whose settings come from the pages: several organisations may share a server.
+const SHORTEST_POLL: Duration = Duration::from_secs(10);
 /// How long a store is left alone that does not answer.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -32,6 +34,69 @@ const PAUSE: Duration = Duration::from_secs(5);
 struct AppSecrets {
     key: String,
     hook_secret: Option<String>,
+}
+
+/// How the forge of an app is worked with other than by the defaults, as it is kept: what a table says in the same words.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppSettings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    poll: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    together: Vec<Together>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Together {
+    repository: String,
+    also: Vec<String>,
+}
+
+/// Changes what is kept of an app, where something new is said, and leaves the rest as it is.
+pub(crate) fn changed_settings(
+    app: &KeptApp,
+    poll: Option<&str>,
+    together: Option<Vec<BelongTogether>>,
+) -> Result<String, String> {
+    let AppSettings { poll: before, together: others } = kept(app).map_err(|error| error.to_string())?;
+    let known = |one: Together| BelongTogether { repository: one.repository, also: one.also };
+    kept_settings(&ForgeWish {
+        every: poll.map_or(before, |poll| Some(poll.trim().to_owned()).filter(|poll| !poll.is_empty())),
+        together: together.unwrap_or_else(|| others.into_iter().map(known).collect()),
+    })
+}
+
+fn kept(app: &KeptApp) -> serde_json::Result<AppSettings> {
+    match &*app.settings {
+        "" => Ok(AppSettings::default()),
+        settings => serde_json::from_str(settings),
+    }
+}
+
+/// Those settings, as they are to be kept; otherwise what is wrong with them.
+pub(crate) fn kept_settings(wish: &ForgeWish) -> Result<String, String> {
+    let one = |one: &BelongTogether| Together { repository: one.repository.clone(), also: one.also.clone() };
+    let wanted = AppSettings { poll: wish.every.clone(), together: wish.together.iter().map(one).collect() };
+    let text = serde_json::to_string(&wanted).map_err(|error| error.to_string())?;
+    let any = KeptApp {
+        name: "any".to_owned(),
+        org: OrgId::generate(),
+        web: "https://forge.example".to_owned(),
+        number: 1,
+        page: String::new(),
+        hears: true,
+        settings: text.clone(),
+        sealed: Vec::new(),
+        at: Timestamp(0),
+        by: String::new(),
+    };
+    let table = settings(&any, false).map_err(|error| error.to_string())?;
+    table.check().map_err(|why| why.replace("[[forge.together]]: ", ""))?;
+    if table.every().is_some_and(|every| every < SHORTEST_POLL) {
+        return Err("it is asked every 10s at most".to_owned());
+    }
+    Ok(text)
 }
 
 /// An app's secrets as they are kept.
@@ -224,10 +289,13 @@ fn settings(app: &KeptApp, hears: bool) -> serde_json::Result<ForgeSettings> {
         // Only where the operator has listed such an address can an app be made there.
         "plain_http": true,
     });
+    let AppSettings { poll, together } = kept(app)?;
     if hears {
         table["hook_secret"] = serde_json::json!({ "env": HOOK_SECRET });
-    } else {
-        table["poll"] = POLL.into();
     }
+    if let Some(poll) = poll.or_else(|| (!hears).then(|| POLL.to_owned())) {
+        table["poll"] = poll.into();
+    }
+    table["together"] = serde_json::to_value(together)?;
     serde_json::from_value(table)
 }

@@ -32,9 +32,10 @@ pub(crate) use self::sandbox::{
 };
 pub(crate) use self::service::{
     AdminCommand, AnswerArguments, AttachArguments, AuditCommand, CheckArguments, CheckpointArguments,
-    CheckpointsArguments, ExportArguments, ForgeCheckArguments, ForgeCommand, ForkArguments, LinkArguments,
-    MessageArguments, NamedSession, OrgArguments, PlanArguments, RetentionArguments, RollbackArguments,
-    SlackCheckArguments, SlackCommand, TokenArguments, UpArguments, UserArguments, VerifyArguments,
+    CheckpointsArguments, ExportArguments, ForgeCheckArguments, ForgeCommand, ForgeSetArguments,
+    ForkArguments, LinkArguments, MessageArguments, NamedSession, OrgArguments, PlanArguments,
+    RetentionArguments, RollbackArguments, SlackCheckArguments, SlackCommand, TokenArguments, UpArguments,
+    UserArguments, VerifyArguments,
 };
 pub(crate) use self::skill::{
     SkillAddArguments, SkillApproveArguments, SkillArguments, SkillCommand, SkillListArguments,

@@ -10,8 +10,11 @@ use cofferdam_forge::{
     hook::ForgeKind,
     remote::{self, AppPlan, NoApp, Site, SiteCredential, TalkError, app_manifest, app_page},
 };
-use cofferdam_intake::OpenForge;
-use cofferdam_server::{AppForm, AppSeen, AppWish, BudgetSeen, ForgeSeen, Forges, NewApp, NoNewApp, Origin};
+use cofferdam_intake::{OpenForge, TogetherSettings};
+use cofferdam_server::{
+    AppForm, AppSeen, AppWish, BelongTogether, BudgetSeen, ForgeSeen, ForgeWish, Forges, NewApp, NoNewApp,
+    Origin,
+};
 
 use crate::{
     apps::{self, KeptForge, KeptForges},
@@ -57,6 +60,7 @@ impl ForgeDesk {
             api: site.api().to_string().trim_end_matches('/').to_owned(),
             hook: hears.then(|| self.hook(site.name())),
             every: settings.poll.clone(),
+            together: settings.together.iter().map(together).collect(),
             app,
             refused: self.porter.refused(site.name()),
             budgets: budgets
@@ -165,12 +169,20 @@ impl Forges for ForgeDesk {
         Ok(NewApp { number: made.id, page: made.page.to_string(), secrets })
     }
 
+    fn settings(&self, wish: &ForgeWish) -> Result<String, String> {
+        apps::kept_settings(wish)
+    }
+
     async fn look_again(&self) {
         if let Err(error) = self.kept.look().await {
             // It is heard of besides.
             tracing::warn!(%error, "the apps of forges cannot be read");
         }
     }
+}
+
+fn together(table: &TogetherSettings) -> BelongTogether {
+    BelongTogether { repository: table.repository.clone(), also: table.also.clone() }
 }
 
 /// The address of a forge, written in the one way in which it is compared.

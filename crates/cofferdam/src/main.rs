@@ -123,6 +123,7 @@ async fn run(arguments: Arguments) -> Result<Exit> {
         Command::Schedule(ScheduleCommand::List(arguments)) => commands::schedule::list(&app, arguments),
         Command::Sandbox(command) => commands::sandbox::sandbox(&app, command).await,
         Command::Forge(ForgeCommand::Check(arguments)) => commands::forge::check(&app, arguments).await,
+        Command::Forge(ForgeCommand::Set(arguments)) => commands::forge::set(&app, arguments).await,
         Command::Slack(SlackCommand::Check(arguments)) => commands::slack::check(&app, arguments).await,
         Command::Playbook(command) => Box::pin(commands::playbook::playbook(&app, command)).await,
         Command::Skill(command) => Box::pin(commands::skill::skill(&app, command)).await,

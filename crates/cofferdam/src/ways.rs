@@ -31,6 +31,8 @@ pub(crate) struct Ways {
     model: Option<String>,
     /// Where repositories may be.
     repositories: Vec<String>,
+    /// Which of them may be worked on beside those that more people may read.
+    beside_public: Vec<String>,
     configured: Open,
     kept: Arc<KeptForges>,
     porter: Arc<Porter>,
@@ -61,7 +63,9 @@ impl Ways {
         for forge in app.open_forges()? {
             let place = place(&**store, &forge).await?;
             let way = forge.way(store.clone(), place, model.clone(), &environment)?;
-            configured.add(place.org, forge, Arc::new(way.within(&app.config.server.repositories)));
+            let way = way.within(&app.config.server.repositories);
+            let way = way.beside_public(&app.config.repositories.beside_public);
+            configured.add(place.org, forge, Arc::new(way));
         }
         let hooks = HookSettings::hooks(&app.config.hooks, &environment)?;
         for (hook, table) in hooks.into_iter().zip(&app.config.hooks) {
@@ -89,9 +93,15 @@ impl Ways {
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             bail!("two tables are named {:?}: what is posted to /hooks/ needs a name of its own", twice[0]);
         }
-        let repositories = app.config.server.repositories.clone();
-        let ways =
-            Self { store: store.clone(), model, repositories, configured, kept, porter: Arc::default() };
+        let ways = Self {
+            store: store.clone(),
+            model,
+            repositories: app.config.server.repositories.clone(),
+            beside_public: app.config.repositories.beside_public.clone(),
+            configured,
+            kept,
+            porter: Arc::default(),
+        };
         let now = ways.kept.now().borrow().clone();
         ways.with(&now).await;
         Ok(ways)
@@ -120,7 +130,8 @@ impl Ways {
         let place = place(&*self.store, forge).await?;
         let read = |name: &str| kept.secret(name);
         let way = forge.way(self.store.clone(), place, self.model.clone(), &read)?;
-        Ok(Some((forge.clone(), Arc::new(way.within(&self.repositories)))))
+        let way = way.within(&self.repositories).beside_public(&self.beside_public);
+        Ok(Some((forge.clone(), Arc::new(way))))
     }
 
     /// Takes what is posted.

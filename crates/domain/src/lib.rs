@@ -42,6 +42,7 @@ pub mod origin;
 pub mod part;
 pub mod policy;
 pub mod pull_request;
+pub mod quotation;
 pub mod quote;
 pub mod readings;
 pub mod schema;

@@ -26,6 +26,8 @@ const LONGEST_NAME: usize = 80;
 const SINCE_RULES: u16 = 2;
 /// The first version by which what tests were answered counts for what a fresh look says of them.
 const SINCE_TESTS_COUNT: u16 = 3;
+/// The first version by which the egress door asks a person too, and not only calls of other programs' tools.
+const SINCE_DOOR: u16 = 4;
 
 /// When something came into a session for the first time, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +47,20 @@ pub struct Mixture {
     pub private: Since,
     /// Whether policy says that nobody need decide for that reason.
     pub let_be: bool,
+    /// Whether the egress door holds back what can change the world outside, until a person permits it.
+    pub door: bool,
 }
 
 impl Mixture {
     /// What follows, for people.
     #[must_use]
     pub const fn consequence(&self) -> &'static str {
-        if self.let_be {
-            "policy lets tools act on the world outside all the same"
-        } else {
-            "a person decides about each call that acts on the world outside"
+        match (self.let_be, self.door) {
+            (true, _) => "policy lets tools act on the world outside all the same",
+            (false, false) => "a person decides about each call that acts on the world outside",
+            (false, true) => {
+                "a person decides about each call that acts on the world outside, and about access by which a program could"
+            }
         }
     }
 
@@ -105,6 +111,8 @@ pub struct Holdings {
     tests_answered: bool,
     /// Whether that counts.
     tests_count: bool,
+    /// Whether the door minds what has come together.
+    door_minds: bool,
     minds: Minds,
 }
 
@@ -155,7 +163,7 @@ impl Holdings {
     pub fn mixture(&self) -> Option<Mixture> {
         let Minds::Yes(mixed) = self.minds else { return None };
         let (untrusted, private) = (self.untrusted.clone()?, self.private()?);
-        Some(Mixture { untrusted, private, let_be: mixed == Mixed::Allow })
+        Some(Mixture { untrusted, private, let_be: mixed == Mixed::Allow, door: self.door_minds })
     }
 
     /// The first of what anybody may have written, if anything of that kind was read.
@@ -214,6 +222,7 @@ impl Holdings {
     fn fix(&mut self, fixed: &Fixed) {
         self.minds = if fixed.rules < SINCE_RULES { Minds::No } else { Minds::Yes(fixed.policy.mixed) };
         self.tests_count = fixed.rules >= SINCE_TESTS_COUNT;
+        self.door_minds = fixed.rules >= SINCE_DOOR;
         let inward = fixed.policy.egress.rules.iter().filter(|rule| leads_inward(rule));
         Arc::make_mut(&mut self.inward).extend(inward.map(|rule| rule.name.clone()));
     }

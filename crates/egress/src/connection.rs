@@ -337,10 +337,11 @@ impl Newcomer {
         let mut outside = Metered::new(outside, door.upstream.meter.clone());
         let still = async {
             loop {
-                door.grants.changed().await;
+                let changed = door.grants.changed();
                 if !matches!(door.rules().connection(&host, port), Connection::PassThrough { .. }) {
                     return;
                 }
+                changed.await;
             }
         };
         tokio::select! {

@@ -21,10 +21,10 @@ use crate::{
     authority::{Leaves, Trust},
     connection::{self, Arrival},
     credential::Credentials,
-    decide::Denied,
+    decide::{Decision, Denied},
     error::EgressError,
     grants::Grants,
-    http::Packages,
+    http::{Packages, Wanted},
     ledger::Ledger,
     listeners::{Capture, Listeners},
     meter::Meter,
@@ -80,6 +80,18 @@ impl Shared {
     /// The rules at this moment.
     pub(crate) fn rules(&self) -> Rules {
         self.grants.rules()
+    }
+
+    /// Whether a request that was let out once, and is not over, still may: what it could change may be held back by now.
+    pub(crate) fn still_permits(&self, wanted: &Wanted) -> Result<(), Denied> {
+        let rules = self.rules();
+        if rules.why_held().is_none() {
+            return Ok(());
+        }
+        match rules.request(&wanted.as_request()) {
+            Decision::Refuse(denied) if denied.code == Refusal::Mixed => Err(denied),
+            Decision::Allow(_) | Decision::Refuse(_) => Ok(()),
+        }
     }
 
     /// Whether anything may pass at all.
@@ -180,6 +192,12 @@ impl Door {
     /// When the rule could not be in a policy.
     pub fn grant(&self, rule: EgressRule, until: Option<Timestamp>) -> Result<(), PolicyProblem> {
         self.0.grants.grant(rule, until)
+    }
+
+    /// Holds back for this reason what could change something outside, until a person grants it; or lets the rules alone decide. What is under way
+    /// is held to it too.
+    pub fn hold_back(&self, why: Option<&str>) {
+        self.0.grants.hold_back(why);
     }
 
     /// Says which tool calls run now in a sandbox, for the log.

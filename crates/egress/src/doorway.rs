@@ -105,7 +105,8 @@ impl Doorway {
             ),
             cache: self.options.cache.clone(),
         };
-        let rules = Rules::new(policy, registries, names)?;
+        let writing = credentials.writing().map(str::to_owned).collect();
+        let rules = Rules::new(policy, registries, names)?.with_writing(writing);
         Door::new(Parts {
             rules,
             packages,

@@ -54,20 +54,33 @@ impl Grants {
         Ok(())
     }
 
-    /// Returns when the rules may have changed.
-    pub(crate) async fn changed(&self) {
+    /// Holds back for this reason what can change something outside, until a person grants it; or does so no more.
+    pub(crate) fn hold_back(&self, why: Option<&str>) {
+        let mut state = self.lock();
+        if state.rules.why_held() == why {
+            return;
+        }
+        state.rules = state.rules.held_back(why);
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Returns when the rules may have changed since this was called.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + use<> {
         let mut changed = self.changed.subscribe();
         let end = self.lock().next_end();
-        let ended = async {
-            match end {
-                Some(end) => tokio::time::sleep(Duration::from_millis(end.millis_since(now()) + 1)).await,
-                None => std::future::pending().await,
+        async move {
+            let ended = async {
+                match end {
+                    Some(end) => tokio::time::sleep(Duration::from_millis(end.millis_since(now()) + 1)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // Where the door is gone, so are its rules.
+                _ = changed.changed() => {}
+                () = ended => {}
             }
-        };
-        tokio::select! {
-            // The sender is ours: it cannot be gone.
-            _ = changed.changed() => {}
-            () = ended => {}
         }
     }
 

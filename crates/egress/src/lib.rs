@@ -30,6 +30,7 @@ mod explain;
 mod fetch;
 mod grants;
 mod hello;
+mod hold;
 mod http;
 mod ledger;
 mod listeners;

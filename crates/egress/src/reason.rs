@@ -37,6 +37,17 @@ pub(crate) fn no_connection(host: &HostName, port: u16, about: &[&EgressRule]) -
     format!("a connection to {host}:{port} is not permitted: {}", reachable(host, about))
 }
 
+/// Why a request is refused that a rule permits.
+pub(crate) fn held_back(request: &Request<'_>, rule: &EgressRule, asks: bool, why: &str) -> String {
+    let tried = cut(&request.to_string());
+    let person = if asks {
+        "a person has to permit it too"
+    } else {
+        "nobody is asked here (an operator changes that with `access = \"ask\"`, or with `mixed = \"allow\"`)"
+    };
+    format!("{tried} could change something outside by the rule {:?}, and {person}: {why}", rule.name)
+}
+
 /// Why a request to a registry is refused.
 pub(crate) fn not_reading(request: &Request<'_>, kind: RegistryKind) -> String {
     let tried = cut(&request.to_string());

@@ -17,6 +17,7 @@ use cofferdam_domain::egress::{
 
 use crate::{
     decide::{Allowed, Body, Connection, Decision, Denied, Miss, Request},
+    hold::Hold,
     problem::{PolicyProblem, of_grant, problems},
     reason,
     registry::{Reading, Registry},
@@ -30,6 +31,7 @@ pub struct Rules {
     registries: Arc<HashMap<HostName, Vec<Place>>>,
     credentials: Arc<BTreeSet<String>>,
     access: AccessPolicy,
+    hold: Hold,
 }
 
 /// A registry's place, with the name that readings from it have in the log.
@@ -98,6 +100,7 @@ impl Rules {
             registries: Arc::new(by_host),
             credentials: Arc::new(credentials),
             access: policy.access,
+            hold: Hold::default(),
         })
     }
 
@@ -113,6 +116,25 @@ impl Rules {
         }
     }
 
+    /// The same rules, which know with which credentials something can be changed.
+    #[must_use]
+    pub fn with_writing(self, credentials: BTreeSet<String>) -> Self {
+        let hold = self.hold.with_writing(credentials);
+        Self { hold, ..self }
+    }
+
+    /// The same rules, of which those that let something be changed outside do so only together with what a person has granted, for this reason;
+    /// or all by themselves.
+    #[must_use]
+    pub fn held_back(&self, why: Option<&str>) -> Self {
+        Self { hold: self.hold.because(why), ..self.clone() }
+    }
+
+    /// Why rules are held back, if they are.
+    pub(crate) fn why_held(&self) -> Option<&str> {
+        self.hold.why()
+    }
+
     /// Whether a name may be answered: whether anything might be permitted there.
     #[must_use]
     pub fn knows(&self, host: &HostName) -> bool {
@@ -126,7 +148,8 @@ impl Rules {
             return Connection::Inspect;
         }
         match self.about(host).find(|(rule, _)| rule.port() == port) {
-            Some((rule, _)) if rule.inspection == Inspection::PassThrough => {
+            // Where that is held back, it is seen what is wanted, request by request.
+            Some((rule, _)) if rule.inspection == Inspection::PassThrough && self.hold.why().is_none() => {
                 Connection::PassThrough { rule: Arc::clone(rule) }
             }
             Some(_) => Connection::Inspect,
@@ -157,14 +180,38 @@ impl Rules {
             let reason = reason::no_rule_reads(request, registry.kind);
             return Decision::Refuse(Denied { code: Refusal::Registry, reason, ask: None });
         }
-        let mut missed = Vec::new();
-        for (rule, name) in self.about(request.host) {
+        let (mut missed, mut held) = (Vec::new(), None);
+        for (rule, name) in self.policy.about(request.host) {
             match request.fits(rule) {
-                Ok(()) => return Decision::Allow(allow(rule, name)),
+                Ok(()) => match self.hold.of(rule, request) {
+                    None => return Decision::Allow(allow(rule, name)),
+                    Some(why) => held = held.or(Some((&**rule, why))),
+                },
+                Err(miss) => {
+                    let why = self.hold.why().filter(|_| miss == Miss::PassThrough);
+                    held = held.or_else(|| Some((&**rule, why?)));
+                    missed.push((miss, &**rule));
+                }
+            }
+        }
+        for (rule, name) in self.granted.about(request.host) {
+            match request.fits(rule) {
+                Ok(()) => return Decision::Allow(together(rule, name, held.map(|(rule, _)| rule))),
                 Err(miss) => missed.push((miss, &**rule)),
             }
         }
-        Decision::Refuse(self.deny(request, &missed))
+        Decision::Refuse(match held {
+            Some((rule, why)) => self.deny_held(request, rule, why),
+            None => self.deny(request, &missed),
+        })
+    }
+
+    /// A rule permits it, and nobody has granted it beside that.
+    fn deny_held(&self, request: &Request<'_>, rule: &EgressRule, why: &str) -> Denied {
+        let asks = self.access == AccessPolicy::Ask && !request.upgrade;
+        let ask = asks.then(|| request.narrowest(rule.addresses.clone())).flatten();
+        let reason = reason::held_back(request, rule, ask.is_some(), why);
+        Denied { code: Refusal::Mixed, reason, ask: ask.map(Box::new) }
     }
 
     /// The rules about a host: the policy's, then what was granted.
@@ -246,6 +293,20 @@ fn allow(rule: &EgressRule, name: &Arc<str>) -> Allowed {
         body_limit: rule.body_limit.0,
         credential: rule.credential.clone(),
         reading: None,
+    }
+}
+
+/// What a person has granted. Where a rule of the policy permits it as well, that says where the host is and which credential is added.
+fn together(granted: &EgressRule, name: &Arc<str>, held: Option<&EgressRule>) -> Allowed {
+    let allowed = allow(granted, name);
+    match held.filter(|rule| rule.inspection == Inspection::Full) {
+        None => allowed,
+        Some(rule) => Allowed {
+            body_limit: rule.body_limit.0.min(allowed.body_limit),
+            addresses: rule.addresses.clone(),
+            credential: rule.credential.clone(),
+            ..allowed
+        },
     }
 }
 

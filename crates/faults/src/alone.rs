@@ -1,23 +1,14 @@
 //! A service that is one process with its store in a directory, on a disk that can be filled up.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fastrand::Rng;
-use rustix::{
-    mount::{MountFlags, UnmountFlags, mount, unmount},
-    process::getuid,
-};
 
 use crate::{
     Options, Report,
     client::Client,
+    disk::Disk,
     fault::Fault,
     program::Program,
     service::{NOTICES_WITHIN, PRESENT, kill_inside},
@@ -27,14 +18,7 @@ use crate::{
 };
 
 const DATA: &str = "data";
-/// The size of the disk.
-const DISK: &std::ffi::CStr = c"size=256m,mode=0755";
-/// The file that fills it.
-const FILLER: &str = "filler";
 const ENDS_WITHIN: Duration = Duration::from_secs(100);
-const BLOCK: usize = 1 << 20;
-/// Without a disk that can be full.
-const WITHOUT_DISK: [Fault; 4] = [Fault::KillServer, Fault::KillHand, Fault::KillZygote, Fault::Drain];
 
 /// Puts a service that is one process to the test; `None`, loudly, where this host cannot.
 ///
@@ -59,7 +43,6 @@ struct Alone {
 impl Alone {
     fn make(world: World) -> Result<Self> {
         let configuration = world.configuration("one", "")?;
-        fs::create_dir_all(world.path(DATA))?;
         let disk = Disk::make(world.path(DATA))?;
         // Commands see the same store.
         std::os::unix::fs::symlink(world.path(DATA), world.path("commands"))?;
@@ -82,7 +65,7 @@ impl Site for Alone {
     }
 
     fn faults(&self) -> &'static [Fault] {
-        if self.disk.is_some() { &Fault::OF_ONE } else { &WITHOUT_DISK }
+        if self.disk.is_some() { &Fault::OF_ONE } else { Fault::without_disk(&Fault::OF_ONE) }
     }
 
     fn data(&self) -> Vec<&'static str> {
@@ -100,6 +83,10 @@ impl Site for Alone {
                 self.up.take().context("it does not run")?.kill()?;
                 thread::sleep(time);
                 self.start()
+            }
+            Fault::FreezeServer => {
+                // Nobody else takes its sessions: it has to go on with them though it was silent for too long.
+                self.up.as_ref().context("it does not run")?.freeze(time)
             }
             Fault::KillHand | Fault::KillZygote => {
                 let up = self.up.as_ref().context("it does not run")?.id();
@@ -127,6 +114,7 @@ impl Site for Alone {
             }
             Fault::KillWorker
             | Fault::KillDatabase
+            | Fault::FreezeDatabase
             | Fault::StopDatabase
             | Fault::CutNetwork
             | Fault::SlowNetwork
@@ -169,48 +157,5 @@ impl Drop for Alone {
         if self.up.take().is_some() {
             say(&crate::program::last_words(&self.world.path("up.log")));
         }
-    }
-}
-
-/// A small disk at a place: memory, as that can be had without a device.
-#[derive(Debug)]
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None`, loudly, where none can be mounted.
-    fn make(place: PathBuf) -> Result<Option<Self>> {
-        if !getuid().is_root() {
-            say("SKIPPED: a full disk takes root, to mount a small one");
-            return Ok(None);
-        }
-        mount("tmpfs", &place, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, DISK)
-            .context("mount a small disk")?;
-        Ok(Some(Self(place)))
-    }
-
-    /// Fills it, to the last byte.
-    fn fill(&self) -> Result<()> {
-        let mut file = File::create(self.0.join(FILLER))?;
-        let mut size = BLOCK;
-        while size > 0 {
-            match file.write(&vec![0; size]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => size /= 2,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        fs::remove_file(self.0.join(FILLER))?;
-        Ok(())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Whoever still uses it keeps it for as long as that.
-        unmount(&self.0, UnmountFlags::DETACH).ok();
     }
 }

@@ -12,6 +12,8 @@ pub(crate) const PATIENCE: u32 = 4;
 pub(crate) enum Fault {
     /// The server, or the one process that is everything, is killed.
     KillServer,
+    /// The same is frozen for longer than a worker may be silent, and woken.
+    FreezeServer,
     /// A worker is killed.
     KillWorker,
     /// Process 1 of a sandbox is killed.
@@ -20,6 +22,8 @@ pub(crate) enum Fault {
     KillZygote,
     /// The database is killed, all its processes at once.
     KillDatabase,
+    /// The database is frozen, all its processes at once, for longer than a worker may be silent, and woken.
+    FreezeDatabase,
     /// The database is shut down for some seconds.
     StopDatabase,
     /// Nothing passes between a worker and the database for longer than the worker may be silent.
@@ -30,36 +34,49 @@ pub(crate) enum Fault {
     FreezeWorker,
     /// A worker is asked to end, and has to hand its sessions over.
     Drain,
-    /// The disk is full for some seconds.
+    /// The disk of what is one process, or of the workers, is full for some seconds.
     FillDisk,
 }
 
 impl Fault {
     /// What is done to a service of many processes around one database.
-    pub(crate) const OF_SERVICE: [Self; 10] = [
+    pub(crate) const OF_SERVICE: [Self; 13] = [
         Self::KillServer,
+        Self::FreezeServer,
         Self::KillWorker,
         Self::KillHand,
         Self::KillZygote,
         Self::KillDatabase,
+        Self::FreezeDatabase,
         Self::StopDatabase,
         Self::CutNetwork,
         Self::SlowNetwork,
         Self::FreezeWorker,
         Self::Drain,
+        Self::FillDisk,
     ];
     /// What is done to a service that is one process with its store in a directory.
-    pub(crate) const OF_ONE: [Self; 5] =
-        [Self::KillServer, Self::KillHand, Self::KillZygote, Self::FillDisk, Self::Drain];
+    pub(crate) const OF_ONE: [Self; 6] =
+        [Self::KillServer, Self::FreezeServer, Self::KillHand, Self::KillZygote, Self::Drain, Self::FillDisk];
+
+    /// The same where there is no disk that can be full, which is the last of them.
+    pub(crate) const fn without_disk(all: &'static [Self]) -> &'static [Self] {
+        match all {
+            [others @ .., Self::FillDisk] => others,
+            all => all,
+        }
+    }
 
     /// Whether a session that is worked on may count it as one worker more that it was lost with.
     pub(crate) const fn costs_workers(self) -> bool {
         match self {
             Self::KillServer
+            | Self::FreezeServer
             | Self::KillWorker
             | Self::KillHand
             | Self::KillZygote
             | Self::KillDatabase
+            | Self::FreezeDatabase
             | Self::StopDatabase
             | Self::CutNetwork
             | Self::SlowNetwork
@@ -75,7 +92,9 @@ impl Fault {
         let millis = match self {
             Self::KillServer | Self::KillWorker | Self::KillDatabase => dice.u64(0..1_500),
             Self::StopDatabase | Self::FillDisk => dice.u64(2_000..4_000),
-            Self::CutNetwork | Self::FreezeWorker => patience + dice.u64(1_000..3_000),
+            Self::CutNetwork | Self::FreezeServer | Self::FreezeWorker => patience + dice.u64(1_000..3_000),
+            // Sometimes for longer than anybody waits for a connection.
+            Self::FreezeDatabase => patience + dice.u64(1_000..8_000),
             Self::SlowNetwork => dice.u64(3_000..6_000),
             Self::KillHand | Self::KillZygote | Self::Drain => 0,
         };
@@ -87,10 +106,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::KillServer => "server killed",
+            Self::FreezeServer => "server frozen",
             Self::KillWorker => "worker killed",
             Self::KillHand => "process 1 of a sandbox killed",
             Self::KillZygote => "zygote killed",
             Self::KillDatabase => "database killed",
+            Self::FreezeDatabase => "database frozen",
             Self::StopDatabase => "database away",
             Self::CutNetwork => "network cut",
             Self::SlowNetwork => "network slow",

@@ -17,6 +17,7 @@ mod alone;
 mod books;
 mod checks;
 mod client;
+mod disk;
 mod fault;
 mod machine;
 mod passage;

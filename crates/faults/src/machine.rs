@@ -2,8 +2,9 @@
 //! work here too.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use crate::{
-    program::{all, descendants, is_first, is_hand},
+    program::{all, command, descendants, is_first, is_hand},
     world::World,
 };
 
@@ -25,8 +26,8 @@ const DEEPEST: usize = 8;
 /// What was seen while the service worked.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
-    /// Network namespaces of sandboxes.
-    networks: BTreeSet<PathBuf>,
+    /// Network namespaces of sandboxes. They are held: the number of one that is gone is soon another's, which need not be ours.
+    networks: BTreeMap<u64, File>,
 }
 
 impl Census {
@@ -35,7 +36,10 @@ impl Census {
         let seen = descendants(std::process::id().cast_signed());
         // The process that makes sandboxes is where its worker is.
         let inside = seen.into_iter().filter(|process| is_hand(*process) && is_first(*process));
-        self.networks.extend(inside.filter_map(network));
+        self.networks.extend(inside.filter_map(|process| {
+            let file = File::open(network(process)).ok()?;
+            Some((file.metadata().ok()?.ino(), file))
+        }));
     }
 
     /// That nothing is left of what these processes of the product have made.
@@ -67,9 +71,9 @@ impl Census {
             let mounts = String::from_utf8_lossy(&read("mountinfo")).into_owned();
             let strange =
                 mounts.lines().any(|line| line.contains(&place) && !own.lines().any(|ours| ours == line));
-            if strange || network(process).is_some_and(|network| self.networks.contains(&network)) {
-                let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-                left.push(format!("process {process} {command}"));
+            let number = fs::metadata(network(process)).map(|network| network.ino());
+            if strange || number.is_ok_and(|number| self.networks.contains_key(&number)) {
+                left.push(format!("process {process} {}, {}", command(process), standing(process)));
             }
         }
         left.extend(groups(Path::new("/sys/fs/cgroup"), processes, 0));
@@ -77,8 +81,18 @@ impl Census {
     }
 }
 
-fn network(process: i32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{process}/ns/net")).ok()
+fn network(process: i32) -> PathBuf {
+    format!("/proc/{process}/ns/net").into()
+}
+
+/// Whose a process is, and what it does, as far as the kernel tells.
+fn standing(process: i32) -> String {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
+    let status = read("status");
+    let lines =
+        status.lines().filter(|line| ["State:", "PPid:", "NSpid:"].iter().any(|name| line.starts_with(name)));
+    let lines: Vec<String> = lines.map(|line| line.replace('\t', " ")).collect();
+    format!("{}, waits in {:?}", lines.join(", "), read("wchan"))
 }
 
 /// The control groups of these processes' workers.

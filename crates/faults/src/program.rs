@@ -87,6 +87,13 @@ impl Program {
         Ok(())
     }
 
+    /// Freezes it for a time.
+    pub(crate) fn freeze(&self, time: Duration) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        thread::sleep(time);
+        self.signal(Signal::CONT)
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn end(mut self, patience: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
@@ -176,6 +183,12 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
         next += 1;
     }
     found.split_off(1)
+}
+
+/// What a process calls itself.
+pub(crate) fn command(process: i32) -> String {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned()
 }
 
 /// The numbers of all processes.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cofferdam_testkit::Postgres;
 use fastrand::Rng;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -15,9 +15,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::{
     Options, Report,
     client::Client,
+    disk::Disk,
     fault::Fault,
     passage::{Passage, State},
-    program::{Program, descendants, ends, is_first, is_hand, kill_descendant},
+    program::{Program, command, descendants, ends, is_first, is_hand, kill_descendant},
     site::{Site, say},
     wave::waves,
     world::{World, below, succeeded},
@@ -31,8 +32,8 @@ pub(crate) const NOTICES_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) const PRESENT: &str = "the worker is present";
 /// How long the next sandbox may take to come.
 const SANDBOX_WITHIN: Duration = Duration::from_secs(20);
-/// How long the database may take to end.
-const DATABASE_ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// How long the database may take to end: it writes down all that it has in memory, on a disk that others use too.
+const DATABASE_ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// The workers' data directory: they are on one machine.
 const DATA: &str = "machine";
 /// How many workers there are.
@@ -50,7 +51,6 @@ pub fn service(options: &Options) -> Result<Option<Report>> {
 }
 
 struct Service {
-    world: World,
     database: Postgres,
     passage: Passage,
     client: Client,
@@ -61,10 +61,15 @@ struct Service {
     near: PathBuf,
     /// With which the first worker does.
     far: PathBuf,
+    /// The workers' machine's.
+    disk: Option<Disk>,
+    // Last: what is in it is removed when nothing uses it any more.
+    world: World,
 }
 
 impl Service {
     fn make(world: World, database: Postgres) -> Result<Self> {
+        let disk = Disk::make(world.path(DATA))?;
         let url = database.database();
         let store = |url: &str| format!("[store]\nurl = {url:?}\n");
         let near = world.configuration("near", &store(&url))?;
@@ -79,7 +84,7 @@ impl Service {
             .output()?;
         let client = Client::new(succeeded("admin token", token)?.trim().to_owned());
         let (server, workers, processes) = (None, [None, None], Vec::new());
-        Ok(Self { world, database, passage, client, server, workers, processes, near, far })
+        Ok(Self { database, passage, client, server, workers, processes, near, far, disk, world })
     }
 
     fn start_server(&mut self) -> Result<()> {
@@ -137,16 +142,32 @@ impl Service {
         let server = Pid::from_raw(self.database.process()).context("no database")?;
         let handle = pidfd_open(server, PidfdFlags::empty())?;
         pidfd_send_signal(&handle, Signal::INT)?;
-        ensure!(ends(&handle, DATABASE_ENDS_WITHIN)?, "the database does not end");
+        let left =
+            || descendants(self.database.process()).into_iter().map(command).collect::<Vec<_>>().join("; ");
+        ensure!(ends(&handle, DATABASE_ENDS_WITHIN)?, "the database does not end: {}", left());
         Ok(())
     }
 
-    fn freeze(&mut self, number: usize, time: Duration) -> Result<()> {
-        let worker = self.running(number)?;
-        worker.signal(Signal::STOP)?;
+    /// Freezes the database with all its processes for a time: whoever asks it something has no answer, and no error either.
+    fn freeze_database(&self, time: Duration) -> Result<()> {
+        let server = self.database.process();
+        // First the one that makes the others.
+        let mut handles = Vec::new();
+        for process in std::iter::once(server).chain(descendants(server)) {
+            // Some end at any time.
+            let Some(Ok(handle)) = Pid::from_raw(process).map(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            else {
+                continue;
+            };
+            if pidfd_send_signal(&handle, Signal::STOP).is_ok() {
+                handles.push(handle);
+            }
+        }
         thread::sleep(time);
-        // If others have taken its place meanwhile, whatever it still does is refused: the log tells.
-        worker.signal(Signal::CONT)
+        for handle in handles {
+            pidfd_send_signal(&handle, Signal::CONT).context("wake the database")?;
+        }
+        Ok(())
     }
 }
 
@@ -160,7 +181,7 @@ impl Site for Service {
     }
 
     fn faults(&self) -> &'static [Fault] {
-        &Fault::OF_SERVICE
+        if self.disk.is_some() { &Fault::OF_SERVICE } else { Fault::without_disk(&Fault::OF_SERVICE) }
     }
 
     fn data(&self) -> Vec<&'static str> {
@@ -179,6 +200,7 @@ impl Site for Service {
                 thread::sleep(time);
                 self.start_server()
             }
+            Fault::FreezeServer => self.server.as_ref().context("no server")?.freeze(time),
             Fault::KillWorker => {
                 self.worker(number)?.take().context("no worker")?.kill()?;
                 thread::sleep(time);
@@ -194,6 +216,7 @@ impl Site for Service {
                 self.database.again();
                 Ok(())
             }
+            Fault::FreezeDatabase => self.freeze_database(time),
             Fault::StopDatabase => {
                 self.stop_database()?;
                 thread::sleep(time);
@@ -205,14 +228,27 @@ impl Site for Service {
                 thread::sleep(time);
                 self.passage.set(State::Open)
             }
-            Fault::FreezeWorker => self.freeze(number, time),
+            // If others have taken its place meanwhile, whatever it still does is refused: the log tells.
+            Fault::FreezeWorker => self.running(number)?.freeze(time),
             Fault::Drain => {
                 let worker = self.worker(number)?.take().context("no worker")?;
                 let status = worker.end(HANDS_OVER_WITHIN)?;
                 ensure!(status.success(), "a worker that was asked to end: {status}");
                 self.start_worker(number)
             }
-            Fault::FillDisk => bail!("the disk of a database is not ours"),
+            Fault::FillDisk => {
+                let disk = self.disk.as_ref().context("there is no such disk")?;
+                disk.fill()?;
+                thread::sleep(time);
+                disk.empty()?;
+                for worker in self.workers.iter().flatten() {
+                    ensure!(
+                        !worker.ends_within(Duration::ZERO)?,
+                        "a worker has ended because the disk was full"
+                    );
+                }
+                Ok(())
+            }
         }
     }
 

@@ -137,6 +137,8 @@ pub struct Contents {
     key: String,
     shelf: LfsShelf,
     rules: LfsRules,
+    /// Bytes of all that is brought at once.
+    most: u64,
 }
 
 /// What became of contents that were wanted.
@@ -173,7 +175,15 @@ impl Contents {
             key: holder.0.to_owned(),
             shelf: LfsShelf::new(holder.1.join("lfs")),
             rules: rules.clone(),
+            most: rules.all,
         }
+    }
+
+    /// The same where no more than so many bytes are brought at once: what a session has of others counts as well.
+    #[must_use]
+    pub fn within(self, most: u64) -> Self {
+        let most = self.most.min(most);
+        Self { most, ..self }
     }
 
     /// Names whose they are: the organisation's own where they are read with its credential.
@@ -252,7 +262,8 @@ impl Contents {
                 pointer.size
             ));
         }
-        (sum > *all).then(|| format!("together they have more bytes than [repositories.lfs] `all`, {all}"))
+        (sum > self.most)
+            .then(|| format!("together they have more bytes than [repositories.lfs] `all`, {all}"))
     }
 
     /// Only one process at a time brings or keeps what is a repository's.

@@ -330,9 +330,8 @@ impl Mirror {
     /// Whether whoever reaches its forge may read it, while another one of that forge is for some of them only: what is in that one could get where
     /// all of them read it.
     #[must_use]
-    pub fn is_shared_more_than(&self, other: &Self) -> bool {
-        let shared = |mirror: &Self| mirror.access.as_ref().is_some_and(Access::is_shared);
-        shared(self) && other.access.is_some() && !shared(other)
+    pub fn is_shared_more_than(&self, other: Option<&Access>) -> bool {
+        self.access.as_ref().is_some_and(Access::is_shared) && other.is_some_and(|other| !other.is_shared())
     }
 
     /// Whether the source has only the recent part of its history.

@@ -37,17 +37,23 @@ pub fn collect_script(base: &ObjectId, workspace: &str, bundle: &str, cones: &[S
 }
 
 /// The command that checks the seed of a submodule out at `path` of the repository `within`, if that has the submodule there at this commit;
-/// otherwise nothing is done. Both are paths inside the sandbox. What Git LFS keeps of it stays pointers.
+/// otherwise nothing is done. All are paths inside the sandbox; `contents` is where what Git LFS keeps of it lies, or nothing where that stays
+/// pointers.
 #[must_use]
-pub fn submodule_script(seed: &str, within: &str, path: &str, commit: &ObjectId) -> Vec<String> {
-    command(SUBMODULE, &["submodule", within, path, commit.as_str(), seed, LFS, CHECKOUT])
+pub fn submodule_script(
+    (seed, contents): (&str, &str),
+    within: &str,
+    path: &str,
+    commit: &ObjectId,
+) -> Vec<String> {
+    command(SUBMODULE, &["submodule", within, path, commit.as_str(), seed, contents, LFS, CHECKOUT])
 }
 
 /// The command that finds out in which of these submodules of `workspace` the files are not as their commits have them. What it prints is for
 /// [`changed_submodules`].
 #[must_use]
 pub fn submodules_script(workspace: &str, paths: &[&str]) -> Vec<String> {
-    let mut command = command(SUBMODULES, &["submodules", workspace]);
+    let mut command = command(SUBMODULES, &["submodules", workspace, LFS]);
     command.extend(paths.iter().map(|path| (*path).to_owned()));
     command
 }

@@ -10,8 +10,6 @@ use cofferdam_store::{Everything, StoreError};
 
 use crate::{Place, begin};
 
-/// The organisation that every store has.
-pub(crate) const ORGANISATION: &str = "local";
 /// The longest name of a way in.
 const LONGEST_NAME: usize = 64;
 
@@ -62,6 +60,20 @@ pub(crate) enum NotBegun {
 }
 
 impl Job {
+    /// What a table says of it: where, from which ref and beside what; with which model and policy.
+    pub(crate) fn on(
+        (repository, base, also): (&str, Option<&str>, &[String]),
+        (model, policy): (Option<&str>, Option<&str>),
+    ) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self {
+            repository: repository.to_owned(),
+            base: owned(base),
+            also: also.iter().map(|one| Also::typed(one)).collect(),
+            wishes: Wishes { model: owned(model), policy: owned(policy), ..Wishes::default() },
+        }
+    }
+
     /// What is wrong with it, if something is.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { repository, base, also, wishes } = self;
@@ -130,11 +142,6 @@ fn check_repository(repository: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The others that a table names, each as it is typed.
-pub(crate) fn beside(typed: &[String]) -> Vec<Also> {
-    typed.iter().map(|one| Also::typed(one)).collect()
-}
-
 /// Whether a way in may be called so.
 pub(crate) fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -157,7 +164,7 @@ mod tests {
     fn a_job_may_be_on_several_repositories() {
         let with = |others: &[&str]| {
             let others: Vec<String> = others.iter().map(|other| (*other).to_owned()).collect();
-            Job { also: beside(&others), ..job("/srv/a", None) }
+            Job::on(("/srv/a", None, &others), (None, None))
         };
         assert_eq!(with(&["/srv/b", "https://forge.example/a/c.git#next"]).check(), Ok(()));
         for bad in [&["/srv/a"][..], &["/srv/b", "/srv/b"], &["ext::sh"], &["/srv/b#-x"], &["b"], &["/b"; 9]]

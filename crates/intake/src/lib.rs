@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod begin;
+mod concealed;
 mod door;
 mod forge;
 mod hook;
@@ -22,6 +23,7 @@ mod playbook;
 mod processor;
 mod schedule;
 mod slack;
+mod table;
 mod way;
 
 pub use door::{Answer, Door};

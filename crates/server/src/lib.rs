@@ -41,7 +41,9 @@ pub use act::Act;
 pub use actions::sealed_as;
 pub use client::{Client, ClientError};
 pub use desk::{Desk, Link, Refusal};
-pub use forges::{AppForm, AppSeen, AppWish, BudgetSeen, ForgeSeen, Forges, NewApp, NoNewApp};
+pub use forges::{
+    AppForm, AppSeen, AppWish, BelongTogether, BudgetSeen, ForgeSeen, ForgeWish, Forges, NewApp, NoNewApp,
+};
 pub use hooks::{Hooks, Posted};
 pub use limits::Limits;
 pub use numbers::serve_numbers;

@@ -21,6 +21,8 @@ pub struct KeptApp {
     pub page: String,
     /// Whether the forge was told to post what happens.
     pub hears: bool,
+    /// How it is worked with other than by the defaults, in the words of whoever put it there; empty where nothing was said.
+    pub settings: String,
     /// Its key and what proves its webhooks, encrypted by whoever put it there.
     pub sealed: Vec<u8>,
     /// When it was made.
@@ -81,13 +83,19 @@ pub trait Apps: Send + Sync {
     /// When the store cannot be written.
     async fn remove_app(&self, org: OrgId, name: &str) -> Result<bool, StoreError>;
 
+    /// Changes how one is worked with. `false` when the organisation has none of this name.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn set_app(&self, org: OrgId, name: &str, settings: String) -> Result<bool, StoreError>;
+
     /// Those of all organisations, by name.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn apps(&self) -> Result<Vec<KeptApp>, StoreError>;
 
-    /// Has an item each time that there may be another app, or one fewer; the first at once. May have more. Ends when nothing can be heard any more.
+    /// Has an item each time that there may be another app, one fewer, or another setting; the first at once. May have more. Ends when nothing can be heard any more.
     ///
     /// # Errors
     /// When the store cannot be listened to.

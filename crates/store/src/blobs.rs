@@ -6,9 +6,9 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -21,6 +21,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::{
     StoreError,
     content::{Local, blocking},
+    records::contents::{Removal, is_held},
 };
 
 /// The longest content, in bytes: what a reader must be ready to hold in memory.
@@ -28,6 +29,11 @@ pub(crate) const MAX_BLOB: usize = 64 << 20;
 
 /// A file that is still unfinished after this time was left by a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// The permissions of content that was stored once.
+const ONCE: u32 = 0o600;
+/// And more than once: a file's sticky bit says nothing to anybody else.
+const AGAIN: u32 = 0o1000;
 
 /// Where content is kept. All methods block.
 #[derive(Debug)]
@@ -88,24 +94,36 @@ impl Blobs {
     }
 
     /// Removes content that nobody refers to. It stays if somebody has stored it again since it was last referred to, and may be about to
-    /// refer to it.
-    pub(crate) fn remove(&self, digest: Digest, referred: Timestamp) -> Result<(), StoreError> {
+    /// refer to it, and if it was stored more than once and is held for that long: whoever was first may be about to do so too.
+    pub(crate) fn remove(
+        &self,
+        digest: Digest,
+        referred: Timestamp,
+        held: Duration,
+    ) -> Result<Removal, StoreError> {
         let (_, path) = self.place(digest);
         let _alone = self.lock(FlockOperation::LockExclusive)?;
-        let stored = match fs::metadata(&path).and_then(|metadata| metadata.modified()) {
-            Ok(stored) => stored,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        let looked = fs::metadata(&path).and_then(|metadata| {
+            let again = metadata.permissions().mode() & AGAIN != 0;
+            metadata.modified().map(|stored| (stored, again))
+        });
+        let (stored, again) = match looked {
+            Ok(looked) => looked,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removal::Needless),
             Err(source) => return Err(StoreError::file("look at", &path, source)),
         };
-        let since = stored.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if since.as_millis() > u128::from(referred.0) {
-            return Ok(());
+        let stored = milliseconds(stored);
+        if stored > referred {
+            return Ok(Removal::Needless);
+        }
+        if again && is_held(stored, milliseconds(SystemTime::now()), held) {
+            return Ok(Removal::Later);
         }
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::file("remove", &path, error))
             }
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => Ok(Removal::Done),
         }
     }
 
@@ -161,7 +179,7 @@ impl Blobs {
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(ONCE)
             .open(&unfinished.0)
             .and_then(|mut file| {
                 file.write_all(content)?;
@@ -196,9 +214,9 @@ impl Local for Arc<Blobs> {
         blocking(move || Blobs::get(&blobs, digest)).await
     }
 
-    async fn remove(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
+    async fn remove(&self, digest: Digest, stored: Timestamp, held: Duration) -> Result<Removal, StoreError> {
         let blobs = Self::clone(self);
-        blocking(move || Blobs::remove(&blobs, digest, stored)).await
+        blocking(move || Blobs::remove(&blobs, digest, stored, held)).await
     }
 
     async fn untabled(&self, stored: Timestamp) -> Result<Vec<Digest>, StoreError> {
@@ -217,12 +235,21 @@ impl Drop for Unfinished {
     }
 }
 
+/// A time as the database has it.
+fn milliseconds(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Says that the content was stored again.
 fn touch(path: &Path) -> Result<(), StoreError> {
     OpenOptions::new()
         .write(true)
         .open(path)
-        .and_then(|file| file.set_modified(SystemTime::now()))
+        .and_then(|file| {
+            file.set_permissions(Permissions::from_mode(ONCE | AGAIN))?;
+            file.set_modified(SystemTime::now())
+        })
         .map_err(|source| StoreError::file("touch", path, source))
 }
 

@@ -22,7 +22,7 @@ use crate::{
     StoreError,
     blobs::{MAX_BLOB, damaged},
     bucket::{Bucket, Part, Sha256},
-    records::contents::{self, Kept},
+    records::contents::{self, HELD, Kept, Removal},
     sql::{Database, work},
 };
 
@@ -42,14 +42,14 @@ pub(crate) trait Local: Send + Sync {
     async fn put(&self, content: &[u8]) -> Result<BlobRef, StoreError>;
     /// The content, if it is what its name says.
     async fn get(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
-    /// Removes content that nobody refers to, unless it was stored again after `stored`.
-    async fn remove(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError>;
+    /// Removes content that nobody refers to, unless it was stored again after `stored`, or several have stored it and it is held for that long.
+    async fn remove(&self, digest: Digest, stored: Timestamp, held: Duration) -> Result<Removal, StoreError>;
     /// Digests of content that was last stored before `stored` and is in no table of the database.
     async fn untabled(&self, stored: Timestamp) -> Result<Vec<Digest>, StoreError>;
 }
 
 /// Where a store keeps its content.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Contents<B, L> {
     pub(crate) base: B,
     pub(crate) local: L,
@@ -82,7 +82,7 @@ impl Source<'_> {
     }
 }
 
-impl<B: Database, L: Local> Contents<B, L> {
+impl<B: Database, L: Local + Clone + 'static> Contents<B, L> {
     /// Stores content; it is durable when this returns.
     pub(crate) async fn put(&self, content: &[u8]) -> Result<BlobRef, StoreError> {
         let Some(bucket) = &self.bucket else { return self.local.put(content).await };
@@ -267,11 +267,38 @@ impl<B: Database, L: Local> Contents<B, L> {
         if content.len() as u64 == blob.size { Ok(()) } else { Err(damaged(blob.digest)) }
     }
 
+    /// Removes of these what nobody refers to, unless it was stored again after it was last referred to, which is the time beside it. What others may
+    /// be about to refer to is looked at once more later; if this process ends before that, a sweep comes to it.
+    pub(crate) async fn let_go(&self, contents: Vec<(Digest, Timestamp)>) -> Result<(), StoreError> {
+        let mut later = Vec::new();
+        for (digest, referred) in contents {
+            if self.remove(digest, referred).await? == Removal::Later {
+                later.push((digest, referred));
+            }
+        }
+        if !later.is_empty() {
+            let contents = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(HELD + Duration::from_secs(1)).await;
+                for (digest, referred) in later {
+                    contents.remove(digest, referred).await.ok();
+                }
+                contents.clear().await.ok();
+            });
+        }
+        Ok(())
+    }
+
     /// Removes content that nobody refers to, unless it was stored again after `stored`.
-    pub(crate) async fn remove(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
-        let remove = work(move |sql| Box::pin(async move { contents::remove(sql, digest, stored).await }));
-        self.base.transact(remove).await?;
-        self.local.remove(digest, stored).await
+    async fn remove(&self, digest: Digest, stored: Timestamp) -> Result<Removal, StoreError> {
+        let remove =
+            work(move |sql| Box::pin(async move { contents::remove(sql, digest, stored, HELD).await }));
+        let removed = self.base.transact(remove).await?;
+        // What is a file is in no table: nobody has looked yet whether somebody refers to it. Whoever does so from now on has stored it again before.
+        if contents::referred(self.base.readers(), &[digest]).await?.is_empty() {
+            return Ok(removed.max(self.local.remove(digest, stored, HELD).await?));
+        }
+        Ok(removed)
     }
 
     /// Removes what nobody refers to and was last stored before `stored`. Returns how much.
@@ -283,15 +310,17 @@ impl<B: Database, L: Local> Contents<B, L> {
             let Some(last) = page.last() else { break };
             after = last.as_bytes().to_vec();
             for digest in page {
-                let remove =
-                    work(move |sql| Box::pin(async move { contents::remove(sql, digest, stored).await }));
-                removed += u64::from(self.base.transact(remove).await?);
+                let held = Duration::ZERO;
+                let remove = work(move |sql| {
+                    Box::pin(async move { contents::remove(sql, digest, stored, held).await })
+                });
+                removed += u64::from(self.base.transact(remove).await? == Removal::Done);
             }
         }
         for page in self.local.untabled(stored).await?.chunks(PAGE as usize) {
             let referred = contents::referred(self.base.readers(), page).await?;
             for digest in page.iter().filter(|digest| !referred.contains(digest)) {
-                self.local.remove(*digest, stored).await?;
+                self.local.remove(*digest, stored, Duration::ZERO).await?;
                 removed += 1;
             }
         }

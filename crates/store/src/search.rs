@@ -4,8 +4,9 @@
 //! composed letters are others than decomposed ones). The databases have nothing for this that both of them always have, so the index is made of
 //! plain tables. Each text is known by its grams: all runs of one, two and three characters. 256 sessions of an organisation are a block, in
 //! which each session has a place that fits into a byte; a row for each gram of a block holds the places of the sessions that have it. A search
-//! reads the rows of a few grams, block after block, the newest first, and looks at the texts of the sessions that have them all, so that what
-//! it finds does not depend on hashes.
+//! reads the rows of a few grams, the rarest first, block after block, the newest first, and looks at the texts of the sessions that have them
+//! all, so that what it finds does not depend on hashes. Before that it looks through the newest sessions, and for what many have it goes on
+//! like that: an index would only be in the way.
 //!
 //! A new session costs one short row: it is in the tail, which a search reads as texts, until the tail is long enough for a block to be made of
 //! its oldest half ([`fill`]). So the index is small, and making it costs no task anything while it is accepted. A session that is forgotten
@@ -14,6 +15,7 @@
 //! A search for a text that many have beside a filter that few pass ends after so many looked at ([`look::LOOKED_THROUGH`]) and says where to go
 //! on; it never finds less than looking through so many sessions, the newest first, would have.
 
+mod blocks;
 pub(crate) mod fill;
 pub(crate) mod look;
 mod words;
@@ -65,7 +67,7 @@ impl<B: Database> Filling<B> {
         }
         let Self { base, busy, made: _ } = self.clone();
         tokio::spawn(async move {
-            fill::all(&base, org).await.ok();
+            fill::all(&base, org, fill::Turn::Theirs).await.ok();
             busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&org);
         });
     }

@@ -283,8 +283,8 @@ pub(crate) trait Backend: Send + Sync {
     type Base: Database;
     /// The database.
     fn base(&self) -> &Self::Base;
-    /// Removes content that nobody refers to, unless it was stored again after `stored`.
-    async fn remove_content(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError>;
+    /// Removes of these contents what nobody refers to, unless it was stored again after it was last referred to, which is the time beside it.
+    async fn let_contents_go(&self, contents: Vec<(Digest, Timestamp)>) -> Result<(), StoreError>;
     /// Removes all content that nobody refers to and that was last stored before `stored`. Returns how much.
     async fn sweep_content(&self, stored: Timestamp) -> Result<u64, StoreError>;
     /// Removes objects that are wanted no more; whether there is a bucket in which there could be any.

@@ -94,8 +94,8 @@ impl Backend for SqliteStore {
         &self.base
     }
 
-    async fn remove_content(&self, digest: Digest, stored: Timestamp) -> Result<(), StoreError> {
-        self.contents.remove(digest, stored).await
+    async fn let_contents_go(&self, contents: Vec<(Digest, Timestamp)>) -> Result<(), StoreError> {
+        self.contents.let_go(contents).await
     }
 
     async fn sweep_content(&self, stored: Timestamp) -> Result<u64, StoreError> {
@@ -280,10 +280,7 @@ impl Store for SqliteStore {
     }
 
     async fn forget(&self, session: SessionId) -> Result<(), StoreError> {
-        let unneeded = records::sessions::forget(&self.base, session).await?;
-        for (digest, referred) in unneeded {
-            self.contents.remove(digest, referred).await?;
-        }
+        self.contents.let_go(records::sessions::forget(&self.base, session).await?).await?;
         // What a bucket does not remove now stands in the database, to be removed by the next round of upkeep.
         self.contents.clear().await.ok();
         schema::empty_journal(&self.path).await;

@@ -1,9 +1,9 @@
 //! Telling on a forge: below the issue that a session was asked for in, on its commit, and in the discussions of its pull request.
 //!
-//! One comment a session says how it stands, and is rewritten at each letter from what the log says *then*: letters may overtake one another,
-//! be told twice, or be lost between saying and noting, and the comment is right all the same. Everything is said under a mark by which it is
-//! found again, so nothing stands there twice. What a letter is about decides only what else is done: a reaction to what was asked, answers to
-//! a review's remarks.
+//! One comment where it was asked for, and one below its pull request once somebody writes there, say how it stands. They are rewritten at each letter
+//! from what the log says *then*: letters may overtake one another, be told twice, or be lost between saying and noting, and the comment is right all
+//! the same. Everything is said under a mark by which it is found again, so nothing stands there twice. What a letter is about decides only what else
+//! is done: a reaction to what was asked, answers to a review's remarks.
 //!
 //! What this never does: mention anybody, close or approve anything, or say a word of a model's as one of the platform's. What the agent has to
 //! say is made inert by the gate and stands in a quotation below the facts.
@@ -177,13 +177,21 @@ impl Telling<'_> {
         self.story.asked_in().filter(|thread| self.is_here(thread))
     }
 
-    /// How it stands, in the one comment for that.
+    /// How it stands, in the one comment for that: where it was asked for, and below its pull request once somebody writes there.
     async fn comment(&mut self) -> Result<(), Failed> {
-        let Some(subject) = self.own_thread().map(|thread| thread.subject) else { return Ok(()) };
-        let body = comment::comment(self.story, self.site, &self.at.path, self.page);
-        let mark = self.mark("task".to_owned());
-        let done = self.talk.say(&self.at, subject, &mark, &body).await;
-        self.note(done)
+        let own = self.own_thread().map(|thread| thread.subject);
+        let written = self.story.written_in().into_iter().filter(|thread| self.is_here(thread));
+        let pulls =
+            written.map(|thread| thread.subject).filter(|subject| matches!(subject, Subject::Pull(1..)));
+        let subjects: Vec<Subject> =
+            own.into_iter().chain(pulls.filter(|subject| own != Some(*subject))).collect();
+        for subject in subjects {
+            let body = comment::comment(self.story, self.site, &self.at.path, self.page);
+            let mark = self.mark("task".to_owned());
+            let done = self.talk.say(&self.at, subject, &mark, &body).await;
+            self.note(done)?;
+        }
+        Ok(())
     }
 
     /// How it stands with the commit that is to be reviewed.

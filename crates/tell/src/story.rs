@@ -205,6 +205,21 @@ impl Story {
         self.asked_in().into_iter().chain(written).find(|thread| thread.forge == forge)
     }
 
+    /// The threads in which somebody has written to it, each once.
+    pub(crate) fn written_in(&self) -> Vec<&Thread> {
+        let mut threads: Vec<&Thread> = Vec::new();
+        for thread in self.abouts.values().filter_map(About::thread) {
+            let is_it = |known: &&Thread| {
+                (&known.forge, known.repository, known.subject)
+                    == (&thread.forge, thread.repository, thread.subject)
+            };
+            if !threads.iter().any(is_it) {
+                threads.push(thread);
+            }
+        }
+        threads
+    }
+
     /// What the message is about that this event has brought.
     pub(crate) fn about(&self, seq: Seq) -> Option<&About> {
         self.abouts.get(&seq)

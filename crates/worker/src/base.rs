@@ -56,9 +56,10 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
     base.notes.extend(sparse::note(&cones));
     let seed = mirror.seed(&base).await.map_err(ForgeError::from)?;
     let lent = lfs::lend(context, &seed, &cones, &BTreeSet::new()).await?;
-    let contents = lent.as_ref().and_then(|lent| lent.name);
     base.notes.extend(lent.iter().flat_map(|lent| lent.notes.clone()));
-    let found = submodules::find(context, &mirror, &base, &cones).await?;
+    let left = contents_left(context, lent.as_ref());
+    let found = Box::pin(submodules::find(context, &mirror, (&base, &cones), Some(left))).await?;
+    let contents = submodules::contents(lent.as_ref().and_then(|lent| lent.name), &found.placed);
     base.notes.extend(found.notes);
     let tests = sparse::tests(context).await?;
     base.notes.extend(evidence::note(context, tests.as_deref()));
@@ -82,6 +83,11 @@ pub(crate) async fn find(context: &StageContext) -> Result<Done, WorkerError> {
         shared: mirror.is_shared(),
     });
     Ok(Done::Facts(std::iter::once(ready).chain(advice).chain(memories).collect()))
+}
+
+/// Bytes of what Git LFS keeps that submodules may have, where the repository itself has this much of it.
+fn contents_left(context: &StageContext, lent: Option<&Lent>) -> u64 {
+    context.parts.mirrors.lfs_rules().all.saturating_sub(lent.map_or(0, |lent| lent.bytes))
 }
 
 /// What the session begins with: the base that the task names, or where what is to be reviewed has left the branch that it is meant for.
@@ -114,7 +120,10 @@ async fn layer_in(context: &StageContext, directory: Option<String>) -> Result<P
     let Repository { base_commit, cones, contents, .. } = repository;
     // A base that was merged may have them at other commits.
     let moved = match context.agent.merged() {
-        Some(_) if !repository.submodules.is_empty() => Some(submodules::placed(context).await?),
+        Some(_) if !repository.submodules.is_empty() => {
+            let left = Some(contents_left(context, None));
+            Some(Box::pin(submodules::placed(context, left)).await?)
+        }
         Some(_) | None => None,
     };
     let named = moved.as_ref().map_or_else(|| repository.submodules.clone(), |placed| named(placed));
@@ -129,16 +138,19 @@ async fn layer_in(context: &StageContext, directory: Option<String>) -> Result<P
             (None, None) => None,
             (Some(_), _) | (None, Some(_)) => lfs::lend(context, &seed, cones, &BTreeSet::new()).await?,
         };
+        let placed = match moved {
+            Some(placed) => placed,
+            None => {
+                let left = contents.map(|_| contents_left(context, lent.as_ref()));
+                Box::pin(submodules::placed(context, left)).await?
+            }
+        };
         // A layer is named by what is in it, which may be less by now, or more.
-        let came = lent.as_ref().and_then(|lent| lent.name);
+        let came = submodules::contents(lent.as_ref().and_then(|lent| lent.name), &placed);
         if came != *contents {
             layer = layer_with(came.as_ref());
         }
         if !layer.exists() {
-            let placed = match moved {
-                Some(placed) => placed,
-                None => submodules::placed(context).await?,
-            };
             let tree = Tree { seed: &seed, cones, lent: lent.as_ref(), submodules: &placed };
             prepare(context, &tree, (layer.clone(), directory)).await?;
         }
@@ -185,7 +197,8 @@ pub(crate) async fn start_at(
         };
         let cones = &context.repository()?.cones;
         let lent = lfs::lend(context, &seed, cones, &lfs::own(context, start).await?).await?;
-        let placed = submodules::placed(context).await?;
+        let left = Some(contents_left(context, lent.as_ref()));
+        let placed = Box::pin(submodules::placed(context, left)).await?;
         let tree = Tree { seed: &seed, cones, lent: lent.as_ref(), submodules: &placed };
         prepare(context, &tree, (layer.clone(), directory)).await?;
     }

@@ -90,9 +90,10 @@ impl SessionDoor {
             .await
     }
 
-    /// Lets out what people have granted since, as the agent has folded it.
-    pub(crate) fn grant(&self, agent: &Agent) {
+    /// Lets out what people have granted since, and holds back what they have to be asked about first, as the agent has folded it.
+    pub(crate) fn follow(&self, agent: &Agent) {
         let Some(open) = self.open.get() else { return };
+        open.door.hold_back(agent.held_back().as_deref());
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         for request in agent.accesses() {
             let Some(access) = request.decided.as_ref().filter(|access| access.granted) else { continue };

@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use cofferdam_domain::{BlobRef, Digest, SandboxId, Severity, amount::counted};
+use cofferdam_domain::{BlobRef, Digest, SandboxId, Severity, amount::counted, hidden::visible};
 use cofferdam_forge::{
     Brought, Contents, ForgeError, LfsError, LfsPointer, LfsShelf, ObjectId, Quarantine, Seed, branch_of,
     new_contents,
@@ -32,8 +32,9 @@ pub(crate) const LENT: &str = "/lfs";
 /// The longest content that is kept for workers on other machines, and of all together.
 const MOST_KEPT: u64 = 64 << 20;
 const ALL_KEPT: u64 = 256 << 20;
-/// Reasons that people are told.
+/// Reasons that people are told, and characters of one that a server gives.
 const MOST_REASONS: usize = 3;
+const LONGEST_REASON: usize = 200;
 
 /// Contents for a sandbox, as long as this lives.
 pub(crate) struct Lent {
@@ -44,6 +45,8 @@ pub(crate) struct Lent {
     pub(crate) name: Option<Digest>,
     /// What people and the agent are told.
     pub(crate) notes: Vec<String>,
+    /// Bytes of all of them.
+    pub(crate) bytes: u64,
 }
 
 impl Drop for Lent {
@@ -63,7 +66,7 @@ impl Lent {
             source,
         })?;
         let shelf = LfsShelf::new(directory.join("contents"));
-        Ok(Self { directory, shelf, _held: held, name: None, notes: Vec::new() })
+        Ok(Self { directory, shelf, _held: held, name: None, notes: Vec::new(), bytes: 0 })
     }
 
     /// What a sandbox is to be given.
@@ -80,13 +83,44 @@ pub(crate) async fn lend(
     cones: &[String],
     own: &BTreeSet<LfsPointer>,
 ) -> Result<Option<Lent>, WorkerError> {
-    let mut lent = Lent::begin(context)?;
+    let Some((mut lent, wanted)) = begin(context, seed, cones).await? else { return Ok(None) };
+    bring(context, &mut lent, &wanted, own).await?;
+    Ok(Some(lent))
+}
+
+async fn begin(
+    context: &StageContext,
+    seed: &Seed,
+    cones: &[String],
+) -> Result<Option<(Lent, Vec<LfsPointer>)>, WorkerError> {
+    let lent = Lent::begin(context)?;
     let scratch = lent.directory.join("index");
     let wanted = seed.pointers(&context.parts.git, cones, &scratch).await.map_err(ForgeError::from)?;
-    if wanted.is_empty() {
-        return Ok(None);
-    }
-    bring(context, &mut lent, &wanted, own).await?;
+    Ok((!wanted.is_empty()).then_some((lent, wanted)))
+}
+
+/// The same of a submodule at `path`, from where that is read. What its server does not give stays pointers: that is no reason for a session not to
+/// begin.
+pub(crate) async fn lend_beside(
+    context: &StageContext,
+    (path, contents): (&str, &Contents),
+    seed: &Seed,
+) -> Result<Option<Lent>, WorkerError> {
+    let Some((mut lent, wanted)) = begin(context, seed, &[]).await? else { return Ok(None) };
+    let brought = match contents.bring(&wanted, None, &lent.shelf).await {
+        Ok(brought) => brought,
+        Err(error @ (LfsError::ForNow { .. } | LfsError::Talk(_))) => {
+            let why = visible(error.to_string().as_bytes()).chars().take(LONGEST_REASON).collect::<String>();
+            let lacking = wanted.iter().map(|pointer| (*pointer, why.clone())).collect();
+            Brought { lacking, ..Brought::default() }
+        }
+        Err(error) => return Err(ForgeError::from(error).into()),
+    };
+    fill(&mut lent, contents, &wanted, &brought)?;
+    lent.notes = counts(&wanted, &brought)
+        .into_iter()
+        .map(|(files, kept)| format!("In the submodule `{path}`, {files} {kept}"))
+        .collect();
     Ok(Some(lent))
 }
 
@@ -124,14 +158,24 @@ async fn bring(
             brought.here.insert(*pointer);
         }
     }
-    // A sandbox is given a directory, whatever is in it.
+    fill(lent, &contents, wanted, &brought)
+}
+
+/// Notes what was brought. A sandbox is given a directory, whatever is in it.
+fn fill(
+    lent: &mut Lent,
+    contents: &Contents,
+    wanted: &[LfsPointer],
+    brought: &Brought,
+) -> Result<(), WorkerError> {
     fs::create_dir_all(lent.shelf.path()).map_err(|source| WorkerError::File {
         operation: "make the directory",
         path: lent.shelf.path().display().to_string(),
         source,
     })?;
-    lent.name = name(&contents, &brought);
-    lent.notes = notes(wanted, &brought);
+    lent.name = name(contents, brought);
+    lent.notes = notes(wanted, brought);
+    lent.bytes = brought.here.iter().fold(0, |sum, pointer| sum.saturating_add(pointer.size));
     Ok(())
 }
 
@@ -145,26 +189,35 @@ fn name(contents: &Contents, brought: &Brought) -> Option<Digest> {
 }
 
 fn notes(wanted: &[LfsPointer], brought: &Brought) -> Vec<String> {
+    let all = counts(wanted, brought).into_iter().map(|(files, kept)| format!("{files} {kept}"));
+    let mut notes: Vec<String> = all.collect();
+    if let Some(first) =
+        notes.first_mut().filter(|_| wanted.iter().any(|pointer| brought.here.contains(pointer)))
+    {
+        first.push_str(" What is changed or added at such paths is kept by Git LFS as well.");
+    }
+    notes
+}
+
+/// How many files are there and how many are not, each with what is said of them.
+fn counts(wanted: &[LfsPointer], brought: &Brought) -> Vec<(String, String)> {
     let count =
         |here: bool| wanted.iter().filter(|pointer| brought.here.contains(pointer) == here).count() as u64;
     let are = |count: u64| format!("{} {}", counted(count, "file"), if count == 1 { "is" } else { "are" });
-    let mut notes = Vec::new();
+    let mut counts = Vec::new();
     if count(true) > 0 {
-        notes.push(format!(
-            "{} kept by Git LFS, with real contents in the workspace. What is changed or added at such paths is kept by Git LFS as well.",
-            are(count(true))
-        ));
+        counts.push((are(count(true)), "kept by Git LFS, with real contents in the workspace.".to_owned()));
     }
     if count(false) > 0 {
         let reasons: BTreeSet<&str> = brought.lacking.values().map(String::as_str).collect();
         let reasons: Vec<&str> = reasons.into_iter().take(MOST_REASONS).collect();
-        notes.push(format!(
-            "{} kept by Git LFS and only pointers here, which are to be left as they are: {}.",
-            are(count(false)),
+        let kept = format!(
+            "kept by Git LFS and only pointers here, which are to be left as they are: {}.",
             reasons.join("; ")
-        ));
+        );
+        counts.push((are(count(false)), kept));
     }
-    notes
+    counts
 }
 
 async fn contents(context: &StageContext) -> Result<Contents, WorkerError> {

@@ -4,6 +4,7 @@
 //! the log before anything follows from it.
 
 mod alarms;
+mod based;
 mod delegates;
 mod starts;
 mod visitors;
@@ -37,6 +38,7 @@ use tokio::{
 
 use self::{
     alarms::burst,
+    based::Based,
     delegates::{next_errand, subagent_of},
 };
 use crate::{
@@ -127,6 +129,7 @@ pub(crate) struct Run<'c> {
     fixed: Arc<Fixed>,
     toolbox: Arc<Toolbox>,
     model: Option<Box<dyn Model>>,
+    based: Based,
     /// Those that do a part of its work, once they are open.
     aside: BTreeMap<ModelRole, Box<dyn Model>>,
     sandbox: Option<SharedSandbox>,
@@ -191,6 +194,7 @@ impl<'c> Run<'c> {
         };
         let worked = log.agent().has_worked() && log.agent().restore().is_none();
         Self {
+            based: Based::of(log.agent()),
             checkpoints: Checkpoints::new(&directory, worked),
             carrier: Carrier::new(parts.store.clone(), &directory),
             entrance: parts.entrances.open(session, &directory),
@@ -404,6 +408,7 @@ impl<'c> Run<'c> {
         let bodies = std::mem::take(&mut batch.bodies);
         if self.draining.is_some() {
             self.log.note(bodies).await?;
+            self.door.follow(self.log.agent());
             if !self.freeze_if_alarmed().await {
                 batch.written();
             }
@@ -411,11 +416,11 @@ impl<'c> Run<'c> {
         }
         let bodies = self.within_budget(bodies).await?;
         let effects = self.log.record(bodies, Some(&self.fixed)).await?;
+        self.door.follow(self.log.agent());
         if self.freeze_if_alarmed().await {
             return Ok(());
         }
         batch.written();
-        self.door.grant(self.log.agent());
         for effect in effects {
             match effect {
                 Effect::RunTool { call, tool } => {

@@ -171,7 +171,7 @@ impl StageContext {
         let task = self.task()?;
         let repository = task.also.is_empty().then_some(task.repository.as_str());
         let open = self.door.open(&*self.parts.doorways, policy, repository, &directory).await?;
-        self.door.grant(&self.agent);
+        self.door.follow(&self.agent);
         Ok(Some(open))
     }
 

@@ -15,7 +15,7 @@ use cofferdam_domain::{
     hidden::visible,
 };
 use cofferdam_forge::{
-    Access, ForgeError, Mirror, RepositoryAddress, Seed, changed_submodules, submodule_script,
+    Access, Contents, ForgeError, Mirror, RepositoryAddress, Seed, changed_submodules, submodule_script,
     submodules_script,
 };
 use cofferdam_sandbox::{ReadOnly, Sandbox};
@@ -23,6 +23,7 @@ use cofferdam_sandbox::{ReadOnly, Sandbox};
 use crate::{
     WorkerError,
     collect::{object_id, quarantine},
+    lfs::{self, LENT, Lent},
     script::{self, SEED},
     stage::StageContext,
 };
@@ -38,6 +39,54 @@ const LONGEST_SHOWN: usize = 150;
 pub(crate) struct Placed {
     pub(crate) submodule: Submodule,
     seed: Seed,
+    /// What Git LFS keeps of it, as far as it can be had.
+    lent: Option<Lent>,
+}
+
+impl Placed {
+    async fn of(
+        context: &StageContext,
+        submodule: Submodule,
+        seed: Seed,
+        contents: Option<&Contents>,
+    ) -> Result<Self, WorkerError> {
+        let lent = match contents {
+            Some(contents) => lfs::lend_beside(context, (&shown(&submodule.path), contents), &seed).await?,
+            None => None,
+        };
+        Ok(Self { submodule, seed, lent })
+    }
+
+    /// Bytes of what Git LFS keeps of it.
+    fn bytes(&self) -> u64 {
+        self.lent.as_ref().map_or(0, |lent| lent.bytes)
+    }
+
+    /// Where the sandbox sees that, if there is something.
+    fn contents_inside(&self, number: usize) -> Option<String> {
+        self.lent.as_ref().map(|_| format!("{LENT}-of-submodule-{number}"))
+    }
+}
+
+/// Names the contents of Git LFS that a layer has: the repository's `own`, and those of its submodules. `None` where there are none.
+pub(crate) fn contents(own: Option<Digest>, placed: &[Placed]) -> Option<Digest> {
+    let of_submodules = placed.iter().filter_map(|one| Some((&one.submodule.path, one.lent.as_ref()?.name?)));
+    named_contents(own, of_submodules.map(|(path, name)| (path.as_str(), name)))
+}
+
+fn named_contents<'p>(
+    own: Option<Digest>,
+    of_submodules: impl Iterator<Item = (&'p str, Digest)>,
+) -> Option<Digest> {
+    let mut text = String::new();
+    for (path, name) in of_submodules {
+        text.push_str(&format!("\0{path}\0{}", name.hex()));
+    }
+    if text.is_empty() {
+        return own;
+    }
+    let own = own.map_or_else(String::new, |own| own.hex());
+    Some(Digest::of(format!("lfs of submodules\0{own}{text}").as_bytes()))
 }
 
 /// Names which submodules a layer has. `None` where it has none.
@@ -49,8 +98,9 @@ pub(crate) fn name(submodules: &[Submodule]) -> Option<Digest> {
     (!submodules.is_empty()).then(|| Digest::of(text.as_bytes()))
 }
 
-/// The submodules of the base, to be checked out: those that the log names, or as the base has them that was merged meanwhile.
-pub(crate) async fn placed(context: &StageContext) -> Result<Vec<Placed>, WorkerError> {
+/// The submodules of the base, to be checked out: those that the log names, or as the base has them that was merged meanwhile. What Git LFS keeps of
+/// them is brought up to so many bytes, or not at all.
+pub(crate) async fn placed(context: &StageContext, bytes: Option<u64>) -> Result<Vec<Placed>, WorkerError> {
     let repository = context.repository()?;
     if repository.submodules.is_empty() {
         return Ok(Vec::new());
@@ -58,30 +108,53 @@ pub(crate) async fn placed(context: &StageContext) -> Result<Vec<Placed>, Worker
     if context.agent.merged().is_some() {
         let mirror = context.mirror().await?;
         let base = mirror.resolve(Some(&repository.base_commit)).await.map_err(ForgeError::from)?;
-        return Ok(find(context, &mirror, &base, &repository.cones).await?.placed);
+        return Ok(find(context, &mirror, (&base, &repository.cones), bytes).await?.placed);
     }
     let root = context.address().await?;
     let access = context.access(&root).await?;
-    let mut placed = Vec::new();
+    let (mut placed, mut left) = (Vec::new(), bytes);
     for submodule in &repository.submodules {
-        let mirror = reach(context, access.as_ref(), &submodule.url, &submodule.reading).await?;
+        let way = reach(context, access.as_ref(), &submodule.url, &submodule.reading).await?;
+        let contents = left.map(|left| way.contents(context, left));
+        let mirror = way.mirror(context).await?;
         let commit = object_id(&submodule.commit)?;
         mirror.bring_commit(&commit).await.map_err(ForgeError::from)?;
         let base = mirror.resolve_commit(&commit).await.map_err(ForgeError::from)?;
         let seed = mirror.seed(&base).await.map_err(ForgeError::from)?;
-        placed.push(Placed { submodule: submodule.clone(), seed });
+        let one = Placed::of(context, submodule.clone(), seed, contents.as_ref()).await?;
+        left = left.map(|left| left.saturating_sub(one.bytes()));
+        placed.push(one);
     }
     Ok(placed)
 }
 
-/// The mirror of a submodule's repository, up to date. What is read with the rights of the session's own repository must still be its neighbour:
-/// addresses are texts, and repositories move.
+/// Where a submodule's repository is, and as whom it is read. Nothing of it has been fetched yet.
+struct Reached {
+    address: RepositoryAddress,
+    access: Option<Access>,
+}
+
+impl Reached {
+    /// What Git LFS keeps of it, up to so many bytes.
+    fn contents(&self, context: &StageContext, bytes: u64) -> Contents {
+        context.parts.mirrors.contents(&self.address, self.access.clone()).within(bytes)
+    }
+
+    /// Its mirror, up to date.
+    async fn mirror(self, context: &StageContext) -> Result<Mirror, WorkerError> {
+        let mirrors = &context.parts.mirrors;
+        Ok(mirrors.update_with(&self.address, self.access).await.map_err(ForgeError::from)?)
+    }
+}
+
+/// Finds a submodule's repository. What is read with the rights of the session's own repository must still be its neighbour: addresses are texts, and
+/// repositories move.
 async fn reach(
     context: &StageContext,
     root: Option<&Access>,
     url: &str,
     reading: &SubmoduleReading,
-) -> Result<Mirror, WorkerError> {
+) -> Result<Reached, WorkerError> {
     let place = match reading {
         SubmoduleReading::Copy(path) => path,
         SubmoduleReading::Together | SubmoduleReading::Anybody => url,
@@ -106,14 +179,18 @@ async fn reach(
             None
         }
     };
-    Ok(parts.mirrors.update_with(&address, access).await.map_err(ForgeError::from)?)
+    Ok(Reached { address, access })
 }
 
 /// What the sandbox that makes a layer is lent for them.
 pub(crate) fn lent(placed: &[Placed]) -> impl Iterator<Item = ReadOnly> {
-    placed.iter().enumerate().map(|(number, placed)| ReadOnly {
-        host: placed.seed.path().to_owned(),
-        inside: PathBuf::from(seed_inside(number)),
+    placed.iter().enumerate().flat_map(|(number, placed)| {
+        let seed =
+            ReadOnly { host: placed.seed.path().to_owned(), inside: PathBuf::from(seed_inside(number)) };
+        let inside = placed.contents_inside(number).map(PathBuf::from);
+        let contents =
+            placed.lent.as_ref().zip(inside).map(|(lent, inside)| ReadOnly { inside, ..lent.read_only() });
+        std::iter::once(seed).chain(contents)
     })
 }
 
@@ -136,7 +213,8 @@ pub(crate) fn scripts(placed: &[Placed], workspace: &str) -> impl Iterator<Item 
             }
             None => (workspace.to_owned(), &**path),
         };
-        submodule_script(&seed_inside(number), &repository, path, one.seed.commit())
+        let lent = (seed_inside(number), one.contents_inside(number).unwrap_or_default());
+        submodule_script((&lent.0, &lent.1), &repository, path, one.seed.commit())
     })
 }
 
@@ -243,6 +321,24 @@ mod tests {
             Submodule { commit: "2".repeat(40), ..one.clone() },
         ] {
             assert_ne!(name(std::slice::from_ref(&one)), name(&[other]));
+        }
+    }
+
+    #[test]
+    fn contents_of_submodules_are_in_the_name() {
+        let (own, other) = (Digest::of(b"own"), Digest::of(b"other"));
+        let named =
+            |own, submodules: &[(&'static str, Digest)]| named_contents(own, submodules.iter().copied());
+        assert_eq!((named(None, &[]), named(Some(own), &[])), (None, Some(own)));
+        let all = [
+            named(None, &[("lib", other)]),
+            named(Some(own), &[("lib", other)]),
+            named(Some(own), &[("lab", other)]),
+            named(Some(own), &[("lib", own)]),
+            named(Some(own), &[("lib", other), ("more", other)]),
+        ];
+        for (place, one) in all.iter().enumerate() {
+            assert!(one.is_some() && *one != Some(own) && !all[..place].contains(one), "{place}");
         }
     }
 

@@ -29,6 +29,8 @@ use crate::{
 
 const LONG: Duration = Duration::from_secs(60);
 const FILE: usize = 4096;
+/// Before each round of each contender, so that none has to share the processors with what others leave behind, or make ready.
+const REST: Duration = Duration::from_millis(20);
 
 /// What there is to measure, in this order.
 const PARTS: [&str; 6] = ["cold", "warm", "pool", "layers", "idle", "neighbours"];
@@ -117,8 +119,11 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
     // The first sandbox of a driver makes the root directory that all others share.
     place.sandbox().await?.destroy().await?;
     for _ in 0..rounds {
+        rest().await;
         plain.round()?;
+        rest().await;
         floor.round()?;
+        rest().await;
         let started = Instant::now();
         let sandbox = place.sandbox().await?;
         created.push(started.elapsed());
@@ -127,11 +132,13 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
         let started = Instant::now();
         sandbox.destroy().await?;
         gone.push(started.elapsed());
+        rest().await;
         let started = Instant::now();
         let sandbox = place.sandbox_with(Network::Door).await?;
         with_door.push(started.elapsed());
         sandbox.destroy().await?;
         for rival in &mut rivals {
+            rest().await;
             rival.round()?;
         }
     }
@@ -146,6 +153,10 @@ async fn cold(place: &Place, folder: &Path, rounds: usize) -> Result<()> {
         row(rival.name(), &rival.samples, &floor.samples);
     }
     Ok(())
+}
+
+async fn rest() {
+    tokio::time::sleep(REST).await;
 }
 
 async fn warm(place: &Place, folder: &Path, rounds: usize) -> Result<()> {

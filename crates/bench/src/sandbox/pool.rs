@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Place, run};
+use super::{Place, rest, run};
 use crate::figures::{Samples, head, row};
 
 /// How long the pool may take to be filled again.
@@ -21,6 +21,7 @@ pub(super) async fn claim(place: &Place, rounds: usize) -> Result<()> {
             ensure!(started.elapsed() < PATIENCE, "the pool stays empty");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        rest().await;
         let started = Instant::now();
         let sandbox = place.sandbox().await?;
         claimed.push(started.elapsed());

@@ -40,7 +40,6 @@ pub(crate) async fn measure(ground: &Ground, waiting: &[usize]) -> Result<()> {
         let place = ground.place(kind, &Settings::idle())?;
         let token = place.token("local")?;
         let server = place.serve("server")?;
-        let mut client = Client::connect(&server.address, &token).await?;
         let store = place.store().await?;
         let task = place.task(&prompt(), 0);
         let mut there = 2 * RUNNING;
@@ -56,6 +55,8 @@ pub(crate) async fn measure(ground: &Ground, waiting: &[usize]) -> Result<()> {
             if missing > 0 {
                 say(&format!("  {missing} put into the store, {AT_ONCE} at once: {rate:.0} a second"));
             }
+            // Not before: the server lets go of whoever says nothing for as long as it takes to fill the queue.
+            let mut client = Client::connect(&server.address, &token).await?;
             let times = look(&store, &mut client, &task).await?;
             there += ROUNDS;
             let floors = first.get_or_insert_with(|| times.clone());

@@ -18,6 +18,22 @@ pub(crate) struct UpArguments {
 pub(crate) enum ForgeCommand {
     /// Say whether each can be reached, as whom, and what of its set-up is unsafe; fails if something does not work
     Check(ForgeCheckArguments),
+    /// Say how a forge that was connected on the page is worked with
+    Set(ForgeSetArguments),
+}
+
+/// `cofferdam forge set`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct ForgeSetArguments {
+    /// The forge
+    pub(crate) name: String,
+    /// How often it is asked what has happened there, such as 5m; empty: as usual
+    #[arg(long, value_name = "TIME", group = "what")]
+    pub(crate) poll: Option<String>,
+    /// Repositories that a task is about as well: "owner/app: owner/library owner/docs#branch", once for each; empty: none
+    #[arg(long, value_name = "REPOSITORIES", group = "what")]
+    pub(crate) together: Vec<String>,
 }
 
 /// `cofferdam forge check`.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use cofferdam_forge::{Git, SigningError, SigningKey};
 use cofferdam_sandbox::{Finding, HostReport, State};
 
+use super::forge::{kept_forges, left_out};
 use crate::{
     args::JsonFlag,
     compose::App,
@@ -127,21 +128,32 @@ fn inside(
     Finding { what, state, found, meaning, remedy }
 }
 
-/// Whether the forges that are configured know us.
+/// Whether the forges that are configured, and those that were connected on the pages, know us.
 async fn forges(app: &App) -> Vec<Finding> {
-    let forges = match app.open_forges() {
+    let trouble = |error: &anyhow::Error, remedy: &str| Finding {
+        what: "forges",
+        state: State::Missing,
+        found: format!("{error:#}"),
+        meaning: "work that is asked for on a forge",
+        remedy: Some(remedy.to_owned()),
+    };
+    let mut forges = match app.open_forges() {
         Ok(forges) => forges,
-        Err(error) => {
-            return vec![Finding {
-                what: "forges",
-                state: State::Missing,
-                found: error.to_string(),
-                meaning: "work that is asked for on a forge",
-                remedy: Some("see [[forge]] in cofferdam.example.toml".to_owned()),
-            }];
-        }
+        Err(error) => return vec![trouble(&error, "see [[forge]] in cofferdam.example.toml")],
     };
     let mut findings = Vec::new();
+    // Nothing is kept where no store was made yet, and looking at a host makes none.
+    let is_there =
+        app.config.data.exists() || app.config.store.address().is_ok_and(|address| address.is_some());
+    let kept = if is_there { kept_forges(app).await } else { Ok(Default::default()) };
+    match kept {
+        Ok((kept, closed)) => {
+            forges.extend(kept);
+            let closed = closed.into_iter().map(|(name, why)| left_out(&format!("{name}: {why}")));
+            findings.extend(closed.map(super::forge::finding));
+        }
+        Err(error) => findings.push(trouble(&error, "mend the store, or the name that is there twice")),
+    }
     for forge in forges {
         // Without a repository only the account is looked at: `cofferdam forge check` says more.
         let found = forge.check(None, "").await;

@@ -6,7 +6,7 @@ use cofferdam_agent::Agent;
 use cofferdam_domain::{
     Event, EvidenceRun, Finding, Outcome, Part, SessionId, Severity, Side, WaitingFor,
     amount::{counted, duration},
-    event::EventBody,
+    event::{EventBody, Fixed},
     evidence::Exit,
     mixture::mixed_since,
 };
@@ -16,10 +16,12 @@ use cofferdam_gate::EgressFacts;
 use super::{size, timeline::describe_outcome, tokens};
 use crate::terminal::{Style, Terminal, inert};
 
-/// Whether the session has tools that change the world outside.
+/// Whether the session has tools that change the world outside, or rules by which programs of its sandboxes reach that.
 fn acts_outside(events: &[Event]) -> bool {
-    let acts = |body: &EventBody| matches!(body, EventBody::PolicyFixed(fixed) if fixed.foreign.tools.iter().any(|tool| !tool.read_only));
-    events.iter().any(|event| acts(&event.body))
+    let acts = |fixed: &Fixed| {
+        !fixed.policy.egress.rules.is_empty() || fixed.foreign.tools.iter().any(|tool| !tool.read_only)
+    };
+    events.iter().any(|event| matches!(&event.body, EventBody::PolicyFixed(fixed) if acts(fixed)))
 }
 
 /// Shows what came of a session: branch, size of the change, evidence, findings, cost, and where to look.

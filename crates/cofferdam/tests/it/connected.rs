@@ -82,6 +82,12 @@ impl Browser {
     }
 }
 
+/// Whether the page about forges says something.
+fn browser_shows(server: SocketAddr, cookie: &str, words: &str) -> bool {
+    let headers = [("host", HOST), ("cookie", cookie)];
+    ask(&server.to_string(), ("GET", "/forges"), &headers, b"").2.contains(words)
+}
+
 /// What stands between two texts.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
     text.split_once(before).unwrap_or_else(|| panic!("no {before}: {text}")).1.split_once(after).unwrap().0
@@ -166,6 +172,37 @@ async fn labelled(github: &GitHub) -> Value {
     json!({ "action": "labeled", "label": label, "issue": issue, "sender": ann, "repository": repository })
 }
 
+/// How it is worked with is said on the page and by a command, and counts at once: asked as often as that, it looks at all that the app works on.
+async fn settings_count_at_once(world: &World, github: &GitHub, browser: &mut Browser) {
+    let looked =
+        || github.exchanges().iter().filter(|one| one.path.contains("/installation/repositories")).count();
+    assert_eq!(looked(), 0);
+    let wish =
+        |every: &str| format!("every={every}&together={}", encoded("octo/app: octo/lib octo/docs#next"));
+    for bad in ["1s", "soon"] {
+        let (status, _, page) = browser.post("/forges/hub/settings", &wish(bad));
+        assert_eq!(status, 422, "{page}");
+    }
+    assert_eq!(browser.post("/forges/hub/settings", &wish("30s")).0, 303);
+    let page = browser.get("/forges").2;
+    assert!(page.contains("asking it every 30s") && page.contains("octo/docs#next"), "{page}");
+    until("all repositories are looked at", async || looked() > 0).await;
+    // The operator says it too, and what is not named stays as it is.
+    world.ok(&["forge", "set", "hub", "--poll", "45s"]);
+    until("it is shown", async || browser_shows(browser.server, &browser.cookie, "every 45s")).await;
+    let page = browser.get("/forges").2;
+    assert!(page.contains("octo/docs#next"), "{page}");
+    for (arguments, why) in [
+        (&["forge", "set", "hub"][..], "--poll"),
+        (&["forge", "set", "none", "--poll", "1m"], "no forge called none"),
+        (&["forge", "set", "hub", "--poll", "2s"], "10s at most"),
+        (&["forge", "set", "hub", "--together", "octo/app"], "owner/other"),
+    ] {
+        let refused = world.run(arguments);
+        assert!(refused.status != 0 && refused.stderr.contains(why), "{refused}");
+    }
+}
+
 /// A table of the name of a kept app is refused by name.
 fn clashes_with_a_table(world: &World) {
     let before = std::fs::read_to_string(world.path("cofferdam.toml")).unwrap();
@@ -235,8 +272,11 @@ async fn an_app_that_is_made_on_the_page_is_worked_with_at_once() {
     browser.server = address;
     assert_eq!(deliver(address, "2", &delivery, GitHub::HOOK_SECRET), 202);
     assert!(browser.get("/forges").2.contains("accepted</span>"));
+    settings_count_at_once(&world, &github, &mut browser).await;
     let checked = world.ok(&["forge", "check", "hub"]).to_string();
     assert!(checked.contains(&GitHub::app_login()), "{checked}");
+    let doctor = world.run(&["doctor"]).to_string();
+    assert!(doctor.contains(&GitHub::app_login()), "{doctor}");
     clashes_with_a_table(&world);
 
     assert_eq!(browser.get("/forges/hub/remove").0, 200);

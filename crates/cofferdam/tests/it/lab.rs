@@ -152,9 +152,10 @@ fn read(stream: &mut impl std::io::BufRead) -> Option<Asked> {
     let (first, headers) = lines.split_first()?;
     let mut words = first.split(' ');
     let headers = headers.iter().filter_map(|line| line.split_once(':'));
-    Some(Asked {
-        method: words.next()?.to_owned(),
-        target: words.next()?.to_owned(),
-        headers: headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect(),
-    })
+    let headers: BTreeMap<String, String> =
+        headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
+    // What comes with it belongs to no other request.
+    let length = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
+    std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
+    Some(Asked { method: words.next()?.to_owned(), target: words.next()?.to_owned(), headers })
 }

@@ -1,5 +1,10 @@
 //! Submodules: their files in the workspace and in the sandboxes of tests, what is not delivered, and what a repository's text cannot reach.
 
+/// What Git LFS keeps of them.
+mod contents;
+/// Those that fewer people may read than the repository.
+mod private;
+
 use std::fs;
 
 use cofferdam_domain::{

@@ -143,6 +143,9 @@ pub enum Refusal {
     Canary,
     /// The request contained a secret that the door holds, or what looks like one.
     Secret,
+    /// A rule permits it, and a person has to as well: it could change the world outside, and the session has read what anybody may have
+    /// written and holds what not everybody may see.
+    Mixed,
     /// A hard limit of the session.
     Limit,
     /// The sandbox is frozen, or the session is over.
@@ -176,6 +179,7 @@ impl Refusal {
             Self::Digest => "digest",
             Self::Canary => "canary",
             Self::Secret => "secret",
+            Self::Mixed => "mixed",
             Self::Limit => "limit",
             Self::Closed => "closed",
         }

@@ -173,6 +173,12 @@ impl Method {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it only reads, by what it means (RFC 9110, section 9.2.1).
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        matches!(self.as_str(), "GET" | "HEAD")
+    }
 }
 
 /// The text is no method that may leave.

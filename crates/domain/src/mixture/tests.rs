@@ -234,4 +234,7 @@ fn earlier_sessions_and_those_that_may_are_let_be() {
     assert!(events(1, json!({})).mixture().is_none());
     assert!(!events(2, json!({})).mixture().unwrap().let_be);
     assert!(events(2, json!({"mixed": "allow"})).mixture().unwrap().let_be);
+    assert!(!events(3, json!({})).mixture().unwrap().door, "as it was then");
+    let today = events(4, json!({})).mixture().unwrap();
+    assert!(today.door && today.consequence().contains("access"), "{today:?}");
 }

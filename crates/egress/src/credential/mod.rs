@@ -155,6 +155,12 @@ impl Credentials {
         self.entries.keys().map(String::as_str)
     }
 
+    /// The names of those with which something can be changed: all that are for more than reading.
+    pub fn writing(&self) -> impl Iterator<Item = &str> {
+        let writes = |entry: &Entry| entry.credential.methods.iter().any(|method| !method.only_reads());
+        self.entries.iter().filter(move |(_, entry)| writes(entry)).map(|(name, _)| name.as_str())
+    }
+
     /// The header that makes this request with the credential. The secret is read, or made, if that has not been done
     /// or is too long ago.
     ///

@@ -19,6 +19,7 @@ use crate::{
     http::{
         gathered::Gathered,
         package::{Arriving, KeptPackage},
+        pass::Errand,
     },
     patience::{Patience, Stall},
     refuse::denied,
@@ -73,6 +74,7 @@ pub(crate) struct Upload {
     held: u64,
     left: u64,
     stall: Stall,
+    errand: Errand,
     progress: Arc<Progress>,
 }
 
@@ -81,12 +83,12 @@ impl Upload {
         gathered: Gathered,
         passing: Passing,
         limit: u64,
-        patience: &Patience,
+        errand: Errand,
         progress: Arc<Progress>,
     ) -> Self {
         let beginning = gathered.beginning().clone();
-        let (body, stall) = (gathered.rest, Stall::new(patience.stall));
-        Self { beginning, body, passing, held: 0, left: limit, stall, progress }
+        let (body, stall) = (gathered.rest, Stall::new(errand.patience().stall));
+        Self { beginning, body, passing, held: 0, left: limit, stall, errand, progress }
     }
 
     /// The next bytes as they came.
@@ -104,10 +106,14 @@ impl Upload {
         Poll::Ready(match frame {
             None => None,
             Some(Err(error)) => Some(Err(Cut::Broken(error))),
+            // What was there when it was decided goes out with that decision; this came later.
             Some(Ok(frame)) => Some(
-                frame
-                    .into_data()
-                    .map_err(|_| self.cut(denied(Refusal::Body, "a request has no trailers here"))),
+                self.errand
+                    .still_permitted()
+                    .and_then(|()| {
+                        frame.into_data().map_err(|_| denied(Refusal::Body, "a request has no trailers here"))
+                    })
+                    .map_err(|denied| self.cut(denied)),
             ),
         })
     }

@@ -21,7 +21,7 @@ pub(crate) use self::{
     body::Upload,
     fields::{for_one, for_two},
     package::Packages,
-    request::Site,
+    request::{Site, Wanted},
     serve::{Visit, farewell, serve_one, serve_two},
     tunnel::tunnel,
 };

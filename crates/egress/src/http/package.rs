@@ -26,7 +26,10 @@ use crate::{
     decide::Denied,
     door::Shared,
     refuse::denied,
-    registry::{Checksum, Comparison, Listings, PackageRefusal, PackageRules, Reading},
+    registry::{
+        ArrivingList, Checksum, Comparison, Listings, PackageRefusal, PackageRules, Reading, Registry,
+        RegistryKind,
+    },
 };
 
 /// Bytes of a kept package that are read at once.
@@ -58,7 +61,7 @@ pub(super) enum Course {
     /// The package is here.
     Kept(Cached),
     /// It passes, and is written down when it has come.
-    Fetch(Option<Box<Arriving>>),
+    Fetch(Option<Arriving>),
 }
 
 /// Judges what a request reads from a registry, and takes away what it need not say for that.
@@ -72,18 +75,19 @@ pub(super) async fn course(
     say_no_more(headers);
     let packages = &door.packages;
     packages.rules.judge(&wanted.site.host, reading).map_err(refused)?;
-    let Reading::Artefact { kind, name, version, whole: true } = reading else {
-        return Ok(Course::Fetch(None));
-    };
-    // It is kept, and its digest told, as it is.
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let rules = door.rules();
     let registry = rules.registries_at(&wanted.site.host, wanted.site.port).find(|registry| {
         registry.scheme == wanted.site.scheme
             && registry.read(&wanted.method, &wanted.path, None).as_ref() == Some(reading)
     });
     let whole = wanted.method.as_str() == "GET";
+    let Reading::Artefact { kind, name, version, whole: true } = reading else {
+        let list = list(packages, (wanted, reading), registry.filter(|_| whole), headers);
+        return Ok(Course::Fetch(list.map(|list| Arriving::List(Box::new(list)))));
+    };
+    // It is kept, and its digest told, as it is.
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let key = registry.filter(|_| whole).and_then(|registry| CacheKey::of(registry, &wanted.path, reading));
     let mut claim = match (&packages.cache, key) {
         (Some(cache), Some(key)) if anew => Some(Claim::Missing(cache.replace(key))),
@@ -96,7 +100,12 @@ pub(super) async fn course(
         Some(Claim::Missing(_)) | None => (None, Checked::Not),
     };
     // Nothing leaves for what is here and known to be right.
-    let unsure = checked == Checked::Not && packages.rules.asks_index(reading);
+    let unsure = match checked {
+        Checked::Not => true,
+        // This session may have read a list that the one before it had not.
+        Checked::Nothing => *kind == RegistryKind::Apt,
+        Checked::Compared => false,
+    };
     let mut checksum = None;
     if (unsure || published.is_none() && packages.rules.asks_age(reading))
         && let Some(registry) = registry
@@ -137,10 +146,25 @@ pub(super) async fn course(
             let keeping = filling.map_or_else(|| Keeping::Hash(Sha256::new()), Keeping::Cache);
             let fetched = fetched(Digest::of(b""), 0, false);
             let comparison = checksum.map(Checksum::begin);
-            Course::Fetch(Some(Box::new(Arriving { keeping, comparison, content_type: None, fetched })))
+            let package = Package { keeping, comparison, content_type: None, fetched };
+            Course::Fetch(Some(Arriving::Package(Box::new(package))))
         }
         _ => Course::Fetch(None),
     })
+}
+
+/// A list that packages are compared with later, if it is one.
+fn list(
+    packages: &Packages,
+    (wanted, reading): (&Wanted, &Reading),
+    registry: Option<&Registry>,
+    headers: &mut HeaderMap,
+) -> Option<ArrivingList> {
+    let Reading::Index { kind: RegistryKind::Apt, .. } = reading else { return None };
+    let list = packages.listings.debian().begin(registry?, &wanted.path)?;
+    // It is read as it is.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(list)
 }
 
 /// Whether what was kept is what the index names.
@@ -213,8 +237,16 @@ fn ends_visibly<B>(response: &Response<B>) -> bool {
     }
 }
 
+/// What is on its way and is held against an index, or is one.
+pub(super) enum Arriving {
+    /// A package.
+    Package(Box<Package>),
+    /// A list of packages.
+    List(Box<ArrivingList>),
+}
+
 /// A package that is on its way.
-pub(super) struct Arriving {
+pub(super) struct Package {
     keeping: Keeping,
     /// With what its index says, if that says anything.
     comparison: Option<Comparison>,
@@ -231,16 +263,18 @@ enum Keeping {
 }
 
 impl Arriving {
-    /// The head of the answer has come; whether it brings the package.
+    /// The head of the answer has come; whether it brings what was asked for.
     ///
     /// # Errors
-    /// When a program may take what it brings for the package, and it cannot be compared with its index.
+    /// When a program may take what it brings for that, and it cannot be compared with its index.
     pub(super) fn begins<B>(&mut self, response: &Response<B>) -> Result<bool, Denied> {
         let headers = response.headers();
-        self.content_type =
-            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        if !(is_for_all(response) && ends_visibly(response)) {
-            self.keeping = Keeping::Hash(Sha256::new());
+        if let Self::Package(package) = self {
+            package.content_type =
+                headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            if !(is_for_all(response) && ends_visibly(response)) {
+                package.keeping = Keeping::Hash(Sha256::new());
+            }
         }
         let whole = response.status() == StatusCode::OK && !headers.contains_key(header::CONTENT_ENCODING);
         if !whole && self.is_compared() && response.status().is_success() {
@@ -252,6 +286,55 @@ impl Arriving {
 
     /// More of it has come.
     pub(super) fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Package(package) => package.take(bytes),
+            Self::List(list) => list.take(bytes),
+        }
+    }
+
+    /// Whether its last bytes may not be passed on before it was compared with its index.
+    pub(super) const fn is_compared(&self) -> bool {
+        match self {
+            Self::Package(package) => package.comparison.is_some(),
+            Self::List(list) => list.is_compared(),
+        }
+    }
+
+    /// Whether what has come is what the index names.
+    pub(super) fn compare(&self) -> Result<(), Denied> {
+        let reason = match self {
+            Self::Package(package) if !package.comparison.as_ref().is_none_or(Comparison::agrees) => {
+                let Fetched { name, version, .. } = &package.fetched;
+                format!(
+                    "what came for {name} {version} is not what the registry's index names, by its digest, so it was cut off"
+                )
+            }
+            Self::List(list) if !list.agrees() => format!(
+                "what came for {} is not what the repository's list of lists names, by its digest, so it was cut off",
+                list.name()
+            ),
+            Self::Package(_) | Self::List(_) => return Ok(()),
+        };
+        Err(denied(Refusal::Digest, &reason))
+    }
+
+    /// All of it has come. What comes later knows of it from now on; what is to be written down of it takes a while.
+    pub(super) fn arrived(self) -> Pin<Box<dyn Future<Output = Option<Fetched>> + Send>> {
+        match self {
+            Self::Package(package) => Box::pin(async move { Some(package.arrived().await) }),
+            Self::List(list) => {
+                let landed = list.landed();
+                Box::pin(async move {
+                    landed.await;
+                    None
+                })
+            }
+        }
+    }
+}
+
+impl Package {
+    fn take(&mut self, bytes: &[u8]) {
         self.fetched.size += bytes.len() as u64;
         if let Some(comparison) = &mut self.comparison {
             comparison.take(bytes);
@@ -265,25 +348,7 @@ impl Arriving {
         }
     }
 
-    /// Whether its last bytes may not be passed on before it was compared with its index.
-    pub(super) const fn is_compared(&self) -> bool {
-        self.comparison.is_some()
-    }
-
-    /// Whether what has come is what the index names.
-    pub(super) fn compare(&self) -> Result<(), Denied> {
-        if self.comparison.as_ref().is_none_or(Comparison::agrees) {
-            return Ok(());
-        }
-        let Fetched { name, version, .. } = &self.fetched;
-        let reason = format!(
-            "what came for {name} {version} is not what the registry's index names, by its digest, so it was cut off"
-        );
-        Err(denied(Refusal::Digest, &reason))
-    }
-
-    /// All of it has come.
-    pub(super) async fn arrived(self) -> Fetched {
+    async fn arrived(self) -> Fetched {
         let Self { keeping, content_type, fetched, .. } = self;
         let digest = match keeping {
             Keeping::Hash(hash) => Digest::from_bytes(hash.finalize().into()),

@@ -24,6 +24,7 @@ use crate::{
     credential::{Reflected, ReflectionPatterns, ReflectionScan},
     decide::{Allowed, Decision, Denied},
     door::Shared,
+    patience::Patience,
     record::NotRecorded,
     refuse::denied,
     upstream::{Flight, Lane, Offer, Pool},
@@ -59,21 +60,23 @@ async fn send(
     permit: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, Denied> {
     let door = &visit.door;
+    let errand = Errand { door: door.clone(), wanted: Arc::new(wanted) };
+    let wanted = &*errand.wanted;
     // Apart from the rest, whose room is taken for as long as the answer takes.
-    let (gathered, passing) = Box::pin(look_through(door, body, &wanted, &allowed, &parts.headers)).await?;
+    let (gathered, passing) = Box::pin(look_through(door, body, wanted, &allowed, &parts.headers)).await?;
     let inside = parts.extensions.remove::<OnUpgrade>().filter(|_| wanted.upgrade);
     let offer = if wanted.upgrade { Offer::OnlyOne } else { Offer::Both };
     let course = match &allowed.reading {
-        Some(reading) => package::course(door, &wanted, reading, &mut parts.headers).await?,
+        Some(reading) => package::course(door, wanted, reading, &mut parts.headers).await?,
         None => Course::Fetch(None),
     };
     let package = match course {
         Course::Kept(cached) => {
             return Ok(package::answer(cached, permit).map(|package| Answer::Kept(Box::new(package))));
         }
-        Course::Fetch(package) => package.map(|package| *package),
+        Course::Fetch(package) => package,
     };
-    let patterns = prepare(door, &wanted, &allowed, &mut parts.headers).await?;
+    let patterns = prepare(door, wanted, &allowed, &mut parts.headers).await?;
     let lane = Lane {
         site: wanted.site.clone(),
         addresses: allowed.addresses.clone(),
@@ -81,6 +84,8 @@ async fn send(
     };
     let way = (door.upstream.way(&lane, offer).await?, permit);
     let operation = wanted.operation();
+    // A program may have taken its time until here.
+    errand.still_permitted()?;
     let recorded = door
         .ledger
         .pass(visit.sandbox, operation.clone(), &allowed.rule, allowed.credential.as_deref())
@@ -88,7 +93,7 @@ async fn send(
     recorded.map_err(|NotRecorded| denied(Refusal::Closed, &NotRecorded.to_string()))?;
 
     let progress = Progress::new();
-    let upload = Upload::new(gathered, passing, allowed.body_limit, &door.patience, progress.clone());
+    let upload = Upload::new(gathered, passing, allowed.body_limit, errand.clone(), progress.clone());
     let mut request = http::Request::new(Box::new(upload));
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
@@ -100,7 +105,26 @@ async fn send(
     // Why a body was cut off says more than what became of the request then.
     let (response, flight) = sent.map_err(|problem| progress.cut.get().cloned().unwrap_or(problem))?;
     let owner = Steward { door: door.clone(), sandbox: visit.sandbox, operation };
+    let inside = inside.map(|inside| (inside, errand));
     relay(visit, response, Relay { flight, owner, patterns, package, inside })
+}
+
+/// A request that was let out, for as long as something of it is still to be sent.
+#[derive(Clone)]
+pub(crate) struct Errand {
+    door: Arc<Shared>,
+    wanted: Arc<Wanted>,
+}
+
+impl Errand {
+    /// Whether more of it may be sent: what it could change may be held back by now.
+    pub(super) fn still_permitted(&self) -> Result<(), Denied> {
+        self.door.still_permits(&self.wanted)
+    }
+
+    pub(super) fn patience(&self) -> &Patience {
+        &self.door.patience
+    }
 }
 
 /// Reads the beginning of a body and looks through it; gives what the rest is looked through for as it passes.
@@ -197,7 +221,8 @@ struct Relay {
     patterns: Option<Arc<ReflectionPatterns>>,
     /// The package that it brings, if it does.
     package: Option<Arriving>,
-    inside: Option<OnUpgrade>,
+    /// The program's side of a connection that becomes a WebSocket.
+    inside: Option<(OnUpgrade, Errand)>,
 }
 
 fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Result<Response<Answer>, Denied> {
@@ -225,7 +250,7 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
             let download = Download::new(body, besides, &visit.door.patience, flight, Box::new(owner));
             Ok(answer.map(|()| Answer::Host(Box::new(download))))
         }
-        (Some(outside), Some(inside)) => {
+        (Some(outside), Some((inside, errand))) => {
             let headers = answer.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -235,7 +260,7 @@ fn relay(visit: &Visit, mut response: Response<Incoming>, relay: Relay) -> Resul
             }
             let Steward { door, sandbox, operation } = owner;
             visit.tasks.spawn(async move {
-                socket::converse(inside, outside, Listener::new(door, sandbox, operation)).await;
+                socket::converse(inside, outside, Listener::new(door, sandbox, operation, errand)).await;
                 drop(flight);
             });
             Ok(answer.map(|()| Answer::Own(bytes::Bytes::new())))
@@ -295,6 +320,11 @@ impl Owner for Steward {
     fn arrived(&self, package: Arriving) {
         let door = self.door.clone();
         // What is written to disk must not hold up the answer, nor be lost with it.
-        tokio::spawn(async move { door.ledger.fetched(package.arrived().await) });
+        let arrived = package.arrived();
+        tokio::spawn(async move {
+            if let Some(fetched) = arrived.await {
+                door.ledger.fetched(fetched);
+            }
+        });
     }
 }

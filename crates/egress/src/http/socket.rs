@@ -15,6 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
 
+use super::pass::Errand;
 use crate::{
     decide::Denied,
     door::Shared,
@@ -32,6 +33,7 @@ pub(super) struct Listener {
     door: Arc<Shared>,
     sandbox: SandboxId,
     operation: Operation,
+    errand: Errand,
     frames: Frames,
     passing: Passing,
     /// The message so far, as far as it is short.
@@ -72,10 +74,10 @@ pub(super) async fn converse(inside: OnUpgrade, outside: OnUpgrade, mut listener
 }
 
 impl Listener {
-    pub(super) fn new(door: Arc<Shared>, sandbox: SandboxId, operation: Operation) -> Self {
+    pub(super) fn new(door: Arc<Shared>, sandbox: SandboxId, operation: Operation, errand: Errand) -> Self {
         let passing = door.watchlist.passing(door.credentials.known());
         let (frames, message, control) = Default::default();
-        Self { door, sandbox, operation, frames, passing, message, control }
+        Self { door, sandbox, operation, errand, frames, passing, message, control }
     }
 
     async fn carry(
@@ -101,6 +103,7 @@ impl Listener {
 
     /// Looks through the next bytes before they leave.
     async fn hear(&mut self, mut bytes: &[u8]) -> Result<(), Denied> {
+        self.errand.still_permitted()?;
         while !bytes.is_empty() {
             let Some(piece) = self.frames.next(&mut bytes).map_err(malformed)? else { continue };
             if piece.control {

@@ -1,8 +1,12 @@
 //! What indexes say that an artefact hashes to.
 
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use super::module_zip::{self, ModuleZip};
@@ -11,15 +15,17 @@ use super::module_zip::{self, ModuleZip};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum {
     function: Function,
-    /// The first 256 bits, which are enough: indexes have many.
+    /// The first 256 bits, which are enough: indexes have many. SHA-1 has fewer, and zeros after them.
     bits: [u8; 32],
 }
 
-/// The hash functions that indexes use and that are good.
+/// The hash functions that indexes use and that are good, and the one that Maven's repositories have for everything: whoever makes an
+/// artefact can make two that have the same, but nobody else can make another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     Sha256,
     Sha512,
+    Sha1,
     /// Of the list of a Go module's files.
     GoModule,
 }
@@ -30,6 +36,26 @@ impl Checksum {
     pub fn sha256(digits: &str) -> Option<Self> {
         let bits = hex::decode(digits).ok()?.try_into().ok()?;
         Some(Self { function: Function::Sha256, bits })
+    }
+
+    /// As it is kept of Debian's lists.
+    #[must_use]
+    pub(crate) const fn of_sha256(bits: [u8; 32]) -> Self {
+        Self { function: Function::Sha256, bits }
+    }
+
+    /// As Maven's repositories have it in a file of its own: hexadecimal digits of SHA-256 or SHA-1, alone or with a name beside them.
+    #[must_use]
+    pub fn in_file(text: &str) -> Option<Self> {
+        text.split_ascii_whitespace().find_map(|word| match word.len() {
+            64 => Self::sha256(word),
+            40 => {
+                let mut bits = [0; 32];
+                hex::decode_to_slice(word, bits.get_mut(..20)?).ok()?;
+                Some(Self { function: Function::Sha1, bits })
+            }
+            _ => None,
+        })
     }
 
     /// As npm's `integrity` has it (W3C Subresource Integrity): the best of its words.
@@ -57,6 +83,7 @@ impl Checksum {
         let hash = match self.function {
             Function::Sha256 => Hash::Sha256(Sha256::new()),
             Function::Sha512 => Hash::Sha512(Sha512::new()),
+            Function::Sha1 => Hash::Sha1(Sha1(Context::new(&SHA1_FOR_LEGACY_USE_ONLY))),
             Function::GoModule => Hash::GoModule(Box::new(ModuleZip::new())),
         };
         Comparison { expected: self, hash }
@@ -89,7 +116,16 @@ pub struct Comparison {
 enum Hash {
     Sha256(Sha256),
     Sha512(Sha512),
+    Sha1(Sha1),
     GoModule(Box<ModuleZip>),
+}
+
+struct Sha1(Context);
+
+impl fmt::Debug for Sha1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sha1").finish_non_exhaustive()
+    }
 }
 
 impl Comparison {
@@ -98,6 +134,7 @@ impl Comparison {
         match &mut self.hash {
             Hash::Sha256(hash) => hash.update(bytes),
             Hash::Sha512(hash) => hash.update(bytes),
+            Hash::Sha1(hash) => hash.0.update(bytes),
             Hash::GoModule(zip) => zip.take(bytes),
         }
     }
@@ -108,6 +145,7 @@ impl Comparison {
         match &self.hash {
             Hash::Sha256(hash) => hash.clone().finalize().starts_with(&self.expected.bits),
             Hash::Sha512(hash) => hash.clone().finalize().starts_with(&self.expected.bits),
+            Hash::Sha1(hash) => self.expected.bits.starts_with(hash.0.clone().finish().as_ref()),
             Hash::GoModule(zip) => zip.sum() == Some(self.expected.bits),
         }
     }
@@ -132,5 +170,22 @@ mod tests {
             assert_eq!(Checksum::integrity(wrong), None, "{wrong}");
         }
         assert_eq!(Checksum::sha256("ba78"), None);
+    }
+
+    #[test]
+    fn checksums_in_files_of_their_own() {
+        let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
+        for text in [
+            sha1.to_owned(),
+            format!("{sha1}\n"),
+            format!("{sha1}  lib-1.0.jar"),
+            format!("SHA1 (lib) = {sha1}"),
+        ] {
+            let checksum = Checksum::in_file(&text).unwrap();
+            assert!(checksum.is_of(&b"abc"[..]).unwrap() && !checksum.is_of(&b"abd"[..]).unwrap(), "{text}");
+        }
+        for wrong in ["", "<html>", &sha1[1..], "zz993e364706816aba3e25717850c26c9cd0d89d"] {
+            assert_eq!(Checksum::in_file(wrong), None, "{wrong}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use http::{Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
 use super::{
-    Checksum, Listed, Listing, Part, Reading, Registry, RegistryKind,
+    Checksum, DebianLists, Listed, Listing, Part, Reading, Registry, RegistryKind,
     ask::Asker,
     grammar,
     index::{read, read_sums},
@@ -36,6 +36,8 @@ const FAILED: Duration = Duration::from_secs(3);
 /// How many are kept, and how many versions they have together.
 const MAX_KEPT: usize = 256;
 const MAX_VERSIONS: usize = 200_000;
+/// Bytes of a file with one checksum in it at most.
+const LONGEST_CHECKSUM: usize = 1024;
 /// How many are read at the same time. Each takes one or two mebibytes while it is.
 const AT_ONCE: usize = 8;
 
@@ -49,8 +51,10 @@ pub struct Listings {
     meter: Option<Arc<Meter>>,
     kept: Mutex<HashMap<String, Kept>>,
     reading: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
-    /// Checksum databases that did not answer, and since when.
+    /// Checksum databases, and Maven repositories with their checksums, that did not answer, and since when.
     silent: Mutex<HashMap<String, Instant>>,
+    /// The lists of Debian packages that came through.
+    debian: DebianLists,
 }
 
 /// What is known of an index, and since when.
@@ -101,7 +105,13 @@ impl Listings {
     /// In these registries.
     pub(crate) fn new(registries: Vec<Registry>, asker: Asker, ages: bool, turns: Arc<Semaphore>) -> Self {
         let (kept, reading, silent) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { registries, asker, ages, turns, meter: None, kept, reading, silent }
+        let debian = DebianLists::new(turns.clone());
+        Self { registries, asker, ages, turns, meter: None, kept, reading, silent, debian }
+    }
+
+    /// The lists of Debian packages that come through.
+    pub(crate) const fn debian(&self) -> &DebianLists {
+        &self.debian
     }
 
     /// For the indexes that all sessions read.
@@ -128,10 +138,15 @@ impl Listings {
         let key = match kind {
             RegistryKind::Pip => target("", path.as_str()),
             RegistryKind::Cargo | RegistryKind::Npm | RegistryKind::Go => version.clone(),
-            RegistryKind::Apt | RegistryKind::Maven if !self.ages => return Ok(Listed::default()),
             RegistryKind::Apt | RegistryKind::Maven => {
-                let published = self.last_modified(registry, path, name).await?;
-                return Ok(Listed { published, checksum: None });
+                let published =
+                    if self.ages { self.last_modified(registry, path, name).await? } else { None };
+                let checksum = if *kind == RegistryKind::Apt {
+                    self.debian.checksum(registry, path).await
+                } else {
+                    self.beside(registry, path).await
+                };
+                return Ok(Listed { published, checksum });
             }
         };
         let mut problem = ListingProblem::NotListed { name: name.clone(), version: version.clone() };
@@ -202,6 +217,28 @@ impl Listings {
             }
         }
         None
+    }
+
+    /// What a Maven repository has in a file beside an artefact: a checksum, in most of them by SHA-1 only. Where it has none, or does not
+    /// answer, the artefact comes all the same, and the record says that it was not compared.
+    async fn beside(&self, registry: &Registry, path: &RequestPath) -> Option<Checksum> {
+        let url = registry.url();
+        if path.as_str().contains("-SNAPSHOT.") || self.is_silent(&url) {
+            // Such a file is another one tomorrow, and what is beside it may be about the one of before.
+            return None;
+        }
+        let ask = async |ending: &str| {
+            let path = format!("{}{ending}", path.as_str()).parse().ok()?;
+            let answer = self.asker.ask(registry, Method::GET, &path, "*/*", LONGEST_CHECKSUM).await;
+            let Ok(answer) = answer else {
+                self.silent().insert(url.clone(), Instant::now());
+                return None;
+            };
+            let text = std::str::from_utf8(&answer.body).ok().filter(|_| answer.status == StatusCode::OK)?;
+            Checksum::in_file(text)
+        };
+        let (good, old) = tokio::join!(ask(".sha256"), ask(".sha1"));
+        good.or(old)
     }
 
     /// Whether a checksum database did not answer a short while ago, and need not be waited for again.

@@ -6,6 +6,7 @@
 
 mod ask;
 mod checksum;
+mod debian;
 mod discover;
 mod grammar;
 mod index;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use ask::Asker;
 pub use checksum::{Checksum, Comparison};
+pub(crate) use debian::{ArrivingList, DebianLists};
 pub use discover::{BuiltIn, ConfigFiles, Discovery, HostFiles, Settings, discover};
 pub use grammar::CrateTemplate;
 pub use index::{Listed, Listing, read as read_index};

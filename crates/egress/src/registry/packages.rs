@@ -148,19 +148,6 @@ impl PackageRules {
         }
     }
 
-    /// Whether this reading needs to be looked up in its registry's index before it may be asked for: for its age, and
-    /// where an index lists versions also because one that is not there could only carry something out.
-    #[must_use]
-    pub const fn asks_index(&self, reading: &Reading) -> bool {
-        match reading {
-            Reading::Artefact { kind, whole: true, .. } => match kind {
-                RegistryKind::Cargo | RegistryKind::Pip | RegistryKind::Npm | RegistryKind::Go => true,
-                RegistryKind::Apt | RegistryKind::Maven => self.cool_down_days > 0,
-            },
-            Reading::Artefact { whole: false, .. } | Reading::Index { .. } | Reading::Other { .. } => false,
-        }
-    }
-
     /// Whether the age of this reading matters, also where it need not be asked for any more.
     #[must_use]
     pub const fn asks_age(&self, reading: &Reading) -> bool {

@@ -193,6 +193,57 @@ fn a_refusal_names_what_came_nearest() {
 }
 
 #[test]
+fn what_can_change_something_needs_a_person_once_it_is_held_back() {
+    const ISSUES: &str = "https://api.forge.test/repos/a/b/issues";
+    let writing = rules().with_writing(credentials());
+    let held = writing.held_back(Some("of what came together"));
+    assert!(matches!(decide(&writing, "POST", ISSUES, Body::Exactly(5), false), Decision::Allow(_)));
+    let denied = denied(&held, "POST", ISSUES, Body::Exactly(5));
+    assert_eq!(denied.code, Refusal::Mixed);
+    for wanted in ["\"issues\"", "a person has to permit it too", "of what came together"] {
+        assert!(denied.reason.contains(wanted), "{wanted}: {}", denied.reason);
+    }
+    // Reading goes on, but with a credential that can do more only where a rule without it is there as well.
+    assert_eq!(&*allowed(&held, "GET", "https://a.docs.test/x").rule, "docs");
+    assert_eq!(allowed(&held, "GET", ISSUES).credential, None);
+    let reading = rules().held_back(Some("x"));
+    assert_eq!(
+        allowed(&reading, "GET", ISSUES).credential.as_deref(),
+        Some("forge"),
+        "it is for reading only"
+    );
+    for (url, upgrade) in [("https://chat.test/socket", true), ("https://pinned.test/", false)] {
+        let Decision::Refuse(denied) = decide(&held, "GET", url, Body::None, upgrade) else {
+            panic!("{url}")
+        };
+        assert_eq!((denied.code, denied.ask.is_some()), (Refusal::Mixed, !upgrade), "{url}");
+    }
+    assert_eq!(held.connection(&"pinned.test".parse().unwrap(), 443), Connection::Inspect);
+    // What is granted is permitted together with the rule: with its credential, and for that request alone.
+    let mut ask = *denied.ask.unwrap();
+    assert_eq!(ask.credential, None);
+    ask.body_limit = BodyLimit(5000);
+    let granted = held.with_grants(&[ask]).unwrap();
+    let allowed = |body| match decide(&granted, "POST", ISSUES, body, false) {
+        Decision::Allow(allowed) => allowed,
+        Decision::Refuse(denied) => panic!("{denied:?}"),
+    };
+    let now = allowed(Body::Unknown);
+    assert_eq!((now.credential.as_deref(), now.body_limit), (Some("forge"), 1000));
+    assert_ne!(&*now.rule, "issues", "the log says that a person did it");
+    let other = self::denied(&granted, "POST", "https://api.forge.test/repos/a/b/issues/7", Body::None);
+    assert_eq!(other.code, Refusal::Mixed);
+    assert!(matches!(
+        decide(&granted.held_back(None), "POST", ISSUES, Body::None, false),
+        Decision::Allow(_)
+    ));
+    let closed = EgressPolicy { access: cofferdam_domain::egress::AccessPolicy::Refuse, ..policy() };
+    let closed = Rules::new(&closed, Vec::new(), credentials()).unwrap().held_back(Some("x"));
+    let denied = self::denied(&closed, "POST", ISSUES, Body::None);
+    assert!(denied.ask.is_none() && denied.reason.contains("nobody is asked here"), "{denied:?}");
+}
+
+#[test]
 fn a_web_socket_is_opened_only_where_it_is_listed() {
     let rules = rules();
     let open = |url: &str| decide(&rules, "GET", url, Body::None, true);

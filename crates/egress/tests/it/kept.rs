@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    host::{Authority, Host},
+    host::{Authority, Got, Host},
     inside::{fetch, get, request, start_tls},
     scene::{SOON, Scene},
 };
@@ -42,6 +42,27 @@ fn registry(host: &Host) -> Registry {
         addresses: Addresses::At(host.address),
         credential: None,
     }
+}
+
+/// A host that has packages, and no checksums beside them, which the door asks for.
+fn without_checksums(
+    answer: impl Fn(&Got) -> Response<Full<Bytes>> + Send + Sync + 'static,
+) -> impl Fn(&Got) -> Response<Full<Bytes>> + Send + Sync + 'static {
+    move |got| {
+        if is_checksum(got) {
+            return Response::builder().status(404).body(Full::default()).unwrap();
+        }
+        answer(got)
+    }
+}
+
+fn is_checksum(got: &Got) -> bool {
+    got.line.contains(".jar.sha")
+}
+
+/// What a host was asked for but checksums.
+fn asked_of(host: &Host) -> Vec<Got> {
+    host.got().into_iter().filter(|got| !is_checksum(got)).collect()
 }
 
 /// A session whose packages are kept here.
@@ -80,9 +101,10 @@ async fn a_package_comes_once_and_is_written_down_each_time() {
     let authority = Authority::new();
     let content: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
     let served = content.clone();
-    let host = Host::answering(Some(authority.vouch("repo.example", &["h2"])), move |_| {
-        Response::new(Full::from(served.clone()))
-    })
+    let host = Host::answering(
+        Some(authority.vouch("repo.example", &["h2"])),
+        without_checksums(move |_| Response::new(Full::from(served.clone()))),
+    )
     .await;
     let folder = tempfile::tempdir().unwrap();
     let options = DoorwayOptions {
@@ -103,7 +125,7 @@ async fn a_package_comes_once_and_is_written_down_each_time() {
         assert_eq!(fetched.digest, Digest::of(&content));
         assert_eq!((fetched.registry.as_str(), fetched.version.as_str()), ("maven", "1.0"));
     }
-    assert_eq!((host.got().len(), scene.log.passes()), (1, 1));
+    assert_eq!((asked_of(&host).len(), scene.log.passes()), (1, 1));
     let denied = get(&scene, "repo.example", "/maven2/org/example/bad/1.0/bad-1.0.jar", true).await;
     assert_eq!(denied.headers()["cofferdam-refused"], "package");
     for (method, path) in [("PUT", JAR), ("POST", JAR), ("GET", "/maven2/../secret"), ("GET", "/elsewhere")] {
@@ -112,7 +134,7 @@ async fn a_package_comes_once_and_is_written_down_each_time() {
         let answer = fetch(stream, false, request(method, "repo.example", path, false, "")).await.unwrap();
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
     }
-    assert_eq!(host.got().len(), 1);
+    assert_eq!(asked_of(&host).len(), 1);
 }
 
 #[tokio::test]
@@ -130,7 +152,7 @@ async fn what_is_no_package_is_not_kept() {
     for _ in 0..2 {
         assert_eq!(get(&scene, "repo.example", JAR, true).await.status(), StatusCode::NOT_FOUND);
     }
-    assert_eq!((host.got().len(), cache.size()), (2, 0));
+    assert_eq!((asked_of(&host).len(), cache.size()), (2, 0));
     assert_eq!(scene.log.fetched.lock().unwrap().len(), 0);
 }
 
@@ -139,11 +161,14 @@ async fn what_one_session_says_shapes_nothing_for_the_others() {
     const HEARD: [&str; 4] = ["host", "accept", "accept-encoding", "user-agent"];
     let authority = Authority::new();
     for (outside, two) in [("h2", true), ("http/1.1", false)] {
-        let host = Host::answering(Some(authority.vouch("repo.example", &[outside])), |got| {
-            let shaped = got.headers.keys().any(|name| !HEARD.contains(&name.as_str()));
-            let plain = got.headers["accept"] == "*/*" && got.headers["accept-encoding"] == "identity";
-            Response::new(Full::from(if plain && !shaped { "for all" } else { "for one" }))
-        })
+        let host = Host::answering(
+            Some(authority.vouch("repo.example", &[outside])),
+            without_checksums(|got| {
+                let shaped = got.headers.keys().any(|name| !HEARD.contains(&name.as_str()));
+                let plain = got.headers["accept"] == "*/*" && got.headers["accept-encoding"] == "identity";
+                Response::new(Full::from(if plain && !shaped { "for all" } else { "for one" }))
+            }),
+        )
         .await;
         let folder = tempfile::tempdir().unwrap();
         let cache = PackageCache::open(folder.path(), 1 << 30).unwrap();
@@ -163,13 +188,13 @@ async fn what_one_session_says_shapes_nothing_for_the_others() {
         ];
         let answer = get_with(&first, two, &fields).await;
         assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"for all".as_slice()));
-        assert_eq!(host.got()[0].headers["user-agent"], "builder/1.0");
+        assert_eq!(asked_of(&host)[0].headers["user-agent"], "builder/1.0");
         let fetched = first.log.wait_for_package().await;
         assert_eq!((fetched.digest, fetched.cached), (Digest::of(b"for all"), false));
         let second = session(registry(&host), &cache, &authority);
         assert_eq!(get_with(&second, two, &[]).await.body().as_ref(), b"for all");
         assert!(second.log.wait_for_package().await.cached);
-        assert_eq!(host.got().len(), 1);
+        assert_eq!(asked_of(&host).len(), 1);
     }
 }
 
@@ -244,13 +269,14 @@ async fn what_may_have_broken_off_is_not_kept() {
 async fn who_does_not_trust_what_is_kept_has_it_fetched_for_all() {
     let authority = Authority::new();
     let count = AtomicUsize::new(0);
-    let host = Host::answering(Some(authority.vouch("repo.example", &["h2"])), move |_| {
-        match count.fetch_add(1, Ordering::SeqCst) {
+    let host = Host::answering(
+        Some(authority.vouch("repo.example", &["h2"])),
+        without_checksums(move |_| match count.fetch_add(1, Ordering::SeqCst) {
             0 => Response::new(Full::from("bad")),
             1 => Response::builder().status(500).body(Full::from("not now")).unwrap(),
             _ => Response::new(Full::from("good")),
-        }
-    })
+        }),
+    )
     .await;
     let folder = tempfile::tempdir().unwrap();
     let cache = PackageCache::open(folder.path(), 1 << 30).unwrap();
@@ -264,7 +290,7 @@ async fn who_does_not_trust_what_is_kept_has_it_fetched_for_all() {
             assert_eq!(scene.log.wait_for_package().await.digest, Digest::of(content.as_bytes()));
         }
     }
-    assert_eq!(host.got().len(), 3);
+    assert_eq!(asked_of(&host).len(), 3);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod canaries;
 mod clients;
 mod credentials;
+mod debian_maven_sums;
 // What the rules decide, without a socket.
 mod decisions;
 mod ech;

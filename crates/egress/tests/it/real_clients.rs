@@ -266,7 +266,7 @@ async fn maven_resolves() {
     let arguments =
         ["-q", "-B", "dependency:get", "-Dartifact=org.hamcrest:hamcrest:2.2", "-Dtransitive=false"];
     desk.check(&desk.run("mvn", &arguments, &[("MAVEN_OPTS", &options)]).await);
-    desk.fetched("org.hamcrest:hamcrest").await;
+    assert!(desk.fetched("org.hamcrest:hamcrest").await.compared, "with the checksum beside it");
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn apt_updates() {
     let update = [options.as_slice(), &["-o", "APT::Update::Error-Mode=any", "update"]].concat();
     desk.check(&desk.run("apt-get", &update, &[]).await);
     desk.check(&desk.run("apt-get", &[options.as_slice(), &["download", "hostname"]].concat(), &[]).await);
-    desk.fetched("hostname").await;
+    assert!(desk.fetched("hostname").await.compared, "with the list that came before it");
 }
 
 #[tokio::test]

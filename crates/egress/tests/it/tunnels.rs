@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     host::{Authority, Host},
     inside::{fetch, request, say, start_tls},
-    scene::{Scene, rule},
+    scene::{SOON, Scene, rule},
 };
 
 fn pass_through(host: &str, at: std::net::SocketAddr) -> EgressRule {
@@ -155,6 +155,79 @@ async fn a_message_with_a_canary_does_not_leave() {
         assert!(!back.ends_with(&last), "{back:?}");
         scene.log.wait_for(Refusal::Canary).await;
     }
+}
+
+#[tokio::test]
+async fn an_open_web_socket_says_nothing_more_once_it_is_held_back() {
+    let (scene, _host, mut stream) = web_socket().await;
+    let message = frame(0x81, "before");
+    stream.write_all(&message).await.unwrap();
+    stream.read_exact(&mut vec![0; message.len()]).await.unwrap();
+    scene.door.hold_back(Some("of what came together"));
+    let late = frame(0x81, "after");
+    stream.write_all(&late).await.unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).await.ok();
+    assert!(!back.ends_with(&late), "{back:?}");
+    scene.log.wait_for(Refusal::Mixed).await;
+}
+
+#[tokio::test]
+async fn what_passes_through_is_over_once_it_is_held_back() {
+    let authority = Authority::new();
+    let host = Host::echoing(Some(authority.vouch("a.example", &["http/1.1"]))).await;
+    let scene = Scene::new(vec![pass_through("a.example", host.address)], &authority);
+    let mut stream =
+        start_tls(&scene, scene.connect("a.example", 443).await, "a.example", &[]).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+    assert!(stream.read(&mut [0; 1]).await.is_ok());
+    scene.door.hold_back(Some("of what came together"));
+    say(stream, b"GET /again HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    assert_eq!(host.got().len(), 1);
+    // Requests are seen from now on, and told apart.
+    let stream =
+        start_tls(&scene, scene.connect("a.example", 443).await, "a.example", &["h2"]).await.unwrap();
+    let answer = fetch(stream, true, request("GET", "a.example", "/", true, "")).await.unwrap();
+    assert_eq!(answer.headers()["cofferdam-refused"], "mixed");
+    assert_eq!(host.got().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_being_sent_is_cut_off_once_it_is_held_back() {
+    let authority = Authority::new();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let told = std::sync::Mutex::new(Some(told));
+    let host = Host::talking(move |mut stream| {
+        let told = told.lock().unwrap().take();
+        async move {
+            let Some(told) = told else { return };
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                told.send(String::from_utf8_lossy(&buffer[..read]).into_owned()).ok();
+            }
+        }
+    })
+    .await;
+    let scene = Scene::new(vec![rule("a.example", Scheme::Http, host.address)], &authority);
+    let mut stream = scene.connect("a.example", 80).await;
+    let head = "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // More than is read before the door decides.
+    let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..4 {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+    }
+    assert!(heard.recv().await.unwrap().starts_with("POST / "));
+    scene.door.hold_back(Some("of what came together"));
+    stream.write_all(b"6\r\nsecret\r\n0\r\n\r\n").await.unwrap();
+    scene.log.wait_for(Refusal::Mixed).await;
+    // The host's end of it is closed then, and has told all that it got.
+    drop((scene, stream));
+    let mut told = String::new();
+    while let Ok(Some(piece)) = tokio::time::timeout(SOON, heard.recv()).await {
+        told.push_str(&piece);
+    }
+    assert!(told.contains("xxx") && !told.contains("secret"), "{} bytes", told.len());
 }
 
 #[tokio::test]

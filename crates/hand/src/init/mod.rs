@@ -201,7 +201,8 @@ impl Hand {
         let reply = match (body, descriptors.next()) {
             (RequestBody::Hello, _) => {
                 self.greeted = true;
-                self.spare_due = Some(NOW);
+                // The first command mostly comes at once.
+                self.fork_spare();
                 ReplyBody::Hello
             }
             (RequestBody::Ping, _) => ReplyBody::Pong,

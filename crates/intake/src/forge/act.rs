@@ -2,7 +2,7 @@
 
 use cofferdam_domain::{
     About, Also, Asked, EventBody, Label, Origin, PullRequestState, SessionId, Source, Subject, Task,
-    UnderReview,
+    UnderReview, quotation,
     task::{Wishes, is_base},
 };
 use cofferdam_forge::{
@@ -18,7 +18,7 @@ use super::{
     text::{self, Framed},
     way::{Case, Trouble},
 };
-use crate::{again, begin, now};
+use crate::{again, begin, concealed, now};
 
 /// Comments below an issue that are looked at: the latest, as many of which are shown as fit.
 const MOST_COMMENTS: usize = 200;
@@ -185,31 +185,48 @@ impl Case<'_> {
             });
         }
         rest.extend(self.others(wanted.subject).await?);
-        rest.extend(self.quotations());
+        rest.extend(self.quotations(facts));
         Ok(rest)
     }
 
-    /// What whoever did it quotes: their own words are theirs to answer for, and these are somebody else's.
-    fn quotations(&self) -> Option<EventBody> {
-        let body = match self.reading {
-            Reading::Asked(_, How::Mention(comment)) | Reading::Commented { comment, on_line: false, .. } => {
-                &comment.body
+    /// What whoever did it has written.
+    fn written(&self, facts: &'_ Facts) -> Vec<String> {
+        let remarks = || facts.unheard.iter().map(|remark| remark.comment.body.clone());
+        match self.reading {
+            Reading::Commented { on_line: true, .. } if facts.ours => remarks().collect(),
+            Reading::Asked(_, How::Mention(comment)) | Reading::Commented { comment, .. } => {
+                vec![comment.body.clone()]
             }
-            Reading::ReviewAsked { by, .. } => &by.comment()?.body,
-            Reading::Reviewed(_, review) => &review.body,
+            Reading::ReviewAsked { by, .. } => {
+                by.comment().map(|comment| comment.body.clone()).into_iter().collect()
+            }
+            Reading::Reviewed(_, review) => {
+                let said = Some(review.body.clone()).filter(|_| !facts.body_heard);
+                said.into_iter().chain(remarks()).collect()
+            }
             Reading::Asked(_, How::Label | How::Assigned)
-            | Reading::Commented { .. }
             | Reading::Nothing(_)
             | Reading::Failed(_)
             | Reading::PullChanged(_)
             | Reading::Conflicts(_)
             | Reading::IssueOver { .. }
-            | Reading::RepositoryGone => return None,
-        };
-        let actor = &self.occasion.actor.login;
-        let text = text::quoted_in(actor, body)?;
-        let from = format!("quoted by {}", text::name(actor));
-        Some(EventBody::MessageReceived { from, text, label: Label::SANDBOX, about: None })
+            | Reading::RepositoryGone => Vec::new(),
+        }
+    }
+
+    /// What whoever did it quotes: their own words are theirs to answer for, and these are somebody else's.
+    fn quotations(&self, facts: &Facts) -> Option<EventBody> {
+        let written = self.written(facts);
+        let quoted = written.iter().map(|text| text::quoted_in(text)).filter(|quoted| !quoted.is_empty());
+        let quoted: Vec<String> = quoted.collect();
+        quotation::told(&text::name(&self.occasion.actor.login), &quoted.join("\n\n"))
+    }
+
+    /// What of it is not read as it was written.
+    fn concealed(&self, facts: &Facts) -> Option<EventBody> {
+        let written = self.written(facts);
+        let written: Vec<&str> = written.iter().map(String::as_str).collect();
+        concealed::told(&text::name(&self.occasion.actor.login), &text::concealed_in(&written))
     }
 
     fn task(&self, wanted: Wanted, beside: Vec<Also>) -> Result<Task, String> {
@@ -298,7 +315,7 @@ impl Case<'_> {
         let from = text::name(&self.occasion.actor.login);
         let message =
             EventBody::MessageReceived { from, text, label: Label::REQUESTER, about: about.map(Box::new) };
-        Ok(self.quotations().filter(|_| !facts.body_heard).into_iter().chain([message]).collect())
+        Ok(self.quotations(facts).into_iter().chain(self.concealed(facts)).chain([message]).collect())
     }
 
     fn comment(&self, subject: Subject, comment: &Comment) -> About {

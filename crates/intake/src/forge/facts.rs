@@ -133,7 +133,7 @@ impl Case<'_> {
     }
 
     /// The path of a repository on this forge.
-    fn path_of(&self, address: &str) -> Option<String> {
+    pub(super) fn path_of(&self, address: &str) -> Option<String> {
         let remote = RemoteRepository::try_from(address.to_owned()).ok()?;
         self.way.site.owns(&RepositoryAddress::Remote(remote))
     }

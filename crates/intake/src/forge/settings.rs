@@ -12,7 +12,10 @@ use cofferdam_tell::SecretPlace;
 use serde::Deserialize;
 
 use super::{ForgeWay, TogetherSettings};
-use crate::Place;
+use crate::{
+    Place,
+    table::{organisation, secret},
+};
 
 /// The most attempts at failed checks in a row.
 const MOST_FIXES: u32 = 20;
@@ -44,7 +47,7 @@ pub struct ForgeSettings {
     #[serde(default)]
     pub earlier_hook_secrets: Vec<SecretPlace>,
     /// The organisation whose sessions begin there, by name.
-    #[serde(default = "local")]
+    #[serde(default = "organisation")]
     pub organisation: String,
     /// The project that they are in, by name; the organisation's first where it is not said.
     pub project: Option<String>,
@@ -76,10 +79,6 @@ pub struct ForgeSettings {
     /// Whether everybody on the internet can reach it, so that repositories which it calls public hold nothing private. Known of the great public
     /// ones.
     pub open: Option<bool>,
-}
-
-fn local() -> String {
-    "local".to_owned()
 }
 
 fn label() -> String {
@@ -276,7 +275,11 @@ impl ForgeSettings {
         Ok(OpenForge { settings: self.clone(), site, talk })
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    /// Looks at everything that can be looked at without reading secrets.
+    ///
+    /// # Errors
+    /// What is wrong with the table, and how to mend it.
+    pub fn check(&self) -> Result<(), &'static str> {
         let plain = |text: &str| {
             text.trim() == text && text.chars().count() <= LONGEST_NAME && !text.contains(char::is_control)
         };
@@ -314,7 +317,8 @@ impl ForgeSettings {
     }
 
     /// How often it is asked, if that is said and can be.
-    fn every(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn every(&self) -> Option<Duration> {
         let text = self.poll.as_deref()?;
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let seconds = match unit {
@@ -373,27 +377,6 @@ impl OpenForge {
         };
         let site = (self.site.clone(), Arc::clone(&self.talk));
         Ok(ForgeWay::new(store, site, place, model, secrets, wanted).asked_every(settings.every()))
-    }
-}
-
-/// Reads a secret, which has nothing beside it but perhaps the end of its line.
-fn secret(
-    key: &str,
-    place: &SecretPlace,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Secret, String> {
-    let text = place.read(environment).map_err(|problem| format!("`{key}`: {problem}"))?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(format!("`{key}` is empty{}", where_from(place)));
-    }
-    Ok(Secret::new(text))
-}
-
-fn where_from(place: &SecretPlace) -> String {
-    match place {
-        SecretPlace::File(path) => format!(": put it into {}", path.display()),
-        SecretPlace::Env(variable) => format!(": set {variable}"),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Repositories that belong together: a task that is asked for in one of them is about the others as well. Only the operator says which; nothing
-//! that anybody writes on a forge does.
+//! that anybody writes on a forge does. One that not the same people may read as those that the task is about already is left out: what is in one of them
+//! could get into another one's change.
 
 use cofferdam_domain::{Also, EventBody, Label, task::is_base};
-use cofferdam_forge::remote::{At, Right, TalkError};
+use cofferdam_forge::{
+    hook::Repository,
+    remote::{At, Right, TalkError},
+};
 use serde::Deserialize;
 
 use super::{
@@ -75,10 +79,22 @@ impl Case<'_> {
     /// pushed to each, so whoever asks, and the account itself, must be one who may in each what they must be able to do here.
     pub(super) async fn beside(&self) -> Result<(Vec<Also>, Vec<EventBody>), Trouble> {
         let (mut beside, mut told) = (Vec::new(), Vec::new());
-        for Also { repository: path, base } in self.way.belonging_to(&self.at.path) {
-            match self.objection(&path).await? {
-                Ok(path) => {
-                    beside.push(Also { repository: self.way.site.clone_url(&path).to_string(), base })
+        let belonging = self.way.belonging_to(&self.at.path);
+        if belonging.is_empty() {
+            return Ok((beside, told));
+        }
+        let main = self.way.talk.repository(&self.at.path).await?;
+        if main.id != self.at.id {
+            let why = "another repository has the name of the one in which it was asked for";
+            return Ok((beside, belonging.iter().map(|one| left_out(&one.repository, why)).collect()));
+        }
+        let mut taken = vec![self.read_by(&main)];
+        for Also { repository: path, base } in belonging {
+            match self.objection(&path, &taken).await? {
+                Ok(found) => {
+                    let repository = self.way.site.clone_url(&found.path).to_string();
+                    beside.push(Also { repository, base });
+                    taken.push(found);
                 }
                 Err(why) => told.push(left_out(&path, &why)),
             }
@@ -86,8 +102,16 @@ impl Case<'_> {
         Ok((beside, told))
     }
 
-    /// Where a repository is now, or why it is left out.
-    async fn objection(&self, path: &str) -> Result<Result<String, String>, Trouble> {
+    fn read_by(&self, found: &Repository) -> ReadBy {
+        let is_it = |named: &String| {
+            self.path_of(named.trim_end_matches('/')).is_some_and(|path| is_same(&path, &found.path))
+        };
+        let named = self.way.beside_public.iter().any(is_it);
+        ReadBy { path: found.path.clone(), all: found.public, named }
+    }
+
+    /// A repository as it is now, or why it is left out.
+    async fn objection(&self, path: &str, taken: &[ReadBy]) -> Result<Result<ReadBy, String>, Trouble> {
         let talk = &self.way.talk;
         let found = match talk.repository(path).await {
             Ok(found) => found,
@@ -99,6 +123,7 @@ impl Case<'_> {
         if !self.way.permits(&found.path) {
             return Ok(Err("it is not in a place that this server may work on".to_owned()));
         }
+        let read_by = self.read_by(&found);
         let at = At { id: found.id, path: found.path };
         let (actor, least) = (&self.occasion.actor, self.rules.least);
         if talk.right_of(&at, actor).await? < least {
@@ -107,7 +132,33 @@ impl Case<'_> {
         if talk.right_of(&at, &self.rules.me).await? < Right::Write.max(least) {
             return Ok(Err("this account may not push there".to_owned()));
         }
-        Ok(Ok(at.path))
+        Ok(read_by.apart_from(taken).map_or(Ok(read_by), Err))
+    }
+}
+
+/// Who may read one of the repositories, all of which are on one forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ReadBy {
+    path: String,
+    /// Whoever reaches the forge; otherwise only those who were asked in.
+    all: bool,
+    /// Whether the operator has named it as one that may be beside those that more people may read.
+    named: bool,
+}
+
+impl ReadBy {
+    /// Why it is not taken beside these; `None` where nobody who may read one of them learns of another one that they may not read.
+    fn apart_from(&self, taken: &[Self]) -> Option<String> {
+        let would_open = |closed: &Self, open: &Self| open.all && !closed.all && !closed.named;
+        let other = taken.iter().find(|other| would_open(self, other) || would_open(other, self))?;
+        let (open, closed) = if self.all { (self, other) } else { (other, self) };
+        let shown = |one: &Self| text::name(&one.path).replace('`', "'");
+        let (open, closed) = (shown(open), shown(closed));
+        Some(format!(
+            "not the same people may read them: `{open}` whoever reaches the forge, `{closed}` only those who were asked in, and what is in that one could get \
+             where the others read it. Whoever runs Cofferdam includes it by naming the address of `{closed}` in `beside_public` of [repositories], if more people \
+             may see what is in it"
+        ))
     }
 }
 
@@ -132,6 +183,34 @@ mod tests {
             also: also.iter().map(|one| (*one).to_owned()).collect(),
         };
         TogetherSettings::check(&tables.iter().map(table).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn none_is_beside_one_that_fewer_people_may_read() {
+        let one = |path: &str, all, named| ReadBy { path: path.to_owned(), all, named };
+        let (open, closed, named) =
+            (one("a/open", true, false), one("a/closed", false, false), one("a/named", false, true));
+        for (taken, next) in [
+            (vec![open.clone()], &open),
+            (vec![closed.clone()], &closed),
+            (vec![open.clone()], &named),
+            (vec![named.clone()], &open),
+            (vec![closed.clone()], &named),
+        ] {
+            assert_eq!(next.apart_from(&taken), None, "{taken:?} {next:?}");
+        }
+        for (taken, next) in [
+            (vec![open.clone()], &closed),
+            (vec![closed.clone()], &open),
+            (vec![named.clone(), open.clone()], &closed),
+            (vec![named, closed.clone()], &open),
+        ] {
+            let why = next.apart_from(&taken).unwrap();
+            assert!(why.contains("`a/open` whoever") && why.contains("`a/closed` only"), "{why}");
+            assert!(why.contains("beside_public"), "{why}");
+        }
+        let odd = one("a/`\u{202e}x", false, false).apart_from(&[open]).unwrap();
+        assert!(!odd.contains('\u{202e}') && odd.contains("`a/'\\u{202e}x`"), "{odd}");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct ForgeWay {
     pub(super) wanted: Wanted,
     /// Where repositories may be on which sessions begin; anywhere on the forge where the list is empty.
     places: Vec<String>,
+    /// The repositories that may be worked on beside those which more people may read.
+    pub(super) beside_public: Vec<String>,
     /// Asked for once: an account does not change under a token.
     me: OnceCell<Account>,
 }
@@ -82,6 +84,7 @@ impl ForgeWay {
             secrets,
             wanted,
             places: Vec::new(),
+            beside_public: Vec::new(),
             me: OnceCell::new(),
         }
     }
@@ -95,6 +98,12 @@ impl ForgeWay {
     #[must_use]
     pub fn within(self, places: &[String]) -> Self {
         Self { places: places.to_vec(), ..self }
+    }
+
+    /// The same, where the repositories with these addresses may be worked on beside those which more people may read.
+    #[must_use]
+    pub fn beside_public(self, named: &[String]) -> Self {
+        Self { beside_public: named.to_vec(), ..self }
     }
 
     /// Whether sessions may begin on a repository.

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use cofferdam_domain::{Digest, task::Wishes};
+use cofferdam_domain::Digest;
 use http::HeaderName;
 use serde::Deserialize;
 
 use super::{ConditionSettings, Hook, ProofSettings, is_pointer, words::Words};
 use crate::{
-    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
+    job::{Job, NO_NAME, is_name},
     playbook::Said,
+    table::organisation,
 };
 
 /// Conditions, and pointers to what is the same, in one table.
@@ -58,7 +59,7 @@ pub struct HookSettings {
     /// A policy of the organisation's.
     pub policy: Option<String>,
     /// For which organisation.
-    #[serde(default = "local")]
+    #[serde(default = "organisation")]
     pub organisation: String,
     /// In which project of it; in its first if none is named.
     pub project: Option<String>,
@@ -76,10 +77,6 @@ pub enum IdSettings {
 
 fn twenty() -> NonZeroU32 {
     NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN)
-}
-
-fn local() -> String {
-    ORGANISATION.to_owned()
 }
 
 /// A `[[hook]]` table cannot be.
@@ -128,12 +125,8 @@ impl HookSettings {
         if let Some(pointer) = self.same.iter().find(|pointer| !is_pointer(pointer)) {
             return Err(format!("`same` has {pointer:?}, which is no JSON pointer, such as /data/issue/id"));
         }
-        let job = Job {
-            repository: self.repository.clone(),
-            base: self.base.clone(),
-            also: beside(&self.also),
-            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
-        };
+        let at = (&*self.repository, self.base.as_deref(), &*self.also);
+        let job = Job::on(at, (self.model.as_deref(), self.policy.as_deref()));
         job.check()?;
         let Self { prompt, playbook, digest, values, .. } = self;
         let said = Said { prompt: prompt.as_deref(), playbook: playbook.as_deref(), digest: *digest, values };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cofferdam_domain::{Digest, Timestamp, task::Wishes};
+use cofferdam_domain::{Digest, Timestamp};
 use serde::Deserialize;
 
 use super::{Calendar, InvalidCalendar, Schedule};
 use crate::{
-    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
+    job::{Job, NO_NAME, is_name},
     playbook::Said,
+    table::organisation,
 };
 
 /// One `[[schedule]]` table: what begins when.
@@ -43,7 +44,7 @@ pub struct ScheduleSettings {
     /// A policy of the organisation's.
     pub policy: Option<String>,
     /// For which organisation.
-    #[serde(default = "local")]
+    #[serde(default = "organisation")]
     pub organisation: String,
     /// In which project of it; in its first if none is named.
     pub project: Option<String>,
@@ -106,10 +107,6 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-fn local() -> String {
-    ORGANISATION.to_owned()
-}
-
 /// A `[[schedule]]` table cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
@@ -152,12 +149,8 @@ impl ScheduleSettings {
 
     fn schedule(&self, now: Timestamp) -> Result<Schedule, InvalidSchedule> {
         let name = || self.name.clone();
-        let job = Job {
-            repository: self.repository.clone(),
-            base: self.base.clone(),
-            also: beside(&self.also),
-            wishes: Wishes { model: self.model.clone(), policy: self.policy.clone(), ..Wishes::default() },
-        };
+        let at = (&*self.repository, self.base.as_deref(), &*self.also);
+        let job = Job::on(at, (self.model.as_deref(), self.policy.as_deref()));
         let wrong = |problem| InvalidSchedule::Job { name: name(), problem };
         let says_nothing = |prompt: &str| prompt.trim().is_empty();
         if self.prompt.as_deref().is_some_and(says_nothing) {

@@ -1,17 +1,21 @@
 //! What becomes of what somebody says in Slack.
 
-use cofferdam_domain::{About, Conversation, Digest, EventBody, Label, Origin, SessionId, Spoken, Timestamp};
+use cofferdam_domain::{
+    About, Conversation, Digest, EventBody, Label, Origin, SessionId, Spoken, Timestamp,
+    quotation::{self, Apart},
+};
 use cofferdam_store::{Dealt, TakenArrival, Writer};
 use cofferdam_tell::{Me, Note, Person};
 
 use super::{
-    event::{Kind, Uttered},
+    event::{Forwarded, Kind, Uttered},
     text::{Shown, shown},
     way::{SlackWay, Trouble},
 };
 use crate::{
     again,
     begin::session_id,
+    concealed,
     forge::{standing::Standing, text::name},
     job::{NotBegun, Wanted},
     now,
@@ -123,37 +127,49 @@ impl Case<'_> {
         )))
     }
 
-    /// What was said, and that there was something beside it.
-    fn words(&self) -> Option<String> {
-        if self.read.text.trim().is_empty() {
+    /// What was said, what is quoted or forwarded with it, and that there was something beside it.
+    fn words(&self) -> Option<Apart> {
+        let Apart { mut own, mut quoted } = quotation::apart(&self.read.text);
+        for Forwarded { author, text } in &self.said.forwarded {
+            let mut text = shown(text, &self.me.user).text;
+            text.truncate(text.floor_char_boundary(LONGEST_NOTE));
+            quoted.push_str(&format!("\n\nA forwarded message of {}:\n{text}", name(author)));
+            own.push_str("\n\n[a forwarded message, which is told apart]");
+        }
+        if own.trim().is_empty() {
             return None;
         }
-        let files = match self.said.files {
-            0 => String::new(),
-            _ => "\n\n(There are files with this message, which are not here.)".to_owned(),
-        };
-        Some(format!("{}{files}", self.read.text))
+        if self.said.files > 0 {
+            own.push_str("\n\n(There are files with this message, which are not here.)");
+        }
+        Some(Apart { own: own.trim_start().to_owned(), quoted: quoted.trim_start().to_owned() })
     }
 
     async fn tell(&self, standing: &Standing) -> Result<Dealt, Trouble> {
-        let Some(text) = self.words() else { return Ok(done(Some(standing.session), "it says nothing")) };
+        let Some(Apart { own, quoted }) = self.words() else {
+            return Ok(done(Some(standing.session), "it says nothing"));
+        };
         let person = match self.asker().await? {
             Ok(person) => person,
             Err(dealt) => return Ok(dealt),
         };
+        let from = name(person.called());
+        let quoted = quotation::told(&from, &quoted);
+        let concealed = concealed::told(&from, &self.read.concealed);
         let message = EventBody::MessageReceived {
-            from: name(person.called()),
-            text,
+            from,
+            text: own,
             label: Label::REQUESTER,
             about: Some(Box::new(self.about())),
         };
-        self.way.store.append(standing.session, Writer::Anybody, now(), vec![message]).await?;
+        let bodies = quoted.into_iter().chain(concealed).chain([message]).collect();
+        self.way.store.append(standing.session, Writer::Anybody, now(), bodies).await?;
         Ok(done(Some(standing.session), "heard"))
     }
 
     /// A session begins, unless another one has begun in the same thread meanwhile: then it is looked at again.
     async fn begin(&self, instead_of: Option<SessionId>) -> Result<Dealt, Trouble> {
-        let Some(words) = self.words() else { return Ok(done(None, "it says nothing")) };
+        let Some(Apart { own, quoted }) = self.words() else { return Ok(done(None, "it says nothing")) };
         let (way, said) = (self.way, self.said);
         let Some(job) = way.settings.job(&said.channel) else {
             return Ok(done(None, format!("no repository is named for the channel {}", said.channel)));
@@ -164,7 +180,8 @@ impl Case<'_> {
         };
         let called = name(person.called());
         let session = self.own_id();
-        let rest = self.others().await?;
+        let mut rest = self.others().await?;
+        rest.extend(quotation::told(&called, &quoted));
         // Beginning it after a crash finds it bound to this one.
         let instead_of = instead_of.filter(|bound| *bound != session);
         let bound = way.store.bind(&self.conversation.key(), session, instead_of).await?;
@@ -174,7 +191,7 @@ impl Case<'_> {
         }
         let wanted = Wanted {
             session,
-            prompt: format!("{words}\n\n(Asked by {called} in the chat {}.)", way.slack.name()),
+            prompt: format!("{own}\n\n(Asked by {called} in the chat {}.)", way.slack.name()),
             title: None,
             source: way.slack.name(),
             account: &said.user,

@@ -8,6 +8,8 @@ use url::form_urlencoded;
 const LONGEST_ID: usize = 32;
 const LONGEST_EVENT_ID: usize = 128;
 const LONGEST_TEXT: usize = 256 * 1024;
+/// Forwarded messages of one message that are read.
+const MOST_FORWARDED: usize = 20;
 
 /// What a delivery is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,17 @@ pub struct Uttered {
     pub text: String,
     /// How many files are with it.
     pub files: usize,
+    /// Messages of others that are forwarded with it.
+    pub forwarded: Vec<Forwarded>,
+}
+
+/// A message that somebody forwards: the words of whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Who wrote it, as Slack calls them.
+    pub author: String,
+    /// What they wrote, in Slack's markup.
+    pub text: String,
 }
 
 /// How it came to be delivered.
@@ -113,6 +126,26 @@ struct Event {
     text: Option<String>,
     #[serde(default)]
     files: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+/// What stands below a message: of all that there can be, only messages that were forwarded are read.
+#[derive(Deserialize)]
+struct Attachment {
+    #[serde(default)]
+    is_share: bool,
+    #[serde(default)]
+    is_msg_unfurl: bool,
+    text: Option<String>,
+    author_name: Option<String>,
+}
+
+impl Attachment {
+    fn forwarded(self) -> Option<Forwarded> {
+        let text = self.text.filter(|_| self.is_share || self.is_msg_unfurl)?;
+        Some(Forwarded { author: self.author_name.unwrap_or_default(), text })
+    }
 }
 
 impl Delivered {
@@ -181,7 +214,8 @@ impl Envelope {
         };
         let event_id = self.event_id.filter(|id| is_plain(id, LONGEST_EVENT_ID));
         let text = event.text.unwrap_or_default();
-        if text.len() > LONGEST_TEXT {
+        let forwarded = event.attachments.iter().filter_map(|one| one.text.as_ref());
+        if forwarded.chain([&text]).any(|text| text.len() > LONGEST_TEXT) {
             return Err(Unreadable("the message is longer than any of Slack's"));
         }
         Ok(Delivered::Uttered(Box::new(Uttered {
@@ -199,6 +233,12 @@ impl Envelope {
             },
             text,
             files: event.files.len(),
+            forwarded: event
+                .attachments
+                .into_iter()
+                .filter_map(Attachment::forwarded)
+                .take(MOST_FORWARDED)
+                .collect(),
         })))
     }
 }

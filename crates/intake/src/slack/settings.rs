@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cofferdam_domain::{Secret, task::Wishes};
+use cofferdam_domain::Secret;
 use cofferdam_forge::hook::HookSecrets;
 use cofferdam_store::Everything;
 use cofferdam_tell::{SLACK, SecretPlace, Slack};
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::{Listener, SlackWay, event::is_id};
 use crate::{
     Place,
-    job::{Job, NO_NAME, ORGANISATION, beside, is_name},
+    job::{Job, NO_NAME, is_name},
+    table::{organisation, token},
 };
 
 /// Ids in one list.
@@ -46,7 +47,7 @@ pub struct SlackSettings {
     /// A policy of the organisation's.
     pub policy: Option<String>,
     /// For which organisation.
-    #[serde(default = "local")]
+    #[serde(default = "organisation")]
     pub organisation: String,
     /// In which project of it; in its first if none is named.
     pub project: Option<String>,
@@ -85,10 +86,6 @@ pub struct ChannelSettings {
     pub model: Option<String>,
     /// The policy; that of the table if none is named.
     pub policy: Option<String>,
-}
-
-fn local() -> String {
-    ORGANISATION.to_owned()
 }
 
 fn slack() -> String {
@@ -174,14 +171,14 @@ impl SlackSettings {
         {
             job.check()?;
         }
-        let token = secret("bot_token", &self.bot_token, environment)?;
+        let bot = token("bot_token", &self.bot_token, environment)?;
         // A person's token (xoxp-) would have us speak in their name.
-        if !token.expose().starts_with("xoxb-") {
+        if !bot.expose().starts_with("xoxb-") {
             return Err("`bot_token` is the bot's token, which begins with xoxb-".to_owned());
         }
         let proof = match (&self.signing_secret, &self.app_token) {
             (Some(place), None) => {
-                let secret = secret("signing_secret", place, environment)?;
+                let secret = token("signing_secret", place, environment)?;
                 if secret.expose().len() < 16 {
                     return Err(
                         "`signing_secret` is the one under Basic Information of the app, of 32 characters"
@@ -191,7 +188,7 @@ impl SlackSettings {
                 Proof::Posted(HookSecrets::new(secret, Vec::new()).ok_or("`signing_secret` is empty")?)
             }
             (None, Some(place)) => {
-                let secret = secret("app_token", place, environment)?;
+                let secret = token("app_token", place, environment)?;
                 if !secret.expose().starts_with("xapp-") {
                     return Err("`app_token` is the app's own token, which begins with xapp-".to_owned());
                 }
@@ -201,23 +198,20 @@ impl SlackSettings {
                 return Err("it has either a `signing_secret` (events are posted here) or an `app_token` (Socket Mode)".to_owned());
             }
         };
-        let slack = Slack::new(&self.name, &self.api, token, self.plain_http)?;
+        let slack = Slack::new(&self.name, &self.api, bot, self.plain_http)?;
         Ok(OpenSlack { settings: self.clone(), slack, proof })
     }
 
     /// What is worked on that is asked for in a channel, if anything.
     pub(super) fn job(&self, channel: &str) -> Option<Job> {
         let own = self.channels.get(channel);
-        let wishes = Wishes {
-            model: own.and_then(|own| own.model.clone()).or_else(|| self.model.clone()),
-            policy: own.and_then(|own| own.policy.clone()).or_else(|| self.policy.clone()),
-            ..Wishes::default()
+        let model = own.and_then(|own| own.model.as_deref()).or(self.model.as_deref());
+        let policy = own.and_then(|own| own.policy.as_deref()).or(self.policy.as_deref());
+        let at = match own {
+            Some(own) => (&*own.repository, own.base.as_deref(), &*own.also),
+            None => (self.repository.as_deref()?, self.base.as_deref(), &*self.also),
         };
-        let (repository, base, also) = match own {
-            Some(own) => (own.repository.clone(), own.base.clone(), &own.also),
-            None => (self.repository.clone()?, self.base.clone(), &self.also),
-        };
-        Some(Job { repository, base, also: beside(also), wishes })
+        Some(Job::on(at, (model, policy)))
     }
 }
 
@@ -260,20 +254,6 @@ impl OpenSlack {
     pub const fn is_posted(&self) -> bool {
         matches!(self.proof, Proof::Posted(_))
     }
-}
-
-/// Reads a secret, which has nothing beside it but perhaps the end of its line.
-fn secret(
-    key: &str,
-    place: &SecretPlace,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Secret, String> {
-    let text = place.read(environment).map_err(|problem| format!("`{key}`: {problem}"))?;
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("`{key}` is empty, or no token"));
-    }
-    Ok(Secret::new(text))
 }
 
 #[cfg(test)]

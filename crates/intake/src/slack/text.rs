@@ -54,6 +54,8 @@ pub fn shown(markup: &str, me: &str) -> Shown {
         rest = &inside[end + 1..];
     }
     text.push_str(&decoded(rest));
+    // `>>>` quotes all that follows, as many lines as that is.
+    let mut quoted = false;
     let lines = text.trim().lines().map(|line| {
         // Each line for itself: what is before its words is kept, which code has a meaning in.
         let indent = line.len() - line.trim_start_matches(' ').len();
@@ -61,7 +63,9 @@ pub fn shown(markup: &str, me: &str) -> Shown {
         for (kind, characters) in seen.concealed.iter() {
             *concealed.entry(kind.words().to_owned()).or_default() += count(characters);
         }
-        format!("{}{}", &line[..indent], seen.text)
+        let margin = if quoted { "> " } else { "" };
+        quoted |= line[indent..].starts_with(">>>");
+        format!("{margin}{}{}", &line[..indent], seen.text)
     });
     shown.text = lines.collect::<Vec<_>>().join("\n");
     shown.concealed = concealed.into_iter().collect();
@@ -134,6 +138,8 @@ mod tests {
             ),
             ("unclosed <https://a.example", "unclosed <https://a.example"),
             ("```\n  fn a() {}\n```", "```\n  fn a() {}\n```"),
+            ("&gt; quoted\nown", "> quoted\nown"),
+            ("own\n&gt;&gt;&gt; all\n\nthat  follows", "own\n>>> all\n> \n> that  follows"),
             ("", ""),
         ] {
             assert_eq!(shown(markup, "U0BOT").text, wanted, "{markup}");

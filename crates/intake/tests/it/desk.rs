@@ -87,9 +87,12 @@ impl Talk for Desk {
         Ok(News { happened: news, until, more: false })
     }
 
-    async fn repository(&self, _: &str) -> Result<Repository, TalkError> {
+    async fn repository(&self, path: &str) -> Result<Repository, TalkError> {
         self.ask()?;
-        Err(TalkError::Missing { forge: "work".into(), what: "repository".into() })
+        let repositories = self.repositories.lock().unwrap();
+        let found =
+            repositories.iter().find(|repository| repository.path.eq_ignore_ascii_case(path)).cloned();
+        found.ok_or_else(|| TalkError::Missing { forge: "work".into(), what: "repository".into() })
     }
 
     async fn right_of(&self, _: &At, account: &Account) -> Result<Right, TalkError> {

@@ -151,7 +151,7 @@ impl NativeDriver {
         variables
     }
 
-    fn request(&self, spec: &SandboxSpec, layer: &Layer) -> Result<Create, SandboxError> {
+    fn request(&self, spec: &SandboxSpec, layer: &mut Layer) -> Result<Create, SandboxError> {
         let mut caches = Vec::new();
         for HostCache { host, inside } in &self.caches {
             let own = layer.prepare_cache(inside, self.walls.owner())?;
@@ -180,7 +180,7 @@ impl NativeDriver {
     }
 
     /// The directories that root can change. What it writes to them is kept like caches are.
-    fn system(&self, system: System, layer: &Layer) -> Result<Vec<SystemLayer>, SandboxError> {
+    fn system(&self, system: System, layer: &mut Layer) -> Result<Vec<SystemLayer>, SandboxError> {
         let parts = match system {
             System::ReadOnly => return Ok(Vec::new()),
             System::Writable => &self.parts,
@@ -310,8 +310,8 @@ impl NativeDriver {
             }
         };
         // All this is done while the zygote makes process 1, which waits for it.
-        let layer = Layer::prepare(&spec.layer, self.walls.owner())?;
-        let create = self.request(spec, &layer)?;
+        let mut layer = Layer::prepare(&spec.layer, self.walls.owner())?;
+        let create = self.request(spec, &mut layer)?;
         let mut tasks = Vec::new();
         if let Some(name) = missing {
             self.groups.add(Version::One, &name, &mut group)?;
@@ -326,7 +326,7 @@ impl NativeDriver {
             variables: self.variables(network, spec.variables.clone()),
             group,
             layer: layer.path().to_owned(),
-            locks: layer.into_locks(),
+            held: layer.into_held(),
             disk: spec.limits.disk,
             watched_memory: (!self.groups.has(Controller::Memory)).then_some(spec.limits.memory),
         };

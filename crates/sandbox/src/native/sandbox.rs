@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
@@ -12,7 +11,11 @@ use std::{
 use async_trait::async_trait;
 use cofferdam_domain::SandboxId;
 use cofferdam_hand::protocol::message::{ReplyBody, RequestBody};
-use tokio::{io::Interest, task::JoinSet, time::timeout};
+use tokio::{
+    io::Interest,
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
 
 use super::{
     cgroup::{KillCounter, OutOfMemory, SandboxGroup},
@@ -22,6 +25,7 @@ use super::{
     freeze::Freezer,
     isolation::Walls,
     launch::launch,
+    layer::Held,
     process::{NativeProcess, Watch},
     ready::register,
     zygote::Made,
@@ -48,8 +52,7 @@ pub(super) struct NativeSandbox {
     counters: Vec<KillCounter>,
     group: Option<SandboxGroup>,
     watchdogs: JoinSet<()>,
-    /// The layer is in use as long as these are open.
-    locks: Vec<File>,
+    held: Held,
     freezer: Freezer,
     freezing: tokio::sync::Mutex<()>,
 }
@@ -62,8 +65,7 @@ pub(super) struct Parts {
     pub(super) variables: BTreeMap<String, String>,
     pub(super) group: SandboxGroup,
     pub(super) layer: PathBuf,
-    /// See [`Layer::into_locks`](super::layer::Layer::into_locks).
-    pub(super) locks: Vec<File>,
+    pub(super) held: Held,
     pub(super) disk: u64,
     /// The memory limit, where the watchdog has to hold it.
     pub(super) watched_memory: Option<u64>,
@@ -84,7 +86,7 @@ impl NativeSandbox {
             counters.push(KillCounter::Watchdog(Arc::clone(&kills)));
             watchdogs.spawn(super::watchdog::watch_memory(Arc::clone(&connection), pid, limit, kills));
         }
-        let Parts { id, level, variables, group, locks, .. } = parts;
+        let Parts { id, level, variables, group, held, .. } = parts;
         let (freezer, freezing) = (Freezer::new(group.freezer(), pid), tokio::sync::Mutex::default());
         let (door, group) = (Mutex::new(door), Some(group));
         let sandbox = Self {
@@ -97,7 +99,7 @@ impl NativeSandbox {
             counters,
             group,
             watchdogs,
-            locks,
+            held,
             freezer,
             freezing,
         };
@@ -226,8 +228,13 @@ impl Sandbox for NativeSandbox {
         };
         self.connection.end("it was destroyed");
         self.watchdogs.abort_all();
+        // While its processes end.
+        let swept = self.held.sweeping().map(spawn_blocking);
         self.ended().await.map_err(failed("its processes"))?;
-        self.locks.clear();
+        if let Some(swept) = swept {
+            swept.await.ok();
+        }
+        self.held.release();
         match self.group.take() {
             Some(group) => group.remove().await.map_err(failed("its control group")),
             None => Ok(()),
@@ -238,14 +245,14 @@ impl Sandbox for NativeSandbox {
 impl Drop for NativeSandbox {
     fn drop(&mut self) {
         self.connection.end("it was dropped");
-        let (locks, pidfd) = (std::mem::take(&mut self.locks), self.pidfd.try_clone());
+        let (held, pidfd) = (std::mem::take(&mut self.held), self.pidfd.try_clone());
         // Its last processes may still write. Without a runtime the worker is ending, and what it locked is free.
         if let (false, Ok(pidfd), Ok(runtime)) =
-            (locks.is_empty(), pidfd, tokio::runtime::Handle::try_current())
+            (held.is_released(), pidfd, tokio::runtime::Handle::try_current())
         {
             runtime.spawn(async move {
                 wait_for_end(pidfd).await.ok();
-                drop(locks);
+                drop(held);
             });
         }
     }

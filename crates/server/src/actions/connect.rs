@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{administer::note, conflict, meaningless};
 use crate::{
     access::Signed,
-    forges::{AppForm, AppWish, Forges, NewApp},
+    forges::{AppForm, AppWish, ForgeWish, Forges, NewApp},
     problem::{Kind, Problem},
     proof::{self, Purpose},
 };
@@ -127,6 +127,7 @@ async fn keep(signed: &Signed, attempt: AppAttempt, app: NewApp) -> Result<Conne
         number,
         page: page.clone(),
         hears,
+        settings: String::new(),
         sealed,
         at,
         by,
@@ -156,6 +157,18 @@ async fn seal(signed: &Signed, name: &str, secret: &Secret) -> Result<Vec<u8>, P
 #[must_use]
 pub fn sealed_as(name: &str) -> String {
     format!("{SEALED_AS}{name}")
+}
+
+/// Changes how the forge of an app is worked with.
+pub(crate) async fn set_forge(signed: &Signed, name: &str, wish: &ForgeWish) -> Result<(), Problem> {
+    let settings = forges(signed)?.settings(wish).map_err(meaningless)?;
+    if !signed.tenant.set_app(name, settings).await? {
+        return Err(Problem::not_found("app"));
+    }
+    let together: Vec<&str> = wish.together.iter().map(|one| one.repository.as_str()).collect();
+    note(signed, "forge.set", name, json!({ "every": wish.every, "together": together })).await?;
+    forges(signed)?.look_again().await;
+    Ok(())
 }
 
 /// Forgets an app. What was asked for on its forge is worked on no further; the app itself stays until somebody deletes it there.

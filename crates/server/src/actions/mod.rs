@@ -19,7 +19,7 @@ pub(crate) use administer::{
 pub(crate) use attempts::{Attempts, Origin, attempts, choose, create_several, fork_several};
 pub(crate) use begin::{NewSession, create, fork};
 pub use connect::sealed_as;
-pub(crate) use connect::{Connected, connect, connected, disconnect, is_code, is_state};
+pub(crate) use connect::{Connected, connect, connected, disconnect, is_code, is_state, set_forge};
 pub(crate) use decide::{Decision, answer, decide_access, decide_plan};
 pub(crate) use deliver::{archive, close, delete, merge};
 pub(crate) use memories::{amend_memory, approve_memory, note_memory, reject_memory, remove_memory};
@@ -52,7 +52,12 @@ pub(crate) async fn standing(signed: &Signed, session: SessionId) -> Result<Stan
 
 /// Puts an event into a session's log. Gives its place.
 async fn append(signed: &Signed, session: SessionId, body: EventBody) -> Result<Seq, Problem> {
-    let written = signed.tenant.append(session, signed.now(), vec![body]).await?;
+    append_all(signed, session, vec![body]).await
+}
+
+/// The same with several, one right after the other. Gives the last one's place.
+async fn append_all(signed: &Signed, session: SessionId, bodies: Vec<EventBody>) -> Result<Seq, Problem> {
+    let written = signed.tenant.append(session, signed.now(), bodies).await?;
     Ok(written.last().map_or(Seq::START, |event| event.seq))
 }
 

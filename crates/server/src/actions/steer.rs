@@ -2,9 +2,10 @@
 
 use cofferdam_domain::{
     Event, EventBody, Label, Outcome, PullRequestState, SandboxId, Seq, SessionId, WaitingFor, effective,
+    quotation::{self, Apart},
 };
 
-use super::{append, begin::no_way_back, conflict, events, standing, still_going};
+use super::{append, append_all, begin::no_way_back, conflict, events, standing, still_going};
 use crate::{access::Signed, problem::Problem};
 
 /// Writes to the session. The agent reads it before the model is asked again; one that has ended begins a new turn.
@@ -25,12 +26,10 @@ pub(crate) async fn message(signed: &Signed, session: SessionId, text: String) -
             "another attempt than {session} was chosen: begin another session, or fork this one"
         )));
     }
-    append(
-        signed,
-        session,
-        EventBody::MessageReceived { from: signed.name(), text, label: Label::REQUESTER, about: None },
-    )
-    .await
+    let (from, Apart { own, quoted }) = (signed.name(), quotation::apart(&text));
+    let quoted = quotation::told(&from, &quoted);
+    let message = EventBody::MessageReceived { from, text: own, label: Label::REQUESTER, about: None };
+    append_all(signed, session, quoted.into_iter().chain([message]).collect()).await
 }
 
 /// Asks it to wait.

@@ -44,7 +44,8 @@ struct Text {
 
 /// Write to a session
 ///
-/// The agent reads it before the model is asked again. A session that has ended begins a new turn.
+/// The agent reads it before the model is asked again. A session that has ended begins a new turn. Lines that begin with `>` are a quotation: the
+/// agent is told of them apart, as the words of anybody.
 #[utoipa::path(
     post,
     path = "/sessions/{id}/messages",

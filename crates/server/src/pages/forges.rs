@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::delivery_state,
-    forges::{AppForm, AppSeen, BudgetSeen, ForgeSeen},
+    forges::{AppForm, AppSeen, BelongTogether, BudgetSeen, ForgeSeen},
 };
 
 /// What the page shows.
@@ -50,14 +50,45 @@ fn card(forge: &ForgeSeen, last: Option<&Arrived>, now: Timestamp) -> Markup {
                 div.fact { dt { "Hears by" } dd { (hears(forge)) } }
                 div.fact { dt { "Last delivery" } dd { (delivered(forge, last, now)) } }
                 @if !forge.budgets.is_empty() { div.fact { dt { "May still ask" } dd { @for budget in &forge.budgets { (self::budget(budget)) } } } }
+                @if !forge.together.is_empty() { div.fact { dt { "Together" } dd { (together(&forge.together)) } } }
                 div.fact { dt { "Kept" } dd { (kept(forge.app.as_ref(), now)) } }
             }
+            @if forge.app.is_some() { (settings(forge, &id)) }
             @if let Some(app) = &forge.app {
                 p.row {
                     a.button.primary href=(format!("{}/installations/new", plain(app.page.trim_end_matches('/')))) rel="noreferrer" { "Install on repositories" }
                     a.button href=(plain(&app.page)) rel="noreferrer" { "The app there" }
                     a.button.danger href=(format!("/forges/{}/remove", plain(&forge.name))) { "Remove" }
                 }
+            }
+        }
+    }
+}
+
+fn together(all: &[BelongTogether]) -> Markup {
+    html! {
+        @for (place, one) in all.iter().enumerate() {
+            @if place > 0 { br; }
+            code { (line(&one.repository, 200)) } " with "
+            @for (place, other) in one.also.iter().enumerate() { @if place > 0 { ", " } code { (line(other, 200)) } }
+        }
+    }
+}
+
+/// How it is worked with, which for one of the configuration is said there.
+fn settings(forge: &ForgeSeen, id: &str) -> Markup {
+    let rows = forge.together.len().clamp(2, 10);
+    html! {
+        details {
+            summary { "Settings" }
+            form.stack method="post" action=(format!("/forges/{}/settings", plain(&forge.name))) {
+                label for=(format!("{id}-every")) { "Asked every" }
+                input #(format!("{id}-every")) name="every" maxlength="20" autocomplete="off" spellcheck="false" value=(plain(forge.every.as_deref().unwrap_or_default())) placeholder=(if forge.hook.is_some() { "1h" } else { "1m" }) aria-describedby=(format!("{id}-every-hint"));
+                p.hint #(format!("{id}-every-hint")) { "What has happened there: " code { "30s" } ", " code { "5m" } ", " code { "2h" } ". Then also in repositories of which nothing has arrived. Empty: as usual." }
+                label for=(format!("{id}-together")) { "Repositories that belong together" }
+                textarea #(format!("{id}-together")) name="together" rows=(rows) maxlength="20000" spellcheck="false" aria-describedby=(format!("{id}-together-hint")) { (plain(&BelongTogether::written(&forge.together))) }
+                p.hint #(format!("{id}-together-hint")) { "One line each: " code { "owner/app: owner/library owner/docs#branch" } ". What is asked for in an issue of the first is about the others as well." }
+                div.row { button type="submit" { "Keep" } }
             }
         }
     }

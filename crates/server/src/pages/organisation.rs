@@ -120,6 +120,7 @@ pub(crate) struct MemberLine {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) rank: Rank,
+    /// 0 for who came with the store.
     pub(crate) since: Timestamp,
 }
 
@@ -217,7 +218,7 @@ fn members(settings: &Settings, now: Timestamp) -> Markup {
             ul.things {
                 @for MemberLine { id, name, rank, since } in &settings.members {
                     li {
-                        div { b { (line(name, 80)) } " " span.tag { (rank.name()) } br; span.quiet { "since " (ago(*since, now)) } }
+                        div { b { (line(name, 80)) } " " span.tag { (rank.name()) } @if since.0 > 0 { br; span.quiet { "since " (ago(*since, now)) } } }
                         div.administer.row {
                             form.row method="post" action=(format!("/settings/members/{id}")) {
                                 label.unseen for=(format!("rank-{id}")) { "Rank" }

@@ -15,7 +15,9 @@ use axum::{
     response::Html,
 };
 use cofferdam_domain::{OrgId, Rank, Secret, Timestamp};
-use cofferdam_server::{AppForm, AppSeen, AppWish, BudgetSeen, ForgeSeen, Forges, NewApp, NoNewApp};
+use cofferdam_server::{
+    AppForm, AppSeen, AppWish, BelongTogether, BudgetSeen, ForgeSeen, ForgeWish, Forges, NewApp, NoNewApp,
+};
 use cofferdam_store::{Arrival, KeptApp};
 use reqwest::{Method, Response, StatusCode, header};
 use tokio::net::TcpListener;
@@ -31,6 +33,7 @@ on_every_store!(
     what_comes_back_is_looked_at_strictly,
     a_forge_that_is_away_costs_nothing_but_time,
     an_app_is_removed_by_whoever_administers_its_organisation,
+    a_forge_is_worked_with_as_its_organisation_says,
 );
 
 const HUB: &str = "https://hub.example";
@@ -86,6 +89,14 @@ impl Forges for Hub {
             "away" => Err(NoNewApp { again: true, reason: "the hub is away".to_owned() }),
             _ => Err(NoNewApp { again: false, reason: "that code was used: begin again".to_owned() }),
         }
+    }
+
+    fn settings(&self, wish: &ForgeWish) -> Result<String, String> {
+        if wish.every.as_deref() == Some("never") {
+            return Err("`poll` is a time".to_owned());
+        }
+        let together: Vec<_> = wish.together.iter().map(|one| one.also.len()).collect();
+        Ok(format!("{:?} {together:?}", wish.every))
     }
 
     async fn look_again(&self) {
@@ -247,6 +258,7 @@ async fn what_another_browser_began_is_nobody_elses(kind: Kind) {
             ("/forges/connect", "name=github&web=https%3A%2F%2Fhub.example&owner=".to_owned()),
             ("/forges/apps", format!("code=good&state={state}")),
             ("/forges/github/remove", String::new()),
+            ("/forges/github/settings", "every=1m&together=".to_owned()),
         ] {
             assert_eq!(browser.post(&world, path, &form).await.status(), StatusCode::FORBIDDEN, "{path}");
         }
@@ -383,6 +395,54 @@ async fn an_app_is_removed_by_whoever_administers_its_organisation(kind: Kind) {
     world.end().await;
 }
 
+async fn a_forge_is_worked_with_as_its_organisation_says(kind: Kind) {
+    let Some((world, hub)) = scene(kind).await else { return };
+    let ann = world.local(Rank::Admin).await;
+    let browser = Browser::of(&world, &ann).await;
+    let state = browser.begin(&world).await;
+    browser.finish(&world, &state, "good").await;
+    hub.seen.lock().unwrap().extend([seen("github", true), seen("work", false)]);
+    let listed = browser.get(&world, "/forges").await.text().await.unwrap();
+    assert_eq!(listed.matches("action=\"/forges/github/settings\"").count(), 1, "{listed}");
+    assert!(!listed.contains("/forges/work/settings") && listed.contains("acme/app: acme/lib"), "{listed}");
+
+    let form =
+        "every=5m&together=acme%2Fapp%3A+acme%2Flib+acme%2Fdocs%23next%0D%0A%0D%0Aacme%2Flib%3Aacme%2Fapp";
+    let set = browser.post(&world, "/forges/github/settings", form).await;
+    assert_eq!(
+        (set.status(), &set.headers()["location"]),
+        (StatusCode::SEE_OTHER, &"/forges#forge-github".parse().unwrap())
+    );
+    let kept = async || world.store.apps().await.unwrap()[0].settings.clone();
+    assert_eq!(kept().await, "Some(\"5m\") [2, 1]");
+    assert_eq!(audited(&world, &ann).await[0], "forge.set github");
+    assert_eq!(hub.looks.load(Ordering::Relaxed), 2);
+
+    for (form, status) in [
+        ("every=never&together=", StatusCode::UNPROCESSABLE_ENTITY),
+        ("every=5m&together=acme%2Fapp", StatusCode::UNPROCESSABLE_ENTITY),
+        ("every=5m&together=&label=x", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let refused = browser.post(&world, "/forges/github/settings", form).await.status();
+        assert!(refused == status || refused == StatusCode::BAD_REQUEST, "{form}: {refused}");
+    }
+    // One of the configuration is said there; another organisation's is nobody's here.
+    for path in ["/forges/work/settings", "/forges/none/settings"] {
+        assert_eq!(
+            browser.post(&world, path, "every=&together=").await.status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    let foreign = Browser::of(&world, &world.elsewhere().await).await;
+    let refused = foreign.post(&world, "/forges/github/settings", "every=&together=").await;
+    assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+    assert_eq!(kept().await, "Some(\"5m\") [2, 1]");
+    let emptied = browser.post(&world, "/forges/github/settings", "every=+&together=").await;
+    assert_eq!((emptied.status(), &*kept().await), (StatusCode::SEE_OTHER, "None []"));
+    world.end().await;
+}
+
 /// A forge with everything that a page shows of one.
 fn seen(name: &str, is_kept: bool) -> ForgeSeen {
     let app = AppSeen {
@@ -398,6 +458,10 @@ fn seen(name: &str, is_kept: bool) -> ForgeSeen {
         api: format!("{HUB}/api/v3"),
         hook: is_kept.then(|| format!("https://c.example/hooks/{name}")),
         every: Some("1m".to_owned()),
+        together: vec![BelongTogether {
+            repository: "acme/app".to_owned(),
+            also: vec!["acme/lib".to_owned()],
+        }],
         app: is_kept.then_some(app),
         refused: (!is_kept).then(|| (Timestamp(1_800_000_000_000), "a wrong signature".to_owned())),
         budgets: vec![BudgetSeen { name: "core".to_owned(), left: 4990, of: Some(5000), again: None }],

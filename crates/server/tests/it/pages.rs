@@ -77,6 +77,10 @@ async fn each_page_is_html_that_nobody_keeps(kind: Kind) {
         assert_eq!(headers["cache-control"], "no-store", "{path}");
         let policy = headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        if path == "/settings" {
+            let page = answer.text().await.unwrap();
+            assert_eq!(page.matches(">since ").count(), 1, "of who came with the store it is not known");
+        }
     }
     world.end().await;
 }

@@ -94,7 +94,13 @@ async fn screenshots() {
     picture(&seat, "playbook", "/playbooks/bump").await;
     let skill = put_skill(&seat.world, &seat.who).await;
     picture(&seat, "skill", &format!("/skills/notes/{skill}")).await;
+    for name in ["playbooks", "skills", "memory", "mcp", "usage", "audit", "settings", "deliveries"] {
+        picture(&seat, name, &format!("/{name}")).await;
+    }
     seat.browser.size(390, 844, true).await;
     picture(&seat, "phone", &format!("/sessions/{ended}")).await;
+    seat.browser.call("Network.clearBrowserCookies", serde_json::json!({})).await;
+    seat.browser.size(1200, 760, false).await;
+    picture(&seat, "sign-in", "/sign-in").await;
     seat.leave().await;
 }

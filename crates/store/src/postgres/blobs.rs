@@ -1,5 +1,7 @@
 //! Content by its digest, in parts.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use cofferdam_domain::{BlobRef, Digest, Timestamp};
 use sqlx::AssertSqlSafe;
@@ -9,7 +11,7 @@ use crate::{
     StoreError,
     blobs::{MAX_BLOB, damaged},
     content::Local,
-    records::contents,
+    records::contents::{self, Removal},
     sql::{self, Database as _, Origin, Readers, Sql, values},
 };
 
@@ -17,7 +19,7 @@ use crate::{
 const PART: usize = 4 << 20;
 
 /// Content in the database itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts(pub(super) PostgresBase);
 
 #[async_trait]
@@ -38,9 +40,9 @@ impl Local for Parts {
         get(&self.0.readers, digest).await
     }
 
-    async fn remove(&self, _: Digest, _: Timestamp) -> Result<(), StoreError> {
+    async fn remove(&self, _: Digest, _: Timestamp, _: Duration) -> Result<Removal, StoreError> {
         // It goes with its row.
-        Ok(())
+        Ok(Removal::Needless)
     }
 
     async fn untabled(&self, _: Timestamp) -> Result<Vec<Digest>, StoreError> {
@@ -49,7 +51,8 @@ impl Local for Parts {
 }
 
 async fn put_in(sql: &mut Sql<'_>, blob: BlobRef, parts: Vec<Vec<u8>>) -> Result<(), StoreError> {
-    let again = format!("UPDATE blobs SET at = {} WHERE digest = $1 AND place IS NULL", sql.clock());
+    let again =
+        format!("UPDATE blobs SET at = {}, again = 1 WHERE digest = $1 AND place IS NULL", sql.clock());
     if sql.run(AssertSqlSafe(again), values![blob.digest]).await? > 0 {
         return Ok(());
     }
@@ -68,7 +71,7 @@ async fn put_in(sql: &mut Sql<'_>, blob: BlobRef, parts: Vec<Vec<u8>>) -> Result
     }
     let new = format!(
         "INSERT INTO blobs (digest, size, at) VALUES ($1, $2, {}) ON CONFLICT (digest) DO UPDATE
-             SET at = excluded.at, place = NULL, damaged = 0",
+             SET at = excluded.at, place = NULL, damaged = 0, again = 1",
         sql.clock()
     );
     sql.run(AssertSqlSafe(new), values![blob.digest, blob.size]).await.map(drop)

@@ -31,6 +31,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0014_attempts.sql"),
     include_str!("../../migrations/postgres/0015_search.sql"),
     include_str!("../../migrations/postgres/0016_private_memories.sql"),
+    include_str!("../../migrations/postgres/0017_app_settings.sql"),
+    include_str!("../../migrations/postgres/0018_again.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

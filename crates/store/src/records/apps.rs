@@ -36,6 +36,11 @@ impl<B: Hearing> Apps for B {
         self.base().transact(sql::work(move |sql| Box::pin(remove(sql, org, name)))).await
     }
 
+    async fn set_app(&self, org: OrgId, name: &str, settings: String) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.base().transact(sql::work(move |sql| Box::pin(set(sql, (org, name), settings)))).await
+    }
+
     async fn apps(&self) -> Result<Vec<KeptApp>, StoreError> {
         let rows = self.base().readers().all("SELECT * FROM apps ORDER BY name", &[]).await?;
         rows.iter().map(app).collect::<sqlx::Result<_>>().map_err(Origin::unreadable)
@@ -96,16 +101,16 @@ async fn free(sql: &mut Sql<'_>, org: OrgId, name: &str) -> Result<(), StoreErro
 }
 
 async fn keep(sql: &mut Sql<'_>, app: KeptApp) -> Result<(), StoreError> {
-    let KeptApp { name, org, web, number, page, hears, sealed, at, by } = app;
+    let KeptApp { name, org, web, number, page, hears, settings, sealed, at, by } = app;
     // Of two organisations at the same time, one waits here for the other.
     sql.run("INSERT INTO app_names (name, org) VALUES ($1, $2) ON CONFLICT DO NOTHING", values![&name, org])
         .await?;
     free(sql, org, &name).await?;
     let kept = sql
         .run(
-            "INSERT INTO apps (name, org, web, number, page, hears, sealed, at, made_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-            values![&name, org, web, number, page, hears, sealed, at, by],
+            "INSERT INTO apps (name, org, web, number, page, hears, settings, sealed, at, made_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+            values![&name, org, web, number, page, hears, settings, sealed, at, by],
         )
         .await?;
     if kept == 0 {
@@ -113,6 +118,15 @@ async fn keep(sql: &mut Sql<'_>, app: KeptApp) -> Result<(), StoreError> {
     }
     sql.tell(News::Matter(Matter::Apps));
     Ok(())
+}
+
+async fn set(sql: &mut Sql<'_>, (org, name): (OrgId, String), settings: String) -> Result<bool, StoreError> {
+    let text = "UPDATE apps SET settings = $3 WHERE org = $1 AND name = $2";
+    let is_there = sql.run(text, values![org, name, settings]).await? > 0;
+    if is_there {
+        sql.tell(News::Matter(Matter::Apps));
+    }
+    Ok(is_there)
 }
 
 async fn remove(sql: &mut Sql<'_>, org: OrgId, name: String) -> Result<bool, StoreError> {
@@ -131,6 +145,7 @@ fn app(row: &Row) -> sqlx::Result<KeptApp> {
         number: row.count("number")?,
         page: row.text("page")?,
         hears: row.is("hears")?,
+        settings: row.text("settings")?,
         sealed: row.bytes("sealed")?,
         at: row.time("at")?,
         by: row.text("made_by")?,

@@ -22,6 +22,21 @@ const REMOVAL: u64 = 10 * 60 * 1000;
 /// An object that is not what was stored is kept to be looked at for this time after it was replaced, in milliseconds.
 const EVIDENCE: u64 = 7 * 24 * 60 * 60 * 1000;
 
+/// For so long content stays that was stored more than once, even if all who are known to have referred to it are gone: whoever else has
+/// stored it may be about to refer to it. Longer than that takes, whatever happens to the database meanwhile.
+pub(crate) const HELD: Duration = Duration::from_secs(5 * 60);
+
+/// What became of content that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Removal {
+    /// It is not there, or somebody needs it.
+    Needless,
+    /// It is removed.
+    Done,
+    /// Somebody may be about to refer to it: to be tried again once it has been held for long enough.
+    Later,
+}
+
 /// Where content is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -46,7 +61,7 @@ fn kept(row: &Row) -> sqlx::Result<Kept> {
 
 /// Notes that content is stored again. Whether it is there.
 pub(crate) async fn again(sql: &mut Sql<'_>, digest: Digest) -> Result<bool, StoreError> {
-    let text = format!("UPDATE blobs SET at = {} WHERE digest = $1 AND damaged = 0", sql.clock());
+    let text = format!("UPDATE blobs SET at = {}, again = 1 WHERE digest = $1 AND damaged = 0", sql.clock());
     Ok(sql.run(AssertSqlSafe(text), values![digest]).await? > 0)
 }
 
@@ -78,10 +93,10 @@ pub(crate) async fn finish(sql: &mut Sql<'_>, key: &str, blob: BlobRef) -> Resul
     // One that was there and has gone at this very moment: the next try stores it.
     let Some(other) = other else { return unwant(sql, key, now).await.map(|()| false) };
     if !other.damaged {
-        sql.run("UPDATE blobs SET at = $2 WHERE digest = $1", values![blob.digest, now]).await?;
+        sql.run("UPDATE blobs SET at = $2, again = 1 WHERE digest = $1", values![blob.digest, now]).await?;
         return unwant(sql, key, now).await.map(|()| true);
     }
-    let replace = "UPDATE blobs SET at = $2, place = $3, size = $4, damaged = 0 WHERE digest = $1";
+    let replace = "UPDATE blobs SET at = $2, place = $3, size = $4, damaged = 0, again = 1 WHERE digest = $1";
     sql.run(replace, values![blob.digest, now, key, blob.size]).await?;
     if let Some(damaged) = other.key {
         unwant(sql, &damaged, Timestamp(now.0.saturating_add(EVIDENCE))).await?;
@@ -101,17 +116,30 @@ pub(crate) async fn condemn(sql: &mut Sql<'_>, digest: Digest, key: &str) -> Res
     sql.run(text, values![digest, key]).await.map(drop)
 }
 
-/// Takes content away that nobody refers to, unless somebody has stored it after `stored` and may be about to refer to it.
-pub(crate) async fn remove(sql: &mut Sql<'_>, digest: Digest, stored: Timestamp) -> Result<bool, StoreError> {
+/// Takes content away that nobody refers to, unless somebody has stored it after `stored` and may be about to refer to it, or several have
+/// stored it and it is held for that long.
+pub(crate) async fn remove(
+    sql: &mut Sql<'_>,
+    digest: Digest,
+    stored: Timestamp,
+    held: Duration,
+) -> Result<Removal, StoreError> {
     let find = sql.either(
-        "SELECT place, size, damaged FROM blobs WHERE digest = $1 AND at <= $2",
-        "SELECT place, size, damaged FROM blobs WHERE digest = $1 AND at <= $2 FOR UPDATE",
+        "SELECT place, size, damaged, at, again FROM blobs WHERE digest = $1 AND at <= $2",
+        "SELECT place, size, damaged, at, again FROM blobs WHERE digest = $1 AND at <= $2 FOR UPDATE",
     );
-    let Some(row) = sql.first(find, values![digest, stored]).await? else { return Ok(false) };
+    let Some(row) = sql.first(find, values![digest, stored]).await? else { return Ok(Removal::Needless) };
     let there = kept(&row).map_err(Origin::unreadable)?;
+    let again = || -> sqlx::Result<Option<Timestamp>> { Ok(row.is("again")?.then_some(row.time("at")?)) };
+    let again = again().map_err(Origin::unreadable)?;
     let referred = "SELECT session FROM session_blobs WHERE digest = $1 LIMIT 1";
     if sql.first(referred, values![digest]).await?.is_some() {
-        return Ok(false);
+        return Ok(Removal::Needless);
+    }
+    if let Some(at) = again
+        && is_held(at, sql.now().await?, held)
+    {
+        return Ok(Removal::Later);
     }
     sql.run("DELETE FROM blobs WHERE digest = $1", values![digest]).await?;
     match there.key {
@@ -123,7 +151,13 @@ pub(crate) async fn remove(sql: &mut Sql<'_>, digest: Digest, stored: Timestamp)
             }
         }
     }
-    Ok(true)
+    Ok(Removal::Done)
+}
+
+/// Whether content that was last stored at `at`, and not for the first time, is still held.
+pub(crate) fn is_held(at: Timestamp, now: Timestamp, held: Duration) -> bool {
+    let held = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+    now.0 < at.0.saturating_add(held)
 }
 
 /// Content that nobody refers to and that was last stored before `stored`, in the order of its digests, after `after`.

@@ -75,9 +75,7 @@ impl<B: Backend> Upkeep for B {
         let contents: Vec<(Digest, Timestamp)> =
             self.base().transact(work(move |sql| Box::pin(keeping::let_go(sql, org, ended, most)))).await?;
         let count = contents.len() as u64;
-        for (digest, referred) in contents {
-            self.remove_content(digest, referred).await?;
-        }
+        self.let_contents_go(contents).await?;
         Ok(count)
     }
 
@@ -86,7 +84,7 @@ impl<B: Backend> Upkeep for B {
     }
 
     async fn index(&self, org: OrgId) -> Result<(), StoreError> {
-        fill::all(self.base(), org).await
+        fill::all(self.base(), org, fill::Turn::Next).await
     }
 
     async fn sweep(&self, grace: Duration) -> Result<u64, StoreError> {

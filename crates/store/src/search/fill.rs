@@ -22,9 +22,18 @@ pub(super) const TAIL: u32 = 2 * BLOCK;
 /// Grams of which a place is taken out at once.
 const REWRITTEN: usize = 32;
 
+/// What to do when somebody else changes the organisation's blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Turn {
+    /// Leave it to them.
+    Theirs,
+    /// Wait until they are done.
+    Next,
+}
+
 /// Makes blocks until the tail is short: each in a transaction of its own, so that others can write in between.
-pub(crate) async fn all(base: &impl Database, org: OrgId) -> Result<(), StoreError> {
-    while base.transact(sql::work(move |sql| Box::pin(block(sql, org)))).await? {}
+pub(crate) async fn all(base: &impl Database, org: OrgId, turn: Turn) -> Result<(), StoreError> {
+    while base.transact(sql::work(move |sql| Box::pin(block(sql, org, turn)))).await? {}
     Ok(())
 }
 
@@ -37,10 +46,12 @@ struct Member {
     grams: BTreeSet<i64>,
 }
 
-/// Makes a block of the oldest sessions in the tail, if that is long enough and nobody else does so now.
-async fn block(sql: &mut Sql<'_>, org: OrgId) -> Result<bool, StoreError> {
-    if !is_alone(sql, org).await? {
-        return Ok(false);
+/// Makes a block of the oldest sessions in the tail, if that is long enough and it is our turn.
+async fn block(sql: &mut Sql<'_>, org: OrgId, turn: Turn) -> Result<bool, StoreError> {
+    match turn {
+        Turn::Theirs if !is_alone(sql, org).await? => return Ok(false),
+        Turn::Theirs => {}
+        Turn::Next => lock(sql, org).await?,
     }
     let rows = sql
         .all(
@@ -138,12 +149,7 @@ async fn insert(sql: &mut Sql<'_>, into: &str, width: usize, values: Vec<Value>)
 pub(crate) async fn remove(sql: &mut Sql<'_>, gone: &[Line]) -> Result<(), StoreError> {
     let orgs: BTreeSet<OrgId> = gone.iter().map(|line| line.owner.org).collect();
     for org in orgs {
-        // Waits for its turn.
-        let lock = sql.either(
-            "SELECT $1 AS locked",
-            "SELECT 1 AS locked FROM (SELECT pg_advisory_xact_lock($1)) AS lock",
-        );
-        sql.first(lock, values![words::number_of(org)]).await?;
+        lock(sql, org).await?;
     }
     for line in gone {
         let (org, session) = (line.owner.org, line.id);
@@ -188,6 +194,14 @@ async fn empty_place(sql: &mut Sql<'_>, block: i64, place: u8, grams: &[i64]) ->
             sql.run(text, values![gram, block, places]).await?;
         }
     }
+    Ok(())
+}
+
+/// Waits until nobody else changes the organisation's blocks.
+async fn lock(sql: &mut Sql<'_>, org: OrgId) -> Result<(), StoreError> {
+    let lock = sql
+        .either("SELECT $1 AS locked", "SELECT 1 AS locked FROM (SELECT pg_advisory_xact_lock($1)) AS lock");
+    sql.first(lock, values![words::number_of(org)]).await?;
     Ok(())
 }
 

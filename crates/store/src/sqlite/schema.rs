@@ -38,6 +38,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0015_attempts.sql"),
     include_str!("../../migrations/sqlite/0016_search.sql"),
     include_str!("../../migrations/sqlite/0017_private_memories.sql"),
+    include_str!("../../migrations/sqlite/0018_app_settings.sql"),
+    include_str!("../../migrations/sqlite/0019_again.sql"),
 ];
 
 /// The first step after which a session's row says what it does now: those that were written before are folded anew.

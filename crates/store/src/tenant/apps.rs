@@ -50,6 +50,15 @@ impl Tenant {
         Ok(self.store.keep_app(KeptApp { org: self.actor.org, ..app }).await?)
     }
 
+    /// Changes how one is worked with. `false` when the organisation has none of this name.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn set_app(&self, name: &str, settings: String) -> Result<bool, TenantError> {
+        self.may_for_all(Rank::Admin)?;
+        Ok(self.store.set_app(self.actor.org, name, settings).await?)
+    }
+
     /// Forgets one. `false` when the organisation has none of this name.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ fn app(name: &str, org: u128) -> KeptApp {
         number: u64::MAX,
         page: "https://github.com/apps/cofferdam".to_owned(),
         hears: true,
+        settings: String::new(),
         sealed: vec![0, 255, 1],
         at: NOW,
         by: "ann".to_owned(),
@@ -39,6 +40,13 @@ pub(crate) async fn an_app_has_a_name_that_is_nobody_elses(subject: &impl Subjec
     let again = subject.open().await;
     let all = [KeptApp { hears: false, ..app("another", 2) }, app("github", 1)];
     assert_eq!(again.apps().await.unwrap(), all);
+    // How it is worked with is its organisation's to say.
+    assert!(!store.set_app(owner(2, 1).org, "github", "{}".to_owned()).await.unwrap());
+    assert!(store.set_app(owner(1, 1).org, "github", r#"{"poll":"1m"}"#.to_owned()).await.unwrap());
+    assert_eq!(
+        again.apps().await.unwrap()[1],
+        KeptApp { settings: r#"{"poll":"1m"}"#.into(), ..app("github", 1) }
+    );
     assert!(!store.remove_app(owner(2, 1).org, "github").await.unwrap());
     assert!(store.remove_app(owner(1, 1).org, "github").await.unwrap());
     assert!(!store.remove_app(owner(1, 1).org, "github").await.unwrap());
@@ -97,6 +105,16 @@ pub(crate) async fn apps_are_heard_of_from_elsewhere(subject: &impl Subject) {
         } else {
             elsewhere.remove_app(owner(1, 1).org, "github").await.unwrap();
         }
+        if is_there {
+            elsewhere.set_app(owner(1, 1).org, "github", "{}".to_owned()).await.unwrap();
+            let heard = async || store.apps().await.unwrap().iter().any(|app| app.settings == "{}");
+            soon(async {
+                while !heard().await {
+                    changes.next().await.unwrap();
+                }
+            })
+            .await;
+        }
         soon(async {
             while (store.apps().await.unwrap().len() == 1) != is_there {
                 changes.next().await.unwrap();
@@ -125,6 +143,7 @@ pub(crate) async fn only_admins_make_apps_and_for_their_own_organisation(subject
         assert!(forbidden(refused.makes_apps().err()));
         assert!(forbidden(refused.keep_app(app("github", 1)).await.err()));
         assert!(forbidden(refused.remove_app("github").await.err()));
+        assert!(forbidden(refused.set_app("github", "{}".to_owned()).await.err()));
     }
     let admin = tenant(Rank::Admin, browser, None);
     assert_eq!(admin.makes_apps().unwrap(), Some(sign_in));
@@ -132,5 +151,6 @@ pub(crate) async fn only_admins_make_apps_and_for_their_own_organisation(subject
     assert_eq!(by_token.makes_apps().unwrap(), None);
     admin.keep_app(app("github", 2)).await.unwrap();
     assert_eq!(store.apps().await.unwrap(), [app("github", 1)]);
+    assert!(admin.set_app("github", String::new()).await.unwrap());
     assert!(admin.remove_app("github").await.unwrap());
 }

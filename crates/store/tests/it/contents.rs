@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use crate::{
     contract::Subject,
     events::{accepted, message, output, session},
+    keeping::age,
 };
 
 pub(crate) async fn blobs_come_back_and_are_stored_once(subject: &impl Subject) {
@@ -64,6 +65,25 @@ pub(crate) async fn a_forgotten_session_is_gone_for_good(subject: &impl Subject)
     assert!(!store.is_blob_of(session, blob.digest).await.unwrap());
     let again = store.create(session, Timestamp(4), accepted("again"), Vec::new()).await;
     assert!(matches!(again, Err(StoreError::Exists(_))), "{again:?}");
+}
+
+/// The window between storing content and referring to it: somebody else does both in it, and is deleted.
+pub(crate) async fn content_stays_for_whoever_has_stored_it_too(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (mine, other) = (session(&*store).await, session(&*store).await);
+    let body = async |session, body| {
+        store.append(session, Writer::Anybody, Timestamp(2), vec![body]).await.unwrap();
+    };
+    let stored = store.put_blob(b"the same").await.unwrap();
+    body(mine, output(store.put_blob(b"the same").await.unwrap())).await;
+    store.forget(mine).await.unwrap();
+    body(other, output(stored)).await;
+    assert_eq!(store.blob(stored.digest).await.unwrap(), b"the same");
+    assert_eq!(store.verify(other).await.unwrap().blobs, 1);
+    // Long after it was stored nobody is about to do anything: deleted is deleted.
+    age(subject).await;
+    store.forget(other).await.unwrap();
+    assert!(matches!(store.blob(stored.digest).await, Err(StoreError::UnknownBlob(_))));
 }
 
 pub(crate) async fn content_that_others_need_is_not_forgotten(subject: &impl Subject) {

@@ -91,6 +91,7 @@ macro_rules! all_contracts {
             blobs_come_back_and_are_stored_once
             verify_counts_and_finds_missing_content
             a_forgotten_session_is_gone_for_good
+            content_stays_for_whoever_has_stored_it_too
             content_that_others_need_is_not_forgotten
         }
         $crate::contract::contract_tests! { $subject, search:
@@ -186,6 +187,7 @@ macro_rules! all_contracts {
             organisations_keep_less_and_archived_ones_may_stay
             one_process_at_a_time_has_a_duty
             files_expire_and_the_log_stays_whole
+            what_others_need_does_not_expire
             what_nobody_refers_to_is_swept
             what_is_referred_to_at_that_moment_is_never_swept
             answers_about_what_was_deleted_are_emptied

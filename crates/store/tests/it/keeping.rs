@@ -125,8 +125,27 @@ pub(crate) async fn files_expire_and_the_log_stays_whole(subject: &impl Subject)
     store.verify(session).await.unwrap();
 }
 
+/// A file of one session is an output of another's that has not ended, and of one that has.
+pub(crate) async fn what_others_need_does_not_expire(subject: &impl Subject) {
+    let store = subject.open().await;
+    let (working, over, goes) = (session(&*store).await, session(&*store).await, session(&*store).await);
+    let archive = store.put_blob(b"many have it").await.unwrap();
+    refer(&*store, working, output(archive)).await;
+    age(subject).await;
+    for session in [over, goes] {
+        refer(&*store, session, EventBody::CheckpointStored { snapshot: "snp_1".into(), archive }).await;
+        refer(&*store, session, ended()).await;
+    }
+    let at = expiry(Timestamp(2000), days(7).unwrap());
+    assert_eq!(upkeep(&*store, keep(0, 7), at).await.unwrap().contents, 2);
+    assert_eq!(store.blob(archive.digest).await.unwrap(), b"many have it");
+    assert_eq!(store.verify(working).await.unwrap().blobs, 1);
+    store.forget(working).await.unwrap();
+    assert!(matches!(store.blob(archive.digest).await, Err(StoreError::UnknownBlob(_))));
+}
+
 /// Makes all content look as if it had been stored long ago.
-async fn age(subject: &impl Subject) {
+pub(crate) async fn age(subject: &impl Subject) {
     subject.tamper("UPDATE blobs SET at = 0").await;
     let blobs = Path::new(&subject.address()).join("blobs");
     for folder in fs::read_dir(blobs).into_iter().flatten().flatten() {

@@ -51,14 +51,14 @@ all_contracts!(crate::postgres::Database);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_the_fourth_schema_are_folded_anew() {
     let Some(database) = Database::fresh().await else { return };
-    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; ALTER TABLE sessions DROP COLUMN pushed; ALTER TABLE sessions DROP COLUMN parent; ALTER TABLE sessions DROP COLUMN attempt_of; UPDATE cofferdam_schema SET version = 4";
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; ALTER TABLE sessions DROP COLUMN pushed; ALTER TABLE sessions DROP COLUMN parent; ALTER TABLE sessions DROP COLUMN attempt_of; ALTER TABLE blobs DROP COLUMN again; UPDATE cofferdam_schema SET version = 4";
     old::rows_are_folded_anew(&database, back).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_the_fourteenth_schema_are_found() {
     let Some(database) = Database::fresh().await else { return };
-    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; ALTER TABLE memories DROP COLUMN private; ALTER TABLE proposals DROP COLUMN private; UPDATE cofferdam_schema SET version = 14";
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; ALTER TABLE memories DROP COLUMN private; ALTER TABLE proposals DROP COLUMN private; ALTER TABLE apps DROP COLUMN settings; ALTER TABLE blobs DROP COLUMN again; UPDATE cofferdam_schema SET version = 14";
     crate::search::older_sessions_are_found(&database, back).await;
 }
 

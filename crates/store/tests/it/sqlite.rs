@@ -49,7 +49,7 @@ all_contracts!(crate::sqlite::Directory);
 #[tokio::test]
 async fn rows_of_the_fifth_schema_are_folded_anew() {
     let Some(store) = Directory::fresh().await else { return };
-    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; DROP INDEX sessions_by_attempt; ALTER TABLE sessions DROP COLUMN attempt_of; PRAGMA user_version = 5";
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; DROP TABLE apps; DROP TABLE app_attempts; DROP TABLE app_names; DROP TABLE servers; DROP TABLE skills; DROP TABLE playbooks; DROP TABLE memories; DROP TABLE proposals; DROP TABLE watched; DROP TABLE reserved; DROP INDEX sessions_by_commit; ALTER TABLE sessions DROP COLUMN pushed; DROP INDEX sessions_by_parent; ALTER TABLE sessions DROP COLUMN parent; DROP INDEX sessions_by_attempt; ALTER TABLE sessions DROP COLUMN attempt_of; ALTER TABLE blobs DROP COLUMN again; PRAGMA user_version = 5";
     old::rows_are_folded_anew(&store, back).await;
 }
 
@@ -78,7 +78,7 @@ async fn what_is_refused_takes_nothing_with_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_the_fifteenth_schema_are_found() {
     let Some(store) = Directory::fresh().await else { return };
-    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; ALTER TABLE memories DROP COLUMN private; ALTER TABLE proposals DROP COLUMN private; PRAGMA user_version = 15";
+    let back = "DROP TABLE search_tail; DROP TABLE search_blocks; DROP TABLE search_spots; DROP TABLE search_grams; ALTER TABLE memories DROP COLUMN private; ALTER TABLE proposals DROP COLUMN private; ALTER TABLE apps DROP COLUMN settings; ALTER TABLE blobs DROP COLUMN again; PRAGMA user_version = 15";
     crate::search::older_sessions_are_found(&store, back).await;
 }
 

@@ -142,6 +142,7 @@ async fn a_session_from_its_task_to_the_answered_review() {
             "react Eyes to Line(Pull(13), 32)",
             "react Eyes to Line(Pull(13), 33)",
             "say below issue #12 task changed",
+            "say below pull request #13 task anew",
             "status cofferdam/gate of 1111 Pending: At work on the next change [\"tests/a.rs:4 false 1 test is gone\"]",
         ]
     );
@@ -153,6 +154,7 @@ async fn a_session_from_its_task_to_the_answered_review() {
         calls,
         [
             "say below issue #12 task changed",
+            "say below pull request #13 task changed",
             "status cofferdam/gate of 2222 Success: No findings. The tests passed before the change and still pass. []",
             "answer 31 in d31 of 13 reply-31 anew",
             "resolve d31 of 13",
@@ -171,7 +173,10 @@ async fn a_session_from_its_task_to_the_answered_review() {
         state: PullRequestState::Merged { commit: "m".into() },
     }])
     .await;
-    assert_eq!(told.tell(NoticeKind::Moved).await.unwrap(), ["say below issue #12 task changed"]);
+    assert_eq!(
+        told.tell(NoticeKind::Moved).await.unwrap(),
+        ["say below issue #12 task changed", "say below pull request #13 task changed"]
+    );
     insta::assert_snapshot!("merged", told.forge.text("task"));
 }
 
@@ -264,12 +269,13 @@ async fn of_other_sessions_nothing_is_said() {
     let told = Told::of(EventBody::TaskAccepted { task }).await;
     told.happens(delivers(told.session)).await;
     assert_eq!(told.tell(NoticeKind::PullRequest).await.unwrap(), [] as [String; 0]);
-    // Where somebody reviews its pull request here, they are answered here, but there is no thread of its own to keep up to date.
+    // Where somebody reviews its pull request here, they are answered here, and see there how it stands.
     told.happens(vec![reviewed(&[31])]).await;
     told.happens(answers(told.session, vec![reply(31, true, "Done.")])).await;
     let calls = told.tell(NoticeKind::PullRequest).await.unwrap();
     assert!(calls.contains(&"answer 31 in d31 of 13 reply-31 anew".to_owned()), "{calls:?}");
-    assert!(!calls.iter().any(|call| call.starts_with("say")), "{calls:?}");
+    let said: Vec<&String> = calls.iter().filter(|call| call.starts_with("say")).collect();
+    assert_eq!(said, ["say below pull request #13 task anew"]);
     // It was deleted before its letter was told.
     let message = told.messages(NoticeKind::PullRequest).await.pop().unwrap();
     told.store.forget(told.session).await.unwrap();
@@ -359,8 +365,8 @@ async fn through_the_outbox_one_comment_comes_of_many_letters() {
     telling.await.unwrap();
     let calls = told.forge.calls();
     let anew: Vec<&String> = calls.iter().filter(|call| call.ends_with("anew")).collect();
-    // One for the comment and one for the answer, beside those that failed.
-    assert_eq!(anew.len(), 2, "{calls:?}");
+    // One for each of the comments and one for the answer, beside those that failed.
+    assert_eq!(anew.len(), 3, "{calls:?}");
     assert!(told.forge.text("task").starts_with("**Ready to review:**"), "{}", told.forge.text("task"));
 }
 

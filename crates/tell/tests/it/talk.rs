@@ -22,8 +22,10 @@ type Fails = Box<dyn Fn(&str) -> Option<TalkError> + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Forge {
     calls: Mutex<Vec<String>>,
-    /// What stands there, by its place and mark.
+    /// What was said last under a mark.
     pub(crate) texts: Mutex<BTreeMap<String, String>>,
+    /// What stands there, by its place and mark.
+    places: Mutex<BTreeMap<String, String>>,
     pub(crate) fails: Mutex<Option<Fails>>,
 }
 
@@ -58,13 +60,15 @@ impl Forge {
     }
 
     fn put(&self, at: &At, call: &str, mark: &Mark, body: &str) -> Result<(), TalkError> {
-        let known = self.texts.lock().unwrap().get(&mark.what).cloned();
+        let place = format!("{call} {}", mark.what);
+        let known = self.places.lock().unwrap().get(&place).cloned();
         let how = match known.as_deref() {
             None => "anew",
             Some(known) if known == body => "the same",
             Some(_) => "changed",
         };
         self.asked(at, format!("{call} {} {how}", mark.what))?;
+        self.places.lock().unwrap().insert(place, body.to_owned());
         self.texts.lock().unwrap().insert(mark.what.clone(), body.to_owned());
         Ok(())
     }

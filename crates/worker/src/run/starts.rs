@@ -27,8 +27,9 @@ impl Run<'_> {
         let asking = self.log.agent().asking().map(|(role, info)| (role, info.reference()));
         let open = asking.as_ref().and_then(|(role, _)| self.aside.remove(role));
         let (parts, watch) = (self.parts.clone(), self.watch.clone());
-        let only = self.fixed.policy.models.clone();
+        let (only, based) = (self.fixed.policy.models.clone(), self.based.wait());
         Ok(async move {
+            based.await;
             let aside = match (asking, open) {
                 (None, _) => None,
                 (Some((role, _)), Some(model)) => Some((role, model)),
@@ -153,6 +154,7 @@ impl Run<'_> {
             Done::Facts(facts) => {
                 let looked = facts.iter().filter_map(looked).collect();
                 self.advance(facts.into_iter().map(|fact| fact.about_part(part)).collect()).await?;
+                self.based.look(self.log.agent());
                 self.forget_subagents(looked).await
             }
             Done::Sandbox(sandbox, facts) => {

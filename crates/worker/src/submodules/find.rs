@@ -29,12 +29,12 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
 }
 
-/// The submodules of a base, and theirs, as far as they may be read.
+/// The submodules of a base, and theirs, as far as they may be read, with so many bytes of what Git LFS keeps of them.
 pub(crate) async fn find(
     context: &StageContext,
     mirror: &Mirror,
-    base: &Base,
-    cones: &[String],
+    (base, cones): (&Base, &[String]),
+    contents: Option<u64>,
 ) -> Result<Found, WorkerError> {
     if base.submodules == 0 {
         return Ok(Found::default());
@@ -48,6 +48,7 @@ pub(crate) async fn find(
         left_out: LeftOut::default(),
         asked: 0,
         bytes: 0,
+        contents,
     };
     let first = Level {
         mirror: mirror.clone(),
@@ -62,6 +63,8 @@ pub(crate) async fn find(
     }
     let mut notes = Vec::new();
     notes.extend(told(&search.placed));
+    let kept = search.placed.iter().filter_map(|placed| placed.lent.as_ref());
+    notes.extend(kept.flat_map(|lent| lent.notes.clone()).take(MOST_TOLD));
     notes.extend(search.left_out.told());
     Ok(Found { placed: search.placed, notes })
 }
@@ -89,6 +92,8 @@ struct Search<'a> {
     asked: usize,
     /// Bytes of the files of those that were asked for.
     bytes: u64,
+    /// How many bytes of what Git LFS keeps may still be brought; nothing is asked for where that is not wanted.
+    contents: Option<u64>,
 }
 
 impl Search<'_> {
@@ -119,8 +124,16 @@ impl Search<'_> {
             Err(why) => return Ok(Err(why)),
         };
         self.asked += 1;
+        let way = match reach(self.context, self.root.access(), &url, &reading).await {
+            Ok(way) => way,
+            Err(error) => return refused(error).map(Err),
+        };
+        if self.root.is_shared_more_than(way.access.as_ref()) {
+            return Ok(Err("it is private and the repository is public: what is in it could get where everybody reads it".to_owned()));
+        }
+        let contents = self.contents.map(|left| way.contents(self.context, left));
         let brought = async {
-            let mirror = reach(self.context, self.root.access(), &url, &reading).await?;
+            let mirror = way.mirror(self.context).await?;
             mirror.bring_commit(&found.commit).await.map_err(ForgeError::from)?;
             let base = mirror.resolve_commit(&found.commit).await.map_err(ForgeError::from)?;
             Ok((mirror, base))
@@ -131,8 +144,8 @@ impl Search<'_> {
         };
         // What was asked for is on this machine, whether it is taken in or not.
         self.bytes = self.bytes.saturating_add(base.bytes);
-        if let Some(why) = self.objection(&mirror) {
-            return Ok(Err(why));
+        if self.bytes > self.rules.bytes {
+            return Ok(Err(self.too_many_bytes()));
         }
         let seed = match mirror.seed(&base).await.map_err(ForgeError::from) {
             Ok(seed) => seed,
@@ -142,7 +155,9 @@ impl Search<'_> {
         let above = level.above.iter().cloned().chain([url.clone()]).collect();
         let of_strangers = level.of_strangers || reading == SubmoduleReading::Anybody;
         let submodule = Submodule { path: path.to_owned(), commit, url, reading };
-        self.placed.push(Placed { submodule, seed });
+        let placed = Placed::of(self.context, submodule, seed, contents.as_ref()).await?;
+        self.contents = self.contents.map(|left| left.saturating_sub(placed.bytes()));
+        self.placed.push(placed);
         Ok(Ok(Level { mirror, base, inside: format!("{path}/"), above, of_strangers }))
     }
 
@@ -212,16 +227,6 @@ impl Search<'_> {
 
     fn is_of_others(&self) -> bool {
         self.root.access().is_some() && self.context.agent.review().is_some_and(|review| review.foreign)
-    }
-
-    /// Why one that could be read is not taken in.
-    fn objection(&self, mirror: &Mirror) -> Option<String> {
-        if self.root.is_shared_more_than(mirror) {
-            return Some(
-                "it is private and the repository is public: what is in it could get where everybody reads it".to_owned(),
-            );
-        }
-        (self.bytes > self.rules.bytes).then(|| self.too_many_bytes())
     }
 
     fn too_many_bytes(&self) -> String {

@@ -28,11 +28,13 @@ async fn what_belongs_together_is_asked_for_once() {
     }
     // The account may work there, and whoever asks may not.
     let (_, diary) = scene.gitea.repository(&scene.eve, "diary", true).await;
-    for path in [&library, &diary] {
+    // Who reads what is made of it may not all read this one.
+    let (_, vault) = scene.gitea.repository(&scene.ann, "vault", true).await;
+    for path in [&library, &diary, &vault] {
         scene.gitea.permit(path, &scene.agent, "admin").await;
     }
     world.add_to_configuration(&format!(
-        "[[forge.together]]\nrepository = {:?}\nalso = [{library:?}, {diary:?}]\n[[repositories.tests]]\nrepository = {:?}\ncommand = \"sh check.sh\"\n",
+        "[[forge.together]]\nrepository = {:?}\nalso = [{library:?}, {diary:?}, {vault:?}]\n[[repositories.tests]]\nrepository = {:?}\ncommand = \"sh check.sh\"\n",
         scene.path,
         format!("{}/{library}.git", scene.gitea.url()),
     ));
@@ -75,13 +77,15 @@ async fn what_belongs_together_is_asked_for_once() {
     });
     let also: Vec<String> = also.unwrap().into_iter().map(|also| also.repository).collect();
     assert_eq!(also, [format!("{}/{library}.git", scene.gitea.url())]);
-    let told = log.iter().any(|event| match &event.body {
-        EventBody::MessageReceived { from, text, .. } => {
-            from == "Cofferdam" && text.contains(&diary) && text.contains("may not ask")
-        }
-        _ => false,
-    });
-    assert!(told, "nobody is told of {diary}");
+    for (left_out, why) in [(&diary, "may not ask"), (&vault, "`beside_public`")] {
+        let told = log.iter().any(|event| match &event.body {
+            EventBody::MessageReceived { from, text, .. } => {
+                from == "Cofferdam" && text.contains(left_out) && text.contains(why)
+            }
+            _ => false,
+        });
+        assert!(told, "nobody is told of {left_out}");
+    }
     let commands: Vec<String> = log
         .iter()
         .filter_map(|event| match event.body.in_part() {

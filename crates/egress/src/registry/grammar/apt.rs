@@ -17,8 +17,7 @@ const ENCODED: [(&str, &str); 6] =
 
 pub(in crate::registry) fn read(below: &str) -> Option<Reading> {
     let kind = RegistryKind::Apt;
-    // apt writes pluses, tildes and colons encoded (`Acquire::URIEncode` in apt.conf(5)).
-    let decoded = ENCODED.iter().fold(below.to_owned(), |path, (from, to)| path.replace(from, to));
+    let decoded = decoded(below);
     let segments: Vec<&str> = decoded.split('/').collect();
     let (file, folders) = segments.split_last()?;
     if folders.len() > 12 || !folders.iter().all(|folder| is_plain(folder)) {
@@ -39,6 +38,11 @@ pub(in crate::registry) fn read(below: &str) -> Option<Reading> {
         version: version.to_owned(),
         whole: true,
     })
+}
+
+/// A path as lists write it: apt writes pluses, tildes and colons encoded (`Acquire::URIEncode` in apt.conf(5)).
+pub(in crate::registry) fn decoded(path: &str) -> String {
+    ENCODED.iter().fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
 }
 
 /// A list, under its own name, with an ending of compression, by its hash, or as a difference to an older one.

@@ -11,7 +11,7 @@ mod maven;
 mod npm;
 mod pip;
 
-pub(super) use apt::read as apt;
+pub(super) use apt::{decoded as apt_decoded, read as apt};
 pub use cargo::CrateTemplate;
 pub(super) use cargo::{file as crate_file, index as cargo_index};
 pub(super) use go::{escaped as go_escaped, proxy as go_proxy, sums as go_sums};

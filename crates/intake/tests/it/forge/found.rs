@@ -11,7 +11,7 @@ use cofferdam_intake::{Answer, Refused, Way as _, now};
 use cofferdam_store::{TakenArrival, Writer};
 use tokio::sync::watch;
 
-use super::{World, labelled, pull_of, what};
+use super::scene::{World, labelled, pull_of, what};
 use crate::desk::person;
 
 /// That somebody gave the issue a label, found by asking.

@@ -51,6 +51,9 @@ use crate::SandboxError;
 const WORKSPACE: &str = "workspace";
 const UPPER: &str = "upper";
 const WORK: &str = "work";
+/// The kernel's own directory in there, left from when the layer was last mounted, and its name until it is gone.
+const LEFT: &str = "work";
+const SPENT: &str = "spent";
 const HOME: &str = "home";
 const CACHES: &str = "caches";
 /// How often a layer that others change is looked at again before a sandbox is refused. Each change is whole and takes far longer than a look.
@@ -72,6 +75,7 @@ pub(super) struct Layer {
     /// Lowest first.
     frozen: Vec<PathBuf>,
     too_deep: bool,
+    spent: Vec<PathBuf>,
     locks: Vec<File>,
 }
 
@@ -92,9 +96,11 @@ impl Layer {
     fn prepare_as(path: &Path, stack: &Stack, owner: Owner) -> io::Result<Option<Self>> {
         let frozen = stack.mounted();
         let too_deep = frozen.len() > SQUASH_DEPTH;
-        let mut layer = Self { path: path.to_owned(), top: stack.top(), frozen, too_deep, locks: Vec::new() };
-        layer.prepare_overlay(&layer.workspace(), owner)?;
-        layer.prepare_overlay(&layer.home(), owner)?;
+        let (spent, locks) = (Vec::new(), Vec::new());
+        let mut layer = Self { path: path.to_owned(), top: stack.top(), frozen, too_deep, spent, locks };
+        for directory in [layer.workspace(), layer.home()] {
+            layer.prepare_overlay(&directory, owner)?;
+        }
         let locked = layer.lock();
         // Somebody may have changed it before it was locked. The two would not know of each other.
         match Stack::read(path) {
@@ -112,7 +118,7 @@ impl Layer {
     }
 
     /// Makes what is missing of the part for a cache; gives its directory.
-    pub(super) fn prepare_cache(&self, inside: &str, owner: Owner) -> Result<PathBuf, SandboxError> {
+    pub(super) fn prepare_cache(&mut self, inside: &str, owner: Owner) -> Result<PathBuf, SandboxError> {
         let caches = self.top.join(CACHES);
         let directory = caches.join(cache_name(inside));
         let made = make(&caches, None).and_then(|()| self.prepare_overlay(&directory, owner));
@@ -163,14 +169,51 @@ impl Layer {
     }
 
     /// What must be kept for as long as the sandbox has the layer mounted.
-    pub(super) fn into_locks(self) -> Vec<File> {
-        self.locks
+    pub(super) fn into_held(self) -> Held {
+        Held { spent: self.spent, locks: self.locks }
     }
 
-    fn prepare_overlay(&self, directory: &Path, owner: Owner) -> io::Result<()> {
+    fn prepare_overlay(&mut self, directory: &Path, owner: Owner) -> io::Result<()> {
         make(directory, None)?;
         make(&directory.join(UPPER), Some(owner))?;
-        make(&directory.join(WORK), Some(owner))
+        let work = directory.join(WORK);
+        make(&work, Some(owner))?;
+        // The kernel would remove it while the sandbox is waited for, and where the filesystem discards what becomes free, that takes
+        // as long as the rest of mounting. If it cannot be put aside, the kernel does just that.
+        let spent = work.join(SPENT);
+        if fs::rename(work.join(LEFT), &spent).is_ok() {
+            self.spent.push(spent);
+        }
+        Ok(())
+    }
+}
+
+/// A layer that a sandbox has mounted: nobody else changes it.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    spent: Vec<PathBuf>,
+    locks: Vec<File>,
+}
+
+impl Held {
+    /// Removes what earlier mounts have left, if there is anything. Blocks.
+    pub(super) fn sweeping(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+        let spent = std::mem::take(&mut self.spent);
+        if spent.is_empty() {
+            return None;
+        }
+        // What stays is put aside the next time, and goes with the layer.
+        Some(move || spent.iter().for_each(|directory| drop(remove::remove_all(directory))))
+    }
+
+    /// Lets others change the layer.
+    pub(super) fn release(&mut self) {
+        self.locks.clear();
+    }
+
+    /// Whether it has been released.
+    pub(super) fn is_released(&self) -> bool {
+        self.locks.is_empty()
     }
 }
 

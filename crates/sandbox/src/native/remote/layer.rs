@@ -1,14 +1,16 @@
 //! A session's own layer for those who mount it themselves.
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
 use cofferdam_hand::protocol::zygote::Owner;
 
-use super::super::{layer::Layer, owner};
+use super::super::{
+    layer::{Held, Layer},
+    owner,
+};
 use crate::SandboxError;
 
 /// The directories of a layer, kept from being changed by others for as long as this lives.
@@ -18,7 +20,7 @@ pub struct MountedLayer {
     pub workspace: Stacked,
     /// What is at [`HOME`](crate::HOME).
     pub home: Stacked,
-    _locks: Vec<File>,
+    _held: Held,
 }
 
 /// The directories of one overlay.
@@ -44,7 +46,7 @@ impl MountedLayer {
         Ok(Self {
             workspace: stacked(layer.workspace(), layer.frozen_workspace()),
             home: stacked(layer.home(), layer.frozen_home()),
-            _locks: layer.into_locks(),
+            _held: layer.into_held(),
         })
     }
 }

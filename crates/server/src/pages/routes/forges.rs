@@ -15,7 +15,7 @@ use crate::{
     access::Signed,
     actions::{self, Connected},
     api::{Asked, Named},
-    forges::{AppSeen, AppWish, ForgeSeen, Forges},
+    forges::{AppSeen, AppWish, BelongTogether, ForgeSeen, ForgeWish, Forges},
     headers,
     pages::{
         forges::{self, Known},
@@ -123,6 +123,29 @@ async fn kept(signed: &Signed, name: &str) -> Result<(ForgeSeen, AppSeen), Probl
     let found = seen.into_iter().find(|forge| forge.name == name);
     let kept = found.and_then(|forge| forge.app.clone().map(|app| (forge, app)));
     kept.ok_or_else(|| Problem::not_found("app"))
+}
+
+/// How the forge of an app is to be worked with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    #[serde(default)]
+    every: String,
+    #[serde(default)]
+    together: String,
+}
+
+pub(super) async fn set(
+    signed: Signed,
+    Named(name): Named<String>,
+    Fields(form): Fields<Settings>,
+) -> Result<Response, Problem> {
+    known(&signed)?;
+    let Settings { every, together } = form;
+    let every = optional(every.trim().to_owned());
+    let together = BelongTogether::read(&together).map_err(|why| Problem::new(Kind::Meaningless, why))?;
+    actions::set_forge(&signed, &name, &ForgeWish { every, together }).await?;
+    Ok(to(&format!("{FORGES}#forge-{name}")))
 }
 
 pub(super) async fn ask_to_remove(signed: Signed, Named(name): Named<String>) -> Result<Html, Problem> {

@@ -125,6 +125,7 @@ fn forges() -> Router<Shared> {
         .route("/forges/connect", post(forges::connect))
         .route("/forges/apps", post(forges::finish))
         .route("/forges/apps/return", get(forges::back))
+        .route("/forges/{name}/settings", post(forges::set))
         .route("/forges/{name}/remove", get(forges::ask_to_remove).post(forges::remove))
 }
 

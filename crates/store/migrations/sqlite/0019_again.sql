@@ -1,0 +1,2 @@
+-- Whether content was stored more than once: then several may be about to refer to it, each by itself.
+ALTER TABLE blobs ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
