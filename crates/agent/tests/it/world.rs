@@ -397,7 +397,7 @@ impl World {
             failed: refuted.is_none().then(|| "the model failed".into()),
             frozen: None,
             spent: Spent {
-                steps: reviewer.share.steps.min(2),
+                steps: 2,
                 usage: Usage { input: 100, ..Usage::default() },
                 cost: Cost(7),
                 wall_ms: 9,
