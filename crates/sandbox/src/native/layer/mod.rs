@@ -260,3 +260,34 @@ fn is_made(path: &Path, owner: Option<Owner>) -> bool {
         found.is_dir() && owner.is_none_or(|owner| (found.uid(), found.gid()) == (owner.uid, owner.gid))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_mount_has_left_is_put_aside_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("layer");
+        let owner =
+            Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        let mut fresh = Layer::prepare(&path, owner).unwrap().into_held();
+        assert!(fresh.sweeping().is_none(), "there was no mount");
+        let work = path.join("0/home/work");
+        for round in ["once", "again"] {
+            // As the kernel leaves it, and as it is after a crash.
+            fs::create_dir(work.join(LEFT)).unwrap();
+            fs::create_dir(work.join(LEFT).join("#1")).unwrap();
+            rustix::fs::chmodat(CWD, work.join(LEFT), rustix::fs::Mode::empty(), AtFlags::empty()).unwrap();
+            let mut held = Layer::prepare(&path, owner).unwrap().into_held();
+            assert!(!work.join(LEFT).exists() && work.join(SPENT).exists(), "{round}");
+            held.sweeping().unwrap()();
+            assert!(
+                !work.join(SPENT).exists() && held.sweeping().is_none() && !held.is_released(),
+                "{round}"
+            );
+            held.release();
+            assert!(held.is_released(), "{round}");
+        }
+    }
+}
